@@ -1,0 +1,58 @@
+# Every target works on a fresh clone with only Python >= 3.11, make and a shell.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 1
+CASE ?=
+KEEP ?=
+
+.PHONY: help install demo test check bench chaos lock clean
+
+help: ## show the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.runtime: requirements/runtime.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is too old: Northbound needs Python 3.11 or newer (set PYTHON=/path/to/python3.11)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Northbound's packages into $(VENV) (about 300 MB the first time)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements/runtime.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/build.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.lock
+	@touch $@
+
+install: $(VENV)/.runtime ## create .venv with the northbound command
+
+demo: install ## the whole path on real parts (SEED=n, KEEP=1)
+	@$(BIN)/northbound demo --seed $(SEED) $(if $(KEEP),--keep)
+
+check: $(VENV)/.dev ## lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## everything that .ci/run calls
+	@echo "SEED=$(SEED)"
+	NORTHBOUND_SEED=$(SEED) $(BIN)/python -m pytest -q $(ARGS)
+
+bench: $(VENV)/.dev ## benchmarks (CASE=job-j)
+	@echo "SEED=$(SEED)"
+	$(BIN)/python -m bench --seed $(SEED) $(if $(CASE),--case $(CASE))
+
+chaos: $(VENV)/.dev ## experiments that break things (CASE=name SEED=n)
+	@echo "SEED=$(SEED)"
+	$(BIN)/python -m tests.chaos --seed $(SEED) $(if $(CASE),--case $(CASE))
+
+lock: ## renew requirements/*.lock from pyproject.toml
+	sh requirements/lock.sh
+
+clean: ## remove .venv and build results
+	rm -rf $(VENV) build

@@ -1,0 +1,82 @@
+"""Single-object encoding of the Avro schemas in schemas/avro (Avro 1.12, "Single-object encoding").
+
+A value is 0xC3 0x01, the writer schema's CRC-64-AVRO fingerprint (8 bytes, little endian), then
+the Avro binary body. Every version that was ever written stays readable; the newest is written.
+"""
+
+import io
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple, cast
+
+import fastavro
+from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
+
+MAGIC = b"\xc3\x01"
+HEADER = 10
+FILE_NAME = re.compile(r"(?P<name>[a-z_]+)\.v(?P<version>[0-9]+)\.avsc")
+
+
+class UnknownSchemaError(ValueError):
+    """The value is not a record of ours: no single-object header, or a fingerprint never written."""
+
+
+class Schema(NamedTuple):
+    """One parsed schema. `name` is the record's name, `header` the ten bytes before its body."""
+
+    name: str
+    version: int
+    header: bytes
+    parsed: Any
+
+
+@cache
+def _schemas() -> tuple[dict[str, Schema], dict[bytes, Schema]]:
+    newest: dict[str, Schema] = {}
+    by_header: dict[bytes, Schema] = {}
+    for entry in (files("schemas") / "avro").iterdir():
+        found = FILE_NAME.fullmatch(entry.name)
+        if found is None:
+            continue
+        text = json.loads(entry.read_text(encoding="utf-8"))
+        mark = fingerprint(to_parsing_canonical_form(text), "CRC-64-AVRO")
+        schema = Schema(
+            text["name"],
+            int(found["version"]),
+            MAGIC + bytes.fromhex(mark),
+            parse_schema(text, named_schemas={}),
+        )
+        by_header[schema.header] = schema
+        if schema.name not in newest or newest[schema.name].version < schema.version:
+            newest[schema.name] = schema
+    return newest, by_header
+
+
+def encode(name: str, record: dict[str, Any]) -> bytes:
+    """Encode a record with the newest version of its schema."""
+    schema = _schemas()[0][name]
+    out = io.BytesIO()
+    out.write(schema.header)
+    fastavro.schemaless_writer(out, schema.parsed, record)
+    return out.getvalue()
+
+
+def decode(value: bytes) -> tuple[str, dict[str, Any]]:
+    """The record's name and content, read as the newest version of its schema.
+
+    Raises UnknownSchemaError for anything that is not one of ours.
+    """
+    newest, by_header = _schemas()
+    schema = by_header.get(value[:HEADER])
+    if schema is None:
+        raise UnknownSchemaError(
+            f"expected a value that begins with {MAGIC.hex()} and a known schema fingerprint, "
+            f"saw {value[:HEADER].hex()}"
+        )
+    body = io.BytesIO(value)
+    body.seek(HEADER)
+    reader = newest[schema.name].parsed
+    read = cast("Any", fastavro.schemaless_reader)
+    return schema.name, read(body, schema.parsed, None if reader is schema.parsed else reader)

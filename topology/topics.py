@@ -1,0 +1,190 @@
+"""Every topic, in flow order: the one source for creation, checks, documentation and ACLs."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+TENANT_NAME = re.compile(r"[a-z0-9-]{1,40}")
+SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+Cleanup: TypeAlias = Literal["delete", "compact", "compact,delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be. `retention_ms` None means the broker's default."""
+
+    name: str
+    key: str
+    value: str
+    partitions: int
+    cleanup: Cleanup = "delete"
+    retention_ms: int | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
+    tenant: str | None = None
+
+    def settings(self) -> dict[str, str]:
+        """The topic's configuration entries as Kafka names them."""
+        retention = {} if self.retention_ms is None else {"retention.ms": str(self.retention_ms)}
+        return {"cleanup.policy": self.cleanup, **retention, **self.config}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Physical topic and group names under one prefix."""
+
+    prefix: str = ""
+
+    def raw(self, source: str) -> str:
+        return f"{self.prefix}raw.{source}"
+
+    @property
+    def matches(self) -> str:
+        return f"{self.prefix}matches"
+
+    def events(self, tenant: str) -> str:
+        return f"{self.prefix}northbound.{tenant}.events"
+
+    def alerts(self, tenant: str) -> str:
+        return f"{self.prefix}northbound.{tenant}.alerts"
+
+    def tenant_prefix(self, tenant: str) -> str:
+        """What a tenant's ACLs cover. The trailing dot keeps `acme` from matching `acme-2`."""
+        return f"{self.prefix}northbound.{tenant}."
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}dead-letters"
+
+    @property
+    def audit(self) -> str:
+        return f"{self.prefix}audit"
+
+    def changelog(self, store: str) -> str:
+        return f"{self.prefix}{store}-changelog"
+
+    def group(self, sub_topology: str) -> str:
+        """Consumer group of a sub-topology; also the stem of its transactional ids."""
+        return f"{self.prefix}northbound-{sub_topology}"
+
+
+@dataclass(frozen=True, slots=True)
+class RawTopic:
+    """How many partitions a source's raw topic has and how long its lines are kept."""
+
+    source: str
+    partitions: int = 4
+    retention_ms: int = 7 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """Which northbound topics a tenant has."""
+
+    tenant: str
+    feeds: tuple[str, ...] = ("events", "alerts")
+    partitions: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTopic:
+    """A store's changelog. Windows say how long an entry can matter; lists say None."""
+
+    store: str
+    window_ms: int | None
+
+
+RAW_CONFIG = {
+    # Any time stamp is accepted: senders buffer for days and clocks are wrong; skew is counted.
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.before.max.ms": str(2**63 - 1),
+    "message.timestamp.after.max.ms": str(2**63 - 1),
+    "max.message.bytes": "2097152",
+}
+OUTPUT_CONFIG = {"max.message.bytes": "4194304"}
+CHANGELOG_CONFIG = {
+    # Short segments so that compaction reaches them and a restore stays short.
+    "segment.ms": "600000",
+    "segment.bytes": "67108864",
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.message.bytes": "4194304",
+}
+
+
+def declare(
+    names: Names,
+    sources: Iterable[RawTopic],
+    tenants: Iterable[Feeds],
+    stores: Iterable[StoreTopic],
+    *,
+    matches_partitions: int = 4,
+) -> list[Topic]:
+    """All topics in the order in which data flows through them."""
+    topics = [
+        Topic(
+            names.raw(source.source),
+            "peer address",
+            "the bytes received, one message a record; null is a tick",
+            source.partitions,
+            retention_ms=source.retention_ms,
+            config=RAW_CONFIG,
+        )
+        for source in sources
+    ]
+    topics.append(
+        Topic(
+            names.matches,
+            "(tenant, rule, group)",
+            "Avro Partial or Watermark",
+            matches_partitions,
+            retention_ms=DAY_MS,
+            config=OUTPUT_CONFIG,
+        )
+    )
+    for tenant in tenants:
+        if "events" in tenant.feeds:
+            topics.append(
+                Topic(
+                    names.events(tenant.tenant),
+                    "host or user",
+                    "event in the tenant's format",
+                    tenant.partitions,
+                    config=OUTPUT_CONFIG,
+                    tenant=tenant.tenant,
+                )
+            )
+        if "alerts" in tenant.feeds:
+            topics.append(
+                Topic(
+                    names.alerts(tenant.tenant),
+                    "alert uid",
+                    "alert in the tenant's format",
+                    1,
+                    config=OUTPUT_CONFIG,
+                    tenant=tenant.tenant,
+                )
+            )
+    topics.append(
+        Topic(names.dead_letters, "source", "Avro DeadLetter", 1, config=OUTPUT_CONFIG),
+    )
+    topics.append(
+        Topic(names.audit, "actor", "Avro Audit", 1, retention_ms=366 * DAY_MS),
+    )
+    for store in stores:
+        windowed = store.window_ms is not None
+        topics.append(
+            Topic(
+                names.changelog(store.store),
+                "(tenant, rule, group, time bucket)",
+                "packed bytes with a format version; null removes",
+                matches_partitions,
+                cleanup="compact,delete" if windowed else "compact",
+                retention_ms=(store.window_ms or 0) + DAY_MS if windowed else None,
+                config=CHANGELOG_CONFIG,
+            )
+        )
+    return topics
