@@ -20,7 +20,7 @@ FILE_NAME = re.compile(r"(?P<name>[a-z_]+)\.v(?P<version>[0-9]+)\.avsc")
 
 
 class UnknownSchemaError(ValueError):
-    """The value is not a record of ours: no single-object header, or a fingerprint never written."""
+    """Not a record of ours: no single-object header, or a fingerprint never written."""
 
 
 class Schema(NamedTuple):

@@ -1,89 +1,27 @@
-"""northbound.yaml: typed, strict, frozen. Every mistake is reported at once with file and line."""
+"""northbound.yaml as typed, strict, frozen classes. Durations are milliseconds."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from app.config.fields import (
+    UNITS_MS,
+    Address,
+    Duration,
+    Positive,
+    SourceName,
+    TenantName,
+    host_port,
+    loopback,
+    zone,
 )
-
-from app.yaml_source import Document, SourceError, read
-from topology.topics import SOURCE_NAME, TENANT_NAME, Feeds, Names, RawTopic
-
-DEFAULT_PATH = Path("northbound.yaml")
-UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
-ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:]+):(?P<port>\d{1,5})")
+from app.yaml_source import SourceError
+from topology.topics import Feeds, Names, RawTopic
 
 
 class ConfigError(SourceError):
     """northbound.yaml cannot be used; `problems` has one line for each mistake."""
-
-
-def _duration(value: object) -> int:
-    found = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("expected a number with a unit: 100ms, 30s, 5m, 1h or 7d")
-    return int(found[1]) * UNITS_MS[found[2]]
-
-
-def _address(value: str) -> str:
-    found = ADDRESS.fullmatch(value)
-    if found is None or int(found["port"]) > 65535:
-        raise ValueError("expected host:port, such as 0.0.0.0:5514 or [::1]:5514")
-    return value
-
-
-def _loopback(value: str) -> str:
-    host, _ = host_port(value)
-    if not (host.startswith("127.") or host in {"::1", "localhost"}):
-        raise ValueError(
-            "expected a loopback address: this listener asks no password; consumers outside use "
-            "northbound.listen"
-        )
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("expected an IANA time zone, such as UTC or Europe/Berlin") from None
-    return value
-
-
-def _source_name(value: str) -> str:
-    if not SOURCE_NAME.fullmatch(value):
-        raise ValueError("expected lower-case letters, digits, - and _, at most 64")
-    return value
-
-
-def _tenant_name(value: str) -> str:
-    if not TENANT_NAME.fullmatch(value):
-        raise ValueError("expected lower-case letters, digits and -, at most 40")
-    return value
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]
-Address = Annotated[str, AfterValidator(_address)]
-SourceName = Annotated[str, AfterValidator(_source_name)]
-TenantName = Annotated[str, AfterValidator(_tenant_name)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-def host_port(address: str) -> tuple[str, int]:
-    """`[::1]:5514` as `("::1", 5514)`."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 class Strict(BaseModel):
@@ -104,7 +42,7 @@ class Embedded(Strict):
 
     brokers: Annotated[int, Field(ge=1, le=9)] = 1
     data: Path = Path("data")
-    internal: Annotated[Address, AfterValidator(_loopback)] = "127.0.0.1:19092"
+    internal: Annotated[Address, AfterValidator(loopback)] = "127.0.0.1:19092"
     """Plaintext listener for Northbound's own processes; loopback only."""
     heap: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
     northbound: NorthboundListener = NorthboundListener()
@@ -163,7 +101,7 @@ class Source(Strict):
     """A feed of raw lines: how they are read and how long they are kept."""
 
     format: str
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(zone)] = "UTC"
     partitions: Positive = 4
     retention: Duration = 7 * UNITS_MS["d"]
     key: Literal["peer", "spread"] = "peer"
@@ -341,120 +279,3 @@ class Config(Strict):
                 "sasl.password": password,
             }
         return client
-
-
-def load(path: Path = DEFAULT_PATH) -> Config:
-    """Read northbound.yaml and tenants.d/*.yaml beside it.
-
-    Raises ConfigError with every mistake found, each with file, line, key, value and expectation.
-    """
-    try:
-        document = read(path)
-    except SourceError as error:
-        raise ConfigError(error.problems) from None
-    config, problems = _validate(document)
-    extra: dict[str, Tenant] = {}
-    for file in sorted((path.absolute().parent / "tenants.d").glob("*.yaml")):
-        tenant, found = _tenant(file)
-        problems += found
-        if tenant is None:
-            continue
-        if config is not None and file.stem in config.tenants:
-            problems.append(f"{file}:1: tenant {file.stem} stands in {path} too; keep one")
-        extra[file.stem] = tenant
-    if config is not None:
-        config = config.model_copy(update={"tenants": {**config.tenants, **extra}})
-        config._home = path.absolute().parent  # noqa: SLF001  # set once, right after validation
-        problems += _cross_check(config, document)
-    if problems or config is None:
-        raise ConfigError(problems)
-    return config
-
-
-def _validate(document: Document) -> tuple[Config | None, list[str]]:
-    if not isinstance(document.data, dict):
-        return None, [f"{document.path}:1: file: empty; expected `version: 1`, kafka and sources"]
-    try:
-        return Config.model_validate(document.data, strict=False), []
-    except ValidationError as error:
-        return None, _problems(document, error)
-
-
-def _tenant(file: Path) -> tuple[Tenant | None, list[str]]:
-    try:
-        _tenant_name(file.stem)
-        document = read(file)
-        return Tenant.model_validate(document.data, strict=False), []
-    except SourceError as error:
-        return None, error.problems
-    except ValidationError as error:
-        return None, _problems(document, error)
-    except ValueError as error:
-        return None, [f"{file}: tenant name: saw {file.stem!r}, {error}"]
-
-
-EXPECTATIONS = {
-    "extra_forbidden": "unknown key; see docs/configuration.md for the keys allowed here",
-    "missing": "missing; this key is required",
-}
-
-
-def _problems(document: Document, error: ValidationError) -> list[str]:
-    problems = []
-    for item in error.errors():
-        at = tuple(part for part in item["loc"] if part != "[key]")
-        text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
-        seen = _seen(document.data, at)
-        secret = any("password" in str(part) for part in at)
-        if seen is not None and not secret and item["type"] not in EXPECTATIONS:
-            text = f"saw {seen!r}, {text[0].lower()}{text[1:]}"
-        problems.append(document.problem(at, text))
-    return problems
-
-
-def _seen(data: object, at: tuple[str | int, ...]) -> object:
-    for part in at:
-        try:
-            data = data[part]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return None if isinstance(data, dict | list) else data
-
-
-def _cross_check(config: Config, document: Document) -> list[str]:
-    known = ", ".join(config.sources)
-    problems = [
-        document.problem(
-            ("listeners", number, "source"),
-            f"saw {listener.source!r}, expected one of the sources: {known}",
-        )
-        for number, listener in enumerate(config.listeners)
-        if listener.source not in config.sources
-    ]
-    for name, tenant in config.tenants.items():
-        problems += [
-            document.problem(
-                ("tenants", name, "sources"),
-                f"tenant {name}: saw {source!r}, expected one of the sources: {known}",
-            )
-            for source in tenant.sources
-            if source not in config.sources
-        ]
-    files = [(("enrich", n, "dictionary"), e.dictionary) for n, e in enumerate(config.enrich)]
-    files += [(("rules", n), rule) for n, rule in enumerate(config.rules)]  # type: ignore[misc]
-    problems += [
-        document.problem(at, f"saw {str(file)!r}, but there is nothing at {config.path(file)}")
-        for at, file in files
-        if not config.path(file).exists()
-    ]
-    ports: dict[str, int] = {}
-    for number, listener in enumerate(config.listeners):
-        first = ports.setdefault(f"{listener.protocol} {listener.listen}", number)
-        if first != number:
-            problems.append(
-                document.problem(
-                    ("listeners", number, "listen"),
-                    f"{listener.listen} is taken by listeners[{first}]; use another port",
-                )
-            )
-    return problems

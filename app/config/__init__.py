@@ -1,0 +1,130 @@
+"""northbound.yaml: read, checked as a whole, every mistake reported at once with file and line."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from app.config.fields import host_port, tenant_name
+from app.config.model import Config, ConfigError, Tenant
+from app.yaml_source import Document, SourceError, read
+
+__all__ = ["DEFAULT_PATH", "Config", "ConfigError", "Tenant", "host_port", "load"]
+
+DEFAULT_PATH = Path("northbound.yaml")
+
+
+def load(path: Path = DEFAULT_PATH) -> Config:
+    """Read northbound.yaml and tenants.d/*.yaml beside it.
+
+    Raises ConfigError with every mistake found, each with file, line, key, value and expectation.
+    """
+    try:
+        document = read(path)
+    except SourceError as error:
+        raise ConfigError(error.problems) from None
+    config, problems = _validate(document)
+    extra: dict[str, Tenant] = {}
+    for file in sorted((path.absolute().parent / "tenants.d").glob("*.yaml")):
+        tenant, found = _tenant(file)
+        problems += found
+        if tenant is None:
+            continue
+        if config is not None and file.stem in config.tenants:
+            problems.append(f"{file}:1: tenant {file.stem} stands in {path} too; keep one")
+        extra[file.stem] = tenant
+    if config is not None:
+        config = config.model_copy(update={"tenants": {**config.tenants, **extra}})
+        config._home = path.absolute().parent  # noqa: SLF001  # set once, right after validation
+        problems += _cross_check(config, document)
+    if problems or config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def _validate(document: Document) -> tuple[Config | None, list[str]]:
+    if not isinstance(document.data, dict):
+        return None, [f"{document.path}:1: file: empty; expected `version: 1`, kafka and sources"]
+    try:
+        return Config.model_validate(document.data, strict=False), []
+    except ValidationError as error:
+        return None, _problems(document, error)
+
+
+def _tenant(file: Path) -> tuple[Tenant | None, list[str]]:
+    try:
+        tenant_name(file.stem)
+        document = read(file)
+        return Tenant.model_validate(document.data, strict=False), []
+    except SourceError as error:
+        return None, error.problems
+    except ValidationError as error:
+        return None, _problems(document, error)
+    except ValueError as error:
+        return None, [f"{file}: tenant name: saw {file.stem!r}, {error}"]
+
+
+EXPECTATIONS = {
+    "extra_forbidden": "unknown key; see docs/configuration.md for the keys allowed here",
+    "missing": "missing; this key is required",
+}
+
+
+def _problems(document: Document, error: ValidationError) -> list[str]:
+    problems = []
+    for item in error.errors():
+        at = tuple(part for part in item["loc"] if part != "[key]")
+        text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        seen = _seen(document.data, at)
+        secret = any("password" in str(part) for part in at)
+        if seen is not None and not secret and item["type"] not in EXPECTATIONS:
+            text = f"saw {seen!r}, {text[0].lower()}{text[1:]}"
+        problems.append(document.problem(at, text))
+    return problems
+
+
+def _seen(data: object, at: tuple[str | int, ...]) -> object:
+    for part in at:
+        try:
+            data = data[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return None if isinstance(data, dict | list) else data
+
+
+def _cross_check(config: Config, document: Document) -> list[str]:
+    known = ", ".join(config.sources)
+    problems = [
+        document.problem(
+            ("listeners", number, "source"),
+            f"saw {listener.source!r}, expected one of the sources: {known}",
+        )
+        for number, listener in enumerate(config.listeners)
+        if listener.source not in config.sources
+    ]
+    for name, tenant in config.tenants.items():
+        problems += [
+            document.problem(
+                ("tenants", name, "sources"),
+                f"tenant {name}: saw {source!r}, expected one of the sources: {known}",
+            )
+            for source in tenant.sources
+            if source not in config.sources
+        ]
+    files = [(("enrich", n, "dictionary"), e.dictionary) for n, e in enumerate(config.enrich)]
+    files += [(("rules", n), rule) for n, rule in enumerate(config.rules)]  # type: ignore[misc]
+    problems += [
+        document.problem(at, f"saw {str(file)!r}, but there is nothing at {config.path(file)}")
+        for at, file in files
+        if not config.path(file).exists()
+    ]
+    ports: dict[str, int] = {}
+    for number, listener in enumerate(config.listeners):
+        first = ports.setdefault(f"{listener.protocol} {listener.listen}", number)
+        if first != number:
+            problems.append(
+                document.problem(
+                    ("listeners", number, "listen"),
+                    f"{listener.listen} is taken by listeners[{first}]; use another port",
+                )
+            )
+    return problems
