@@ -1,0 +1,44 @@
+"""What a deployment consists of, as the topology sees it: no files, no addresses, no secrets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from topology.topics import Names
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """One source. `lateness_ms`: how far behind its partition an event may be and still count."""
+
+    name: str
+    format: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    lateness_ms: int = 30_000
+    tenants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantPlan:
+    """One tenant. `key` names the event column that keys its events; `without` is left out."""
+
+    name: str
+    events: bool = True
+    alerts: bool = True
+    format: str = "ocsf-json"
+    key: str = "dst_endpoint.hostname"
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides what comes out, given what goes in.
+
+    `origins` gives each raw topic the stem of its events' uids: eleven characters made of the
+    cluster's and the topic's ids, so that uids are unique across clusters and topic re-creations.
+    """
+
+    names: Names
+    sources: Mapping[str, SourcePlan]
+    tenants: Mapping[str, TenantPlan]
+    origins: Mapping[str, str]
+    matches_partitions: int = 4
