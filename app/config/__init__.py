@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from app.config.connection import ConfigError
 from app.config.fields import host_port, tenant_name
-from app.config.model import Config, ConfigError, Tenant
+from app.config.model import Config, Tenant
 from app.yaml_source import Document, SourceError, read
 
 __all__ = ["DEFAULT_PATH", "Config", "ConfigError", "Tenant", "host_port", "load"]

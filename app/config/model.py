@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr
 
+from app.config.connection import Kafka, Strict
 from app.config.fields import (
     UNITS_MS,
     Address,
@@ -13,150 +14,103 @@ from app.config.fields import (
     SourceName,
     TenantName,
     host_port,
-    loopback,
     zone,
 )
-from app.yaml_source import SourceError
 from topology.topics import Feeds, Names, RawTopic
-
-
-class ConfigError(SourceError):
-    """northbound.yaml cannot be used; `problems` has one line for each mistake."""
-
-
-class Strict(BaseModel):
-    """Unknown keys are mistakes, values cannot change, errors do not repeat the input."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class NorthboundListener(Strict):
-    """The SASL_SSL listener that consumers outside connect to."""
-
-    listen: Address = "0.0.0.0:9094"
-    advertise: Address = "localhost:9094"
-
-
-class Embedded(Strict):
-    """A real Apache Kafka that `northbound up` starts and stops."""
-
-    brokers: Annotated[int, Field(ge=1, le=9)] = 1
-    data: Path = Path("data")
-    internal: Annotated[Address, AfterValidator(loopback)] = "127.0.0.1:19092"
-    """Plaintext listener for Northbound's own processes; loopback only."""
-    heap: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
-    northbound: NorthboundListener = NorthboundListener()
-
-
-class Security(Strict):
-    """How to connect to an existing cluster. Passwords come from files, never inline."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] | None = None
-    username: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Security":
-        sasl = (self.mechanism, self.username, self.password_file)
-        if self.protocol.startswith("SASL") and None in sasl:
-            raise ValueError(f"{self.protocol} needs mechanism, username and password_file")
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
-        return self
-
-
-class External(Strict):
-    """An existing Kafka cluster."""
-
-    bootstrap: Annotated[str, Field(min_length=1)]
-    security: Security = Security()
-    northbound: str | None = None
-    """Bootstrap servers that consumers outside use; default: the same as `bootstrap`."""
-    northbound_ca_file: Path | None = None
-    manage: bool = True
-    """False: print the plan of topics and ACLs instead of applying it."""
-    replication: Positive = 3
-
-
-class Kafka(Strict):
-    """Where Kafka is: exactly one of `embedded` and `external`."""
-
-    embedded: Embedded | None = None
-    external: External | None = None
-    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
-    matches_partitions: Positive = 4
-
-    @model_validator(mode="after")
-    def _one(self) -> "Kafka":
-        if (self.embedded is None) == (self.external is None):
-            raise ValueError("expected exactly one of embedded and external")
-        return self
 
 
 class Source(Strict):
     """A feed of raw lines: how they are read and how long they are kept."""
 
     format: str
+    """Format of its lines: qumulo, rfc5424 or json."""
     timezone: Annotated[str, AfterValidator(zone)] = "UTC"
+    """Zone of time stamps that name none."""
     partitions: Positive = 4
+    """Partitions of its raw topic."""
     retention: Duration = 7 * UNITS_MS["d"]
+    """How long raw lines are kept."""
     key: Literal["peer", "spread"] = "peer"
+    """peer: a sender stays in one partition, in order; spread: evenly, for lines behind a relay."""
     lateness: Duration = 30 * UNITS_MS["s"]
+    """How far an event may be behind its partition and still count for alerts."""
     tick: Duration = 5 * UNITS_MS["s"]
+    """A partition that is quiet for so long gets a tick, so that its windows close."""
     options: dict[str, str] = Field(default_factory=dict)
+    """Options of the format."""
 
 
 class Listener(Strict):
     """A port that the ingest agent listens on."""
 
     protocol: Literal["tcp"]
+    """Transport."""
     listen: Address
+    """host:port; 0.0.0.0 for all addresses."""
     source: str
+    """Which source the lines belong to."""
     framing: Literal["auto", "lf", "octet", "nul"] = "auto"
+    """How lines are cut (RFC 6587); auto tells LF and octet counting apart frame by frame."""
     max_line: Positive = 1_048_576
+    """Bytes a line may have."""
     oversize: Literal["truncate", "split"] = "truncate"
+    """What happens to a longer line; either way it is counted."""
 
 
 class Enrichment(Strict):
     """Join a dictionary file to events."""
 
     dictionary: Path
+    """CSV, JSON or YAML file of rows."""
     key: str
+    """Column of the file to join by."""
     field: str
+    """Event attribute to join by, such as src_endpoint.ip."""
     name: str = Field(alias="as")
+    """Name of the entry in the event's `enrichments`."""
 
 
 class AggregateAlert(Strict):
     """The alert of an aggregate."""
 
     at: Positive
+    """Count that raises it."""
     title: str
+    """Title of the alert."""
     level: Literal["informational", "low", "medium", "high", "critical"] = "medium"
+    """Severity."""
 
 
 class Aggregate(Strict):
     """Counts of events in tumbling, epoch-aligned event-time windows."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    """Identifies it in state and alerts; renaming starts its counts anew."""
     select: dict[str, str | int]
+    """Attribute and value that an event must have, all of them."""
     by: Annotated[list[str], Field(min_length=1)]
+    """Attributes to group by."""
     window: Duration
+    """Length of a window, aligned to the epoch."""
     grace: Duration = UNITS_MS["h"]
+    """How late an event may be and still count."""
     alert: AggregateAlert
+    """What to raise, once per window and group."""
 
 
 class Tenant(Strict):
     """Who receives what."""
 
     sources: Annotated[list[str], Field(min_length=1)]
+    """Sources whose events and alerts it receives."""
     feeds: list[Literal["events", "alerts"]] = Field(default=["events", "alerts"])
+    """Which topics it has."""
     format: str = "ocsf-json"
+    """Format of its events and alerts."""
     key: Literal["host", "user"] = "host"
+    """What keys its events, and so keeps their order."""
     partitions: Positive = 4
+    """Partitions of its events topic."""
     raw_data: bool = True
     """False: events leave out the original line."""
 
@@ -165,9 +119,13 @@ class Workers(Strict):
     """The stream workers that `northbound up` starts."""
 
     count: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many processes."""
     commit_interval: Duration = 100
+    """How often output, state and offsets are committed."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 20_000
+    """Records of one batch at most."""
     state: Path = Path("state")
+    """Folder of instance slots, logs and status files."""
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """First worker's port for /ready, /stats and /metrics; the next ones follow; 0: any free."""
 
@@ -176,21 +134,32 @@ class Ingest(Strict):
     """The ingest agent that `northbound up` starts."""
 
     web: Address = "127.0.0.1:0"
+    """Where it serves /health, /ready and /metrics; port 0: any free."""
 
 
 class Config(Strict):
     """The whole of northbound.yaml. Paths in it are relative to the file's folder."""
 
     version: Literal[1]
+    """Version of this file's form."""
     kafka: Kafka
+    """Where Kafka is."""
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
+    """Feeds of raw lines, by name."""
     listeners: list[Listener] = Field(default_factory=list)
+    """Ports of the ingest agent."""
     enrich: list[Enrichment] = Field(default_factory=list)
+    """Dictionaries joined to every event."""
     aggregate: list[Aggregate] = Field(default_factory=list)
+    """Windowed counts."""
     rules: list[Path] = Field(default_factory=list)
+    """Sigma rule files, or folders of them."""
     tenants: dict[TenantName, Tenant] = Field(default_factory=dict)
+    """Who receives what, by name; tenants.d/<name>.yaml adds more."""
     workers: Workers = Workers()
+    """The stream workers."""
     ingest: Ingest = Ingest()
+    """The ingest agent."""
     _home: Path = PrivateAttr(default=Path())
 
     @property
@@ -243,39 +212,12 @@ class Config(Strict):
     def client(self) -> dict[str, Any]:
         """librdkafka configuration of Northbound's own processes.
 
-        Raises ConfigError when a file with a secret cannot be read.
+        Raises ConfigError when a secret is not where the file says.
         """
-        embedded = self.kafka.embedded
-        if embedded is not None:
-            host, port = host_port(embedded.internal)
-            servers = [f"{host}:{port + number}" for number in range(embedded.brokers)]
-            return {"bootstrap.servers": ",".join(servers)}
-        external = self.kafka.external
-        assert external is not None  # noqa: S101  # Kafka._one allows exactly one of the two
-        return {
-            "bootstrap.servers": external.bootstrap,
-            **self._security(external.security),
-        }
-
-    def _security(self, security: Security) -> dict[str, Any]:
-        client: dict[str, Any] = {"security.protocol": security.protocol}
-        files = {
-            "ssl.ca.location": security.ca_file,
-            "ssl.certificate.location": security.certificate_file,
-            "ssl.key.location": security.key_file,
-        }
-        client |= {key: str(self.path(file)) for key, file in files.items() if file is not None}
-        if security.password_file is not None:
-            file = self.path(security.password_file)
-            try:
-                password = file.read_text(encoding="utf-8").rstrip("\r\n")
-            except OSError as error:
-                raise ConfigError(
-                    [f"kafka.external.security.password_file: {file}: {error.strerror}"]
-                ) from None
-            client |= {
-                "sasl.mechanisms": security.mechanism,
-                "sasl.username": security.username,
-                "sasl.password": password,
-            }
-        return client
+        embedded, external = self.kafka.embedded, self.kafka.external
+        if external is not None:
+            return {"bootstrap.servers": external.bootstrap, **external.security.client(self.path)}
+        assert embedded is not None  # noqa: S101  # Kafka allows exactly one of the two
+        host, port = host_port(embedded.internal)
+        servers = [f"{host}:{port + number}" for number in range(embedded.brokers)]
+        return {"bootstrap.servers": ",".join(servers)}

@@ -1,0 +1,152 @@
+"""Where Kafka is: the embedded broker or an existing cluster, and how to connect."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.config.fields import Address, Positive, loopback
+from app.yaml_source import SourceError
+
+
+class ConfigError(SourceError):
+    """northbound.yaml cannot be used; `problems` has one line for each mistake."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes, values cannot change, errors do not repeat the input."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class NorthboundListener(Strict):
+    """The SASL_SSL listener that consumers outside connect to."""
+
+    listen: Address = "0.0.0.0:9094"
+    """Where the broker listens; brokers after the first take the next ports."""
+    advertise: Address = "localhost:9094"
+    """The name and port that consumers are told; the certificate is made for this name."""
+
+
+class Embedded(Strict):
+    """A real Apache Kafka that `northbound up` starts and stops."""
+
+    brokers: Annotated[int, Field(ge=1, le=9)] = 1
+    """How many; three or more replicate every topic three times."""
+    data: Path = Path("data")
+    """Folder of the brokers' logs, the certificates and the tenants' credentials."""
+    internal: Annotated[Address, AfterValidator(loopback)] = "127.0.0.1:19092"
+    """Listener for Northbound's own processes, without a password, so loopback only."""
+    heap: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    """Java heap of each broker."""
+    northbound: NorthboundListener = NorthboundListener()
+    """The listener for consumers."""
+
+
+class Security(Strict):
+    """How to connect to an existing cluster. Secrets come from a file or the environment."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Kafka's security protocol."""
+    mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] | None = None
+    """SASL mechanism."""
+    username: str | None = None
+    """SASL user name."""
+    password_file: Path | None = None
+    """File that holds the password and nothing else."""
+    password_env: str | None = None
+    """Name of an environment variable that holds the password."""
+    ca_file: Path | None = None
+    """CA certificates in PEM; default: the system's."""
+    certificate_file: Path | None = None
+    """Client certificate in PEM, for mutual TLS."""
+    key_file: Path | None = None
+    """Key of the client certificate in PEM."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Security":
+        if (self.password_file is not None) and (self.password_env is not None):
+            raise ValueError("password_file and password_env exclude each other; keep one")
+        password = self.password_file or self.password_env
+        if self.protocol.startswith("SASL") and None in (self.mechanism, self.username, password):
+            raise ValueError(
+                f"{self.protocol} needs mechanism, username and password_file or password_env"
+            )
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        return self
+
+    def client(self, resolve: Callable[[Path], Path]) -> dict[str, Any]:
+        """The same as librdkafka configuration. Raises ConfigError if a secret is not there."""
+        files = {
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate_file,
+            "ssl.key.location": self.key_file,
+        }
+        client: dict[str, Any] = {"security.protocol": self.protocol}
+        client |= {key: str(resolve(file)) for key, file in files.items() if file is not None}
+        if self.protocol.startswith("SASL"):
+            client |= {
+                "sasl.mechanisms": self.mechanism,
+                "sasl.username": self.username,
+                "sasl.password": self._password(resolve),
+            }
+        return client
+
+    def _password(self, resolve: Callable[[Path], Path]) -> str:
+        at = "kafka.external.security"
+        if self.password_env is not None:
+            found = os.environ.get(self.password_env)
+            if not found:
+                problem = f"{at}.password_env: the environment has no {self.password_env}; set it"
+                raise ConfigError([problem])
+            return found
+        file = resolve(self.password_file or Path())
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError([f"{at}.password_file: {file}: {error.strerror}"]) from None
+
+
+class External(Strict):
+    """An existing Kafka cluster; 4.0 or newer for the exactly-once guarantee."""
+
+    bootstrap: Annotated[str, Field(min_length=1)]
+    """Comma-separated host:port of some brokers."""
+    security: Security = Security()
+    """How Northbound's own processes connect."""
+    northbound: str | None = None
+    """What consumers outside are told instead of `bootstrap`."""
+    northbound_ca_file: Path | None = None
+    """CA certificates in PEM that go into the bundles; default: security.ca_file."""
+    manage: bool = True
+    """False: print the plan of topics, users and ACLs instead of applying it."""
+    replication: Positive = 3
+    """Replication factor of every topic."""
+
+
+class Kafka(Strict):
+    """Where Kafka is: exactly one of `embedded` and `external`."""
+
+    embedded: Embedded | None = None
+    """A broker that comes with Northbound."""
+    external: External | None = None
+    """A cluster that is there already."""
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    """Begins the name of every topic, consumer group and transactional id."""
+    matches_partitions: Positive = 4
+    """Partitions of the matches topic and of every changelog; cannot change later."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Kafka":
+        if (self.embedded is None) == (self.external is None):
+            raise ValueError("expected exactly one of embedded and external")
+        return self
