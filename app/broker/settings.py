@@ -1,0 +1,119 @@
+"""server.properties and log4j2.yaml of one broker, as text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+
+LOG4J = """\
+Configuration:
+  status: WARN
+  Appenders:
+    RollingFile:
+      name: File
+      fileName: "${sys:northbound.log}"
+      filePattern: "${sys:northbound.log}.%i"
+      PatternLayout: {pattern: "%d{ISO8601} %p %c{1} %m%n"}
+      Policies: {SizeBasedTriggeringPolicy: {size: 10 MB}}
+      DefaultRolloverStrategy: {max: 3}
+  Loggers:
+    Root: {level: WARN, AppenderRef: {ref: File}}
+    Logger:
+      # Each setting at each start, and one line for each setting that a tool does not know.
+      - {name: org.apache.kafka.common.config.AbstractConfig, level: ERROR}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Addresses of one broker, each `host:port`."""
+
+    internal: str
+    controller: str
+    listen: str
+    advertise: str
+
+
+def replication(brokers: int) -> int:
+    """Replicas of every topic."""
+    return min(3, brokers)
+
+
+def insync(brokers: int) -> int:
+    """Replicas that must have a record before it is acknowledged: all but one from three up."""
+    return max(1, replication(brokers) - 1)
+
+
+def server_properties(
+    node: int, nodes: Sequence[Endpoints], data: Path, certificate: Path
+) -> dict[str, str]:
+    """Settings of broker and controller number `node` of `nodes`."""
+    own = nodes[node]
+    copies, enough = str(replication(len(nodes))), str(insync(len(nodes)))
+    voters = [f"{number}@{each.controller}" for number, each in enumerate(nodes)]
+    northbound = "listener.name.northbound."
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(node),
+        "controller.quorum.voters": ",".join(voters),
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "INTERNAL",
+        "listeners": (
+            f"INTERNAL://{own.internal},CONTROLLER://{own.controller},NORTHBOUND://{own.listen}"
+        ),
+        "advertised.listeners": f"INTERNAL://{own.internal},NORTHBOUND://{own.advertise}",
+        "listener.security.protocol.map": (
+            "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,NORTHBOUND:SASL_SSL"
+        ),
+        "log.dirs": str(data),
+        # Consumers outside: SCRAM over TLS, one way.
+        "sasl.enabled.mechanisms": ",".join(SCRAM),
+        f"{northbound}sasl.enabled.mechanisms": ",".join(SCRAM),
+        **{
+            f"{northbound}{mechanism.lower()}.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            )
+            for mechanism in SCRAM
+        },
+        f"{northbound}ssl.keystore.type": "PEM",
+        f"{northbound}ssl.keystore.location": str(certificate),
+        f"{northbound}ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+        f"{northbound}ssl.client.auth": "none",
+        # A consumer proves its password again after an hour, so a rotated one ends its sessions.
+        f"{northbound}connections.max.reauth.ms": "3600000",
+        # Only the loopback listeners have no user; everybody else needs an ACL.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "false",
+        # Topics come from the declaration alone.
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": copies,
+        "min.insync.replicas": enough,
+        "offsets.topic.replication.factor": copies,
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": enough,
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": enough,
+        "share.coordinator.state.topic.num.partitions": "1",
+        # A dead worker's transaction holds up read_committed consumers until it is aborted.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        "group.initial.rebalance.delay.ms": "100",
+        # A broker that was killed gets back in when the session of its last life has ended.
+        "broker.heartbeat.interval.ms": "500",
+        "broker.session.timeout.ms": "4000",
+        # One machine: few threads, and a cleaner that does not take 128 MB of a 1 GB heap.
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "background.threads": "4",
+        "num.recovery.threads.per.data.dir": "2",
+        "log.cleaner.dedupe.buffer.size": "33554432",
+    }
+
+
+def properties_text(settings: Mapping[str, str]) -> str:
+    """A Java properties file."""
+    lines = [f"{key}={value.replace(chr(92), chr(92) * 2)}" for key, value in settings.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,108 @@
+"""Fixtures for all tests: the seed, Hypothesis' profile and a real broker.
+
+`kafka` is one broker for the whole session: use topics, groups and ids of your own on it and never
+stop it. `make_kafka` starts brokers that a test may kill.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import settings
+
+from app.broker.server import EmbeddedKafka
+
+SEED = int(os.environ.get("NORTHBOUND_SEED", "1"))
+
+# No example database and no deadline: a run is repeated by its seed alone, on a busy machine too.
+settings.register_profile("northbound", database=None, deadline=None, print_blob=True)
+settings.load_profile("northbound")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis draws from NORTHBOUND_SEED unless --hypothesis-seed says otherwise."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = SEED
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how to repeat this run."""
+    return f"NORTHBOUND_SEED={SEED} (Hypothesis seed {config.option.hypothesis_seed})"
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed of this run; derive every random choice from it."""
+    return SEED
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A running broker shared by all tests: `.bootstrap`, `.northbound`, `.ca`, `.pid`."""
+    broker = EmbeddedKafka(
+        tmp_path_factory.mktemp("kafka"),
+        listen="127.0.0.1:0",
+        advertise="localhost:0",
+        heap="512m",
+    )
+    with broker:
+        yield broker
+
+
+@pytest.fixture
+def make_kafka(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., EmbeddedKafka]]:
+    """Start a broker of the test's own: `make_kafka(**options of EmbeddedKafka)`.
+
+    The test may kill(), start() and stop() it; it is stopped at the end.
+    """
+    started: list[EmbeddedKafka] = []
+
+    def make(**options: object) -> EmbeddedKafka:
+        chosen = {
+            "data": tmp_path_factory.mktemp("kafka"),
+            "listen": "127.0.0.1:0",
+            "advertise": "localhost:0",
+            "heap": "512m",
+            **options,
+        }
+        broker = EmbeddedKafka(**chosen)
+        started.append(broker)
+        broker.start()
+        return broker
+
+    yield make
+    for broker in started:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def unique() -> Callable[[str], str]:
+    """A name that nothing else in this session has: `unique("group")` is `group-7`."""
+    numbers = itertools.count(1)
+    return lambda stem: f"{stem}-{next(numbers)}"
+
+
+@pytest.fixture
+def create_topic(kafka: EmbeddedKafka, unique: Callable[[str], str]) -> Callable[..., str]:
+    """Create a topic on the session's broker: `create_topic("raw", partitions=2, **config)`.
+
+    Underscores in the names of settings stand for dots. Returns the topic's unique name.
+    """
+
+    def create(stem: str = "topic", partitions: int = 1, **config: str) -> str:
+        name = unique(stem)
+        topic = NewTopic(
+            name,
+            num_partitions=partitions,
+            config={key.replace("_", "."): value for key, value in config.items()},
+        )
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        admin.create_topics([topic])[name].result(30)
+        return name
+
+    return create
