@@ -1,6 +1,7 @@
 """Finds the rows that break a stage, so that one bad row costs one dead letter and no worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import polars as pl
@@ -51,3 +52,14 @@ def _failure(row: int, error: Exception) -> Failure:
     if isinstance(error, StageError):
         return Failure(row, error.stage, str(error), error.component, error.version)
     return Failure(row, "unknown", f"{type(error).__name__}: {error}", "", "")
+
+
+@contextmanager
+def stage(name: str, component: str, version: str = "1") -> Iterator[None]:
+    """Name what runs inside, for the dead letter of a row that breaks it."""
+    try:
+        yield
+    except StageError:
+        raise
+    except Exception as error:
+        raise StageError(name, component, version, error) from error

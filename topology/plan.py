@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from topology.enrich.dictionary import Dictionary
+from topology.match.compile import RuleSet
+from topology.rules import LogSource, Tumbling
 from topology.topics import Names
 
 
@@ -12,9 +15,9 @@ class SourcePlan:
 
     name: str
     format: str
+    logsource: LogSource | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     lateness_ms: int = 30_000
-    tenants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class TenantPlan:
     """One tenant. `key` names the event column that keys its events; `without` is left out."""
 
     name: str
+    sources: frozenset[str]
     events: bool = True
     alerts: bool = True
     format: str = "ocsf-json"
@@ -33,12 +37,18 @@ class TenantPlan:
 class Plan:
     """Everything that decides what comes out, given what goes in.
 
-    `origins` gives each raw topic the stem of its events' uids: eleven characters made of the
-    cluster's and the topic's ids, so that uids are unique across clusters and topic re-creations.
+    `origins` gives each raw topic the stem of its events' uids (topology/uid.py).
     """
 
     names: Names
     sources: Mapping[str, SourcePlan]
     tenants: Mapping[str, TenantPlan]
     origins: Mapping[str, str]
+    rules: RuleSet
+    dictionaries: tuple[Dictionary, ...] = ()
+    aggregates: tuple[Tumbling, ...] = ()
     matches_partitions: int = 4
+
+    def tenants_of(self, source: str) -> list[TenantPlan]:
+        """The tenants that receive a source."""
+        return [tenant for tenant in self.tenants.values() if source in tenant.sources]
