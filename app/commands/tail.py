@@ -1,0 +1,91 @@
+"""`northbound tail`: what flows through a topic, as text or JSON lines."""
+
+import base64
+import sys
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from app.commands.options import ConfigOption, configured
+from app.config import DEFAULT_PATH, Config
+from app.output import WRONG_USAGE, fail
+
+FEEDS = ("events", "alerts", "raw", "matches", "dead-letters", "audit")
+
+
+def tail(
+    feed: Annotated[str, typer.Argument(help=" | ".join(FEEDS))] = "events",
+    *,
+    tenant: Annotated[str | None, typer.Option(help="For events and alerts.")] = None,
+    source: Annotated[str | None, typer.Option(help="For raw.")] = None,
+    from_start: Annotated[bool, typer.Option(help="All that is kept, not only new.")] = False,
+    follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,
+    count: Annotated[int, typer.Option("--count", "-n", help="Stop after so many; 0: never.")] = 0,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Print records as they are committed.
+
+    Example: northbound tail alerts --tenant acme --from-start
+    """
+    from app.reading import ReadingError, read
+
+    settings = configured(config)
+    topics = _topics(settings, feed, tenant, source)
+    seen = 0
+    try:
+        for message in read(settings.client(), topics, from_start=from_start, follow=follow):
+            value = message.value()
+            if value is None:
+                continue
+            sys.stdout.buffer.write(_line(value) + b"\n")
+            sys.stdout.buffer.flush()
+            seen += 1
+            if count and seen >= count:
+                return
+    except ReadingError as error:
+        fail(error)
+    except (KeyboardInterrupt, BrokenPipeError):
+        return
+
+
+def _topics(settings: Config, feed: str, tenant: str | None, source: str | None) -> list[str]:
+    names = settings.names
+    if feed in {"events", "alerts"}:
+        topic = names.events if feed == "events" else names.alerts
+        chosen = [
+            name
+            for name, found in settings.tenants.items()
+            if feed in found.feeds and tenant in {None, name}
+        ]
+        if not chosen:
+            fail(f"no tenant {tenant or ''} with {feed}; see `northbound tenants list`")
+        return [topic(name) for name in chosen]
+    if feed == "raw":
+        if source is not None and source not in settings.sources:
+            fail(f"no source {source}; expected one of {', '.join(settings.sources)}")
+        return [names.raw(source)] if source else [names.raw(name) for name in settings.sources]
+    single = {"matches": names.matches, "dead-letters": names.dead_letters, "audit": names.audit}
+    if feed not in single:
+        fail(f"no feed {feed!r}; expected one of {', '.join(FEEDS)}", WRONG_USAGE)
+    return [single[feed]]
+
+
+def _line(value: bytes) -> bytes:
+    from schemas.codec import UnknownSchemaError, decode
+
+    try:
+        name, record = decode(value)
+    except UnknownSchemaError:
+        return value
+    return orjson.dumps({"record": name, **record}, default=readable)
+
+
+def readable(value: Any) -> str:
+    """Bytes of an Avro record as text where they are text, else as base64."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
+    return str(value)

@@ -1,0 +1,43 @@
+"""What commands print: tables for people on a terminal, JSON lines with --json or when piped."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+FAILED = 1
+WRONG_USAGE = 2
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def as_json(flag: bool) -> bool:
+    """Whether to print JSON lines: asked for, or standard output is no terminal."""
+    return flag or not sys.stdout.isatty()
+
+
+def fail(problem: object, status: int = FAILED) -> NoReturn:
+    """Print what is wrong, one problem a line, and end with the exit status."""
+    errors.print(str(problem), markup=False)
+    raise typer.Exit(status)
+
+
+def rows(
+    found: Iterable[Mapping[str, Any]], columns: Sequence[str], *, json: bool, title: str = ""
+) -> None:
+    """Print mappings as a table of these columns, or each as one JSON object with all its keys."""
+    if as_json(json):
+        for row in found:
+            sys.stdout.buffer.write(orjson.dumps(row, default=str) + b"\n")
+        sys.stdout.flush()
+        return
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in found:
+        table.add_row(*(str(row.get(column, "")) for column in columns))
+    Console().print(table)

@@ -1,0 +1,110 @@
+"""northbound.yaml, dictionaries and rules become the topology's plan; all their errors at once."""
+
+from collections.abc import Mapping
+
+from app.config import Config, ConfigError
+from app.lookups import LookupErrors, load_dictionary
+from app.rules import load_rules
+from topology.enrich.dictionary import Dictionary
+from topology.formats import SOURCE_FORMATS
+from topology.match.compile import RuleErrors, RuleSet, compile_rules
+from topology.northbound import SERIALIZERS
+from topology.plan import Plan, SourcePlan, TenantPlan
+from topology.rules import LogSource, Tumbling
+
+LOG_SOURCES = {"qumulo": LogSource(product="qumulo", service="audit", category=None)}
+"""Which rules' log source a format's events are (Sigma specification 2.1, Log Sources)."""
+KEYS = {"host": "dst_endpoint.hostname", "user": "actor.user.name"}
+
+
+def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
+    """Read the rules and dictionaries that the configuration names.
+
+    `origins` gives each raw topic the stem of its events' uids. Raises ConfigError with every
+    mistake in configuration, dictionaries and rules, each with its file and line.
+    """
+    problems: list[str] = []
+    for name, source in config.sources.items():
+        if source.format not in SOURCE_FORMATS:
+            known = ", ".join(SOURCE_FORMATS)
+            problems.append(
+                f"sources.{name}.format: saw {source.format!r}, expected one of {known}"
+            )
+    for name, tenant in config.tenants.items():
+        if tenant.format not in SERIALIZERS:
+            known = ", ".join(SERIALIZERS)
+            problems.append(
+                f"tenants.{name}.format: saw {tenant.format!r}, expected one of {known}"
+            )
+    dictionaries = _dictionaries(config, problems)
+    rules = _rules(config, problems)
+    if problems:
+        raise ConfigError(problems)
+    return Plan(
+        names=config.names,
+        sources={
+            name: SourcePlan(
+                name,
+                source.format,
+                LOG_SOURCES.get(source.format),
+                {"timezone": source.timezone, **source.options},
+                source.lateness,
+            )
+            for name, source in config.sources.items()
+        },
+        tenants={
+            name: TenantPlan(
+                name,
+                frozenset(tenant.sources),
+                "events" in tenant.feeds,
+                "alerts" in tenant.feeds,
+                tenant.format,
+                KEYS[tenant.key],
+                frozenset() if tenant.raw_data else frozenset({"raw_data"}),
+            )
+            for name, tenant in config.tenants.items()
+        },
+        origins=origins,
+        rules=rules,
+        dictionaries=tuple(dictionaries),
+        aggregates=tuple(_aggregates(config)),
+        matches_partitions=config.kafka.matches_partitions,
+    )
+
+
+def _dictionaries(config: Config, problems: list[str]) -> list[Dictionary]:
+    found = []
+    for entry in config.enrich:
+        try:
+            found.append(
+                load_dictionary(
+                    config.path(entry.dictionary), key=entry.key, field=entry.field, name=entry.name
+                )
+            )
+        except LookupErrors as error:
+            problems += error.problems
+    return found
+
+
+def _rules(config: Config, problems: list[str]) -> RuleSet:
+    try:
+        return load_rules([config.path(path) for path in config.rules], config.state / "cache")
+    except RuleErrors as error:
+        problems += error.problems
+        return compile_rules([])
+
+
+def _aggregates(config: Config) -> list[Tumbling]:
+    return [
+        Tumbling(
+            name=entry.name,
+            select=entry.select,
+            by=tuple(entry.by),
+            window_ms=entry.window,
+            grace_ms=entry.grace,
+            at=entry.alert.at,
+            title=entry.alert.title,
+            level=entry.alert.level,
+        )
+        for entry in config.aggregate
+    ]

@@ -1,0 +1,92 @@
+"""Reads topics from outside any group: for tail, dead-letters and the demo's bookkeeping."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as Assignment
+
+TIMEOUT = 15.0
+"""Seconds to wait for the cluster before saying that it cannot be reached."""
+
+
+SILENT = logging.getLogger("northbound.librdkafka")
+"""librdkafka's own lines about lost connections; ReadingError says what matters of them."""
+SILENT.addHandler(logging.NullHandler())
+SILENT.propagate = False
+
+
+class ReadingError(RuntimeError):
+    """A topic cannot be read; the message says why and what to do."""
+
+
+def open_reader(client: Mapping[str, Any], group: str = "northbound-reader") -> Consumer:
+    """A consumer that joins no group by itself and sees only committed transactions."""
+    return Consumer(
+        {
+            **client,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        },
+        logger=SILENT,
+    )
+
+
+def partitions(consumer: Consumer, topics: Sequence[str]) -> list[Assignment]:
+    """Every partition of the topics, from its beginning. Raises ReadingError if one is missing."""
+    try:
+        known = consumer.list_topics(timeout=TIMEOUT).topics
+    except KafkaException as error:
+        raise ReadingError(f"Kafka cannot be reached: {error.args[0].str()}; is it up?") from None
+    missing = [topic for topic in topics if topic not in known]
+    if missing:
+        raise ReadingError(
+            f"no topic {', '.join(missing)}; `northbound topics list` shows what is there"
+        )
+    return [
+        Assignment(topic, number, OFFSET_BEGINNING)
+        for topic in topics
+        for number in known[topic].partitions
+    ]
+
+
+def read(
+    client: Mapping[str, Any],
+    topics: Sequence[str],
+    *,
+    from_start: bool = True,
+    follow: bool = False,
+    batch: int = 10_000,
+) -> Iterator[Message]:
+    """Records of the topics, to their present end, or for ever with `follow`.
+
+    Raises ReadingError when Kafka is away or a topic is missing.
+    """
+    consumer = open_reader(client)
+    try:
+        assigned = partitions(consumer, topics)
+        if not from_start:
+            for item in assigned:
+                _, item.offset = consumer.get_watermark_offsets(item, timeout=TIMEOUT)
+        consumer.assign(assigned)
+        open_ends = {(item.topic, item.partition) for item in assigned}
+        heard = time.monotonic()
+        while open_ends or follow:
+            for message in consumer.consume(batch, timeout=0.2):
+                heard = time.monotonic()
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public code
+                    open_ends.discard((message.topic(), message.partition()))
+                elif not error.retriable():
+                    raise ReadingError(f"{message.topic()}: {error.str()}")
+            if not follow and time.monotonic() - heard > TIMEOUT:
+                raise ReadingError(f"nothing came from Kafka for {TIMEOUT:.0f} s; is it up?")
+    finally:
+        consumer.close()
