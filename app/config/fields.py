@@ -20,6 +20,14 @@ def duration(value: object) -> int:
     return int(found[1]) * UNITS_MS[found[2]]
 
 
+def duration_text(milliseconds: int) -> str:
+    """The shortest way to write a duration: 300000 as `5m`."""
+    for unit, size in reversed(UNITS_MS.items()):
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
 def address(value: str) -> str:
     found = ADDRESS.fullmatch(value)
     if found is None or int(found["port"]) > 65535:

@@ -1,0 +1,109 @@
+"""Writes docs/configuration.md from the classes of northbound.yaml, so that it cannot be stale.
+
+`python -m app.config.reference > docs/configuration.md`; a test compares the two.
+"""
+
+import sys
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from app.config.connection import Strict
+from app.config.fields import duration, duration_text
+from app.config.model import Config
+
+HEAD = """\
+# northbound.yaml
+
+One file is the desired state: `northbound up`, `worker`, `ingest` and every command read it.
+Unknown keys are mistakes; all mistakes are reported at once with file and line, and nothing starts.
+Paths are relative to the file.
+Secrets stand in files or environment variables, never in this file.
+Each `tenants.d/<name>.yaml` beside it adds one tenant.
+This page is written from the code (`python -m app.config.reference`).
+"""
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    parts = [HEAD]
+    _section(Config, "northbound.yaml", parts, set())
+    return "\n".join(parts)
+
+
+def _section(model: type[BaseModel], path: str, parts: list[str], seen: set[str]) -> None:
+    lines = [f"## {path}", "", (model.__doc__ or "").strip(), ""]
+    lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
+    inner: list[tuple[type[BaseModel], str]] = []
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        at = key if path == "northbound.yaml" else f"{path}.{key}"
+        text = " ".join((field.description or "").split()).replace("|", "\\|")
+        lines.append(f"| `{key}` | {_type(field)} | {_default(field)} | {text} |")
+        for found, suffix in _models(field.annotation):
+            inner.append((found, at + suffix))
+    parts.append("\n".join(lines) + "\n")
+    for found, at in inner:
+        if at not in seen:
+            seen.add(at)
+            _section(found, at, parts, seen)
+
+
+def _models(annotation: Any) -> list[tuple[type[BaseModel], str]]:
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return [(annotation, "")]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        return [(found, "[]") for found, _ in _models(inner[0])]
+    if origin is dict:
+        return [(found, ".<name>") for found, _ in _models(inner[1])]
+    if origin in {Union, UnionType}:
+        return [item for part in inner for item in _models(part)]
+    return []
+
+
+def _type(field: FieldInfo) -> str:
+    if any(getattr(item, "func", None) is duration for item in field.metadata):
+        return "duration"
+    return _name(field.annotation).replace("|", "\\|")
+
+
+def _name(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(f"`{value}`" for value in inner)
+    if origin in {Union, UnionType}:
+        return " | ".join(_name(part) for part in inner if part is not type(None))
+    if origin is list:
+        return f"list of {_name(inner[0])}"
+    if origin is dict:
+        return f"name to {_name(inner[1])}"
+    if hasattr(annotation, "__metadata__"):
+        return _name(inner[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
+    names = {str: "text", int: "number", bool: "true or false", Path: "path"}
+    return names.get(annotation, str(annotation))
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "required"
+    if value is None or isinstance(value, BaseModel):
+        return ""
+    if any(getattr(item, "func", None) is duration for item in field.metadata):
+        return f"`{duration_text(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, list | dict):
+        return f"`{value}`" if value else ""
+    return f"`{value}`" if value != "" else '`""`'
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
