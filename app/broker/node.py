@@ -1,6 +1,5 @@
 """One broker process: its folder, its start and its end."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,27 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.broker import class_archive
 from app.broker.certificates import write_private
 from app.broker.errors import BrokerError, explain
 from app.broker.java import Java
 from app.broker.settings import LOG4J, properties_text
 
 FORMAT_S = 60.0
+ENDED = 128 + signal.SIGTERM  # how a JVM exits when it was asked to
 TAIL_BYTES = 64 * 1024
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-
-
-def started_at(pid: int) -> str | None:
-    """Start time of a process (clock ticks since boot); None when it is gone or a zombie.
-
-    With the pid it names a process for good, so that a pid used again is not taken for it.
-    """
-    with suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        after_name = stat.rpartition(")")[2].split()
-        if after_name[0] != "Z":
-            return after_name[19]
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +26,7 @@ class Tools:
 
     java: Java
     jars: Sequence[Path]
+    archive: Path
     heap: str
 
     def environment(self) -> dict[str, str]:
@@ -78,7 +67,8 @@ class Node:
         if (self.data / "meta.properties").is_file():
             return
         arguments = ["format", "--cluster-id", cluster_id, "--config", str(properties)]
-        command = [*self._command("format.log", QUICK), "kafka.tools.StorageTool", *arguments]
+        flags = (*QUICK, *class_archive.use(self._tools.archive))
+        command = [*self._command("format.log", flags), "kafka.tools.StorageTool", *arguments]
         try:
             done = subprocess.run(
                 [*command, "--feature", "transaction.version=2"],
@@ -101,12 +91,14 @@ class Node:
     def launch(self) -> None:
         """Start the process. In a session of its own: Ctrl-C at a terminal is for the parent,
         which stops the workers before the broker."""
-        heap = self._tools.heap
+        heap = (f"-Xmx{self._tools.heap}", "-XX:+ExitOnOutOfMemoryError")
+        archive = self._tools.archive
+        classes = class_archive.use(archive) or class_archive.record(self.folder)
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(
                 [
-                    *self._command("server.log", (f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError")),
+                    *self._command("server.log", (*heap, *classes)),
                     "kafka.Kafka",
                     str(self.folder / "server.properties"),
                 ],
@@ -117,11 +109,6 @@ class Node:
                 cwd=self.folder,
                 start_new_session=True,
             )
-
-    def identity(self) -> dict[str, object] | None:
-        """`{"pid", "started"}` of the running process, for the next start to find."""
-        pid = self.pid
-        return None if pid is None else {"pid": pid, "started": started_at(pid)}
 
     def failure(self) -> str | None:
         """Why the process has ended, as what to do; None while it runs or was never started."""
@@ -151,6 +138,8 @@ class Node:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.returncode == ENDED:
+            class_archive.keep(self._tools.archive, self.folder)
 
     def kill(self) -> None:
         """End the process at once, as a crash would."""
@@ -177,12 +166,3 @@ class Node:
                 opened.seek(max(begin, size - TAIL_BYTES))
                 texts.append(opened.read().decode(errors="replace"))
         return "\n".join(texts)
-
-
-def read_json(file: Path) -> dict[str, object]:
-    """The object in a JSON file; empty when there is none or it was cut."""
-    with suppress(OSError, ValueError):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    return {}

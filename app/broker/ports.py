@@ -66,11 +66,16 @@ def require(address: str, key: str) -> None:
     raise BrokerError(f"Cannot listen on {address} ({error.strerror}). Change {key}.")
 
 
+def all_free(host: str, first: int, count: int) -> bool:
+    """Whether `count` ports from `first` on are free on `host`."""
+    return all(refused(host, first + number) is None for number in range(count))
+
+
 def free(host: str, count: int = 1) -> int:
     """The first of `count` consecutive ports that are free on `host`."""
     chooser = random.SystemRandom()
     for _ in range(200):
         first = chooser.randrange(LOWEST, HIGHEST - count)
-        if all(refused(host, first + number) is None for number in range(count)):
+        if all_free(host, first, count):
             return first
     raise BrokerError(f"No {count} free ports in a row between {LOWEST} and {HIGHEST} on {host}.")

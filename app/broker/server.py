@@ -4,64 +4,29 @@ Listeners: INTERNAL (plaintext, loopback, super user) for Northbound's own proce
 (loopback), NORTHBOUND (SASL_SSL with SCRAM) for consumers outside.
 """
 
-import base64
 import datetime as dt
 import errno
-import fcntl
-import json
-import os
-import signal
 import socket
 import time
-import uuid
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from app.broker import certificates, jars, ports
+from app.broker import certificates, class_archive, cluster, jars, ports
+from app.broker.cluster import Addresses
 from app.broker.errors import BrokerError
 from app.broker.java import Java, find_java
-from app.broker.node import Node, Tools, read_json, started_at
+from app.broker.node import Node, Tools
+from app.broker.ownership import Ownership
 from app.broker.settings import Endpoints, server_properties
 
 READY_S = 90.0
-STOP_S = 20.0
-STOP_ALONE_S = 5.0
+STOP_S = 60.0  # usually one; writing the class archive takes some more
+STOP_ALONE_S = 5.0  # without a quorum
 POLL_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Broker processes found alive in a data folder, whoever started them."""
-
-    pids: list[int]
-    owner: int | None
-    internal: str
-    northbound: str
-
-
-def running(data: Path) -> Running | None:
-    """The brokers that run in `data`; None when none does."""
-    state = read_json(data / "running.json")
-    nodes = state.get("nodes")
-    pids = [
-        int(node["pid"])
-        for node in (nodes if isinstance(nodes, list) else [])
-        if started_at(int(node["pid"])) == node["started"]
-    ]
-    if not pids:
-        return None
-    owner = state.get("owner")
-    return Running(
-        pids,
-        owner if isinstance(owner, int) and started_at(owner) == state.get("since") else None,
-        str(state.get("internal")),
-        str(state.get("northbound")),
-    )
 
 
 class EmbeddedKafka:
@@ -84,13 +49,14 @@ class EmbeddedKafka:
     ) -> None:
         self.data = data.absolute()
         self._count = brokers
-        self._addresses = {"internal": internal, "listen": listen, "advertise": advertise}
+        self._addresses = Addresses(internal, listen, advertise)
         self._heap = heap
         self._java = java
         self._progress = progress
         self._endpoints: list[Endpoints] = []
         self._nodes: list[Node] = []
-        self._lock: IO[str] | None = None
+        self._cluster_id = ""
+        self._ownership: Ownership | None = None
         self.replaced: list[int] = []
         """Brokers that a killed parent had left and this start has stopped."""
 
@@ -131,7 +97,8 @@ class EmbeddedKafka:
             for node in self._nodes:
                 if node.pid is None:
                     node.launch()
-            self._remember()
+            if self._ownership:
+                self._ownership.remember(self.pids, self.bootstrap, self.northbound)
             self._wait_ready(time.monotonic() + timeout)
         except OSError as error:
             self.stop()
@@ -148,10 +115,9 @@ class EmbeddedKafka:
             # without one it would wait for it.
             handover = self._count == 1 or left > self._count // 2
             node.wait(STOP_S if handover else STOP_ALONE_S)
-        if self._lock is not None:
-            (self.data / "running.json").unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
+        if self._ownership is not None:
+            self._ownership.release()
+            self._ownership = None
 
     def kill(self, number: int = 0) -> None:
         """End broker `number` as a crash would; start() brings it back on the same ports."""
@@ -169,117 +135,31 @@ class EmbeddedKafka:
         self.stop()
 
     def _prepare(self) -> None:
-        if self._lock is None:
-            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = self._own()
-            self._replace_orphans()
+        """Everything before the processes: ownership, jars, ports, certificates, storage."""
+        if self._ownership is None:
+            self._ownership = Ownership(self.data)
+            self.replaced = self._ownership.stop_orphans()
         if not self._nodes:
-            tools = Tools(
-                self._java or find_java(), jars.class_path(progress=self._progress), self._heap
-            )
+            tools = self._tools()
+            known = cluster.load(self.data, self._count, self._addresses)
+            self._cluster_id, self._endpoints = known.cluster_id, known.nodes
             self._nodes = [
                 Node(number, self.data / f"node-{number}", tools) for number in range(self._count)
             ]
-        cluster = self._cluster()
         hosts = [ports.split(each.advertise)[0] for each in self._endpoints]
         tls = certificates.ensure(self.data / "tls", hosts, dt.datetime.now(dt.UTC))
         for node, own in zip(self._nodes, self._endpoints, strict=True):
             if node.pid is None:
                 ports.require(own.internal, "kafka.embedded.internal")
-                ports.require(own.controller, "kafka.embedded.data (removes the chosen port)")
                 ports.require(own.listen, "kafka.embedded.northbound.listen")
-                node.write(
-                    server_properties(node.number, self._endpoints, node.data, tls.server), cluster
-                )
+                settings = server_properties(node.number, self._endpoints, node.data, tls.server)
+                node.write(settings, self._cluster_id)
 
-    def _own(self) -> IO[str]:
-        """The lock of the data folder, held while this object's brokers run."""
-        lock = (self.data / "lock").open("a", encoding="ascii")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            owner = read_json(self.data / "running.json").get("owner", "unknown")
-            raise BrokerError(
-                f"Northbound already runs in {self.data} (process {owner}). Use it (`northbound "
-                "status`), stop it (`northbound down`) or choose another kafka.embedded.data."
-            ) from None
-        return lock
-
-    def _replace_orphans(self) -> None:
-        """Stop the brokers of a parent that was killed: nobody watches them, and they are in
-        the way."""
-        found = running(self.data)
-        self.replaced = found.pids if found else []
-        deadline = time.monotonic() + STOP_S
-        for pid in self.replaced:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        for pid in self.replaced:
-            since = started_at(pid)
-            while since is not None and started_at(pid) == since:
-                if time.monotonic() > deadline:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                time.sleep(POLL_S)
-
-    def _cluster(self) -> str:
-        """The cluster's id; also fixes the ports. Both are kept in cluster.json."""
-        file = self.data / "cluster.json"
-        known = read_json(file)
-        if known and known.get("brokers") != self._count:
-            raise BrokerError(
-                f"{self.data} holds a cluster of {known.get('brokers')} broker(s), not "
-                f"{self._count}. Set kafka.embedded.brokers back or choose another "
-                "kafka.embedded.data."
-            )
-        cluster = str(known.get("cluster") or new_cluster_id())
-        chosen = known.get("ports")
-        if not self._endpoints:
-            self._endpoints = self._choose(chosen if isinstance(chosen, dict) else {})
-            first = self._endpoints[0]
-            fixed = {
-                "internal": ports.split(first.internal)[1],
-                "controller": ports.split(first.controller)[1],
-                "listen": ports.split(first.listen)[1],
-            }
-            content = {"cluster": cluster, "brokers": self._count, "ports": fixed}
-            certificates.write_private(file, json.dumps(content).encode())
-        return cluster
-
-    def _choose(self, known: dict[str, int]) -> list[Endpoints]:
-        def first_port(name: str, host: str, given: int) -> int:
-            last = known.get(name, 0)
-            usable = last and all(
-                ports.refused(host, last + number) is None for number in range(self._count)
-            )
-            return given or (last if usable else ports.free(host, self._count))
-
-        internal_host, internal = ports.split(self._addresses["internal"])
-        listen_host, listen = ports.split(self._addresses["listen"])
-        advertise_host, advertise = ports.split(self._addresses["advertise"])
-        internal = first_port("internal", internal_host, internal)
-        listen = first_port("listen", listen_host, listen)
-        controller = first_port("controller", internal_host, 0)
-        return [
-            Endpoints(
-                ports.join(internal_host, internal + number),
-                ports.join(internal_host, controller + number),
-                ports.join(listen_host, listen + number),
-                ports.join(advertise_host, (advertise or listen) + number),
-            )
-            for number in range(self._count)
-        ]
-
-    def _remember(self) -> None:
-        state = {
-            "owner": os.getpid(),
-            "since": started_at(os.getpid()),
-            "nodes": [node.identity() for node in self._nodes if node.pid is not None],
-            "internal": self.bootstrap,
-            "northbound": self.northbound,
-        }
-        certificates.write_private(self.data / "running.json", json.dumps(state).encode())
+    def _tools(self) -> Tools:
+        java = self._java or find_java()
+        files = jars.class_path(progress=self._progress)
+        archive = class_archive.archive_file(jars.cache_folder(), java, files)
+        return Tools(java, files, archive, self._heap)
 
     def _wait_ready(self, deadline: float) -> None:
         """Wait until every listener is open and every broker is in the cluster's metadata."""
@@ -325,14 +205,6 @@ class EmbeddedKafka:
             f"Cannot use {error.filename or self.data}: {error.strerror}. Give this user write "
             "access or choose another kafka.embedded.data."
         )
-
-
-def new_cluster_id() -> str:
-    """A cluster id as Kafka makes them: a random UUID in base64url that starts with no dash."""
-    while True:
-        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if not text.startswith("-"):
-            return text
 
 
 def _open(host: str, port: int) -> bool:

@@ -6,7 +6,8 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from app.broker.errors import BrokerError
-from app.broker.server import EmbeddedKafka, running
+from app.broker.ownership import running
+from app.broker.server import EmbeddedKafka
 
 pytestmark = pytest.mark.broker
 
