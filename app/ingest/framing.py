@@ -132,6 +132,8 @@ class Framer:
             self.error = "the connection ended inside a counted message"
             if whole_lines:
                 self._salvage(rest, out)
+            elif self._cut and self._truncate:
+                self.dropped += len(rest)
             else:
                 self.remainder = rest
         elif self._pending and self._mode == "octet":
