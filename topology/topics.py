@@ -16,7 +16,10 @@ Cleanup: TypeAlias = Literal["delete", "compact", "compact,delete"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it should be. `retention_ms` None means the broker's default."""
+    """A topic as it should be. `retention_ms` None means the broker's default.
+
+    `fixed`: its number of partitions never changes, because state depends on it.
+    """
 
     name: str
     key: str
@@ -26,6 +29,7 @@ class Topic:
     retention_ms: int | None = None
     config: Mapping[str, str] = field(default_factory=dict)
     tenant: str | None = None
+    fixed: bool = False
 
     def settings(self) -> dict[str, str]:
         """The topic's configuration entries as Kafka names them."""
@@ -143,6 +147,7 @@ def declare(
             matches_partitions,
             retention_ms=DAY_MS,
             config=OUTPUT_CONFIG,
+            fixed=True,
         )
     )
     for tenant in tenants:
@@ -185,6 +190,7 @@ def declare(
                 cleanup="compact,delete" if windowed else "compact",
                 retention_ms=(store.window_ms or 0) + DAY_MS if windowed else None,
                 config=CHANGELOG_CONFIG,
+                fixed=True,
             )
         )
     return topics

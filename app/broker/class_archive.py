@@ -5,6 +5,7 @@ finds it unfit ignores it.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ def keep(archive: Path, folder: Path) -> None:
     written = _written(folder)
     with suppress(OSError):
         if written.is_file() and not archive.is_file():
-            part = archive.with_suffix(".part")
+            part = archive.with_suffix(f".{os.getpid()}.part")
             archive.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(written, part)
             part.replace(archive)

@@ -1,0 +1,64 @@
+"""README.md: what the receiver of a bundle needs to know. Holds no secret."""
+
+from app.broker.bundle.access import Access, File
+from app.broker.bundle.java import STORE_PASSWORD
+
+TEXT = """\
+# Northbound feed of {tenant}
+
+Connect to `{servers}` with SASL_SSL and {mechanism} as user `{user}`. The password is in
+`northbound.json`, `client.properties` and `java.properties`; keep these three files to yourself.
+
+| feed | topic |
+|---|---|
+{topics}
+
+## Try it
+
+    pip install confluent-kafka
+    python3 consumer.py --topic alerts
+
+or, in this folder, `kcat -F client.properties -G {group} {some_topic}`.
+
+## Files
+
+| file | for |
+|---|---|
+| `northbound.json`, `consumer.py` | Python with confluent-kafka |
+| `client.properties` | kcat and every other client on librdkafka (paths are relative to it) |
+| `java.properties` | Java clients |
+{trust}
+
+## Rules
+
+- Consumer groups: `{group}`, or any other name that begins with `{group_prefix}`. Programs that
+  read the same feed independently need different groups.
+- Read with `isolation.level=read_committed`. Java clients, Logstash and Filebeat do not do so by
+  themselves; the files here say it.
+- A record can come twice, for instance after a crash of your consumer. `metadata.uid` (alerts:
+  `finding_info.uid`) is the same each time: use it to drop the second one.
+- Leave the check of the server's name on. The certificate carries the names given above.
+{changeit}"""
+
+TRUST = """\
+| `ca.pem` | the CA of the brokers, for clients that read PEM |
+| `truststore.p12`, `truststore.jks` | the same CA for Java |"""
+CHANGEIT = f"""\
+- The trust stores' password is `{STORE_PASSWORD}`. It protects nothing: a CA certificate is public.
+"""
+
+
+def files(access: Access) -> list[File]:
+    text = TEXT.format(
+        tenant=access.tenant,
+        servers=access.servers,
+        mechanism=access.mechanism,
+        user=access.user,
+        topics="\n".join(f"| {feed} | `{topic}` |" for feed, topic in access.topics.items()),
+        group=access.group,
+        group_prefix=access.group_prefix,
+        some_topic=next(reversed(access.topics.values()), ""),
+        trust="" if access.ca is None else TRUST,
+        changeit="" if access.ca is None else CHANGEIT,
+    )
+    return [File("README.md", text.encode())]

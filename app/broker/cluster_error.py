@@ -1,0 +1,50 @@
+"""What a Kafka cluster refuses, as one message that says what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import KafkaError, KafkaException
+
+ADVICE = {
+    KafkaError._TRANSPORT: "Nobody answers: is Kafka up, and is the address right?",  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: "Nobody answers: is Kafka up, and is the address right?",  # noqa: SLF001
+    KafkaError._TIMED_OUT: "No answer in time: is Kafka up, and is the address right?",  # noqa: SLF001
+    KafkaError._AUTHENTICATION: "The user name or password is wrong.",  # noqa: SLF001
+    KafkaError._SSL: "TLS failed: does ca_file hold the CA of the brokers' certificate?",  # noqa: SLF001
+    KafkaError._RESOLVE: "The host name is unknown.",  # noqa: SLF001
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: (
+        "Northbound's user lacks a right on the cluster; grant it, or set "
+        "kafka.external.manage: false and give the printed plan to the cluster's owner."
+    ),
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: (
+        "Northbound's user lacks a right on the topic; grant it, or set "
+        "kafka.external.manage: false and give the printed plan to the cluster's owner."
+    ),
+    KafkaError.INVALID_REPLICATION_FACTOR: (
+        "There are fewer brokers than replicas: set kafka.external.replication."
+    ),
+    KafkaError.SECURITY_DISABLED: (
+        "The cluster has no authorizer, so that it cannot keep tenants apart: set "
+        "authorizer.class.name on its brokers."
+    ),
+    KafkaError.UNSUPPORTED_VERSION: "The brokers are too old; Northbound needs Kafka 4.0 or newer.",
+}
+
+
+class ClusterError(Exception):
+    """The cluster refused, or did not answer; the text says what to do."""
+
+
+@contextmanager
+def cluster_error(doing: str, ignore: int | None = None) -> Iterator[None]:
+    """Turn a KafkaException into a ClusterError; an error with code `ignore` is dropped."""
+    try:
+        yield
+    except KafkaException as error:
+        problem = error.args[0]
+        code = problem.code() if isinstance(problem, KafkaError) else None
+        if ignore is not None and code == ignore:
+            return
+        text = problem.str() if isinstance(problem, KafkaError) else str(problem)
+        advice = ADVICE.get(code, "") if code is not None else ""
+        raise ClusterError(f"Cannot {doing}: {text}. {advice}".rstrip()) from error
