@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-MARK = re.compile(r"\b(?:ERROR|FATAL|Exception|Error)\b")
-
 CAUSES = {
     r"No space left on device": """\
 The disk that holds {data} is full. Free some space or set kafka.embedded.data to a folder on \
@@ -29,6 +27,9 @@ kafka.embedded.data.""",
 """What a broker's log says (a pattern), most telling first, and what to do about it."""
 
 
+TELLING = re.compile("|".join(["ERROR", "FATAL", "Exception", "Error:", *CAUSES]))
+
+
 class BrokerError(Exception):
     """The broker cannot start or has stopped; the text says what to do."""
 
@@ -36,7 +37,7 @@ class BrokerError(Exception):
 def explain(log: str, data: Path) -> str:
     """The cause that a broker's log shows, as what to do, with the log's last useful lines."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
-    useful = [line for line in lines if MARK.search(line)][-5:] or lines[-5:]
+    useful = [line for line in lines if TELLING.search(line)][-5:] or lines[-5:]
     text = "\n".join(f"  {line[:300]}" for line in useful)
     for pattern, advice in CAUSES.items():
         if re.search(pattern, log):
