@@ -9,8 +9,10 @@ from topology.enrich.dictionary import Dictionary
 from topology.formats import SOURCE_FORMATS
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
 from topology.northbound import SERIALIZERS
+from topology.pipeline import PIPELINE, alerts
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource, Tumbling
+from topology.topics import StoreTopic, Topic, declare
 
 LOG_SOURCES = {"qumulo": LogSource(product="qumulo", service="audit", category=None)}
 """Which rules' log source a format's events are (Sigma specification 2.1, Log Sources)."""
@@ -68,6 +70,19 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
         rules=rules,
         dictionaries=tuple(dictionaries),
         aggregates=tuple(_aggregates(config)),
+        matches_partitions=config.kafka.matches_partitions,
+    )
+
+
+def declared(config: Config, plan: Plan) -> list[Topic]:
+    """Every topic of the deployment as it should be, in flow order."""
+    window = alerts(plan).window_ms
+    stores = [StoreTopic(store, window) for node in PIPELINE for store in node.stores]
+    return declare(
+        config.names,
+        config.raw_topics(),
+        config.feeds(),
+        stores,
         matches_partitions=config.kafka.matches_partitions,
     )
 

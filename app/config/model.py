@@ -183,6 +183,11 @@ class Config(Strict):
         return self.path(embedded.data if embedded else Path("data"))
 
     @property
+    def credentials(self) -> Path:
+        """Folder of the tenants' passwords, one file each, readable by its owner alone."""
+        return self.data / "credentials"
+
+    @property
     def state(self) -> Path:
         """Folder of instance slots and status files."""
         return self.path(self.workers.state)

@@ -1,0 +1,222 @@
+"""Everything that northbound.yaml describes, on this host: Kafka, topics, tenants, processes.
+
+`northbound up` and `northbound demo` are two ways to watch the same deployment.
+"""
+
+import fcntl
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from app.broker import admin, tenants
+from app.broker.cluster_error import ClusterError
+from app.broker.server import EmbeddedKafka
+from app.config import Config, host_port
+from app.planning import build_plan, declared
+from app.status import WORKER_FILE, read_status
+from app.supervisor import Child, Supervisor
+from topology.plan import Plan
+
+READY_S = 60.0
+LOCK = "up.lock"
+POLL_S = 0.1
+
+
+class DeploymentError(RuntimeError):
+    """It cannot start; the message says what to do."""
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Starts in the order in which data flows back, stops in the order in which it flows.
+
+    `report` receives one line for each thing of note. `ingest` or `workers` False leaves them to
+    other hosts.
+    """
+
+    path: Path
+    config: Config
+    report: Callable[[str], None]
+    ingest: bool = True
+    workers: bool = True
+    kafka: EmbeddedKafka | None = None
+    _lock: IO[str] | None = None
+    _supervisor: Supervisor | None = None
+
+    def start(self, stopping: threading.Event | None = None) -> None:
+        """Bring everything up and wait until it works, or until `stopping` is set.
+
+        Raises ConfigError, BrokerError, ClusterError or DeploymentError; then nothing is left
+        running.
+        """
+        plan = build_plan(self.config, origins={})
+        self._lock_state()
+        try:
+            self._check_ports()
+            self._start_kafka()
+            self._apply(plan)
+            self._start_processes()
+            self._wait_ready(stopping or threading.Event())
+        except BaseException:
+            self.stop()
+            raise
+
+    def check(self) -> None:
+        """Restart what has ended. Call this about once a second."""
+        if self._supervisor is not None:
+            self._supervisor.check()
+        failure = self.kafka.failure() if self.kafka is not None else None
+        if self.kafka is not None and failure is not None:
+            self.report(f"Kafka ended ({failure}); starting it again")
+            self.kafka.start()
+
+    def stop(self) -> None:
+        """Stop the agent, the workers and Kafka, each after what it holds is safe."""
+        if self._supervisor is not None:
+            self._supervisor.stop()
+            self._supervisor = None
+        if self.kafka is not None:
+            self.kafka.stop()
+            self.kafka = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def client(self) -> dict[str, Any]:
+        """librdkafka configuration of the internal listener."""
+        return self.config.client()
+
+    def _lock_state(self) -> None:
+        state = self.config.state
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            self._lock = (state / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise DeploymentError(
+                f"cannot write {state}: {error.strerror}; free or choose another workers.state"
+            ) from None
+        if not _try_lock(self._lock):
+            self._lock.close()
+            self._lock = None
+            raise DeploymentError(
+                f"{self.path} is up already (process {owner(state)}); `northbound status` shows "
+                "it, `northbound down` stops it"
+            )
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def _check_ports(self) -> None:
+        for number, listener in enumerate(self.config.listeners if self.ingest else ()):
+            host, port = host_port(listener.listen)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, port))
+                except OSError as error:
+                    raise DeploymentError(
+                        f"listeners[{number}]: cannot listen on {listener.listen}: "
+                        f"{error.strerror}; stop what uses the port or choose another in "
+                        f"{self.path}"
+                    ) from None
+
+    def _start_kafka(self) -> None:
+        embedded = self.config.kafka.embedded
+        if embedded is None:
+            return
+        self.report("Starting Apache Kafka")
+        self.kafka = EmbeddedKafka(
+            self.config.data,
+            brokers=embedded.brokers,
+            internal=embedded.internal,
+            listen=embedded.northbound.listen,
+            advertise=embedded.northbound.advertise,
+            heap=embedded.heap,
+            progress=lambda done, total: self.report(f"Fetching Kafka's jars: {done} of {total}"),
+        )
+        self.kafka.start()
+
+    def _apply(self, plan: Plan) -> None:
+        """Topics, users and rights as declared; with manage: false they are only compared."""
+        external = self.config.kafka.external
+        client = admin.connect(self.client())
+        topics = declared(self.config, plan)
+        if external is not None and not external.manage:
+            for change in admin.plan(client, topics):
+                self.report(f"To do by whoever manages the cluster: {change}")
+            return
+        for change in admin.ensure(client, topics, self.config.replication):
+            self.report(str(change))
+        for tenant in self.config.tenants:
+            tenants.add(client, self.config.names, tenant, self.config.credentials)
+
+    def _start_processes(self) -> None:
+        self._supervisor = Supervisor(self.report)
+        logs = self.config.state / "log"
+        environment = {"NORTHBOUND_CONFIG": str(self.path.absolute())}
+        here = Path(sys.executable).parent
+        if self.ingest and self.config.listeners:
+            argv = [str(here / "northbound"), "ingest"]
+            self._supervisor.add(Child("ingest agent", argv, logs / "ingest.log", environment))
+        for number in range(self.config.workers.count if self.workers else 0):
+            argv = [str(here / "faust"), "-A", "app.worker", "worker", "--loglevel", "warning"]
+            port = self.config.workers.web_port
+            argv += ["--web-port", str(port + number if port else free_port())]
+            log = logs / f"worker-{number}.log"
+            self._supervisor.add(Child(f"worker {number}", argv, log, environment))
+
+    def _wait_ready(self, stopping: threading.Event) -> None:
+        self.report("Starting the ingest agent and the workers")
+        deadline = time.monotonic() + READY_S
+        wanted = self.config.workers.count if self.workers else 0
+        while not stopping.is_set():
+            self.check()
+            status = read_status(self.config.state)
+            workers = [item for name, item in status.items() if name.startswith(WORKER_FILE)]
+            ready = sum(1 for item in workers if item.get("ready"))
+            agent = not (self.ingest and self.config.listeners) or status.get("ingest", {}).get(
+                "ready", False
+            )
+            if ready >= wanted and agent:
+                return
+            if time.monotonic() > deadline:
+                raise DeploymentError(
+                    f"after {READY_S:.0f} s {ready} of {wanted} workers and "
+                    f"{'the' if agent else 'no'} ingest agent are ready; the logs in "
+                    f"{self.config.state / 'log'} say why"
+                )
+            time.sleep(POLL_S)
+
+
+def owner(state: Path) -> int | None:
+    """The process that is up with this state directory; None when there is none."""
+    try:
+        with (state / LOCK).open("r", encoding="utf-8") as lock:
+            return None if _try_lock(lock) else int(lock.read() or 0)
+    except OSError:
+        return None
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+__all__ = ["ClusterError", "Deployment", "DeploymentError", "free_port"]
