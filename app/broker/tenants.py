@@ -142,12 +142,9 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     with cluster_error(f"delete the rights of {user}"):
         for future in admin.delete_acls([_filter(user)]).values():
             future.result(TIMEOUT_S)
-    deletions: list[UserScramCredentialAlteration] = [
-        UserScramCredentialDeletion(user, mechanism) for mechanism in MECHANISMS.values()
-    ]
-    for deletion in deletions:  # one request cannot name a user twice when it does not exist
+    for mechanism in MECHANISMS.values():
         with cluster_error(f"delete user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
-            admin.alter_user_scram_credentials([deletion])[user].result(TIMEOUT_S)
+            _alter(admin, UserScramCredentialDeletion(user, mechanism))
     password_file(folder, tenant).unlink(missing_ok=True)
 
 
@@ -196,13 +193,16 @@ def _new_password(file: Path) -> None:
 
 def _set_password(admin: AdminClient, user: str, file: Path) -> None:
     password = file.read_bytes().strip()
-    alterations: list[UserScramCredentialAlteration] = [
-        UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, ITERATIONS), password)
-        for mechanism in MECHANISMS.values()
-    ]
-    with cluster_error(f"set the password of {user}"):
-        admin.alter_user_scram_credentials(alterations)[user].result(TIMEOUT_S)
+    for mechanism in MECHANISMS.values():
+        credential = ScramCredentialInfo(mechanism, ITERATIONS)
+        with cluster_error(f"set the password of {user}"):
+            _alter(admin, UserScramCredentialUpsertion(user, credential, password))
     _wait_known(admin, user)
+
+
+def _alter(admin: AdminClient, alteration: UserScramCredentialAlteration) -> None:
+    """One mechanism: Kafka refuses a request that alters a user twice."""
+    admin.alter_user_scram_credentials([alteration])[alteration.user].result(TIMEOUT_S)
 
 
 def _wait_known(admin: AdminClient, user: str) -> None:
