@@ -73,9 +73,10 @@ def down(*, config: ConfigOption = DEFAULT_PATH) -> None:
 
 
 def _summary(config: Config, path: Path) -> str:
-    lines = ["Up."]
-    for listener in config.listeners:
-        lines.append(f"  senders     {listener.protocol} {listener.listen} → {listener.source}")
+    senders = [
+        f"  senders     {each.protocol} {each.listen} → {each.source}" for each in config.listeners
+    ]
+    lines = ["Up.", *senders]
     embedded = config.kafka.embedded
     if embedded is not None:
         lines.append(f"  consumers   SASL_SSL {embedded.northbound.advertise}")
