@@ -1,0 +1,68 @@
+"""`northbound status`: processes, what went through each listener, topics and lag."""
+
+from typing import Any
+
+import typer
+
+from app.commands.options import ConfigOption, JsonOption, configured
+from app.config import DEFAULT_PATH, Config
+from app.output import as_json, fail, rows
+
+
+def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
+    """Show what runs, what flows and how far behind it is. Status 1 if something is not ready.
+
+    Example: northbound status --json
+    """
+    from app.reading import ReadingError
+    from app.status import read_status
+
+    settings = configured(config)
+    processes = _processes(read_status(settings.state))
+    try:
+        topics = _topics(settings)
+    except ReadingError as error:
+        topics = []
+        problem: str | None = str(error)
+    else:
+        problem = None
+    if as_json(json):
+        table = [{"kind": "process", **row} for row in processes]
+        table += [{"kind": "topic", **row} for row in topics]
+        rows(table, [], json=True)
+    else:
+        rows(processes, ["process", "pid", "ready", "what"], json=False, title="Processes")
+        rows(topics, ["topic", "partitions", "records", "lag"], json=False, title="Topics")
+    if problem is not None:
+        fail(problem)
+    if not processes:
+        fail("Nothing runs here; start it with `northbound up`.")
+    if not all(row["ready"] for row in processes):
+        raise typer.Exit(1)
+
+
+def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    table = []
+    for name, item in found.items():
+        if "listeners" in item:
+            what = "; ".join(
+                f"{each['listen']} received {each['received']:,} published {each['published']:,}"
+                for each in item["listeners"]
+            )
+        else:
+            what = "; ".join(
+                f"{each['name']} {each['committed']:,} records, lag {each['lag']:,}"
+                for each in item.get("engines", [])
+            )
+        row = {"process": name, "pid": item["pid"], "ready": item.get("ready", False)}
+        table.append({**row, "what": what, "details": item})
+    return table
+
+
+def _topics(config: Config) -> list[dict[str, Any]]:
+    from app.lag import lags
+
+    return [
+        {"topic": topic, "partitions": each.partitions, "records": each.records, "lag": each.lag}
+        for topic, each in lags(config).items()
+    ]

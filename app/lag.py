@@ -1,0 +1,77 @@
+"""How much stands on each topic, and how far the sub-topologies are behind."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from app.config import Config
+from app.reading import SILENT, TIMEOUT, ReadingError
+
+
+@dataclass(slots=True)
+class Level:
+    """A topic: partitions, offsets between begin and end, and those not yet committed as read.
+
+    Offsets count transaction markers too, so `records` is a little more than the records. `lag` is
+    None where no sub-topology reads the topic.
+    """
+
+    partitions: int = 0
+    records: int = 0
+    lag: int | None = None
+
+
+def lags(config: Config) -> dict[str, Level]:
+    """Every topic of the deployment, in flow order. Raises ReadingError when Kafka is away."""
+    names = config.names
+    raw = [names.raw(source) for source in config.sources]
+    read_by = dict.fromkeys(raw, names.group("events")) | {names.matches: names.group("alerts")}
+    outputs = [
+        topic
+        for tenant, found in config.tenants.items()
+        for feed, topic in (("events", names.events(tenant)), ("alerts", names.alerts(tenant)))
+        if feed in found.feeds
+    ]
+    wanted = [*raw, names.matches, *outputs, names.dead_letters]
+    admin = AdminClient({**config.client(), "logger": SILENT})
+    try:
+        known = admin.list_topics(timeout=TIMEOUT).topics
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in wanted
+            if topic in known
+            for number in known[topic].partitions
+        ]
+        begin = _offsets(admin, partitions, OffsetSpec.earliest())
+        end = _offsets(admin, partitions, OffsetSpec.latest())
+        committed = {
+            (group, item.topic, item.partition): item.offset
+            for group in set(read_by.values())
+            for item in _committed(admin, group)
+        }
+    except KafkaException as error:
+        raise ReadingError(f"Kafka cannot be reached: {error.args[0].str()}; is it up?") from None
+    levels: defaultdict[str, Level] = defaultdict(Level)
+    for (topic, number), last in end.items():
+        level = levels[topic]
+        level.partitions += 1
+        level.records += last - begin[topic, number]
+        if topic in read_by:
+            done = committed.get((read_by[topic], topic, number), -1)
+            level.lag = (level.lag or 0) + last - max(done, begin[topic, number])
+    return {topic: levels[topic] for topic in wanted if topic in levels}
+
+
+def _offsets(
+    admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec
+) -> dict[tuple[str, int], int]:
+    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT)
+    return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+
+
+def _committed(admin: AdminClient, group: str) -> list[TopicPartition]:
+    futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    found: list[TopicPartition] = futures[group].result(TIMEOUT).topic_partitions
+    return found
