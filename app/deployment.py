@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from app.broker import admin, tenants
+from app.broker import admin, ports, tenants
 from app.broker.cluster_error import ClusterError
 from app.broker.server import EmbeddedKafka
 from app.config import Config, host_port
@@ -168,7 +168,7 @@ class Deployment:
         for number in range(self.config.workers.count if self.workers else 0):
             argv = [str(here / "faust"), "-A", "app.worker", "worker", "--loglevel", "warning"]
             port = self.config.workers.web_port
-            argv += ["--web-port", str(port + number if port else free_port())]
+            argv += ["--web-port", str(port + number if port else ports.free("127.0.0.1"))]
             log = logs / f"worker-{number}.log"
             self._supervisor.add(Child(f"worker {number}", argv, log, environment))
 
@@ -212,11 +212,4 @@ def _try_lock(file: IO[str]) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-__all__ = ["ClusterError", "Deployment", "DeploymentError", "free_port"]
+__all__ = ["ClusterError", "Deployment", "DeploymentError", "owner"]

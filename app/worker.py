@@ -1,0 +1,160 @@
+"""One stream worker: `faust -A app.worker worker`. Runs the sub-topologies of topology/pipeline.py.
+
+NORTHBOUND_CONFIG names the configuration (default: northbound.yaml in the working directory), and
+NORTHBOUND_AGENTS the sub-topologies to run (default: all), such as `events,alerts`.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from app.broker import admin, ports
+from app.config import DEFAULT_PATH, Config, ConfigError, load
+from app.planning import build_plan
+from app.runtime.faust_app import App
+from app.status import WORKER_FILE, write_status
+from app.supervisor import end_with_parent
+from topology.events import EventsSubTopology
+from topology.pipeline import PIPELINE, Node
+from topology.plan import Plan
+from topology.records import KeyValueStore, Partition, Position, SubTopology
+from topology.uid import origin
+
+log = logging.getLogger("northbound.worker")
+
+STATUS_S = 1.0
+ANNOUNCE_S = 2.0
+TIMEOUT_S = 10.0
+
+
+class Origins(Mapping[str, str]):
+    """The stem of event uids for each raw topic, looked up in the cluster when first needed."""
+
+    def __init__(self, client: Mapping[str, Any], topics: Sequence[str]) -> None:
+        self._client = client
+        self._topics = topics
+        self._found: dict[str, str] | None = None
+
+    def _all(self) -> dict[str, str]:
+        if self._found is None:
+            cluster, ids = admin.identity(admin.connect(self._client), self._topics)
+            self._found = {topic: origin(cluster, ids[topic]) for topic in self._topics}
+        return self._found
+
+    def __getitem__(self, topic: str) -> str:
+        return self._all()[topic]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._topics)
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+
+class Events(EventsSubTopology):
+    """Sub-topology 1 that learns from Kafka which raw partitions hold records."""
+
+    def __init__(self, plan: Plan, client: Mapping[str, Any]) -> None:
+        super().__init__(plan)
+        self._admin = AdminClient({**client, "logger": logging.getLogger("northbound.rdkafka")})
+
+    def assign(
+        self,
+        positions: Mapping[Partition, Position],
+        stores: Mapping[tuple[str, int], KeyValueStore],
+    ) -> None:
+        """Take over raw partitions; windows wait for all that hold records from now on."""
+        self.look()
+        super().assign(positions, stores)
+
+    def look(self) -> None:
+        """Announce the raw partitions that hold records, whoever owns them."""
+        try:
+            self.announce(self._filled())
+        except KafkaException as error:
+            log.warning("Raw partitions could not be looked at. error=%s", error)
+
+    def _filled(self) -> Iterable[Partition]:
+        known = self._admin.list_topics(timeout=TIMEOUT_S).topics
+        wanted = {
+            TopicPartition(topic, number): OffsetSpec.latest()
+            for topic in self.topics
+            if topic in known
+            for number in known[topic].partitions
+        }
+        futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
+        return [
+            (at.topic, at.partition) for at, future in futures.items() if future.result().offset > 0
+        ]
+
+
+def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
+    """The Faust app of a worker. Raises ConfigError for a bad rule, dictionary or setting."""
+    client = config.client()
+    raw = [config.names.raw(source) for source in config.sources]
+    plan = build_plan(config, Origins(client, raw))
+    chosen = set(agents) if agents is not None else {node.name for node in PIPELINE}
+    app = App(
+        f"{config.kafka.topic_prefix}northbound",
+        client=client,
+        state=config.state,
+        web_host="127.0.0.1",
+        web_port=ports.free("127.0.0.1"),
+        engine_options={
+            "commit_interval": config.workers.commit_interval / 1000,
+            "max_batch": config.workers.max_batch,
+        },
+    )
+    for node in PIPELINE:
+        if node.name in chosen:
+            _add(app, config, plan, node)
+
+    @app.timer(STATUS_S)
+    async def status() -> None:
+        """Tell `northbound status` what this worker does."""
+        if app.engines:
+            slot = app.engines[0].settings.instance.rpartition("-")[2]
+            engines = [engine.statistics.snapshot() for engine in app.engines]
+            write_status(
+                config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
+            )
+
+    return app
+
+
+def _add(app: App, config: Config, plan: Plan, node: Node) -> None:
+    options: dict[str, Any] = {"coalesce": not node.stores}
+    if node.stores:
+        options["changelogs"] = {store: config.names.changelog(store) for store in node.stores}
+    sub_topology: SubTopology = node.build(plan)
+    if isinstance(sub_topology, EventsSubTopology):
+        events = Events(plan, app.client)
+        sub_topology = events
+
+        @app.timer(ANNOUNCE_S)
+        async def look() -> None:
+            """Notice raw partitions that got their first record."""
+            await app.loop.run_in_executor(None, events.look)
+
+    app.add_sub_topology(
+        sub_topology, node.topics(plan), group=config.names.group(node.name), **options
+    )
+
+
+def _from_environment() -> App:
+    end_with_parent()
+    path = Path(os.environ.get("NORTHBOUND_CONFIG", DEFAULT_PATH))
+    agents = os.environ.get("NORTHBOUND_AGENTS")
+    try:
+        return create_app(load(path), agents.split(",") if agents else None)
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
+app = _from_environment()
