@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from confluent_kafka import KafkaError, TopicCollection
+from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
 )
 
 from app.broker.cluster_error import ClusterError, cluster_error
@@ -108,6 +109,35 @@ def settings(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, s
         topic: {name: entry.value for name, entry in entries.items() if entry.value is not None}
         for topic, entries in answers.items()
     }
+
+
+def partitions(admin: AdminClient, topic: str) -> list[dict[str, Any]]:
+    """Partitions of a topic that exists: `partition`, `leader`, `replicas`, `in_sync` (broker
+    ids), `first` and `next` (offset of the oldest record and of the next one)."""
+    with cluster_error(f"describe topic {topic}"):
+        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)
+        described = futures[topic].result().partitions
+        first, after = (
+            {
+                where.partition: future.result().offset
+                for where, future in admin.list_offsets(
+                    {TopicPartition(topic, each.id): spec for each in described},
+                    request_timeout=TIMEOUT_S,
+                ).items()
+            }
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        )
+    return [
+        {
+            "partition": each.id,
+            "leader": None if each.leader is None else each.leader.id,
+            "replicas": [node.id for node in each.replicas],
+            "in_sync": [node.id for node in each.isr],
+            "first": first[each.id],
+            "next": after[each.id],
+        }
+        for each in described
+    ]
 
 
 def plan(admin: AdminClient, declared: Sequence[Topic]) -> list[Change]:

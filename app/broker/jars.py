@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 LOCK = Path(__file__).with_name("jars.lock")
 DOWNLOADS = 6
 
-Progress = Callable[[str, int, int], None]
-"""Called after each jar that had to be fetched: file name, jars done, jars to fetch."""
+Progress = Callable[[int, int], None]
+"""Called after each jar that had to be fetched: jars done, jars to fetch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,10 @@ def _download(missing: list[Jar], cache: Path, progress: Progress | None) -> Non
     with ThreadPoolExecutor(DOWNLOADS) as pool:
         waiting = [pool.submit(_download_one, context, cache, jar) for jar in missing]
         try:
-            for done, (jar, future) in enumerate(zip(missing, waiting, strict=True), 1):
+            for done, future in enumerate(waiting, 1):
                 future.result()
                 if progress:
-                    progress(jar.filename, done, len(missing))
+                    progress(done, len(missing))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

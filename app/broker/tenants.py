@@ -7,7 +7,7 @@ they come, belong to the user, because a client id is not authenticated.
 import secrets
 import string
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     password_file(folder, tenant).unlink(missing_ok=True)
 
 
-def users(admin: AdminClient, names: Names, tenants: Mapping[str, object]) -> dict[str, User]:
+def users(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str, User]:
     """Those of `tenants` that have a user or rights in the cluster."""
     with cluster_error("list users"):
         known = admin.describe_user_scram_credentials().result(TIMEOUT_S)
@@ -166,6 +166,20 @@ def users(admin: AdminClient, names: Names, tenants: Mapping[str, object]) -> di
             named = tuple(name for name, value in MECHANISMS.items() if value in mechanisms)
             found[tenant] = User(user, named, rights)
     return found
+
+
+def plan(admin: AdminClient, names: Names, tenants: Iterable[str]) -> list[str]:
+    """In words, which users and rights are missing; changes nothing."""
+    wanted = list(tenants)
+    found = users(admin, names, wanted)
+    todo = []
+    for tenant in wanted:
+        user = found.get(tenant, User("", (), ()))
+        missing = [name for name in MECHANISMS if name not in user.mechanisms]
+        if missing:
+            todo.append(f"create user {user_name(names, tenant)} with {' and '.join(missing)}")
+        todo += [text for text in map(acl_text, acls(names, tenant)) if text not in user.rights]
+    return todo
 
 
 def password_file(folder: Path, tenant: str) -> Path:

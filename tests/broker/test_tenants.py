@@ -125,7 +125,7 @@ def test_another_ca_is_refused(estate: Estate, tmp_path: Path) -> None:
 
 def test_rights_are_these_and_no_more(estate: Estate) -> None:
     """Read and describe, prefixed, topics and groups."""
-    found = tenants.users(estate.admin, NAMES, {"acme": None, "nobody": None})
+    found = tenants.users(estate.admin, NAMES, ["acme", "nobody"])
     assert list(found) == ["acme"]
     assert found["acme"].mechanisms == ("SCRAM-SHA-256", "SCRAM-SHA-512")
     assert found["acme"].rights == (
@@ -134,6 +134,18 @@ def test_rights_are_these_and_no_more(estate: Estate) -> None:
         "allow User:t.acme READ on group t.acme.*",
         "allow User:t.acme READ on topic t.northbound.acme.*",
     )
+
+
+def test_a_plan_in_words(estate: Estate) -> None:
+    """What is missing, for the owner of a cluster that Northbound does not manage."""
+    assert tenants.plan(estate.admin, NAMES, ["acme"]) == []
+    assert tenants.plan(estate.admin, NAMES, ["new"]) == [
+        "create user t.new with SCRAM-SHA-256 and SCRAM-SHA-512",
+        "allow User:t.new READ on topic t.northbound.new.*",
+        "allow User:t.new DESCRIBE on topic t.northbound.new.*",
+        "allow User:t.new READ on group t.new.*",
+        "allow User:t.new DESCRIBE on group t.new.*",
+    ]
 
 
 def test_add_again_keeps_the_password(estate: Estate) -> None:
@@ -157,7 +169,7 @@ def test_rotate_and_remove(estate: Estate) -> None:
     assert consume(folder, "--count", "1").stdout == "{}\n"
     for _ in range(2):
         tenants.remove(estate.admin, NAMES, "brief", estate.secrets)
-    assert tenants.users(estate.admin, NAMES, {"brief": None}) == {}
+    assert tenants.users(estate.admin, NAMES, ["brief"]) == {}
     assert consume(folder, "--count", "1").returncode == 1
     with pytest.raises(ClusterError, match="northbound tenants add brief"):
         tenants.read_password(estate.secrets, "brief")

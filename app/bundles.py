@@ -1,0 +1,57 @@
+"""A tenant's bundle, made from northbound.yaml and the tenant's stored password."""
+
+from pathlib import Path
+
+from app.broker import bundle, tenants
+from app.broker.bundle import Access
+from app.broker.cluster_error import ClusterError
+from app.config import Config, host_port
+
+
+def access(config: Config, tenant: str) -> Access:
+    """How the tenant reads its feeds. Raises ClusterError if its password or the CA is not here."""
+    names, found = config.names, config.tenants[tenant]
+    topics = {"events": names.events(tenant), "alerts": names.alerts(tenant)}
+    return Access(
+        tenant=tenant,
+        servers=_servers(config),
+        user=tenants.user_name(names, tenant),
+        password=tenants.read_password(config.credentials, tenant),
+        topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
+        group_prefix=tenants.group_prefix(names, tenant),
+        ca=_ca(config),
+    )
+
+
+def write(config: Config, tenant: str, folder: Path) -> list[Path]:
+    """Write the tenant's bundle into `folder`; its files."""
+    return bundle.write(access(config, tenant), folder)
+
+
+def _servers(config: Config) -> str:
+    """Servers as consumers outside reach them; the embedded broker n has the port + n."""
+    external, embedded = config.kafka.external, config.kafka.embedded
+    if external is not None:
+        return external.northbound or external.bootstrap
+    assert embedded is not None  # noqa: S101  # the configuration has exactly one of the two
+    host, port = host_port(embedded.northbound.advertise)
+    shown = f"[{host}]" if ":" in host else host
+    return ",".join(f"{shown}:{port + number}" for number in range(embedded.brokers))
+
+
+def _ca(config: Config) -> bytes | None:
+    """The CA that signs the brokers' certificate; None where every system knows it."""
+    external = config.kafka.external
+    if external is None:
+        file = config.data / "tls" / "ca.pem"
+        advice = "`northbound up` makes it"
+    else:
+        given = external.northbound_ca_file or external.security.ca_file
+        if given is None:
+            return None
+        file = config.path(given)
+        advice = "set kafka.external.northbound_ca_file"
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ClusterError(f"{file}: {error.strerror}; {advice}") from None

@@ -1,0 +1,230 @@
+"""`northbound tenants add|list|rotate|remove|bundle`: who receives what, and with which rights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.options import ConfigOption, JsonOption, configured
+from app.commands.topics import YesOption, confirm, declaration, reported
+from app.config import DEFAULT_PATH, Config
+from app.output import FAILED, WRONG_USAGE, fail, rows
+
+app = typer.Typer(help="Tenants: who receives what, with which rights.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="Lower-case letters, digits and -.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder; default: bundles/NAME.")
+]
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    *,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Give it this source; repeat. Default: all.")
+    ] = None,
+    feed: Annotated[
+        list[str] | None, typer.Option(help="events or alerts; repeat. Default: both.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="Of its feeds.")] = "ocsf-json",
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Write tenants.d/NAME.yaml (unless the tenant is configured), and make topics, user, rights.
+
+    Example: northbound tenants add acme --source qumulo
+    """
+    from app import audit
+    from app.broker import admin, tenants
+
+    settings = configured(config)
+    try:
+        tenants.check_name(name)
+    except ValueError as error:
+        fail(error, WRONG_USAGE)
+    with reported():
+        if name not in settings.tenants:
+            content = {
+                "sources": source or list(settings.sources),
+                "feeds": feed or ["events", "alerts"],
+                "format": format_,
+            }
+            settings = _configure(config, settings, name, content)
+        elif source or feed:
+            fail(
+                f"{name} is configured already; change it in {_written_in(settings, config, name)}"
+            )
+        topics = [topic for topic in declaration(settings) if topic.tenant in {None, name}]
+        client = admin.connect(settings.client())
+        external = settings.kafka.external
+        if external is not None and not external.manage:
+            todo = [str(change) for change in admin.plan(client, topics)]
+            todo += tenants.plan(client, settings.names, [name])
+            rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
+            return
+        admin.ensure(client, topics, settings.replication)
+        tenants.add(client, settings.names, name, settings.credentials)
+        audit.record(settings.client(), settings.names, "tenant.add", name)
+    typer.echo(
+        f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
+        f"(`northbound up`). Next: northbound tenants bundle {name}"
+    )
+
+
+@app.command("list")
+def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
+    """Show each tenant's sources and feeds, and whether its user and rights are in the cluster.
+
+    Example: northbound tenants list
+    """
+    from app.broker import admin, tenants
+
+    settings = configured(config)
+    with reported():
+        client = admin.connect(settings.client())
+        found = tenants.users(client, settings.names, settings.tenants)
+    table = []
+    for name, tenant in settings.tenants.items():
+        user = found.get(name)
+        wanted = {tenants.acl_text(each) for each in tenants.acls(settings.names, name)}
+        rights = set(user.rights) if user else set()
+        table.append(
+            {
+                "tenant": name,
+                "sources": tenant.sources,
+                "feeds": tenant.feeds,
+                "format": tenant.format,
+                "user": user.name if user and user.mechanisms else None,
+                "mechanisms": list(user.mechanisms) if user else [],
+                "rights": sorted(rights),
+                "state": _state(rights, wanted, known=bool(user and user.mechanisms)),
+            }
+        )
+    rows(table, ["tenant", "sources", "feeds", "user", "state"], json=json, title="Tenants")
+
+
+@app.command()
+def bundle(
+    name: NameArgument, *, out: OutOption = None, config: ConfigOption = DEFAULT_PATH
+) -> None:
+    """Write the folder that the tenant needs to connect: CA, trust stores, settings, a consumer.
+
+    Example: northbound tenants bundle acme --out /tmp/acme
+    """
+    from app import bundles
+
+    settings = configured(config)
+    _known(settings, name)
+    folder = out or settings.home / "bundles" / name
+    with reported():
+        bundles.write(settings, name, folder)
+    typer.echo(f"{folder} holds {name}'s password: hand it over on a private way. See README.md.")
+
+
+@app.command()
+def rotate(
+    name: NameArgument, *, out: OutOption = None, config: ConfigOption = DEFAULT_PATH
+) -> None:
+    """Give the tenant a new password and write a new bundle; the old password is refused at once.
+
+    Example: northbound tenants rotate acme
+    """
+    from app import audit, bundles
+    from app.broker import admin, tenants
+
+    settings = configured(config)
+    _known(settings, name)
+    folder = out or settings.home / "bundles" / name
+    with reported():
+        client = admin.connect(settings.client())
+        tenants.rotate(client, settings.names, name, settings.credentials)
+        audit.record(settings.client(), settings.names, "tenant.rotate", name)
+        bundles.write(settings, name, folder)
+    typer.echo(
+        f"{name} has a new password; connections with the old one end within an hour. "
+        f"The new bundle is {folder}."
+    )
+
+
+@app.command()
+def remove(
+    name: NameArgument,
+    *,
+    topics: Annotated[bool, typer.Option("--topics", help="Delete its topics too.")] = False,
+    yes: YesOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Take the tenant's rights and user away at once; its topics stay unless --topics.
+
+    Example: northbound tenants remove acme
+    """
+    from app import audit
+    from app.broker import admin, tenants
+
+    settings = configured(config)
+    file = _file(settings, name)
+    if name in settings.tenants and not file.is_file():
+        fail(f"Tenant {name} stands in {config}: remove it there, then run this again.")
+    also = f", and delete the topics {settings.names.tenant_prefix(name)}*" if topics else ""
+    confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
+    with reported():
+        client = admin.connect(settings.client())
+        try:
+            tenants.remove(client, settings.names, name, settings.credentials)
+        except ValueError as error:
+            fail(error, WRONG_USAGE)
+        file.unlink(missing_ok=True)
+        if topics:
+            prefix = settings.names.tenant_prefix(name)
+            admin.delete(
+                client, [each for each in admin.existing(client) if each.startswith(prefix)]
+            )
+        audit.record(settings.client(), settings.names, "tenant.remove", name)
+    typer.echo(f"Tenant {name} is removed.")
+
+
+def _file(settings: Config, name: str) -> Path:
+    return settings.home / "tenants.d" / f"{name}.yaml"
+
+
+def _written_in(settings: Config, config: Path, name: str) -> Path:
+    file = _file(settings, name)
+    return file if file.is_file() else config
+
+
+def _configure(config: Path, settings: Config, name: str, content: Mapping[str, object]) -> Config:
+    """Write tenants.d/NAME.yaml; the configuration with it. A bad one is taken back."""
+    import yaml
+
+    from app.config import ConfigError, load
+
+    file = _file(settings, name)
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", FAILED)
+    try:
+        changed = load(config)
+        declaration(changed)
+    except ConfigError:
+        file.unlink()
+        raise
+    return changed
+
+
+def _known(settings: Config, name: str) -> None:
+    if name not in settings.tenants:
+        known = ", ".join(settings.tenants) or "none"
+        fail(f"No tenant {name}; configured: {known}. `northbound tenants add {name}` makes it.")
+
+
+def _state(rights: set[str], wanted: set[str], *, known: bool) -> str:
+    """In one word or two, what is wrong."""
+    if not known:
+        return "no user"
+    if rights == wanted:
+        return "ready"
+    return "rights missing" if wanted - rights else "rights too wide"

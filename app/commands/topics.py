@@ -1,0 +1,195 @@
+"""`northbound topics list|create|describe|delete`: the declaration and what the cluster has."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.commands.options import ConfigOption, JsonOption, configured
+from app.config import DEFAULT_PATH, Config
+from app.output import WRONG_USAGE, as_json, fail, rows
+
+if TYPE_CHECKING:
+    from topology.topics import Topic
+
+app = typer.Typer(help="Topics: as declared, and as the cluster has them.", no_args_is_help=True)
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End the command with one message where the configuration or the cluster says no."""
+    from app.broker.cluster_error import ClusterError
+    from app.config import ConfigError
+
+    try:
+        yield
+    except (ClusterError, ConfigError) as error:
+        fail(error)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person; without one, and without --yes, end with wrong usage."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} Say --yes to do it without being asked.", WRONG_USAGE)
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def declaration(settings: Config) -> "list[Topic]":
+    """All topics that the configuration asks for."""
+    from app.planning import build_plan, declared
+
+    return declared(settings, build_plan(settings, origins={}))
+
+
+@app.command("list")
+def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
+    """Show every topic and whether the cluster has it as declared.
+
+    Example: northbound topics list
+    """
+    from app.broker import admin
+    from app.broker.cluster_error import ClusterError
+
+    settings = configured(config)
+    with reported():
+        declared = declaration(settings)
+        client = admin.connect(settings.client())
+        found = admin.existing(client)
+        problem = ""
+        try:
+            changes = admin.plan(client, declared)
+        except ClusterError as error:
+            changes, problem = [], str(error)
+    states: dict[str, str] = {}
+    for change in changes:
+        states.setdefault(change.topic, "missing" if change.action == "create" else str(change))
+    table = [
+        {
+            "topic": topic.name,
+            "partitions": found[topic.name].partitions if topic.name in found else 0,
+            "state": states.get(topic.name, "as declared" if not problem else "see below"),
+            "key": topic.key,
+            "value": topic.value,
+            "cleanup": topic.cleanup,
+            "retention_ms": topic.retention_ms,
+        }
+        for topic in declared
+    ]
+    names = {topic.name for topic in declared}
+    ours = (f"{settings.names.prefix}raw.", f"{settings.names.prefix}northbound.")
+    table += [
+        {"topic": name, "partitions": topic.partitions, "state": "not declared"}
+        for name, topic in found.items()
+        if name not in names and name.startswith(ours)
+    ]
+    rows(table, ["topic", "partitions", "state", "key", "value"], json=json, title="Topics")
+    if problem:
+        fail(problem)
+
+
+@app.command()
+def create(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Create missing topics, grow and set those that differ; never shrink, never delete.
+
+    Example: northbound topics create --dry-run
+    """
+    from app import audit
+    from app.broker import admin
+
+    settings = configured(config)
+    external = settings.kafka.external
+    unmanaged = external is not None and not external.manage
+    with reported():
+        client = admin.connect(settings.client())
+        changes = admin.plan(client, declaration(settings))
+        if not dry_run and not unmanaged:
+            admin.apply(client, changes, settings.replication)
+            for change in changes:
+                audit.record(
+                    settings.client(), settings.names, f"topic.{change.action}", change.topic
+                )
+    table = [{"topic": each.topic, "action": each.action, "change": str(each)} for each in changes]
+    if not table and not as_json(json):
+        typer.echo("Every topic is as declared.")
+        return
+    title = "To do by whoever manages the cluster" if unmanaged else "Changes"
+    rows(table, ["change"], json=json, title=f"{title}{' (nothing done)' if dry_run else ''}")
+
+
+@app.command()
+def describe(
+    topic: Annotated[str, typer.Argument(help="Full name, with the prefix.")],
+    *,
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Show a topic's partitions, how many records each holds, and its settings.
+
+    Example: northbound topics describe northbound.acme.alerts
+    """
+    from app.broker import admin
+
+    settings = configured(config)
+    with reported():
+        client = admin.connect(settings.client())
+        found = admin.existing(client, [topic])
+        if topic not in found:
+            fail(f"No topic {topic}; `northbound topics list` shows all.")
+        partitions = admin.partitions(client, topic)
+        entries = admin.settings(client, [topic])[topic]
+    if as_json(json):
+        one: dict[str, Any] = {
+            "topic": topic,
+            "topic_id": found[topic].topic_id,
+            "partitions": partitions,
+            "settings": entries,
+        }
+        rows([one], [], json=True)
+        return
+    columns = ["partition", "leader", "replicas", "in_sync", "first", "next"]
+    rows(partitions, columns, json=False, title=f"{topic} ({found[topic].topic_id})")
+    shown = [{"setting": key, "value": value} for key, value in sorted(entries.items())]
+    rows(shown, ["setting", "value"], json=False)
+
+
+@app.command()
+def delete(
+    topic: Annotated[str, typer.Argument(help="Full name, with the prefix.")],
+    *,
+    yes: YesOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Delete a topic and every record in it.
+
+    Example: northbound topics delete raw.old-source
+    """
+    from app import audit
+    from app.broker import admin
+
+    settings = configured(config)
+    external = settings.kafka.external
+    if external is not None and not external.manage:
+        fail("kafka.external.manage is false: whoever manages the cluster deletes topics.")
+    with reported():
+        client = admin.connect(settings.client())
+        if topic not in admin.existing(client, [topic]):
+            fail(f"No topic {topic}; `northbound topics list` shows all.")
+        again = any(each.name == topic for each in declaration(settings))
+        note = " The configuration declares it, so the next start makes it anew." if again else ""
+        confirm(f"Delete {topic} and every record in it?{note}", yes=yes)
+        admin.delete(client, [topic])
+        if topic != settings.names.audit:
+            audit.record(settings.client(), settings.names, "topic.delete", topic)
+    typer.echo(f"Deleted {topic}.")

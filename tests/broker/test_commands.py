@@ -1,0 +1,123 @@
+"""`northbound topics` and `northbound tenants`, on an existing cluster with a topic prefix."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from app.broker.server import EmbeddedKafka
+from app.cli import app
+from app.reading import read
+from schemas.codec import decode
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def config(
+    kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory, unique: Callable[[str], str]
+) -> Path:
+    file = tmp_path_factory.mktemp("config") / "northbound.yaml"
+    content = {
+        "version": 1,
+        "kafka": {
+            "external": {
+                "bootstrap": kafka.bootstrap,
+                "northbound": kafka.northbound,
+                "northbound_ca_file": str(kafka.ca),
+                "replication": 1,
+            },
+            "topic_prefix": f"{unique('cli')}.",
+        },
+        "sources": {"qumulo": {"format": "qumulo"}},
+        "tenants": {"acme": {"sources": ["qumulo"]}},
+    }
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.fixture(scope="module")
+def prefix(config: Path) -> str:
+    return str(yaml.safe_load(config.read_text())["kafka"]["topic_prefix"])
+
+
+def run(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--config", str(config)])
+
+
+def lines(result: Result) -> list[dict[str, object]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_topics(config: Path, prefix: str) -> None:
+    """Missing, planned, created, described, deleted, and missing again."""
+    listed = lines(run(config, "topics", "list"))
+    assert {row["state"] for row in listed} == {"missing"}
+    planned = lines(run(config, "topics", "create", "--dry-run"))
+    assert [row["topic"] for row in planned] == [row["topic"] for row in listed]
+    assert lines(run(config, "topics", "create")) == planned
+    assert lines(run(config, "topics", "create", "--json")) == []
+    assert {row["state"] for row in lines(run(config, "topics", "list"))} == {"as declared"}
+    name = f"{prefix}raw.qumulo"
+    (described,) = lines(run(config, "topics", "describe", name))
+    assert described["partitions"][0] == {
+        "partition": 0,
+        "leader": 0,
+        "replicas": [0],
+        "in_sync": [0],
+        "first": 0,
+        "next": 0,
+    }
+    refused = run(config, "topics", "delete", name)
+    assert refused.exit_code == 2
+    assert "Say --yes" in refused.stderr
+    assert run(config, "topics", "delete", name, "--yes").exit_code == 0
+    states = {row["topic"]: row["state"] for row in lines(run(config, "topics", "list"))}
+    assert states[name] == "missing"
+    gone = run(config, "topics", "describe", name)
+    assert gone.exit_code == 1
+    assert "topics list" in gone.stderr
+
+
+def test_a_tenant_comes_and_goes(config: Path, prefix: str, tmp_path: Path) -> None:
+    """add writes tenants.d, topics, user and rights; bundle, rotate and remove follow; audited."""
+    assert run(config, "tenants", "add", "new", "--source", "qumulo").exit_code == 0
+    file = config.parent / "tenants.d" / "new.yaml"
+    assert yaml.safe_load(file.read_text())["sources"] == ["qumulo"]
+    states = {row["tenant"]: row["state"] for row in lines(run(config, "tenants", "list"))}
+    assert states == {"acme": "no user", "new": "ready"}
+    assert run(config, "tenants", "bundle", "new", "--out", str(tmp_path / "b")).exit_code == 0
+    first = json.loads((tmp_path / "b" / "northbound.json").read_text())
+    assert first["topics"]["alerts"] == f"{prefix}northbound.new.alerts"
+    assert first["kafka"]["group.id"] == f"{prefix}new.siem"
+    assert run(config, "tenants", "rotate", "new", "--out", str(tmp_path / "b")).exit_code == 0
+    second = json.loads((tmp_path / "b" / "northbound.json").read_text())
+    assert first["kafka"]["sasl.password"] != second["kafka"]["sasl.password"]
+    assert run(config, "tenants", "remove", "new", "--topics", "--yes").exit_code == 0
+    assert not file.exists()
+    assert [row["tenant"] for row in lines(run(config, "tenants", "list"))] == ["acme"]
+    bootstrap = yaml.safe_load(config.read_text())["kafka"]["external"]["bootstrap"]
+    audit = read({"bootstrap.servers": bootstrap}, [f"{prefix}audit"], from_start=True)
+    actions = [decode(message.value())[1]["action"] for message in audit]
+    assert actions[-3:] == ["tenant.add", "tenant.rotate", "tenant.remove"]
+
+
+def test_wrong_usage_of_tenants(config: Path) -> None:
+    """Each mistake gives one message, and leaves nothing behind."""
+    assert run(config, "tenants", "add", "Bad.Name").exit_code == 2
+    unknown = run(config, "tenants", "add", "other", "--source", "nothing")
+    assert unknown.exit_code == 1
+    assert "expected one of the sources: qumulo" in unknown.stderr
+    assert not (config.parent / "tenants.d" / "other.yaml").exists()
+    configured = run(config, "tenants", "remove", "acme", "--yes")
+    assert configured.exit_code == 1
+    assert "remove it there" in configured.stderr
+    assert run(config, "tenants", "bundle", "nobody").exit_code == 1
+    no_password = run(config, "tenants", "bundle", "acme")
+    assert no_password.exit_code == 1
+    assert "northbound tenants add acme" in no_password.stderr
