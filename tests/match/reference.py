@@ -1,0 +1,149 @@
+"""The slow and obvious evaluation of Sigma rules: one event (a flat dict) at a time.
+
+It shares pySigma's parsing with the product and nothing else.
+"""
+
+import ipaddress
+import re
+from datetime import UTC, datetime
+
+import re2
+from sigma.collection import SigmaCollection
+from sigma.conditions import ConditionAND, ConditionNOT, ConditionOR
+from sigma.conditions import ConditionFieldEqualsValueExpression as FieldEquals
+from sigma.conditions import ConditionValueExpression as Keyword
+from sigma.types import (
+    SigmaBool,
+    SigmaCasedString,
+    SigmaCIDRExpression,
+    SigmaCompareExpression,
+    SigmaExists,
+    SigmaExpansion,
+    SigmaFieldReference,
+    SigmaNull,
+    SigmaNumber,
+    SigmaRegularExpression,
+    SigmaString,
+    SigmaTimestampPart,
+    SpecialChars,
+)
+
+
+def rules_of(text):
+    """Rules of a YAML text as pySigma reads them."""
+    return list(SigmaCollection.from_yaml(text).rules)
+
+
+def matches(rule, event):
+    """Whether the rule matches the event."""
+    return any(holds(condition.parsed, event) for condition in rule.detection.parsed_condition)
+
+
+def holds(node, event):
+    if isinstance(node, ConditionAND):
+        return all(holds(arg, event) for arg in node.args)
+    if isinstance(node, ConditionOR):
+        return any(holds(arg, event) for arg in node.args)
+    if isinstance(node, ConditionNOT):
+        return not holds(node.args[0], event)
+    if isinstance(node, FieldEquals):
+        return field_holds(node.value, event.get(node.field), event)
+    assert isinstance(node, Keyword)
+    return keyword_holds(node.value, event)
+
+
+def text_of(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def field_holds(wanted, value, event):
+    if isinstance(wanted, SigmaExpansion):
+        return any(field_holds(item, value, event) for item in wanted.values)
+    if isinstance(wanted, SigmaNull):
+        return value is None
+    if isinstance(wanted, SigmaExists):
+        return (value is not None) == wanted.exists
+    if isinstance(value, list):
+        return any(field_holds(wanted, item, event) for item in value if item is not None)
+    if value is None:
+        return False
+    text = text_of(value)
+    if isinstance(wanted, SigmaString):
+        return string_regex(wanted).fullmatch(fold(wanted, text)) is not None
+    if isinstance(wanted, SigmaNumber):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value == wanted.number
+        return text.lower() == str(wanted.number)
+    if isinstance(wanted, SigmaBool):
+        return text.lower() == str(wanted.boolean).lower()
+    if isinstance(wanted, SigmaRegularExpression):
+        return regex(wanted).search(text) is not None
+    if isinstance(wanted, SigmaCIDRExpression):
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return False
+        return (getattr(address, "ipv4_mapped", None) or address) in wanted.network
+    if isinstance(wanted, SigmaCompareExpression):
+        return compare(wanted, value)
+    if isinstance(wanted, SigmaFieldReference):
+        other = event.get(wanted.field)
+        return other is not None and reference(wanted, text.lower(), text_of(other).lower())
+    assert isinstance(wanted, SigmaTimestampPart)
+    at = datetime.fromtimestamp(float(text), UTC)
+    part = wanted.timestamp_part.name.lower()
+    return (at.isocalendar().week if part == "week" else getattr(at, part)) == wanted.number
+
+
+def fold(wanted, text):
+    return text if isinstance(wanted, SigmaCasedString) else text.lower()
+
+
+def string_regex(wanted):
+    signs = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
+    parts = (
+        re.escape(fold(wanted, part)) if isinstance(part, str) else signs[part] for part in wanted.s
+    )
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def regex(wanted):
+    flags = "".join(wanted.sigma_to_re_flag[flag] for flag in wanted.flags)
+    return re2.compile((f"(?{flags})" if flags else "") + str(wanted.regexp))
+
+
+def compare(wanted, value):
+    if isinstance(value, bool):
+        return False
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    bound = wanted.number.number
+    return {
+        "LT": number < bound,
+        "LTE": number <= bound,
+        "GT": number > bound,
+        "GTE": number >= bound,
+    }[wanted.op.name]
+
+
+def reference(wanted, text, other):
+    if wanted.starts_with and wanted.ends_with:
+        return other in text
+    if wanted.starts_with:
+        return text.startswith(other)
+    return text.endswith(other) if wanted.ends_with else text == other
+
+
+def keyword_holds(wanted, event):
+    if isinstance(wanted, SigmaExpansion):
+        return any(keyword_holds(item, event) for item in wanted.values)
+    texts = [text_of(value) for value in event.values() if value is not None]
+    if isinstance(wanted, SigmaRegularExpression):
+        return any(regex(wanted).search(text) for text in texts)
+    if isinstance(wanted, SigmaNumber):
+        return any(str(wanted.number) in text.lower() for text in texts)
+    return any(string_regex(wanted).search(fold(wanted, text)) for text in texts)

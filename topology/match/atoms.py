@@ -1,0 +1,262 @@
+"""What a rule asks of one field: each atom is a test on the elements of one column.
+
+Comparison of text ignores case unless the atom is cased (Sigma specification 2.1, "Values").
+A field without a value fails every test but Null, also under `not` (see topology/match/tree.py).
+"""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+import polars as pl
+import re2
+
+from topology.match.columns import Column, Mask, Positions, View
+
+TextTest: TypeAlias = Literal["equals", "startswith", "endswith", "contains"]
+NumberTest: TypeAlias = Literal["eq", "neq", "lt", "lte", "gt", "gte"]
+TimePart: TypeAlias = Literal["minute", "hour", "day", "week", "month", "year"]
+
+SMALL = 64
+"""Up to so many elements a Python loop is cheaper than a call into Polars."""
+
+
+class Atom:
+    """A test on one column. `cost` orders the tests of a rule, cheapest first."""
+
+    __slots__ = ()
+    cost: ClassVar[int] = 2
+    column: str
+
+    def rows(self, view: View, alive: int) -> int:
+        """Those of the rows `alive` that pass, and possibly others on top."""
+        column = view.column(self.column)
+        if column is None:
+            return 0
+        picked = column.pick(alive, view.everything)
+        return column.spread(self.test(column, picked), picked)
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        """One truth for each picked element; null elements fail."""
+        raise NotImplementedError
+
+
+def _take(series: pl.Series, picked: Positions | None) -> pl.Series:
+    return series if picked is None else series.gather(picked)
+
+
+def _mask(series: pl.Series) -> Mask:
+    return series.fill_null(value=False).to_numpy()
+
+
+def _each(series: pl.Series, test: Callable[[str], bool]) -> Mask:
+    values = series.to_list()
+    found = (value is not None and test(value) for value in values)
+    return np.fromiter(found, dtype=np.bool_, count=len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Atom):
+    """The value equals, begins with, ends with or contains a text, in lower case unless cased."""
+
+    column: str
+    how: TextTest
+    text: str
+    cased: bool = False
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        text = self.text
+        series = _take(column.texts if self.cased else column.lowered, picked)
+        if len(series) <= SMALL:
+            tests: dict[str, Callable[[str], bool]] = {
+                "equals": lambda value: value == text,
+                "startswith": lambda value: value.startswith(text),
+                "endswith": lambda value: value.endswith(text),
+                "contains": lambda value: text in value,
+            }
+            return _each(series, tests[self.how])
+        if self.how == "equals":
+            return _mask(series == text)
+        if self.how == "startswith":
+            return _mask(series.str.starts_with(text))
+        if self.how == "endswith":
+            return _mask(series.str.ends_with(text))
+        return _mask(series.str.contains(text, literal=True))
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf(Atom):
+    """The value, in lower case, is one of several."""
+
+    cost: ClassVar[int] = 1
+    column: str
+    texts: frozenset[str]
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        series = _take(column.lowered, picked)
+        if len(series) <= SMALL:
+            return _each(series, self.texts.__contains__)
+        return _mask(series.is_in(list(self.texts)))
+
+
+@cache
+def compiled(pattern: str) -> "re2._Regexp":
+    """RE2 runs in linear time whatever the pattern and the text."""
+    options = re2.Options()
+    options.never_capture = True
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Regex(Atom):
+    """RE2 finds the pattern in the value, or for `whole` (wildcards) matches it from end to end.
+
+    With `lowered` the pattern is in lower case and so is the value.
+    """
+
+    cost: ClassVar[int] = 5
+    column: str
+    pattern: str
+    lowered: bool = False
+    whole: bool = False
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        series = _take(column.lowered if self.lowered else column.texts, picked)
+        regex = compiled(self.pattern)
+        find = regex.fullmatch if self.whole else regex.search
+        return _each(series, lambda value: find(value) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Network(Atom):
+    """The value is an address of the network. IPv4 addresses mapped to IPv6 count as IPv4."""
+
+    cost: ClassVar[int] = 4
+    column: str
+    cidr: str
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        network = ipaddress.ip_network(self.cidr, strict=False)
+
+        def inside(value: str) -> bool:
+            address = _address(value)
+            return address is not None and address in network
+
+        return _each(_take(column.texts, picked), inside)
+
+
+@lru_cache(maxsize=65_536)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Atom):
+    """The value compares so with a number. A text that is no number fails, `neq` included.
+
+    `eq` on a text column compares the text, so that 4688 is not 4688.0 and not 04688.
+    """
+
+    column: str
+    how: NumberTest
+    number: int | float
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        if self.how == "eq" and column.elements.dtype == pl.String:
+            return _mask(_take(column.lowered, picked) == str(self.number))
+        values = _take(column.numbers, picked)
+        match self.how:
+            case "eq":
+                return _mask(values == self.number)
+            case "neq":
+                return _mask(values != self.number)
+            case "lt":
+                return _mask(values < self.number)
+            case "lte":
+                return _mask(values <= self.number)
+            case "gt":
+                return _mask(values > self.number)
+            case "gte":
+                return _mask(values >= self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Null(Atom):
+    """The field is absent or null."""
+
+    cost: ClassVar[int] = 0
+    column: str
+
+    def rows(self, view: View, alive: int) -> int:
+        column = view.column(self.column)
+        return alive if column is None else column.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Reference(Atom):
+    """The value equals, begins with, ends with or contains that of another field, ignoring case."""
+
+    cost: ClassVar[int] = 3
+    column: str
+    other: str
+    how: TextTest
+
+    def rows(self, view: View, alive: int) -> int:
+        left, right = (view.lowered_rows(name, alive) for name in (self.column, self.other))
+        if left is None or right is None:
+            return 0
+        pair = pl.DataFrame({"left": left, "right": right})
+        text, other = pl.col("left"), pl.col("right")
+        same = {
+            "equals": text == other,
+            "startswith": text.str.starts_with(other),
+            "endswith": text.str.ends_with(other),
+            "contains": text.str.contains(other, literal=True),
+        }
+        return view.spread(_mask(pair.select(same[self.how]).to_series()), alive)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment(Atom):
+    """A part of the value as a time in UTC: ISO 8601 text, or s or ms since the epoch."""
+
+    cost: ClassVar[int] = 4
+    column: str
+    part: TimePart
+    number: int
+
+    def test(self, column: Column, picked: Positions | None) -> Mask:
+        return _each(
+            _take(column.texts, picked), lambda value: _part(value, self.part) == self.number
+        )
+
+
+LARGEST_S = 100_000_000_000
+"""Larger numbers are milliseconds: in seconds they would be beyond the year 5138."""
+
+
+@lru_cache(maxsize=65_536)
+def _part(text: str, part: TimePart) -> int | None:
+    try:
+        number = float(text)
+        at = datetime.fromtimestamp(number / 1000 if abs(number) > LARGEST_S else number, UTC)
+    except (ValueError, OverflowError, OSError):
+        try:
+            at = datetime.fromisoformat(text.strip())
+        except ValueError:
+            return None
+        at = at.astimezone(UTC) if at.tzinfo else at
+    if part == "week":
+        return at.isocalendar().week
+    value: int = getattr(at, part)
+    return value

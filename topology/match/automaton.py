@@ -1,0 +1,118 @@
+"""One Aho-Corasick pass over a column answers all its equals, startswith, endswith and contains.
+
+Each value is put between two marks, so that one automaton tells the four apart: `\\x02v\\x03` for
+equals, `\\x02v` for startswith, `v\\x03` for endswith, `v` for contains.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import chain
+
+import ahocorasick_rs
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from topology.match.atoms import Atom, OneOf, Text
+from topology.match.columns import Column
+
+FIRST, LAST = "\x02", "\x03"
+MANY = 3_000
+"""From so many elements on it is cheaper that Polars builds an automaton for the batch."""
+
+
+def patterns(atom: Atom) -> list[str] | None:
+    """What to look for on behalf of an atom; None if an automaton cannot answer it.
+
+    One-byte texts are left out: they would be found in every value.
+    """
+    if isinstance(atom, OneOf):
+        texts, before, after = sorted(atom.texts), FIRST, LAST
+    elif isinstance(atom, Text) and not atom.cased:
+        texts = [atom.text]
+        before = FIRST if atom.how in ("equals", "startswith") else ""
+        after = LAST if atom.how in ("equals", "endswith") else ""
+    else:
+        return None
+    if any(FIRST in text or LAST in text for text in texts):
+        return None
+    found = [before + text + after for text in texts]
+    return found if min(len(text.encode()) for text in found) > 1 else None
+
+
+class Automaton:
+    """The patterns of one column and the atoms that each of them makes true."""
+
+    def __init__(self, atoms: Mapping[int, Atom]) -> None:
+        owners: dict[str, list[int]] = {}
+        for number, atom in atoms.items():
+            for pattern in patterns(atom) or ():
+                owners.setdefault(pattern, []).append(number)
+        self.atoms = tuple(atoms)
+        self.patterns = tuple(owners)
+        self.owners = tuple(tuple(numbers) for numbers in owners.values())
+
+    @cached_property
+    def _built(self) -> ahocorasick_rs.BytesAhoCorasick:
+        return ahocorasick_rs.BytesAhoCorasick([pattern.encode() for pattern in self.patterns])
+
+    @cached_property
+    def _names(self) -> pl.Enum:
+        return pl.Enum(self.patterns)
+
+    def scan(self, column: Column, known: list[int | None]) -> None:
+        """Put into `known`, for each atom of this column, the rows where it holds."""
+        for number in self.atoms:
+            known[number] = 0
+        marked = _marked(column.lowered)
+        wide = len(marked) >= MANY
+        found, elements = self._find_wide(marked) if wide else self._find(marked)
+        if not len(found):
+            return
+        hit, places = np.unique(found, return_inverse=True)
+        sets = _sets(column, len(hit), places, elements)
+        for pattern, rows in zip(hit.tolist(), sets, strict=True):
+            for number in self.owners[pattern]:
+                known[number] = (known[number] or 0) | rows
+
+    def _find(self, marked: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Pattern and element of each occurrence."""
+        values = [value.encode() for value in marked.to_list()]
+        ends = np.cumsum([len(value) for value in values])
+        hits = self._built.find_matches_as_indexes(b"".join(values), overlapping=True)
+        flat = np.fromiter(chain.from_iterable(hits), dtype=np.int64, count=3 * len(hits))
+        table = flat.reshape(-1, 3)
+        return table[:, 0], np.searchsorted(ends, table[:, 1], side="right")
+
+    def _find_wide(self, marked: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        lists = marked.str.extract_many(list(self.patterns), overlapping=True)
+        counts = lists.list.len().to_numpy()
+        texts = lists.explode(empty_as_null=False, keep_nulls=False)
+        found = texts.cast(self._names).to_physical().cast(pl.Int64).to_numpy()
+        return found, np.repeat(np.arange(len(marked)), counts)
+
+
+def _marked(lowered: pl.Series) -> pl.Series:
+    """Values between marks; a null has none and is empty. Marks inside a value are replaced."""
+    if lowered.str.contains_any([FIRST, LAST]).any():
+        lowered = lowered.str.replace_many([FIRST, LAST], ["\ufffd", "\ufffd"])
+    return pl.select(pl.lit(FIRST) + lowered + pl.lit(LAST)).to_series().fill_null("")
+
+
+def _sets(
+    column: Column,
+    patterns: int,
+    places: npt.NDArray[np.intp],
+    elements: npt.NDArray[np.int64],
+) -> Iterable[int]:
+    """For each pattern the set of rows that have one of its elements."""
+    if column.whole:
+        masks = np.zeros((patterns, len(column.elements)), dtype=np.bool_)
+        masks[places, elements] = True
+        for mask in masks:
+            yield column.spread(mask, None)
+        return
+    masks = np.zeros((patterns, column.height), dtype=np.bool_)
+    masks[places, elements] = True
+    for row in np.packbits(masks, axis=1, bitorder="little"):
+        yield int.from_bytes(row.tobytes(), "little")

@@ -1,0 +1,188 @@
+"""A frame's columns as the atoms of rules read them, and sets of rows as the bits of integers.
+
+A set of rows is a Python integer with one bit a row: and, or and not over 10,000 rows cost 0.2 µs,
+and an empty set, which most are, costs nothing.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+KEYWORDS = "*"
+"""Name of the pseudo-column that keyword searches read: `raw_data`, or else every value."""
+RAW = "raw_data"
+
+SAMPLE = 1024
+FEW = 96
+SHARE = 4
+
+Mask = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int64]
+
+
+def pack(mask: Mask) -> int:
+    """The set of rows where the mask is true."""
+    return int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
+
+
+def unpack(rows: int, height: int) -> Positions:
+    """Sorted positions of the rows in a set."""
+    data = np.frombuffer(rows.to_bytes((height + 7) // 8, "little"), dtype=np.uint8)
+    return np.flatnonzero(np.unpackbits(data, count=height, bitorder="little"))
+
+
+class Column:
+    """One column as a series of elements that atoms are tested on.
+
+    Three layouts: one element a row; one element for each distinct value, where few values repeat
+    (`codes`: row → element, -1 for null); several elements a row, for lists (`owners`: element →
+    row). Elements are not null in the last two.
+    """
+
+    def __init__(
+        self,
+        elements: pl.Series,
+        height: int,
+        codes: Positions | None = None,
+        owners: Positions | None = None,
+    ) -> None:
+        self.elements = elements
+        self.height = height
+        self.codes = codes
+        self.owners = owners
+
+    @classmethod
+    def of(cls, series: pl.Series) -> "Column":
+        """The layout that suits a column of a frame."""
+        height = len(series)
+        if isinstance(series.dtype, pl.List | pl.Array):
+            frame = series.to_frame("value").with_row_index("row").explode("value").drop_nulls()
+            return cls(frame["value"], height, owners=frame["row"].cast(pl.Int64).to_numpy())
+        head = series.head(SAMPLE)
+        if height <= FEW or head.n_unique() > max(FEW, len(head) // SHARE):
+            return cls(series, height)
+        elements = series.unique().drop_nulls()
+        if len(elements) > height // SHARE:
+            return cls(series, height)
+        if series.dtype == pl.String:
+            coded = series.cast(pl.Enum(elements)).to_physical()
+        else:
+            coded = series.replace_strict(elements, range(len(elements)), default=None)
+        return cls(elements, height, codes=coded.cast(pl.Int64).fill_null(-1).to_numpy())
+
+    @property
+    def whole(self) -> bool:
+        """Whether a test always sees all elements, so that its result holds for all rows."""
+        return self.codes is not None or self.owners is not None
+
+    @cached_property
+    def texts(self) -> pl.Series:
+        """Elements as String: numbers in decimal, booleans as true and false."""
+        return as_text(self.elements)
+
+    @cached_property
+    def lowered(self) -> pl.Series:
+        """Elements as String in lower case."""
+        return self.texts.str.to_lowercase()
+
+    @cached_property
+    def numbers(self) -> pl.Series:
+        """Elements as numbers; null where there is none. Booleans are no numbers."""
+        if self.elements.dtype.is_numeric():
+            return self.elements
+        if self.elements.dtype == pl.String:
+            return self.elements.str.strip_chars().cast(pl.Float64, strict=False)
+        return pl.Series("", [None] * len(self.elements), dtype=pl.Float64)
+
+    @cached_property
+    def missing(self) -> int:
+        """Rows without a value."""
+        if self.owners is not None:
+            present = np.zeros(self.height, dtype=np.bool_)
+            present[self.owners] = True
+            return pack(~present)
+        if self.codes is not None:
+            return pack(self.codes < 0)
+        return pack(self.elements.is_null().to_numpy()) if self.elements.null_count() else 0
+
+    def pick(self, alive: int, everything: int) -> Positions | None:
+        """Elements to test when only the rows `alive` matter; None for all of them."""
+        if self.whole or alive == everything:
+            return None
+        return unpack(alive, self.height)
+
+    def spread(self, mask: Mask, picked: Positions | None) -> int:
+        """Rows that have an element for which the mask (over the picked elements) is true."""
+        if picked is not None:
+            full = np.zeros(self.height, dtype=np.bool_)
+            full[picked[mask]] = True
+            return pack(full)
+        if self.codes is not None:
+            return pack(np.append(mask, False)[self.codes])
+        if self.owners is not None:
+            full = np.zeros(self.height, dtype=np.bool_)
+            full[self.owners[mask]] = True
+            return pack(full)
+        return pack(mask)
+
+
+def as_text(series: pl.Series) -> pl.Series:
+    """A series as String; whole floats keep their `.0`, nested values become JSON."""
+    if series.dtype == pl.String:
+        return series
+    if series.dtype in (pl.Binary, pl.Null):
+        return series.cast(pl.String, strict=False)
+    if isinstance(series.dtype, pl.Struct):
+        return series.struct.json_encode()
+    return series.cast(pl.String)
+
+
+def keywords(events: pl.DataFrame) -> Column:
+    """What keywords are searched in: the original line, or all values of the event, NUL between."""
+    if RAW in events.columns:
+        return Column.of(events[RAW])
+    flat = [as_text(series) for series in events.iter_columns() if not series.dtype.is_nested()]
+    if not flat:
+        return Column(pl.repeat(None, events.height, dtype=pl.String, eager=True), events.height)
+    joined = pl.select(pl.concat_str(flat, separator="\0", ignore_nulls=True)).to_series()
+    return Column(joined, events.height)
+
+
+class View:
+    """One batch of events: its columns, made on first use, and all rows as a set."""
+
+    def __init__(self, events: pl.DataFrame) -> None:
+        self.events = events
+        self.height = events.height
+        self.everything = (1 << events.height) - 1
+        self._columns: dict[str, Column | None] = {}
+
+    def column(self, name: str) -> Column | None:
+        """The column, or None where the events have none of that name."""
+        if name not in self._columns:
+            self._columns[name] = self._make(name)
+        return self._columns[name]
+
+    def _make(self, name: str) -> Column | None:
+        if name == KEYWORDS:
+            return keywords(self.events)
+        return Column.of(self.events[name]) if name in self.events.columns else None
+
+    def lowered_rows(self, name: str, rows: int) -> pl.Series | None:
+        """Values of some rows as String in lower case; None for absent columns and lists."""
+        if name not in self.events.columns or isinstance(self.events[name].dtype, pl.List):
+            return None
+        series = self.events[name]
+        if rows != self.everything:
+            series = series.gather(unpack(rows, self.height))
+        return as_text(series).str.to_lowercase()
+
+    def spread(self, mask: Mask, rows: int) -> int:
+        """The rows among `rows` for which the mask, one truth for each of them, is true."""
+        if rows == self.everything:
+            return pack(mask)
+        full = np.zeros(self.height, dtype=np.bool_)
+        full[unpack(rows, self.height)[mask]] = True
+        return pack(full)

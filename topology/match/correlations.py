@@ -1,0 +1,197 @@
+"""Correlation rules as pySigma read them become plain Correlation entries over event rules."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from sigma.correlations import (
+    SigmaCorrelationCondition,
+    SigmaCorrelationRule,
+    SigmaCorrelationTimespan,
+    SigmaCorrelationType,
+)
+from sigma.exceptions import SigmaError
+from sigma.rule import SigmaRule
+
+from topology.match.documents import Document, Problem
+from topology.match.fieldmap import FieldMap, find_map, given
+from topology.match.values import UnsupportedError
+from topology.rules import CORRELATION_TYPES, Correlation, EventRule, Operator, Rule
+
+EXTENSIONS = "northbound"
+BELOW_ONE = {("lt", 1), ("lte", 0), ("eq", 0)}
+"""Conditions that ask for absence: nothing happens then, so nothing could raise the alert."""
+
+
+class Members:
+    """The event rules that correlations refer to, by id or name, and whether they alert."""
+
+    def __init__(
+        self,
+        parsed: Sequence[SigmaRule],
+        compiled: Sequence[EventRule],
+        field_maps: Sequence[FieldMap],
+    ) -> None:
+        self._compiled = list(compiled)
+        self._maps = [find_map(field_maps, rule.logsource) for rule in compiled]
+        self._names: dict[str, int] = {}
+        for index, rule in enumerate(parsed):
+            for name in (rule.name, str(rule.id) if rule.id else None):
+                if name:
+                    self._names[name] = index
+        self._generate: dict[int, bool] = {}
+
+    def index(self, reference: str) -> int | None:
+        """Index of the event rule with this id or name."""
+        return self._names.get(reference, self._names.get(reference.lower()))
+
+    def name(self, index: int) -> str | None:
+        """Name of an event rule."""
+        return self._compiled[index].rule.name
+
+    def columns(self, index: int) -> Callable[[str], tuple[str, ...]]:
+        """How the rule's fields map to event columns."""
+        fields = self._maps[index]
+        return fields.columns if fields else given
+
+    def refer(self, indexes: Sequence[int], *, generate: bool) -> None:
+        """Note a correlation over rules: they alert on their own only if one says `generate`."""
+        for index in indexes:
+            self._generate[index] = self._generate.get(index, False) or generate
+
+    def finished(self) -> tuple[EventRule, ...]:
+        """All event rules, with what correlations decided about their alerts."""
+        return tuple(
+            replace(rule, alerts=self._generate.get(index, True))
+            for index, rule in enumerate(self._compiled)
+        )
+
+
+def compile_correlation(
+    document: Document,
+    rule: SigmaCorrelationRule,
+    metadata: Rule,
+    members: Members,
+    problems: list[Problem],
+) -> Correlation | None:
+    """One correlation; None if it has problems, which are added to the list."""
+    before = len(problems)
+    kind = rule.type.name.lower()
+    condition = rule.condition
+    if kind not in CORRELATION_TYPES or not isinstance(condition, SigmaCorrelationCondition):
+        known = ", ".join(CORRELATION_TYPES)
+        text = f"{kind} is not supported by this version; supported: {known}"
+        problems.append(document.problem(text, "correlation", "type"))
+        return None
+    indexes = _members(document, rule, members, problems)
+    operator = cast("Operator", condition.op.name.lower())
+    if (operator, condition.count) in BELOW_ONE:
+        text = "asks for absence, which no event can show; use a count of at least 1"
+        problems.append(document.problem(text, "correlation", "condition", operator))
+    group_by = tuple(dict.fromkeys(rule.group_by or ()))
+    fields: tuple[str, ...] = ()
+    if rule.type == SigmaCorrelationType.VALUE_COUNT:
+        named = condition.fieldref
+        fields = tuple(named) if isinstance(named, list) else (str(named),)
+    aliases = _aliases(document, rule, indexes, members, problems)
+
+    def columns(names: Sequence[str], *keys: str) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            tuple(
+                _column(document, name, index, aliases, members, problems, keys) for name in names
+            )
+            for index in indexes
+        )
+
+    group_columns = columns(group_by, "correlation", "group-by")
+    value_columns = columns(fields, "correlation", "condition", "field")
+    timespan_ms = rule.timespan.seconds * 1000
+    suppress_ms = _suppress(document, timespan_ms, problems)
+    if len(problems) > before:
+        return None
+    members.refer(indexes, generate=bool(rule.generate))
+    return Correlation(
+        rule=metadata,
+        type=kind,
+        members=tuple(indexes),
+        group_by=group_by,
+        group_columns=group_columns,
+        value_columns=value_columns,
+        timespan_ms=timespan_ms,
+        suppress_ms=suppress_ms,
+        operator=operator,
+        count=condition.count,
+    )
+
+
+def _members(
+    document: Document, rule: SigmaCorrelationRule, members: Members, problems: list[Problem]
+) -> list[int]:
+    indexes: list[int] = []
+    for entry in rule.rules or ():
+        index = members.index(entry.reference)
+        if index is None:
+            text = f"{entry.reference!r} is neither id nor name of an event rule that is loaded"
+            problems.append(document.problem(text, "correlation", "rules"))
+        elif index not in indexes:
+            indexes.append(index)
+    return indexes
+
+
+def _aliases(
+    document: Document,
+    rule: SigmaCorrelationRule,
+    indexes: Sequence[int],
+    members: Members,
+    problems: list[Problem],
+) -> dict[str, dict[int, str]]:
+    """Alias → member → field. Every member has to have a field for every alias."""
+    aliases: dict[str, dict[int, str]] = {}
+    for alias in rule.aliases:
+        fields: dict[int, str] = {}
+        for reference, field in alias.mapping.items():
+            index = members.index(reference.reference)
+            if index is None or index not in indexes:
+                text = f"{reference.reference!r} is not among the correlation's rules"
+                problems.append(document.problem(text, "correlation", "aliases", alias.alias))
+            else:
+                fields[index] = field
+        for index in indexes:
+            if index not in fields:
+                text = f"names no field for rule {members.name(index)!r}"
+                problems.append(document.problem(text, "correlation", "aliases", alias.alias))
+        aliases[alias.alias] = fields
+    return aliases
+
+
+def _column(
+    document: Document,
+    name: str,
+    index: int,
+    aliases: dict[str, dict[int, str]],
+    members: Members,
+    problems: list[Problem],
+    keys: tuple[str, ...],
+) -> str:
+    field = aliases[name].get(index, name) if name in aliases else name
+    try:
+        return members.columns(index)(field)[0]
+    except UnsupportedError as error:
+        problems.append(document.problem(str(error), *keys))
+        return field
+
+
+def _suppress(document: Document, timespan_ms: int, problems: list[Problem]) -> int:
+    """How long an alert mutes its group: the timespan, or `northbound: {suppress: 10m}`."""
+    extensions: Any = document.content.get(EXTENSIONS)
+    if extensions is None:
+        return timespan_ms
+    if not isinstance(extensions, dict) or set(extensions) - {"suppress"}:
+        text = f"saw {extensions!r}, expected a mapping with the key suppress"
+        problems.append(document.problem(text, EXTENSIONS))
+        return timespan_ms
+    try:
+        return int(SigmaCorrelationTimespan(extensions.get("suppress")).seconds) * 1000
+    except SigmaError as error:
+        problems.append(document.problem(str(error.args[0]), EXTENSIONS, "suppress"))
+        return timespan_ms

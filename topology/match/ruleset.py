@@ -1,0 +1,120 @@
+"""Compiled rules and their evaluation: a frame of events in, for each rule its rows out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from topology.match.atoms import Atom
+from topology.match.automaton import Automaton, patterns
+from topology.match.columns import KEYWORDS, View, unpack
+from topology.match.tree import Evaluation, Node, leaves, ordered
+from topology.rules import Hits, LogSource, Rules
+
+CROWDED = 48
+"""With so many atoms a column gets an automaton; below that each is tested when it is needed."""
+CROWDED_KEYWORDS = 4
+STRETCH = 16_384
+"""Rows that are evaluated at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the rules for one log source need: rule index and tree, automata by column."""
+
+    trees: tuple[tuple[int, Node], ...]
+    automata: dict[str, Automaton]
+
+
+class RuleSet:
+    """Rules with their conditions. Picklable; automata are built on first use.
+
+    `nodes[i]` is the condition of `rules.events[i]` over `atoms`.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        atoms: Sequence[Atom],
+        nodes: Sequence[Node],
+        warnings: Sequence[str] = (),
+    ) -> None:
+        self.rules = rules
+        self.warnings = tuple(warnings)
+        self._atoms = tuple(atoms)
+        self._nodes = tuple(nodes)
+        self._plans: dict[LogSource | None, Plan] = {}
+
+    def __reduce__(self) -> tuple[type["RuleSet"], tuple[object, ...]]:
+        return RuleSet, (self.rules, self._atoms, self._nodes, self.warnings)
+
+    @cached_property
+    def _unknown(self) -> list[int | None]:
+        return [None] * len(self._atoms)
+
+    def columns(self, logsource: LogSource | None) -> frozenset[str]:
+        """The event columns that the rules for a log source read."""
+        indexes = self._indexes(logsource)
+        return frozenset(name for index in indexes for name in self.rules.events[index].columns)
+
+    def match(self, events: pl.DataFrame, logsource: LogSource | None) -> Hits:
+        """Evaluate the rules that cover `logsource`, or all of them for None, on every row.
+
+        A column that a rule reads and the frame does not have is a field without a value.
+        """
+        if logsource not in self._plans:
+            self._plans[logsource] = self._plan(logsource)
+        plan = self._plans[logsource]
+        if not plan.trees or not events.height:
+            return {}
+        if events.height <= STRETCH:
+            return self._match(events, plan)
+        found: dict[int, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {}
+        for start in range(0, events.height, STRETCH):
+            for index, rows in self._match(events[start : start + STRETCH], plan).items():
+                found.setdefault(index, []).append(rows + start)
+        return {index: np.concatenate(found[index]) for index in sorted(found)}
+
+    def _match(self, events: pl.DataFrame, plan: Plan) -> Hits:
+        view = View(events)
+        known = self._unknown.copy()
+        for name, automaton in plan.automata.items():
+            column = view.column(name)
+            if column is None:
+                for number in automaton.atoms:
+                    known[number] = 0
+            else:
+                automaton.scan(column, known)
+        evaluation = Evaluation(view, self._atoms, known)
+        hits: Hits = {}
+        for index, node in plan.trees:
+            rows = evaluation.of(node, view.everything)
+            if rows:
+                hits[index] = unpack(rows, view.height)
+        return hits
+
+    def _indexes(self, logsource: LogSource | None) -> list[int]:
+        return [
+            index
+            for index, rule in enumerate(self.rules.events)
+            if logsource is None or rule.logsource.covers(logsource)
+        ]
+
+    def _plan(self, logsource: LogSource | None) -> Plan:
+        indexes = self._indexes(logsource)
+        texts: dict[str, dict[int, Atom]] = {}
+        for number in sorted(set().union(*(leaves(self._nodes[index]) for index in indexes))):
+            atom = self._atoms[number]
+            if patterns(atom):
+                texts.setdefault(atom.column, {})[number] = atom
+        limits = {KEYWORDS: CROWDED_KEYWORDS}
+        crowded = [name for name, atoms in texts.items() if len(atoms) >= limits.get(name, CROWDED)]
+        resident = {number for name in crowded for number in texts[name]}
+
+        def cost(number: int) -> float:
+            return 0.0 if number in resident else self._atoms[number].cost
+
+        trees = [(index, ordered(self._nodes[index], cost)[1]) for index in indexes]
+        return Plan(tuple(trees), {name: Automaton(texts[name]) for name in crowded})

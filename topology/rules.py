@@ -1,0 +1,160 @@
+"""What the stages know of rules once they are compiled: plain, picklable data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
+"""Rule index (position in `Rules.events`) → sorted row positions; no entry without a hit."""
+
+Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
+Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
+CORRELATION_TYPES = ("event_count", "value_count")
+"""The types that topology/correlate evaluates; a test holds the two together."""
+Scalar: TypeAlias = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogSource:
+    """Where events come from, or which events a rule is for; None means any."""
+
+    product: str | None = None
+    service: str | None = None
+    category: str | None = None
+
+    def covers(self, events: "LogSource") -> bool:
+        """Whether a rule for this log source meets events of that one."""
+        return (
+            self.product in (None, events.product)
+            and self.service in (None, events.service)
+            and self.category in (None, events.category)
+        )
+
+    def __str__(self) -> str:
+        parts = (("product", self.product), ("service", self.service), ("category", self.category))
+        return ",".join(f"{name}={value}" for name, value in parts if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an alert says about its rule. `id` is the Sigma id, or the rule's name without one."""
+
+    id: str
+    title: str
+    level: Level
+    name: str | None = None
+    status: str | None = None
+    author: str | None = None
+    license: str | None = None
+    description: str | None = None
+    references: tuple[str, ...] = ()
+    falsepositives: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    path: str = ""
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """A rule over single events. `columns`: what it reads; `alerts`: False for bare base rules."""
+
+    rule: Rule
+    logsource: LogSource
+    columns: tuple[str, ...]
+    alerts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """A correlation rule (Sigma correlation rules specification 2.1.0) over event rules.
+
+    `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one tuple
+    for each member: the event columns of the group-by fields and of the condition's fields.
+    Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`.
+    """
+
+    rule: Rule
+    type: str
+    members: tuple[int, ...]
+    group_by: tuple[str, ...]
+    group_columns: tuple[tuple[str, ...], ...]
+    value_columns: tuple[tuple[str, ...], ...]
+    timespan_ms: int
+    suppress_ms: int
+    operator: Operator
+    count: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A compiled set of rules without their conditions."""
+
+    events: tuple[EventRule, ...] = ()
+    correlations: tuple[Correlation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tumbling:
+    """Counts of events in tumbling windows aligned to the epoch, with one alert at a count.
+
+    An event counts if every column of `select` has its value (one of them, for a tuple). Groups
+    are the values of the columns `by`. A window takes events until its end plus `grace_ms`.
+    """
+
+    name: str
+    select: Mapping[str, Scalar | tuple[Scalar, ...]]
+    by: tuple[str, ...]
+    window_ms: int
+    grace_ms: int
+    at: int
+    title: str
+    level: Level = "medium"
+
+
+class Records(NamedTuple):
+    """Records for the `matches` topic, with what happened to the matches on the way."""
+
+    keys: list[bytes]
+    values: list[bytes]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert in one state. Times are event times in ms; nothing in it depends on a clock.
+
+    `uids` are the first events in (time, uid) order; `count` says how many there are in all.
+    `values` is the number of distinct values where the rule counts those. `superseded_by` names
+    the final alert that stands instead of a provisional one.
+    """
+
+    uid: str
+    tenant: str
+    rule: Rule
+    kind: str
+    state: Literal["provisional", "final", "superseded"]
+    time: int
+    start: int
+    end: int
+    count: int
+    group: tuple[tuple[str, str], ...] = ()
+    uids: tuple[str, ...] = ()
+    values: int | None = None
+    evidence: tuple[Mapping[str, str | int | float | bool], ...] = ()
+    superseded_by: str | None = None
+    threshold: str = ""
+    window_ms: int | None = None
+    suppress_ms: int | None = None
+    sources: tuple[str, ...] = field(default=())
+
+
+def group_key(tenant: str, rule: str, group: tuple[str, ...]) -> bytes:
+    """Key of a group in `matches` and in stores; the tenant comes first, NUL separates."""
+    text = "\0".join((tenant, rule, *group))
+    if "\\" in text or text.count("\0") > len(group) + 1:
+        escaped = [part.replace("\\", "\\\\").replace("\0", "\\0") for part in group]
+        text = "\0".join((tenant, rule, *escaped))
+    return text.encode()
