@@ -1,0 +1,238 @@
+"""The partitions that an engine owns: their positions, offset metadata and stores."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from app.runtime.batch import Ranges
+from app.runtime.changelog import Changelogs, Offsets
+from app.runtime.clients import Clients
+from app.runtime.errors import EngineError
+from app.runtime.settings import EngineSettings
+from app.runtime.statistics import EngineStatistics
+from app.runtime.store import Store
+from app.runtime.watchdog import Pulse, Watchdog
+from topology.records import Output, Partition, Position, SubTopology
+
+log = logging.getLogger("northbound.runtime")
+
+METADATA_BYTES = 4096
+"""The brokers' offset.metadata.max.bytes."""
+SLICE = 5.0
+
+
+class Assignment:
+    """Positions are the engine's own: last delivered offset + 1, never the consumer's position.
+
+    The consumer's would count records that it handed out and the engine dropped.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        sub_topology: SubTopology | None,
+        clients: Clients,
+        watchdog: Watchdog,
+        statistics: EngineStatistics,
+    ) -> None:
+        self._settings = settings
+        self._sub_topology = sub_topology
+        self._watchdog = watchdog
+        self._statistics = statistics
+        self._offsets = Offsets(settings, clients, watchdog)
+        self._changelogs = Changelogs(settings, clients, self._offsets)
+        self._committed: dict[Partition, Position] = {}
+        self._metadata: dict[Partition, str] = {}
+        self._kept: dict[tuple[str, int], Store] = {}
+        self.next: dict[Partition, int] = {}
+        self.stores: dict[tuple[str, int], Store] = {}
+
+    def take(self, consumer: Any, partitions: Sequence[Partition], pulse: Pulse) -> None:
+        """Own exactly these partitions, from where the last committed transaction left them.
+
+        `committed` comes first: it waits for the offsets of transactions that are being decided,
+        so that nothing is read before its predecessor's end is known.
+        """
+        pulse.beat("reading committed offsets")
+        positions = self._positions(consumer, partitions)
+        numbers = sorted({number for _, number in partitions})
+        self.stores = {
+            where: self._kept[where] if where in self._kept else Store()
+            for where in product(self._settings.changelogs, numbers)
+        }
+        self._kept = dict(self.stores)
+        if self.stores:
+            self._count(self._changelogs.restore(self.stores, pulse))
+        self._committed = positions
+        self.next = {where: position.offset for where, position in positions.items()}
+        self.seek(consumer)
+        if self._sub_topology is not None and partitions:
+            pulse.beat("handing over partitions")
+            self._sub_topology.assign(positions, dict(self.stores))
+        self._statistics.ready = True
+
+    def drop(self) -> list[Partition]:
+        """Forget what was not committed and own nothing; returns what was owned.
+
+        Committed entries of stores are kept for the case that their partitions come back.
+        """
+        dropped = list(self.next)
+        if dropped and self._sub_topology is not None:
+            self._sub_topology.revoke(dropped)
+        for store in self.stores.values():
+            store.rollback()
+        self.next, self.stores = {}, {}
+        self._committed, self._metadata = {}, {}
+        self._statistics.ready = False
+        with self._statistics.lock:
+            self._statistics.positions, self._statistics.ends = {}, {}
+        return dropped
+
+    def seek(self, consumer: Any) -> None:
+        """Fetch from the next positions on, whatever was fetched already."""
+        consumer.assign(
+            [TopicPartition(topic, number, at) for (topic, number), at in self.next.items()]
+        )
+
+    def advance(self, done: Ranges, metadata: Mapping[Partition, str]) -> None:
+        """These records are done; the metadata goes with the offset commit."""
+        for where, (_, last) in done.items():
+            self.next[where] = last + 1
+        self.annotate(metadata)
+
+    def annotate(self, metadata: Mapping[Partition, str]) -> None:
+        """Keep this text with the committed offset of an owned partition."""
+        for where, text in metadata.items():
+            if len(text.encode()) > METADATA_BYTES:
+                raise EngineError(
+                    f"Offset metadata of {where[0]} [{where[1]}] has {len(text.encode())} bytes, "
+                    f"the brokers take {METADATA_BYTES}."
+                )
+            if where in self.next:
+                self._metadata[where] = text
+
+    def store(self, name: str, number: int) -> Store:
+        """An owned partition of a store."""
+        try:
+            return self.stores[name, number]
+        except KeyError:
+            raise EngineError(
+                f"Engine {self._settings.name} owns no partition {number} of a store {name!r}; "
+                f"its stores: {', '.join(self._settings.changelogs) or 'none'}"
+            ) from None
+
+    @property
+    def progress(self) -> bool:
+        """Whether there are offsets or metadata to commit."""
+        return bool(self._metadata) or any(
+            at != self._committed[where].offset for where, at in self.next.items()
+        )
+
+    def offsets(self, *, everything: bool = False) -> list[TopicPartition]:
+        """What to commit: changed positions, or all of them, each with its metadata."""
+        return [
+            TopicPartition(topic, number, position.offset, position.metadata)
+            for (topic, number), position in self._positions_now().items()
+            if everything or position != self._committed[topic, number]
+        ]
+
+    def changes(self) -> Iterable[Output]:
+        """The stores' changes, to the changelog partition that has the input's number."""
+        for (name, number), store in self.stores.items():
+            keys, values = store.changes()
+            if keys:
+                yield Output(self._settings.changelogs[name], values, keys, number)
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Where the stores' changelogs end now."""
+        names = {self._settings.changelogs[name]: name for name in self._settings.changelogs}
+        bounds = self._offsets.bounds(
+            [(self._settings.changelogs[name], number) for name, number in self.stores]
+        )
+        return {(names[topic], number): high for (topic, number), (_, high) in bounds.items()}
+
+    def commit(self, ends: Mapping[tuple[str, int], int]) -> None:
+        """The transaction was committed.
+
+        `ends` are changelog ends read in the same transaction: up to there all is known.
+        """
+        self._committed, self._metadata = self._positions_now(), {}
+        for store in self.stores.values():
+            store.commit()
+        for where, end in ends.items():
+            self.stores[where].position = end
+        with self._statistics.lock:
+            self._statistics.positions = dict(self.next)
+
+    def _positions_now(self) -> dict[Partition, Position]:
+        return {
+            where: Position(at, self._metadata.get(where, self._committed[where].metadata))
+            for where, at in self.next.items()
+        }
+
+    def _positions(
+        self, consumer: Any, partitions: Sequence[Partition]
+    ) -> dict[Partition, Position]:
+        found = self._read_committed(consumer, partitions)
+        bounds = self._offsets.bounds(partitions)
+        positions = {}
+        for where, committed in found.items():
+            low, high = bounds[where]
+            offset, metadata = committed.offset, committed.metadata or ""
+            if offset < 0:  # never committed
+                offset, metadata = low, ""
+            elif offset < low:
+                self._statistics.skipped += low - offset
+                log.error(
+                    "Records were removed before they were read; raise the topic's retention. "
+                    "topic=%s partition=%d first=%d count=%d",
+                    *where,
+                    offset,
+                    low - offset,
+                )
+                offset = low
+            elif offset > high:
+                log.error(
+                    "The topic is shorter than what was read of it; it was made anew and is read "
+                    "from its beginning. topic=%s partition=%d committed=%d end=%d",
+                    *where,
+                    offset,
+                    high,
+                )
+                offset, metadata = low, ""
+            positions[where] = Position(offset, metadata)
+        return positions
+
+    def _read_committed(
+        self, consumer: Any, partitions: Sequence[Partition]
+    ) -> dict[Partition, TopicPartition]:
+        if not partitions:
+            return {}
+        wanted = [TopicPartition(topic, number) for topic, number in partitions]
+        limit = self._settings.start_timeout
+        deadline = time.monotonic() + limit
+        with self._watchdog.guard(f"{self._settings.name}: committed", limit + SLICE):
+            while True:
+                try:
+                    answer = consumer.committed(wanted, SLICE)
+                    for one in answer:
+                        if one.error is not None:
+                            raise KafkaException(one.error)
+                    return {(one.topic, one.partition): one for one in answer}
+                except KafkaException as error:
+                    if time.monotonic() > deadline:
+                        raise EngineError(
+                            f"Committed offsets of group {self._settings.group} were not to be "
+                            f"had within {limit:g} s: {error.args[0].str()}"
+                        ) from error
+
+    def _count(self, report: Any) -> None:
+        total = self._statistics.restore
+        total.runs += report.runs
+        total.keys += report.keys
+        total.records += report.records
+        total.seconds += report.seconds

@@ -1,0 +1,320 @@
+"""Runs one sub-topology, or plain callbacks, exactly once: poll, deliver, barrier, commit.
+
+Nothing is polled while a batch is in work, so a rebalance always meets a moment at which all that
+was delivered is done and can be committed. Outputs, changelogs and the next input offsets go into
+one transaction. Knows Kafka and not Faust; all methods but `process`, `store` and `post` are for
+one thread.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from app.runtime.assignment import Assignment
+from app.runtime.batch import Ranges, from_positions, ranges
+from app.runtime.clients import Clients, KafkaClients
+from app.runtime.delivery import Delivery
+from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.inflight import InFlight
+from app.runtime.intake import Intake
+from app.runtime.parcel import Outbox, Parcel
+from app.runtime.settings import EngineSettings
+from app.runtime.statistics import EngineStatistics
+from app.runtime.transaction import Transactions
+from app.runtime.watchdog import Watchdog
+from topology.records import Batch, KeyValueStore, Outcome, Partition, SubTopology
+
+log = logging.getLogger("northbound.runtime")
+
+ABORTS = 10
+"""Aborts in a row after which the process ends."""
+
+
+class Engine:
+    """One consumer group's member. See `turn` for the cycle."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        sub_topology: SubTopology | None = None,
+        *,
+        watchdog: Watchdog,
+        clients: Clients | None = None,
+    ) -> None:
+        if sub_topology is not None and set(sub_topology.stores) != set(settings.changelogs):
+            raise EngineError(
+                f"Engine {settings.name}: stores {sorted(sub_topology.stores)} need one changelog "
+                f"each, but changelogs are given for {sorted(settings.changelogs)}"
+            )
+        clients = clients or KafkaClients()
+        self.settings = settings
+        self.sub_topology = sub_topology
+        self.statistics = EngineStatistics(settings.name, settings.group)
+        self.kafka_thread = ThreadPoolExecutor(1, f"{settings.name}-kafka")
+        self.stage_thread = ThreadPoolExecutor(1, f"{settings.name}-stage")
+        self._pulse = watchdog.watch(f"engine {settings.name}", settings.start_timeout * 2)
+        self._transactions = Transactions(settings, clients, watchdog)
+        self._intake = Intake(settings, clients, watchdog, self.statistics)
+        self._assignment = Assignment(settings, sub_topology, clients, watchdog, self.statistics)
+        self._outbox = Outbox()
+        mark = settings.state and settings.state / f"{settings.instance}.inflight"
+        self._in_flight = InFlight(mark)
+        self._backlog: deque[Delivery] = deque()
+        self._counts: Counter[str] = Counter()
+        self._records = 0
+        self._broken: TransactionAborted | None = None
+        self._stopping = False
+        self._aborts = 0
+        self._due = 0.0
+        self._delivered = 0.0
+        self._work = 0.0
+
+    def start(self) -> None:
+        """Connect, end what a predecessor left open, and join the group."""
+        self._transactions.start()
+        self._intake.open(assigned=self._assigned, revoked=self._revoked, lost=self._lost)
+        self._pulse.limit = self.settings.stall_timeout
+        self._pulse.beat("joining the group")
+
+    def turn(self, done: Sequence[Delivery] = ()) -> list[Delivery]:
+        """Take what is done into the transaction, commit if due, and return what is next.
+
+        What it returned last must be passed as `done`, all of it, or `fail` be called. Raises
+        EngineError when the process must end.
+        """
+        try:
+            self._accept(done)
+            if self._pending and time.monotonic() >= self._due:
+                self._commit()
+            if not self._backlog:
+                self._poll()
+        except TransactionAborted as reason:
+            self._recover(reason)
+        return self._deliver()
+
+    def stop(self, done: Sequence[Delivery] = ()) -> None:
+        """Commit what is done and leave."""
+        self._stopping = True
+        try:
+            self._accept(done)
+            if self._pending:
+                self._commit()
+        except TransactionAborted as reason:
+            log.warning("Last transaction aborted. engine=%s reason=%s", self.settings.name, reason)
+            self._in_flight.end()
+            self._abort()
+        self._intake.close()
+        self._outbox.close(EngineError("the worker has stopped"))
+        self._pulse.end()
+
+    def fail(self) -> None:
+        """A stage or an agent raised: commit nothing of its batch. The process is to end."""
+        self._stopping = True
+        try:
+            self._abort()
+        except EngineError as error:
+            log.error("Abort failed. engine=%s reason=%s", self.settings.name, error)  # noqa: TRY400
+        self._outbox.close(EngineError("the worker ended before the record was committed"))
+        self._pulse.end()
+
+    def run(self, stop: threading.Event) -> None:
+        """All of it in the calling thread until `stop` is set; for use without Faust."""
+        done: list[Delivery] = []
+        try:
+            self.start()
+            while not stop.is_set():
+                done = self.turn(done)
+                for delivery in done:
+                    delivery.work()
+            self.stop(done)
+        except Exception:
+            self.fail()
+            raise
+
+    def process(self, batch: Batch, *, rejected: bool = False) -> Outcome:
+        """Run the sub-topology on a batch; for the stage thread, one call at a time.
+
+        A rejected record goes to `SubTopology.reject(batch, reason)` where there is such a method.
+        """
+        sub_topology = self.sub_topology
+        if sub_topology is None:
+            raise EngineError(f"Engine {self.settings.name} has no sub-topology to process with.")
+        work = sub_topology.process
+        if rejected:
+            self.statistics.rejected += len(batch)
+            log.error("Record rejected: it ended the process. records=%s", ranges(batch))
+            reject = getattr(sub_topology, "reject", None)
+            if reject is not None:
+                work = partial(reject, reason="the record ended the worker's process")
+        started = time.monotonic()
+        outcome = work(batch)
+        self.statistics.stage_seconds += time.monotonic() - started
+        return outcome
+
+    def store(self, name: str, partition: int) -> KeyValueStore:
+        """A store's partition, for plain agents."""
+        return self._assignment.store(name, partition)
+
+    def post(self, parcel: Parcel) -> None:
+        """Send a record with the next transaction. For any thread."""
+        self._outbox.post(parcel)
+
+    def send(self, parcel: Parcel) -> None:
+        """Send a record with the transaction of the batch that is in work."""
+        try:
+            self._transactions.send(parcel)
+        except TransactionAborted as reason:
+            self._broken = reason
+            parcel.done(reason)
+        else:
+            self.statistics.outputs += 1
+            self._outbox.sent(parcel)
+
+    def serve(self) -> bool:
+        """Answer senders within a batch; True when none waits."""
+        if self._outbox.under_way:
+            try:
+                if self._transactions.flush(0.05):
+                    self._outbox.arrived()
+            except TransactionAborted as reason:
+                self._broken = reason
+                self._outbox.aborted(reason)
+        return not self._outbox.under_way
+
+    @property
+    def _pending(self) -> bool:
+        return self._transactions.open or self._outbox.waiting or self._assignment.progress
+
+    def _accept(self, done: Sequence[Delivery]) -> None:
+        self._pulse.beat("taking over what was done")
+        if self._broken is not None:
+            raise self._broken
+        for delivery in done:
+            outcome = delivery.outcome
+            self.statistics.outputs += self._transactions.produce(outcome.outputs)
+            self._assignment.advance(ranges(delivery.batch), outcome.metadata)
+            self._counts.update(outcome.counts)
+            self._records += len(delivery)
+        if done:
+            self._work = time.monotonic() - self._delivered
+            self._in_flight.end()
+
+    def _commit(self, *, leaving: bool = False) -> None:
+        """One transaction. `leaving`: also commit unchanged positions, which proves membership."""
+        self._pulse.beat("committing")
+        started = time.monotonic()
+        assignment, transactions = self._assignment, self._transactions
+        if self.sub_topology is not None and assignment.next:
+            outcome = self.sub_topology.before_commit()
+            self.statistics.outputs += transactions.produce(outcome.outputs)
+            assignment.annotate(outcome.metadata)
+            self._counts.update(outcome.counts)
+        transactions.produce(assignment.changes())
+        parcels = self._outbox.posted()
+        for parcel in parcels:
+            transactions.send(parcel)
+        ends = {}
+        if leaving and assignment.stores:
+            transactions.flush_all()
+            ends = assignment.ends()
+        transactions.commit(
+            assignment.offsets(everything=leaving), self._intake.consumer.consumer_group_metadata()
+        )
+        assignment.commit(ends)
+        self._outbox.committed(parcels)
+        self._in_flight.settle(assignment.next)
+        self.statistics.commit(self._records, self._counts, time.monotonic() - started)
+        self._records, self._aborts = 0, 0
+        self._counts.clear()
+        self._due = started + self.settings.commit_interval
+
+    def _poll(self) -> None:
+        """Fetch the next batches into the backlog.
+
+        While a commit is not due yet, records are gathered until it is: consumers that read
+        committed records see them no earlier, and few large batches cost less than many small ones.
+        """
+        self._pulse.beat("polling")
+        gather = self._due - time.monotonic() - self._work
+        gather = max(0.0, min(gather, self.settings.commit_interval))
+        batches = self._intake.poll(idle=not self._pending, gather=gather)
+        if batches is None:
+            if self._assignment.next:
+                self._assignment.seek(self._intake.consumer)
+            return
+        for batch in batches:
+            kept = from_positions(batch, self._assignment.next)
+            if kept is not None:
+                for part, rejected in self._in_flight.pieces(kept):
+                    self._backlog.append(Delivery(self, part, rejected=rejected))
+        self._intake.look_at_ends(self._assignment.next)
+
+    def _deliver(self) -> list[Delivery]:
+        """What is in work next: all that was polled, or one part when some of it is suspect."""
+        deliveries = list(self._backlog)
+        if self._in_flight.suspects:
+            deliveries = deliveries[:1]
+        for _ in deliveries:
+            self._backlog.popleft()
+        spans: Ranges = {}
+        for delivery in deliveries:
+            spans.update(ranges(delivery.batch))
+            self.statistics.records += len(delivery)
+        if deliveries:
+            self.statistics.batches += len(deliveries)
+            self._in_flight.begin(spans)
+            self._pulse.beat(f"working on {len(deliveries)} batches, {list(spans.items())[:4]}")
+            self._delivered = time.monotonic()
+        return deliveries
+
+    def _recover(self, reason: TransactionAborted) -> None:
+        """Abort, forget what was not committed, and go on from the last commit."""
+        log.warning("Transaction aborted. engine=%s reason=%s", self.settings.name, reason)
+        self._aborts += 1
+        if self._aborts > ABORTS:
+            raise EngineError(f"{self._aborts} transactions in a row were aborted: {reason}")
+        self._pulse.beat("aborting")
+        self._in_flight.end()
+        self._abort()
+        partitions = self._assignment.drop()
+        if partitions:
+            self._assignment.take(self._intake.consumer, partitions, self._pulse)
+
+    def _abort(self) -> None:
+        self.statistics.aborts += self._transactions.open
+        self._broken = None
+        self._backlog.clear()
+        self._counts.clear()
+        self._records = 0
+        self._outbox.aborted(TransactionAborted("the transaction was aborted"))
+        self._transactions.abort()
+
+    def _assigned(self, partitions: list[Partition]) -> None:
+        if self._assignment.next or self._transactions.open:
+            # Without a revocation before it: only an abort is right, whoever owns them now.
+            self._abort()
+            self._assignment.drop()
+        self.statistics.rebalances += 1
+        self._assignment.take(self._intake.consumer, partitions, self._pulse)
+        names = sorted(f"{topic}[{number}]" for topic, number in partitions)
+        log.info("Partitions assigned. engine=%s partitions=%s", self.settings.name, names)
+
+    def _revoked(self, partitions: list[Partition]) -> None:
+        log.info("Partitions revoked. engine=%s count=%d", self.settings.name, len(partitions))
+        leaving = bool(self._assignment.stores) and not self._stopping
+        if self._pending or leaving:
+            try:
+                self._commit(leaving=leaving)
+            except TransactionAborted as reason:
+                log.warning("Aborted at revocation. engine=%s: %s", self.settings.name, reason)
+                self._abort()
+        self._assignment.drop()
+
+    def _lost(self, partitions: list[Partition]) -> None:
+        log.warning("Partitions lost. engine=%s count=%d", self.settings.name, len(partitions))
+        self._abort()
+        self._assignment.drop()

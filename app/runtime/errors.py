@@ -1,0 +1,9 @@
+"""What can go wrong in the runtime, by what must be done about it."""
+
+
+class EngineError(RuntimeError):
+    """The process must end; the message says why and what to do. Nothing was committed."""
+
+
+class TransactionAborted(Exception):  # noqa: N818  # an event of the protocol, not a fault
+    """The open transaction must be aborted and its input delivered again."""

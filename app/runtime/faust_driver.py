@@ -1,0 +1,307 @@
+"""Faust's transport `northbound://`: its consumer and producer interfaces over our engines.
+
+Faust's own consumer, commit timers, fetcher and recovery never run. Private names of Faust that
+this relies on are listed in tests/runtime/test_faust_contract.py, one test each.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import faust
+from faust.exceptions import ImproperlyConfigured
+from faust.transport.base import Transport as BaseTransport
+from faust.transport.producer import Producer as BaseProducer
+from faust.types import TP
+from faust.types.transports import ConsumerT
+from faust.types.tuples import RecordMetadata
+from mode import Service
+
+from app.runtime.delivery import Delivery
+from app.runtime.engine import Engine
+from app.runtime.errors import EngineError
+from app.runtime.faust_message import ROUTE, DeliveryMessage
+from app.runtime.parcel import Parcel
+
+STOP_SECONDS = 30.0
+BEAT_SECONDS = 1.0
+
+
+def current_message() -> DeliveryMessage | None:
+    """The delivery that the running agent works on, unless it is done with it."""
+    event = faust.current_event()
+    message = event.message if event is not None else None
+    if isinstance(message, DeliveryMessage) and not message.finished.done():
+        return message
+    return None
+
+
+class Consumer(Service, ConsumerT):  # type: ignore[misc]
+    """Turns every engine, and hands its deliveries to the agents through Faust's conductor."""
+
+    def __init__(
+        self,
+        transport: Any,
+        callback: Any,
+        on_partitions_revoked: Any,  # noqa: ARG002  # Faust passes them by name
+        on_partitions_assigned: Any,  # noqa: ARG002
+        **options: Any,
+    ) -> None:
+        self.transport = transport
+        self.app = transport.app
+        self.callback = callback
+        self.randomly_assigned_topics: set[str] = set()
+        self._unacked_messages: set[Any] = set()
+        self._subscribed: frozenset[str] | None = None
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failures: dict[Engine, asyncio.Future[BaseException]] = {}
+        super().__init__(**options)
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Start the engines of these topics; Faust calls it once all agents have started."""
+        wanted = frozenset(topics)
+        if self._subscribed is not None:
+            if wanted - self._subscribed:
+                raise EngineError(
+                    "Topics cannot be added to a running worker; start it again to read "
+                    f"{', '.join(sorted(wanted - self._subscribed))}."
+                )
+            return
+        self._subscribed = wanted
+        await self.app.topics.on_partitions_assigned({TP(topic, ROUTE) for topic in wanted})
+        self.app.flow_control.resume()
+        self._tasks.append(self.loop.create_task(self._beat()))
+        for engine in self.app.start_engines(wanted):
+            self._tasks.append(self.loop.create_task(self._run(engine)))
+
+    async def finish(self) -> None:
+        """Let the agents finish what is in work, commit it and leave the groups."""
+        self._stopping = True
+        with self.app.watchdog.guard("the worker's shutdown", STOP_SECONDS):
+            await asyncio.gather(*self._tasks)
+
+    async def on_task_error(self, exc: BaseException) -> None:
+        """An agent raised. Faust calls this before it acks the agent's message."""
+        message = current_message()
+        engines = self._failures if message is None else [message.delivery.engine]
+        for engine in engines:
+            failure = self._failures.get(engine)
+            if failure is not None and not failure.done():
+                failure.set_result(exc)
+
+    async def _run(self, engine: Engine) -> None:
+        kafka = partial(self.loop.run_in_executor, engine.kafka_thread)
+        done: list[Delivery] = []
+        try:
+            await kafka(engine.start)
+            while not self._stopping:
+                done = await kafka(engine.turn, done)
+                if done:
+                    await self._deliver(engine, done)
+            await kafka(engine.stop, done)
+        except Exception as error:
+            self._stopping = True
+            await kafka(engine.fail)
+            await self.app.crash(error)
+
+    async def _deliver(self, engine: Engine, deliveries: list[Delivery]) -> None:
+        """Give each delivery to its agents and wait until all are done. Raises what one raised."""
+        failure = self._failures[engine] = self.loop.create_future()
+        messages = [DeliveryMessage(delivery, self.loop) for delivery in deliveries]
+        for message in messages:
+            await self.callback(message)
+            if not message.refcount and not message.finished.done():
+                raise EngineError(f"No agent reads topic {message.topic}.")
+        barrier = asyncio.gather(*(message.finished for message in messages))
+        await asyncio.wait({failure, barrier}, return_when=asyncio.FIRST_COMPLETED)
+        del self._failures[engine]
+        if failure.done():
+            barrier.cancel()
+            raise failure.result()
+
+    async def _beat(self) -> None:
+        """Tell the watchdog that the event loop runs."""
+        pulse = self.app.watchdog.watch("the event loop", self.app.stall_timeout)
+        while not self._stopping:
+            pulse.beat("running agents, timers and web views")
+            await asyncio.sleep(min(BEAT_SECONDS, self.app.stall_timeout / 3))
+            await self.app.when_ready()
+        pulse.end()
+
+    def assignment(self) -> set[TP]:
+        return {TP(*where) for engine in self.app.engines for where in engine.statistics.positions}
+
+    @property
+    def unacked(self) -> set[Any]:
+        return self._unacked_messages
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing piles up: the next batch comes when the last one is done."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """See on_buffer_full."""
+
+    def stop_flow(self) -> None:
+        """The engine decides when to deliver."""
+
+    def resume_flow(self) -> None:
+        """See stop_flow."""
+
+    def close(self) -> None:
+        """The engines close their own clients."""
+
+    def track_message(self, message: Any) -> None:
+        """Completion is told by the message itself."""
+
+    def ack(self, message: Any) -> bool:  # noqa: ARG002
+        return False
+
+    async def wait_empty(self) -> None:
+        """See finish."""
+
+    async def perform_seek(self) -> None:
+        """Positions are the engine's."""
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """See stop_flow."""
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """See stop_flow."""
+
+    def verify_recovery_event_path(self, now: float, tp: TP) -> None:
+        """Faust's recovery does not run."""
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        raise _refused("app.commit()", "the engine commits, with the outputs and the stores")
+
+    async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
+        raise _refused(f"creating topic {topic}", "create it with `northbound topics create`")
+
+    async def seek(self, partition: TP, offset: int) -> None:  # noqa: ARG002
+        raise _refused("seek", "positions belong to the transaction")
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:  # noqa: ARG002
+        raise _refused("seek", "positions belong to the transaction")
+
+    async def getmany(self, timeout: float) -> Any:  # noqa: ARG002
+        raise _refused("getmany", "agents get batches")
+
+    async def position(self, tp: TP) -> int | None:
+        for engine in self.app.engines:
+            if tp in engine.statistics.positions:
+                return int(engine.statistics.positions[tp])
+        return None
+
+    def highwater(self, tp: TP) -> int:
+        raise _refused(f"highwater of {tp}", "see the lags in /stats")
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:  # noqa: ARG002
+        raise _refused("earliest_offsets", "stores are restored by the engine")
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:  # noqa: ARG002
+        raise _refused("highwaters", "stores are restored by the engine")
+
+    def topic_partitions(self, topic: str) -> int | None:  # noqa: ARG002
+        return None
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:  # noqa: ARG002
+        return partition
+
+
+class Producer(BaseProducer):  # type: ignore[misc]
+    """Sends within the transaction of the batch that the caller works on.
+
+    What timers and web views send goes with the next transaction and is answered when that is
+    committed. Without engines (`faust send`) it goes out at once.
+    """
+
+    def __init__(self, transport: Any, **options: Any) -> None:
+        super().__init__(transport, **options)
+        self._servers: set[asyncio.Task[None]] = set()
+
+    async def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        timestamp: float | None,
+        headers: Any,
+        *,
+        transactional_id: str | None = None,  # noqa: ARG002
+    ) -> asyncio.Future[RecordMetadata]:
+        """Returns a future of the record's metadata; its offset is not known (-1)."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[RecordMetadata] = loop.create_future()
+        where = TP(topic, -1 if partition is None else partition)
+        answer = RecordMetadata(topic, where.partition, where, -1, timestamp, 0)
+
+        def done(reason: BaseException | None) -> None:
+            loop.call_soon_threadsafe(_answer, future, answer, reason)
+
+        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        stamp = int((timestamp or 0) * 1000)
+        parcel = Parcel(topic, value, key, partition, stamp, list(pairs), done)
+        message = current_message()
+        if message is not None:
+            engine = message.delivery.engine
+            await loop.run_in_executor(engine.kafka_thread, engine.send, parcel)
+            if not self._servers:
+                server = loop.create_task(self._serve(engine))
+                self._servers.add(server)
+                server.add_done_callback(self._servers.discard)
+        else:
+            self.app.post(parcel)
+        return future
+
+    async def send_and_wait(self, *arguments: Any, **options: Any) -> RecordMetadata:
+        return await (await self.send(*arguments, **options))
+
+    async def flush(self) -> None:
+        """What is within transactions is flushed by their commits."""
+        await self.buffer.flush()
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        await asyncio.to_thread(self.app.close_direct)
+
+    async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
+        raise _refused(f"creating topic {topic}", "create it with `northbound topics create`")
+
+    def key_partition(self, topic: str, key: bytes) -> TP:
+        raise _refused(f"key_partition of {topic} and {key!r}", "librdkafka chooses the partition")
+
+    def supports_headers(self) -> bool:
+        return True
+
+    async def _serve(self, engine: Engine) -> None:
+        """Answer senders within a batch; nothing else polls the producer while they wait."""
+        loop = asyncio.get_running_loop()
+        while not await loop.run_in_executor(engine.kafka_thread, engine.serve):
+            pass
+
+
+class Transport(BaseTransport):  # type: ignore[misc]
+    """Entry point `northbound` of the group `faust.transports`."""
+
+    Consumer = Consumer
+    Producer = Producer
+    driver_version = "northbound"
+
+
+def _answer(
+    future: "asyncio.Future[RecordMetadata]", answer: RecordMetadata, reason: BaseException | None
+) -> None:
+    if future.done():
+        return
+    if reason is None:
+        future.set_result(answer)
+    else:
+        future.set_exception(reason)
+        future.exception()  # retrieved: not everybody waits for the answer
+
+
+def _refused(what: str, why: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{what} is not available with the northbound transport: {why}.")

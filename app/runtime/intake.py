@@ -1,0 +1,155 @@
+"""The consumer side of an engine: what is polled, and what its errors mean."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from app.runtime.batch import build
+from app.runtime.clients import Clients
+from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.settings import EngineSettings
+from app.runtime.statistics import EngineStatistics
+from app.runtime.watchdog import Watchdog
+from topology.records import Batch, Partition
+
+log = logging.getLogger("northbound.runtime")
+
+IDLE = 0.1
+"""Seconds that a poll waits for a first record."""
+LAG_INTERVAL = 1.0
+SAMPLES = 64
+
+Callback = Callable[[list[Partition]], None]
+
+
+class Intake:
+    """Polls batches of up to the number of records and bytes that the settings allow."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        clients: Clients,
+        watchdog: Watchdog,
+        statistics: EngineStatistics,
+    ) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._watchdog = watchdog
+        self._statistics = statistics
+        self._rebalances = 0
+        self._failure: BaseException | None = None
+        self._record_bytes = 256.0
+        self._lags_due = 0.0
+        self._ends: dict[Partition, int] = {}
+        self.consumer: Any = None
+
+    def open(self, *, assigned: Callback, revoked: Callback, lost: Callback) -> None:
+        """Join the group. The callbacks run within `poll` and `close`."""
+        self.consumer = self._clients.consumer(self._settings.consumer_config())
+        self.consumer.subscribe(
+            list(self._settings.topics),
+            on_assign=self._guarded(assigned),
+            on_revoke=self._guarded(revoked),
+            on_lost=self._guarded(lost),
+        )
+
+    def close(self) -> None:
+        """Leave (a static member keeps its partitions until the session times out)."""
+        if self.consumer is not None:
+            what = f"{self._settings.name}: close the consumer"
+            with self._watchdog.guard(what, self._settings.call_timeout):
+                self.consumer.close()
+            self._raise_failure()
+
+    def poll(self, *, idle: bool, gather: float) -> list[Batch] | None:
+        """Batches in offset order, or None when there was a rebalance meanwhile.
+
+        When `idle`, waits for a first record; then takes what is there and what comes within
+        `gather` seconds. After a rebalance nothing of the poll is used: some of it may have been
+        fetched before.
+        """
+        count = int(self._settings.max_batch_bytes / self._record_bytes) + 1
+        count = min(self._settings.max_batch, count)
+        rebalances = self._rebalances
+        messages = self.consumer.consume(1, IDLE) if idle else []
+        if messages or not idle:
+            messages += self.consumer.consume(max(1, count - len(messages)), gather)
+        self._raise_failure()
+        if self._rebalances != rebalances:
+            return None
+        if any(map(Message.error, messages)):
+            messages = self._without_errors(messages)
+        batches = build(messages, self._settings.topics, coalesce=self._settings.coalesce)
+        if batches:
+            self._learn_size(batches[0])
+        return batches
+
+    def look_at_ends(self, positions: Mapping[Partition, int]) -> None:
+        """Note where the partitions end, from what the last fetches said."""
+        now = time.monotonic()
+        if now < self._lags_due:
+            return
+        self._lags_due = now + LAG_INTERVAL
+        ends = {}
+        for where, position in positions.items():
+            bounds = self.consumer.get_watermark_offsets(TopicPartition(*where), cached=True)
+            if bounds is not None and bounds[1] >= 0:
+                # After the last record may come markers of transactions, which are no backlog.
+                ends[where] = position if self._ends.get(where) == bounds[1] else bounds[1]
+        with self._statistics.lock:
+            self._statistics.ends = ends
+
+    def _learn_size(self, batch: Batch) -> None:
+        values = [value for value in batch.values[:: len(batch) // SAMPLES + 1] if value]
+        self._record_bytes = max(64.0, sum(map(len, values)) / max(1, len(values)))
+
+    def _guarded(self, callback: Callback) -> Callable[[Any, Sequence[TopicPartition]], None]:
+        """What the callback raises is raised again by the poll that called it."""
+
+        def rebalance(_: Any, partitions: Sequence[TopicPartition]) -> None:
+            self._rebalances += 1
+            try:
+                callback([(one.topic, one.partition) for one in partitions])
+            except BaseException as error:
+                self._failure = self._failure or error
+
+        return rebalance
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _without_errors(self, messages: Sequence[Message]) -> list[Message]:
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._judge(error, message)
+        return [message for message in messages if message.error() is None]
+
+    def _judge(self, error: KafkaError, message: Message) -> None:
+        settings, code = self._settings, error.code()
+        if code == KafkaError._PARTITION_EOF:  # noqa: SLF001  # a public constant
+            self._ends[message.topic(), message.partition()] = message.offset()
+            return
+        if error.fatal() or code == KafkaError._FATAL:  # noqa: SLF001  # a public constant
+            raise EngineError(
+                f"Consumer {settings.instance} of group {settings.group} was ended: {error.str()}. "
+                "If another process uses this name, give each worker its own state directory."
+            )
+        if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
+            raise EngineError(
+                f"The user may not read topic {message.topic()} in group {settings.group}: "
+                f"{error.str()}. Grant READ and DESCRIBE on both."
+            )
+        if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # a public constant
+            raise TransactionAborted(f"a position is out of range: {error.str()}")
+        log.warning(
+            "Consumer error. engine=%s topic=%s error=%s",
+            settings.name,
+            message.topic(),
+            error.str(),
+        )

@@ -1,0 +1,85 @@
+"""Single records on their way out, sent by agents, timers and web views."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+def _nobody(_: BaseException | None) -> None:
+    """Nobody waits."""
+
+
+@dataclass(slots=True)
+class Parcel:
+    """`timestamp` is in milliseconds, 0 for now; `partition` None is by the key's hash.
+
+    `done` is called once, from the engine's thread: with None when the record has arrived, or with
+    the reason why it will not come.
+    """
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    partition: int | None = None
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] | None = None
+    done: Callable[[BaseException | None], None] = _nobody
+
+
+class Outbox:
+    """Records sent outside of a batch wait in `posted` for the next commit, even over an abort.
+
+    Those sent within a batch are `sent`: under way in the open transaction.
+    """
+
+    def __init__(self) -> None:
+        self._posted: deque[Parcel] = deque()
+        self._sent: list[Parcel] = []
+
+    def post(self, parcel: Parcel) -> None:
+        """For any thread."""
+        self._posted.append(parcel)
+
+    def posted(self) -> list[Parcel]:
+        """What waits now; it waits on until `committed` is told about it."""
+        return list(self._posted)
+
+    def sent(self, parcel: Parcel) -> None:
+        """It is under way."""
+        self._sent.append(parcel)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a commit has something to send."""
+        return bool(self._posted)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether senders within a batch wait for an answer."""
+        return bool(self._sent)
+
+    def arrived(self) -> None:
+        """All that was under way is there."""
+        self._answer(self._sent, None)
+
+    def committed(self, parcels: Sequence[Parcel]) -> None:
+        """The transaction with these posted ones was committed."""
+        for _ in parcels:
+            self._posted.popleft()
+        self.arrived()
+        self._answer(list(parcels), None)
+
+    def aborted(self, reason: BaseException) -> None:
+        """What was under way is lost; its batch comes again."""
+        self._answer(self._sent, reason)
+
+    def close(self, reason: BaseException) -> None:
+        """Nothing will be sent any more."""
+        self.aborted(reason)
+        while self._posted:
+            self._posted.popleft().done(reason)
+
+    def _answer(self, parcels: list[Parcel], reason: BaseException | None) -> None:
+        answered, parcels[:] = list(parcels), []
+        for parcel in answered:
+            parcel.done(reason)

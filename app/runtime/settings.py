@@ -1,0 +1,124 @@
+"""What an engine needs to know, and the librdkafka configurations that follow from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """One engine: a consumer group's member with its own transactions. Times are in seconds.
+
+    `client` holds what reaches the brokers in librdkafka's names: `bootstrap.servers` and the
+    security properties. `changelogs` maps a store's name to its physical changelog topic, which has
+    as many partitions as the input topics. `instance` is the member's static name in its group and
+    its transactional id: no two live processes may share it.
+    """
+
+    name: str
+    group: str
+    topics: tuple[str, ...]
+    instance: str
+    client: Mapping[str, Any] = field(repr=False)
+    changelogs: Mapping[str, str] = field(default_factory=dict)
+    state: Path | None = None
+    """Where the marker of the records in work is kept; None keeps none."""
+    commit_interval: float = 0.1
+    max_batch: int = 20_000
+    """Records a poll."""
+    max_batch_bytes: int = 32 * 1024 * 1024
+    """About how many bytes of values a poll may bring, judged by the size of the last records."""
+    coalesce: bool = False
+    """One batch over all partitions of a topic instead of one a partition."""
+    static: bool = True
+    """Keep the partitions over a restart (static membership); False leaves the group at once."""
+    session_timeout: float = 6.0
+    transaction_timeout: float = 5.0
+    call_timeout: float = 15.0
+    """How long a call of the consumer or the transaction may take before the process ends."""
+    start_timeout: float = 60.0
+    """How long the first contact with the brokers may take before the process ends."""
+    stall_timeout: float = 30.0
+    """How long the engine may show no progress before the process ends."""
+    consumer: Mapping[str, Any] = field(default_factory=dict)
+    """librdkafka properties that win over the engine's own for the consumer."""
+    producer: Mapping[str, Any] = field(default_factory=dict)
+    """The same for the producer, such as `compression.type`."""
+
+    def __post_init__(self) -> None:
+        if not self.topics:
+            raise ValueError(f"engine {self.name}: topics is empty; name at least one input topic")
+        if self.coalesce and self.changelogs:
+            raise ValueError(
+                f"engine {self.name}: coalesce and stores exclude each other; a batch with state "
+                "must hold one partition"
+            )
+        if not self.client.get("bootstrap.servers"):
+            raise ValueError(f"engine {self.name}: client lacks bootstrap.servers")
+
+    def consumer_config(self) -> dict[str, Any]:
+        """The group member's consumer. Offsets are the engine's own, so `error` on a bad one."""
+        return {
+            **self.client,
+            "client.id": self.instance,
+            "group.id": self.group,
+            **({"group.instance.id": self.instance} if self.static else {}),
+            # Only range gives the same partition number of several topics to one member.
+            "partition.assignment.strategy": "range" if self.changelogs else "roundrobin",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "allow.auto.create.topics": False,
+            "session.timeout.ms": int(self.session_timeout * 1000),
+            "heartbeat.interval.ms": int(self.session_timeout * 250),
+            "max.poll.interval.ms": 600_000,  # a restore is not interrupted by polls
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "fetch.error.backoff.ms": 50,
+            "fetch.queue.backoff.ms": 5,
+            "queued.max.messages.kbytes": 65_536,
+            "max.partition.fetch.bytes": 4 * 1024 * 1024,
+            "log.connection.close": False,
+            **self.consumer,
+        }
+
+    def producer_config(self) -> dict[str, Any]:
+        """The transactional producer. Keys hash as in Java clients."""
+        return {
+            **self.client,
+            "client.id": self.instance,
+            "transactional.id": self.instance,
+            "transaction.timeout.ms": int(self.transaction_timeout * 1000),
+            "delivery.report.only.error": True,
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 131_072,
+            "message.max.bytes": 4_190_000,  # topics take 4 MiB; what is larger fails here
+            "topic.metadata.refresh.interval.ms": 30_000,
+            "log.connection.close": False,
+            **self.producer,
+        }
+
+    def restore_config(self) -> dict[str, Any]:
+        """The consumer that reads changelogs; it never joins a group."""
+        return {
+            **self.client,
+            "client.id": f"{self.instance}-restore",
+            "group.id": f"{self.group}-restore",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 20,
+            "fetch.error.backoff.ms": 20,
+            "fetch.queue.backoff.ms": 2,
+            "queued.min.messages": 500_000,
+            "queued.max.messages.kbytes": 65_536,
+            "max.partition.fetch.bytes": 4 * 1024 * 1024,
+            "log.connection.close": False,
+        }

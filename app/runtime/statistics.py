@@ -1,0 +1,172 @@
+"""What an engine counts, as JSON for `/stats` and as Prometheus metrics for `/metrics`."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from topology.records import Partition
+
+
+@dataclass(slots=True)
+class Restore:
+    """Reading stores back from their changelogs."""
+
+    runs: int = 0
+    keys: int = 0
+    records: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EngineStatistics:
+    """Written by the engine's thread, read by any. Times are Unix seconds, durations seconds."""
+
+    name: str
+    group: str
+    ready: bool = False
+    """Partitions were assigned (maybe none) and all stores restored."""
+    records: int = 0
+    """Delivered, redelivered ones included."""
+    batches: int = 0
+    outputs: int = 0
+    """Records written to output topics, those of aborted transactions included."""
+    commits: int = 0
+    committed: int = 0
+    """Input records whose transactions were committed in this process."""
+    aborts: int = 0
+    rebalances: int = 0
+    skipped: int = 0
+    """Input offsets that retention or a deletion of the topic removed before they were read."""
+    rejected: int = 0
+    """Records that ended the process each time they were tried."""
+    stage_seconds: float = 0.0
+    commit_seconds: float = 0.0
+    last_commit: float = 0.0
+    restore: Restore = field(default_factory=Restore)
+    counts: Counter[str] = field(default_factory=Counter)
+    """Sums of `Outcome.counts` of committed transactions."""
+    positions: dict[Partition, int] = field(default_factory=dict)
+    """Next offset of every owned partition."""
+    ends: dict[Partition, int] = field(default_factory=dict)
+    """Where owned partitions ended when last looked at; markers at the end do not count."""
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def lags(self) -> dict[Partition, int]:
+        """How many offsets of each owned partition are not committed yet; hold `lock`."""
+        return {
+            where: max(0, self.ends[where] - position)
+            for where, position in sorted(self.positions.items())
+            if where in self.ends
+        }
+
+    def commit(self, records: int, counts: Mapping[str, int], seconds: float) -> None:
+        """A transaction was committed."""
+        with self.lock:
+            self.counts.update(counts)
+        self.commits += 1
+        self.committed += records
+        self.commit_seconds += seconds
+        self.last_commit = time.time()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything as plain JSON types."""
+        with self.lock:
+            lags = self.lags()
+            return {
+                "name": self.name,
+                "group": self.group,
+                "ready": self.ready,
+                "partitions": [
+                    {
+                        "topic": where[0],
+                        "partition": where[1],
+                        "next": offset,
+                        "lag": lags.get(where),
+                    }
+                    for where, offset in sorted(self.positions.items())
+                ],
+                "records": self.records,
+                "batches": self.batches,
+                "outputs": self.outputs,
+                "commits": self.commits,
+                "committed": self.committed,
+                "aborts": self.aborts,
+                "rebalances": self.rebalances,
+                "skipped": self.skipped,
+                "rejected": self.rejected,
+                "stage_seconds": round(self.stage_seconds, 6),
+                "commit_seconds": round(self.commit_seconds, 6),
+                "last_commit": self.last_commit,
+                "restore": {
+                    "runs": self.restore.runs,
+                    "keys": self.restore.keys,
+                    "records": self.restore.records,
+                    "seconds": round(self.restore.seconds, 3),
+                },
+                "lag": sum(lags.values()),
+                "counts": dict(self.counts),
+            }
+
+
+COUNTERS: Mapping[str, str] = {
+    "records": "Input records delivered, redelivered ones included.",
+    "batches": "Batches delivered.",
+    "outputs": "Records written to output topics, those of aborted transactions included.",
+    "commits": "Transactions committed.",
+    "committed": "Input records of committed transactions.",
+    "aborts": "Transactions aborted.",
+    "rebalances": "Assignments received.",
+    "skipped": "Input offsets removed by retention before they were read.",
+    "rejected": "Records that ended the process each time they were tried.",
+    "stage_seconds": "Time spent in stages.",
+    "commit_seconds": "Time spent in commits.",
+}
+
+
+class EngineCollector:
+    """A Prometheus collector; costs nothing between scrapes."""
+
+    def __init__(self, engines: Iterable[EngineStatistics]) -> None:
+        self._engines = list(engines)
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics of all engines."""
+        labels = ["engine"]
+        for name, text in COUNTERS.items():
+            family = CounterMetricFamily(f"northbound_engine_{name}", text, labels=labels)
+            for engine in self._engines:
+                family.add_metric([engine.name], getattr(engine, name))
+            yield family
+        ready = GaugeMetricFamily(
+            "northbound_engine_ready", "1 when partitions are assigned and restored.", labels=labels
+        )
+        age = GaugeMetricFamily(
+            "northbound_engine_commit_age_seconds", "Since the last commit.", labels=labels
+        )
+        restore = GaugeMetricFamily(
+            "northbound_engine_restore_seconds", "Spent restoring stores.", labels=labels
+        )
+        lag = GaugeMetricFamily(
+            "northbound_engine_lag_records",
+            "Records behind the end of an owned partition.",
+            labels=["engine", "topic", "partition"],
+        )
+        counts = CounterMetricFamily(
+            "northbound_outcomes", "What committed records led to.", labels=["engine", "outcome"]
+        )
+        for engine in self._engines:
+            ready.add_metric([engine.name], float(engine.ready))
+            restore.add_metric([engine.name], engine.restore.seconds)
+            if engine.last_commit:
+                age.add_metric([engine.name], time.time() - engine.last_commit)
+            with engine.lock:
+                for (topic, number), value in engine.lags().items():
+                    lag.add_metric([engine.name, topic, str(number)], value)
+                for outcome, value in engine.counts.items():
+                    counts.add_metric([engine.name, outcome], value)
+        yield from (ready, age, restore, lag, counts)

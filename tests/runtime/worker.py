@@ -1,0 +1,54 @@
+"""`faust -A tests.runtime.worker worker`: the verification app, set up by VERIFY (JSON)."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from app.runtime.faust_app import App
+from tests.runtime.verification import Counting, changelog_of
+
+config: dict[str, Any] = json.loads(os.environ["VERIFY"])
+topic, output = config["topic"], config["output"]
+
+app = App(
+    config.get("id", "verify"),
+    client={"bootstrap.servers": config["bootstrap"]},
+    state=Path(config["state"]),
+    engine_options=config.get("options", {}),
+)
+
+if config.get("agent"):
+    # The same work as an ordinary agent: half of the output goes out, then it sleeps.
+    app.add_engine(
+        "verify", [topic], group=config["group"], changelogs={"totals": changelog_of(topic)}
+    )
+    out = app.topic(output)
+
+    @app.agent(app.topic(topic))
+    async def count(stream: Any) -> None:
+        """Count records per key and pass them on."""
+        async for batch in stream:
+            store = batch.store("totals")
+            half = len(batch) // 2
+            for key, value in zip(batch.keys[:half], batch.values[:half], strict=True):
+                store.put(key, str(int(store.get(key) or 0) + 1).encode())
+                await out.send(value=value)
+            await asyncio.sleep(config.get("sleep", 0.0))
+            if config.get("poison", "").encode() in batch.values:
+                raise ValueError("poison")
+            for key in batch.keys[half:]:
+                store.put(key, str(int(store.get(key) or 0) + 1).encode())
+            batch.send(output, batch.values[half:])
+
+else:
+    poison = config.get("poison")
+    app.add_sub_topology(
+        Counting(
+            output, sleep=config.get("sleep", 0.0), poison=poison.encode() if poison else None
+        ),
+        [topic],
+        group=config["group"],
+        changelogs={"totals": changelog_of(topic)},
+    )
