@@ -1,0 +1,47 @@
+"""`python -m bench [--case NAME] [--seed N] [--runs N]`: benchmarks, into build/bench.json."""
+
+import argparse
+import importlib
+import signal
+import sys
+
+from app.broker.errors import BrokerError
+from bench.workload import LINES
+
+CASES = {
+    "job-j": "bench.job_j",
+}
+"""Each case's module has `run(seed: int, runs: int, lines: int) -> int`: 0, or 1 when a check
+failed. It writes its figures with bench.measure.write."""
+
+
+def main() -> int:
+    """Run one case or all; 0 when every check of every case passed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks.")
+    parser.add_argument("--case", choices=sorted(CASES), help="default: all")
+    parser.add_argument("--seed", type=int, default=1, help="changes the workload (default 1)")
+    parser.add_argument("--runs", type=int, default=1, help="Northbound's best of so many counts")
+    parser.add_argument(
+        "--lines", type=int, default=LINES, help="a smaller workload, for a look: writes no figures"
+    )
+    arguments = parser.parse_args()
+    # So that what was started is stopped, too, when this process is told to end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed = []
+    for case in [arguments.case] if arguments.case else list(CASES):
+        module = importlib.import_module(CASES[case])
+        try:
+            if module.run(arguments.seed, max(1, arguments.runs), arguments.lines):
+                failed.append(f"{case}: a check failed, see above")
+        except (BrokerError, RuntimeError, TimeoutError) as error:
+            failed.append(f"{case}: {error}")
+        except KeyboardInterrupt:
+            failed.append(f"{case}: interrupted")
+            break
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""The systems that run job J, each as one process, from the same raw topic to its own topics."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+import polars as pl
+import yaml
+
+from app.broker import admin
+from app.broker.java import find_java
+from app.config import DEFAULT_PATH, load
+from bench.measure import reap
+from bench.peers.build import build
+from topology.topics import Feeds, Names, RawTopic, declare
+
+TENANT = "bench"
+SOURCE = "bench"
+PARTITIONS = 2
+STOP_S = 60.0
+LOG = "system.log"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where a run happens: topics under `prefix`, scratch files in `folder`."""
+
+    bootstrap: str
+    prefix: str
+    folder: Path
+    dictionaries: Mapping[str, pl.DataFrame]
+
+    @property
+    def names(self) -> Names:
+        """Both systems use the product's topic names, under different prefixes."""
+        return Names(self.prefix)
+
+
+class System(Protocol):
+    """One way to run job J."""
+
+    name: str
+
+    def group(self, setup: Setup) -> str:
+        """The consumer group that reads the raw topic."""
+
+    def prepare(self, setup: Setup) -> None:
+        """Make its files and the topics that it reads and writes."""
+
+    def command(self, setup: Setup) -> tuple[list[str], dict[str, str]]:
+        """The one process that runs the job and what is added to its environment."""
+
+    def alert(self, value: bytes) -> tuple[str, int]:
+        """(user as logged, window start in ms) of an alert."""
+
+
+class Northbound:
+    """The product's own worker, started from a northbound.yaml."""
+
+    name = "northbound"
+
+    def group(self, setup: Setup) -> str:
+        return setup.names.group("events")
+
+    def prepare(self, setup: Setup) -> None:
+        for name, frame in setup.dictionaries.items():
+            frame.write_csv(setup.folder / f"{name}.csv")
+        path = setup.folder / DEFAULT_PATH
+        path.write_text(yaml.safe_dump(self._config(setup), sort_keys=False), encoding="utf-8")
+        from app.planning import build_plan, declared
+
+        config = load(path)
+        topics = declared(config, build_plan(config, origins={}))
+        admin.ensure(admin.connect(config.client()), topics, config.replication)
+
+    def command(self, setup: Setup) -> tuple[list[str], dict[str, str]]:
+        config = setup.folder / DEFAULT_PATH
+        program = Path(sys.executable).with_name("faust")
+        return [str(program), "-A", "app.worker", "worker"], {"NORTHBOUND_CONFIG": str(config)}
+
+    def alert(self, value: bytes) -> tuple[str, int]:
+        finding = orjson.loads(value)
+        return finding["actor"]["user"]["name"], finding["start_time"]
+
+    def _config(self, setup: Setup) -> dict[str, Any]:
+        def join(name: str, key: str, field: str, label: str) -> dict[str, str]:
+            path = str(setup.folder / f"{name}.csv")
+            return {"dictionary": path, "key": key, "field": field, "as": label}
+
+        return {
+            "version": 1,
+            "kafka": {
+                "external": {"bootstrap": setup.bootstrap, "replication": 1},
+                "topic_prefix": setup.prefix,
+                "matches_partitions": PARTITIONS,
+            },
+            "sources": {SOURCE: {"format": "qumulo", "partitions": PARTITIONS}},
+            "enrich": [
+                join("assets", "ip", "src_endpoint.ip", "asset"),
+                join("departments", "user", "actor.user.name", "department"),
+                join("extensions", "ext", "file.ext", "flagged_extension"),
+            ],
+            "aggregate": [
+                {
+                    "name": "deletes",
+                    "select": {"operation": "fs_delete"},
+                    "by": ["user"],
+                    "window": "5m",
+                    "grace": "1h",
+                    "alert": {"at": 100, "title": "Mass delete by a user"},
+                }
+            ],
+            "tenants": {
+                TENANT: {
+                    "sources": [SOURCE],
+                    "key": "user",
+                    "partitions": PARTITIONS,
+                    "raw_data": False,
+                }
+            },
+            "workers": {"count": 1, "state": str(setup.folder / "state")},
+        }
+
+
+class KafkaStreams:
+    """bench/peers/kafka_streams: exactly_once_v2, two stream threads, else Kafka's defaults."""
+
+    name = "kafka-streams-eos"
+
+    def group(self, setup: Setup) -> str:
+        return f"{setup.prefix}job-j"
+
+    def prepare(self, setup: Setup) -> None:
+        for name, frame in setup.dictionaries.items():
+            text = json.dumps(frame.to_dicts(), ensure_ascii=False)
+            (setup.folder / f"{name}.json").write_text(text, encoding="utf-8")
+        names = setup.names
+        used = {names.raw(SOURCE), names.events(TENANT), names.alerts(TENANT)}
+        topics = declare(
+            names, [RawTopic(SOURCE, PARTITIONS)], [Feeds(TENANT, partitions=PARTITIONS)], []
+        )
+        client = admin.connect({"bootstrap.servers": setup.bootstrap})
+        admin.ensure(client, [topic for topic in topics if topic.name in used], replication=1)
+
+    def command(self, setup: Setup) -> tuple[list[str], dict[str, str]]:
+        command = [
+            str(find_java().program),
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-cp",
+            ":".join(map(str, build("kafka_streams"))),
+            "jobj.JobJ",
+            setup.bootstrap,
+            self.group(setup),
+            setup.names.raw(SOURCE),
+            setup.names.events(TENANT),
+            setup.names.alerts(TENANT),
+            str(setup.folder),
+            str(setup.folder / "state"),
+        ]
+        return command, {}
+
+    def alert(self, value: bytes) -> tuple[str, int]:
+        alert = orjson.loads(value)
+        return alert["user"], alert["window"]
+
+
+def start(system: System, setup: Setup) -> subprocess.Popen[bytes]:
+    """Start a prepared system; what it prints goes to system.log in its folder."""
+    command, environment = system.command(setup)
+    with (setup.folder / LOG).open("wb") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        )
+
+
+def running(process: subprocess.Popen[bytes], setup: Setup) -> None:
+    """Raise RuntimeError, with the end of its log, when a system has ended by itself."""
+    ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is not None:
+        log = (setup.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"{process.args!r} ended with {ended.si_status}:\n{log[-3000:]}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> float:
+    """End a system by SIGTERM: the CPU seconds of its whole life. Raises if it failed.
+
+    Not by Popen's own methods: they would reap the process before its usage is read.
+    """
+    os.kill(process.pid, signal.SIGTERM)
+    status, cpu = reap(process.pid, STOP_S)
+    process.returncode = status
+    # A JVM that a signal stops in good order still ends with 128 + 15.
+    if status not in {0, 128 + signal.SIGTERM, -signal.SIGTERM}:
+        raise RuntimeError(f"{process.args!r} ended with status {status}")
+    return cpu
