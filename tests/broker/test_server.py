@@ -1,9 +1,14 @@
 """The embedded broker starts, resumes and says what is wrong."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.broker.errors import BrokerError
 from app.broker.ownership import running
@@ -50,3 +55,58 @@ def test_a_second_northbound_on_the_same_data_is_refused(kafka: EmbeddedKafka) -
     found = running(kafka.data)
     assert found is not None
     assert found.pids == kafka.pids
+
+
+PARENT = """
+import signal, sys
+from pathlib import Path
+from app.broker.server import EmbeddedKafka
+kafka = EmbeddedKafka(
+    Path(sys.argv[1]), listen="127.0.0.1:0", advertise="localhost:0", heap="512m"
+)
+kafka.start()
+print(kafka.bootstrap, kafka.pid, flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.kill
+def test_data_survives_everything(
+    tmp_path: Path, make_kafka: Callable[..., EmbeddedKafka], unique: Callable[[str], str]
+) -> None:
+    """kill -9 of the parent, then of the broker, then a stop: the next start has all records.
+
+    Ctrl-C at the terminal does not reach the broker. A broker whose parent was killed is found and
+    replaced, and the port stays the same through all of it.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        try:
+            assert parent.stdout is not None
+            bootstrap, pid = parent.stdout.readline().split()
+            assert os.getsid(int(pid)) != os.getsid(parent.pid)
+            admin = AdminClient({"bootstrap.servers": bootstrap})
+            admin.create_topics([NewTopic("kept", 1)])["kept"].result()
+        finally:
+            parent.kill()
+    orphans = running(tmp_path)
+    assert orphans is not None
+    assert (orphans.pids, orphans.owner) == ([int(pid)], None)
+
+    kafka = make_kafka(data=tmp_path)
+    assert kafka.replaced == [int(pid)]
+    assert kafka.bootstrap == bootstrap
+    produce(kafka, "kept", [b"a"])
+
+    kafka.kill()
+    assert "was killed" in str(kafka.failure())
+    kafka.start()
+    assert kafka.failure() is None
+    produce(kafka, "kept", [b"b"])
+
+    kafka.stop()
+    assert running(tmp_path) is None
+    kafka.start()
+    assert kafka.bootstrap == bootstrap
+    assert consume(kafka, "kept", unique("group"), 2) == [b"a", b"b"]

@@ -1,6 +1,7 @@
 """A tenant reads its own feeds with its bundle alone, and nothing of anybody else's."""
 
 import datetime as dt
+import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from app.broker import admin as topics
-from app.broker import bundle, certificates, tenants
+from app.broker import bundle, certificates, jars, tenants
 from app.broker.bundle.access import Access
 from app.broker.cluster_error import ClusterError
+from app.broker.java import find_java
 from app.broker.server import EmbeddedKafka
 from topology.topics import Feeds, Names, declare
 
@@ -121,6 +123,33 @@ def test_another_ca_is_refused(estate: Estate, tmp_path: Path) -> None:
     done = consume(folder, "--count", "1")
     assert done.returncode == 1
     assert "TLS failed" in done.stderr
+
+
+@pytest.mark.parametrize("store", ["jks", "p12"])
+def test_a_java_client_gets_in(estate: Estate, tmp_path: Path, store: str) -> None:
+    """TLS and SCRAM succeed with java.properties and either trust store: what is refused is only
+    what the tenant has no right to (the settings of a topic)."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(estate.bundles / "acme", folder)
+    if store == "jks":
+        file = folder / "java.properties"
+        text = file.read_text().replace("truststore.p12", "truststore.jks")
+        file.write_text(text.replace("type=PKCS12", "type=JKS"))
+    done = subprocess.run(
+        [
+            *(find_java().program, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+            *("-cp", os.pathsep.join(map(str, jars.class_path())), "kafka.admin.ConfigCommand"),
+            *("--bootstrap-server", estate.access("acme").servers),
+            *("--command-config", "java.properties"),
+            *("--describe", "--entity-type", "topics", "--entity-name", NAMES.alerts("acme")),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        check=False,
+    )
+    assert "TopicAuthorizationException" in done.stderr
 
 
 def test_rights_are_these_and_no_more(estate: Estate) -> None:

@@ -1,0 +1,104 @@
+"""A bundle's files: complete, private where they hold the password, readable by Java."""
+
+import datetime as dt
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from app.broker import bundle, certificates
+from app.broker.bundle.access import Access
+from app.broker.java import candidates
+
+PASSWORD = "Secret1Secret2"
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("tls")
+    return certificates.ensure(folder, [], dt.datetime.now(dt.UTC)).ca.read_bytes()
+
+
+def make_access(ca: bytes | None, servers: str = "kafka.example:9094") -> Access:
+    return Access(
+        tenant="acme",
+        servers=servers,
+        user="acme",
+        password=PASSWORD,
+        topics={"events": "northbound.acme.events", "alerts": "northbound.acme.alerts"},
+        group_prefix="acme.",
+        ca=ca,
+    )
+
+
+def test_secrets_are_private(ca: bytes, tmp_path: Path) -> None:
+    """Files with the password are for their owner alone; every other file is without it."""
+    access = make_access(ca)
+    folder = tmp_path / "bundle"
+    bundle.write(access, folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    secret = {file.name for file in folder.iterdir() if PASSWORD.encode() in file.read_bytes()}
+    assert secret == {"northbound.json", "client.properties", "java.properties"}
+    assert {file.name for file in folder.iterdir() if file.stat().st_mode & 0o077 == 0} == secret
+    assert PASSWORD not in repr(access)
+    assert all(
+        PASSWORD not in repr(file) for make in bundle.FORMATS.values() for file in make(access)
+    )
+
+
+def test_written_again(ca: bytes, tmp_path: Path) -> None:
+    """A second bundle in the same folder replaces the first one, a loose mode too."""
+    bundle.write(make_access(ca), tmp_path)
+    file = tmp_path / "northbound.json"
+    file.chmod(0o644)
+    bundle.write(make_access(ca, servers="other.example:9094"), tmp_path)
+    assert bundle.client_configuration(tmp_path)[0]["bootstrap.servers"] == "other.example:9094"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_documented_parameters(ca: bytes, tmp_path: Path) -> None:
+    """The Python dictionary has the keys that Citrix documents, and read_committed."""
+    bundle.write(make_access(ca), tmp_path)
+    client, topics = bundle.client_configuration(tmp_path)
+    assert client == {
+        "bootstrap.servers": "kafka.example:9094",
+        "client.id": "acme",
+        "group.id": "acme.siem",
+        "session.timeout.ms": 60000,
+        "auto.offset.reset": "earliest",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanisms": "SCRAM-SHA-256",
+        "sasl.username": "acme",
+        "sasl.password": PASSWORD,
+        "ssl.ca.location": str(tmp_path / "ca.pem"),
+        "isolation.level": "read_committed",
+    }
+    assert topics["alerts"] == "northbound.acme.alerts"
+
+
+def test_a_public_ca(tmp_path: Path) -> None:
+    """Where every system knows the brokers' CA, no file names one."""
+    written = bundle.write(make_access(None), tmp_path)
+    assert {"ca.pem", "truststore.jks", "truststore.p12"}.isdisjoint({f.name for f in written})
+    for name in ("northbound.json", "client.properties", "java.properties", "README.md"):
+        text = (tmp_path / name).read_text()
+        assert "ca.pem" not in text
+        assert "truststore" not in text
+
+
+@pytest.mark.parametrize("store", ["truststore.jks", "truststore.p12"])
+def test_keytool_reads_the_trust_stores(ca: bytes, tmp_path: Path, store: str) -> None:
+    """Java's own tool finds one trusted certificate: our CA."""
+    bundle.write(make_access(ca), tmp_path)
+    keytool = next(file for file in candidates("keytool") if file.is_file())
+    done = subprocess.run(
+        [
+            *(keytool, "-exportcert", "-rfc", "-alias", "northbound"),
+            *("-keystore", tmp_path / store, "-storepass", "changeit"),
+        ],
+        capture_output=True,
+        check=True,
+    )
+    found = x509.load_pem_x509_certificate(done.stdout)
+    assert found == x509.load_pem_x509_certificate(ca)
