@@ -1,4 +1,4 @@
-"""`northbound topics` and `northbound tenants`, on an existing cluster with a topic prefix."""
+"""`northbound topics` and `tenants` on an existing cluster, secured or not, with a topic prefix."""
 
 import json
 from collections.abc import Callable
@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import Result
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from typer.testing import CliRunner
 
+from app.broker.admin import connect
 from app.broker.server import EmbeddedKafka
 from app.cli import app
 from app.reading import read
@@ -17,25 +28,76 @@ from schemas.codec import decode
 pytestmark = pytest.mark.broker
 
 
-@pytest.fixture(scope="module")
+# What Northbound's own user needs on an existing cluster: (resource, name, operations); all names
+# are prefixes but the cluster's.
+RIGHTS = (
+    (ResourceType.BROKER, "kafka-cluster", "DESCRIBE ALTER"),
+    (
+        ResourceType.TOPIC,
+        "",
+        "CREATE DESCRIBE ALTER DELETE READ WRITE DESCRIBE_CONFIGS ALTER_CONFIGS",
+    ),
+    (ResourceType.GROUP, "", "READ DESCRIBE"),
+)
+
+
+def security(kafka: EmbeddedKafka, prefix: str, folder: Path) -> dict[str, object]:
+    """A user of Northbound's own on the SASL_SSL listener, with the rights above and no more."""
+    admin = connect({"bootstrap.servers": kafka.bootstrap})
+    user, password = f"{prefix}northbound", "Secret1Secret2"
+    (folder / "password").write_text(password)
+    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
+    change = UserScramCredentialUpsertion(user, credential, password.encode())
+    admin.alter_user_scram_credentials([change])[user].result(30)
+    bindings = [
+        AclBinding(
+            kind,
+            name or prefix,
+            ResourcePatternType.PREFIXED if not name else ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation[operation],
+            AclPermissionType.ALLOW,
+        )
+        for kind, name, operations in RIGHTS
+        for operation in operations.split()
+    ]
+    for future in admin.create_acls(bindings).values():
+        future.result(30)
+    return {
+        "protocol": "SASL_SSL",
+        "mechanism": "SCRAM-SHA-512",
+        "username": user,
+        "password_file": "password",
+        "ca_file": str(kafka.ca),
+    }
+
+
+@pytest.fixture(scope="module", params=["plain", "secured"])
 def config(
-    kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory, unique: Callable[[str], str]
+    kafka: EmbeddedKafka,
+    tmp_path_factory: pytest.TempPathFactory,
+    unique: Callable[[str], str],
+    request: pytest.FixtureRequest,
 ) -> Path:
-    file = tmp_path_factory.mktemp("config") / "northbound.yaml"
+    folder = tmp_path_factory.mktemp("config")
+    prefix = f"{unique('cli')}."
+    secured = request.param == "secured"
+    external = {
+        "bootstrap": kafka.northbound if secured else kafka.bootstrap,
+        "northbound": kafka.northbound,
+        "northbound_ca_file": str(kafka.ca),
+        "replication": 1,
+    }
+    if secured:
+        external["security"] = security(kafka, prefix, folder)
     content = {
         "version": 1,
-        "kafka": {
-            "external": {
-                "bootstrap": kafka.bootstrap,
-                "northbound": kafka.northbound,
-                "northbound_ca_file": str(kafka.ca),
-                "replication": 1,
-            },
-            "topic_prefix": f"{unique('cli')}.",
-        },
+        "kafka": {"external": external, "topic_prefix": prefix},
         "sources": {"qumulo": {"format": "qumulo"}},
         "tenants": {"acme": {"sources": ["qumulo"]}},
     }
+    file = folder / "northbound.yaml"
     file.write_text(yaml.safe_dump(content))
     return file
 
@@ -84,7 +146,9 @@ def test_topics(config: Path, prefix: str) -> None:
     assert "topics list" in gone.stderr
 
 
-def test_a_tenant_comes_and_goes(config: Path, prefix: str, tmp_path: Path) -> None:
+def test_a_tenant_comes_and_goes(
+    kafka: EmbeddedKafka, config: Path, prefix: str, tmp_path: Path
+) -> None:
     """add writes tenants.d, topics, user and rights; bundle, rotate and remove follow; audited."""
     assert run(config, "tenants", "add", "new", "--source", "qumulo").exit_code == 0
     file = config.parent / "tenants.d" / "new.yaml"
@@ -101,8 +165,7 @@ def test_a_tenant_comes_and_goes(config: Path, prefix: str, tmp_path: Path) -> N
     assert run(config, "tenants", "remove", "new", "--topics", "--yes").exit_code == 0
     assert not file.exists()
     assert [row["tenant"] for row in lines(run(config, "tenants", "list"))] == ["acme"]
-    bootstrap = yaml.safe_load(config.read_text())["kafka"]["external"]["bootstrap"]
-    audit = read({"bootstrap.servers": bootstrap}, [f"{prefix}audit"], from_start=True)
+    audit = read({"bootstrap.servers": kafka.bootstrap}, [f"{prefix}audit"], from_start=True)
     actions = [decode(message.value())[1]["action"] for message in audit]
     assert actions[-3:] == ["tenant.add", "tenant.rotate", "tenant.remove"]
 
