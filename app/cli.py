@@ -2,7 +2,7 @@
 
 import typer
 
-from app.commands import dead_letters, tail
+from app.commands import dead_letters, demo, ingest, replay, status, tail, tenants, topics, up
 
 app = typer.Typer(
     name="northbound",
@@ -11,7 +11,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(demo.demo)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(status.status)
 app.command()(tail.tail)
+app.command()(ingest.ingest)
+app.command()(replay.replay)
+app.add_typer(topics.app, name="topics")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

@@ -27,10 +27,10 @@ class Row(NamedTuple):
 class Outcomes:
     """What became of raw records. `digests` maps a uid to a hash of the raw bytes."""
 
-    digests: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
     repeated: int = 0
 
-    def add(self, uid: str, digest: bytes) -> None:
+    def add(self, uid: str, digest: str) -> None:
         """Take note of one record; a uid seen before counts as repeated."""
         if uid in self.digests:
             self.repeated += 1
