@@ -54,6 +54,11 @@ def _schemas() -> tuple[dict[str, Schema], dict[bytes, Schema]]:
     return newest, by_header
 
 
+def header(name: str) -> bytes:
+    """The ten bytes that begin every value of the newest version of a schema."""
+    return _schemas()[0][name].header
+
+
 def encode(name: str, record: dict[str, Any]) -> bytes:
     """Encode a record with the newest version of its schema."""
     schema = _schemas()[0][name]

@@ -149,12 +149,3 @@ class Alert:
     window_ms: int | None = None
     suppress_ms: int | None = None
     sources: tuple[str, ...] = field(default=())
-
-
-def group_key(tenant: str, rule: str, group: tuple[str, ...]) -> bytes:
-    """Key of a group in `matches` and in stores; the tenant comes first, NUL separates."""
-    text = "\0".join((tenant, rule, *group))
-    if "\\" in text or text.count("\0") > len(group) + 1:
-        escaped = [part.replace("\\", "\\\\").replace("\0", "\\0") for part in group]
-        text = "\0".join((tenant, rule, *escaped))
-    return text.encode()

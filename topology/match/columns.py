@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from topology.texts import as_text
+
 KEYWORDS = "*"
 """Name of the pseudo-column that keyword searches read: `raw_data`, or else every value."""
 RAW = "raw_data"
@@ -126,17 +128,6 @@ class Column:
             full[self.owners[mask]] = True
             return pack(full)
         return pack(mask)
-
-
-def as_text(series: pl.Series) -> pl.Series:
-    """A series as String; whole floats keep their `.0`, nested values become JSON."""
-    if series.dtype == pl.String:
-        return series
-    if series.dtype in (pl.Binary, pl.Null):
-        return series.cast(pl.String, strict=False)
-    if isinstance(series.dtype, pl.Struct):
-        return series.struct.json_encode()
-    return series.cast(pl.String)
 
 
 def keywords(events: pl.DataFrame) -> Column:

@@ -1,0 +1,153 @@
+"""Fast paths for the two schemas of `matches` that the hot path writes: Partial and Tally.
+
+Same bytes as schemas.codec, an order of magnitude sooner: the part that names the group is made
+once, the rest is lengths and bytes put after each other (Avro 1.12, "Binary Encoding").
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from schemas.codec import HEADER, header
+
+
+class Partial(NamedTuple):
+    """A decoded Partial; see partial.v1.avsc. Members are as on the wire, names decoded."""
+
+    tenant: str
+    rule: str
+    group: tuple[str, ...]
+    times: bytes
+    uids: bytes
+    values: bytes
+    evidence: bytes
+    source: str
+
+
+class Tally(NamedTuple):
+    """A decoded Tally; see tally.v1.avsc."""
+
+    tenant: str
+    aggregate: str
+    group: tuple[str, ...]
+    windows: bytes
+    source: str
+
+
+def _zigzag(number: int) -> bytes:
+    rest = number << 1
+    out = bytearray()
+    while rest > 127:
+        out.append(rest & 127 | 128)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+_SHORT = tuple(_zigzag(number) for number in range(2_048))
+
+
+def _long(number: int) -> bytes:
+    """A length or count as Avro long: zigzag, then base 128, least significant first."""
+    return _SHORT[number] if number < len(_SHORT) else _zigzag(number)
+
+
+def text(value: str) -> bytes:
+    """A string."""
+    data = value.encode()
+    return _long(len(data)) + data
+
+
+def head(schema: str, tenant: str, name: str, group: Sequence[str]) -> bytes:
+    """The beginning of a Partial or Tally, up to and with the group."""
+    parts = [_opening(schema, tenant, name)]
+    if group:
+        parts.append(_long(len(group)))
+        parts += [text(value) for value in group]
+    parts.append(b"\0")
+    return b"".join(parts)
+
+
+@cache
+def _opening(schema: str, tenant: str, name: str) -> bytes:
+    return header(schema) + text(tenant) + text(name)
+
+
+def partial(opening: bytes, matches: tuple[bytes, bytes, bytes, bytes], source: bytes) -> bytes:
+    """A Partial from `head`, its times, uids, values and evidence, and `text` of its source."""
+    times, uids, values, evidence = matches
+    return b"".join(
+        (
+            opening,
+            _long(len(times)),
+            times,
+            _long(len(uids)),
+            uids,
+            _long(len(values)),
+            values,
+            _long(len(evidence)),
+            evidence,
+            source,
+        )
+    )
+
+
+def tally(opening: bytes, windows: bytes, source: bytes) -> bytes:
+    """A Tally from `head`, its windows, and `text` of its source."""
+    return b"".join((opening, _long(len(windows)), windows, source))
+
+
+def _bytes(value: bytes, at: int) -> tuple[bytes, int]:
+    """The string or bytes at a position, and the position after it."""
+    length = value[at]
+    at += 1
+    if length > 127:
+        shift = 7
+        length &= 127
+        while True:
+            byte = value[at]
+            at += 1
+            length |= (byte & 127) << shift
+            if byte < 128:
+                break
+            shift += 7
+    end = at + (length >> 1)
+    return value[at:end], end
+
+
+def _names(value: bytes) -> tuple[str, str, tuple[str, ...], int]:
+    tenant, at = _bytes(value, HEADER)
+    name, at = _bytes(value, at)
+    count = value[at] >> 1
+    at += 1
+    group: list[str] = []
+    if count:
+        for _ in range(count):
+            item, at = _bytes(value, at)
+            group.append(item.decode())
+        at += 1
+    return tenant.decode(), name.decode(), tuple(group), at
+
+
+def read_partial(value: bytes) -> Partial:
+    """Decode a Partial that begins with `header("Partial")`."""
+    tenant, rule, group, at = _names(value)
+    return Partial(tenant, rule, group, *read_matches(value, at))
+
+
+def read_matches(value: bytes, at: int) -> tuple[bytes, bytes, bytes, bytes, str]:
+    """Times, uids, values, evidence and source of a Partial whose `head` ends at `at`."""
+    times, at = _bytes(value, at)
+    uids, at = _bytes(value, at)
+    values, at = _bytes(value, at)
+    evidence, at = _bytes(value, at)
+    source, _ = _bytes(value, at)
+    return times, uids, values, evidence, source.decode()
+
+
+def read_tally(value: bytes) -> Tally:
+    """Decode a Tally that begins with `header("Tally")`."""
+    tenant, aggregate, group, at = _names(value)
+    windows, at = _bytes(value, at)
+    source, _ = _bytes(value, at)
+    return Tally(tenant, aggregate, group, windows, source.decode())

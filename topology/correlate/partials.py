@@ -1,0 +1,202 @@
+"""Matches of a batch become Partial records: one for each tenant, rule and group.
+
+What correlates or alerts on its own is decided in sub-topology 2; a Partial carries all that it
+needs, so that neither batch cuts nor the worker a batch ran on can change an alert.
+"""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from typing import TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from schemas import packed
+from topology.keys import opened
+from topology.rules import Correlation, Hits, Records, Rules
+from topology.texts import as_text
+
+LARGEST = 4_096
+"""Matches in one Partial; more of them make several."""
+
+EVIDENCE = {
+    "user": ("@user", "actor.user.name"),
+    "ip": ("src_endpoint.ip",),
+    "operation": ("api.operation",),
+    "status": ("status_code",),
+    "path": ("file.path",),
+    "target": ("file_result.path",),
+    "host": ("dst_endpoint.hostname", "device.hostname"),
+}
+"""Key fields of an event that an alert on a single event shows: name → columns, first one wins."""
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+Group: TypeAlias = tuple[str, ...]
+
+
+Match: TypeAlias = tuple[int, str, Group, str | list[str] | None]
+"""Time, uid, group, and what the correlation counts: a text, or texts for several fields."""
+
+
+def partials(
+    events: pl.DataFrame,
+    hits: Hits,
+    rules: Rules,
+    *,
+    tenants: Sequence[str],
+    source: str,
+    watermarks: npt.NDArray[np.int64],
+) -> Records:
+    """Records for `matches` from the hits of a batch.
+
+    `events` has `time` (Int64, ms), `metadata.uid` (String) and whatever rules group by; a column
+    that is missing is a field without a value. `watermarks[i]` is the watermark of row i's raw
+    partition before that row: a row with an earlier time is late and joins nothing.
+
+    Counts: `matches`, `matches_late`, `matches_without_group`, `matches_without_value`.
+    """
+    if not hits or not tenants:
+        return Records([], [], {})
+    writer = _Writer(tenants, source)
+    late = events["time"].to_numpy() < watermarks
+    counts = writer.counts
+    for correlation in rules.correlations:
+        if not hits.keys().isdisjoint(correlation.members):
+            writer.write(correlation.rule.id, _matches(events, hits, correlation, late, counts))
+    for index, rows in hits.items():
+        rule = rules.events[index]
+        if rule.alerts:
+            kept = _on_time(rows, late, counts)
+            matches = sorted(_read(events, kept, (), (), counts))
+            writer.write(rule.rule.id, matches, _evidence(events, kept))
+    return Records(writer.keys, writer.values, dict(counts))
+
+
+def _on_time(rows: Rows, late: npt.NDArray[np.bool_], counts: Counter[str]) -> Rows:
+    kept = rows[~late[rows]]
+    counts["matches_late"] += len(rows) - len(kept)
+    return kept
+
+
+def _matches(
+    events: pl.DataFrame,
+    hits: Hits,
+    correlation: Correlation,
+    late: npt.NDArray[np.bool_],
+    counts: Counter[str],
+) -> list[Match]:
+    """Matches of all members in (time, uid) order; an event that several match counts once."""
+    columns = list(zip(correlation.group_columns, correlation.value_columns, strict=True))
+    members = [
+        (hits[member], pair)
+        for member, pair in zip(correlation.members, columns, strict=True)
+        if member in hits
+    ]
+    alike = all(pair == columns[0] for pair in columns)
+    if alike and len(members) > 1:
+        rows = np.unique(np.concatenate([rows for rows, _ in members]))
+        members = [(rows, columns[0])]
+    found: dict[tuple[str, Group], Match] = {}
+    for rows, (group, value) in members:
+        kept = _on_time(rows, late, counts)
+        matches = _read(events, kept, group, value, counts)
+        if alike:
+            return sorted(matches)
+        found |= {(match[1], match[2]): match for match in matches}
+    return sorted(found.values())
+
+
+def _read(
+    events: pl.DataFrame,
+    rows: Rows,
+    group: Sequence[str],
+    value: Sequence[str],
+    counts: Counter[str],
+) -> list[Match]:
+    """The matches of some rows, without those that lack a group or a value."""
+    times = events["time"].gather(rows).to_list()
+    uids = events["metadata.uid"].gather(rows).to_list()
+    groups: Iterable[tuple[str | None, ...]] = repeat((), len(rows))
+    if group:
+        groups = zip(*(_texts(events, rows, name) for name in group), strict=True)
+    values: Iterable[str | list[str] | None] = repeat(None, len(rows))
+    if len(value) == 1:
+        values = _texts(events, rows, value[0])
+    elif value:
+        tuples = zip(*(_texts(events, rows, name) for name in value), strict=True)
+        values = [None if None in entry else list(entry) for entry in tuples]
+    matches = list(zip(times, uids, groups, values, strict=True))
+    grouped = [match for match in matches if None not in match[2]]
+    valued = [match for match in grouped if match[3] is not None] if value else grouped
+    counts["matches_without_group"] += len(matches) - len(grouped)
+    counts["matches_without_value"] += len(grouped) - len(valued)
+    return cast("list[Match]", valued)
+
+
+def _texts(events: pl.DataFrame, rows: Rows, name: str) -> list[str | None]:
+    if name not in events.columns:
+        return [None] * len(rows)
+    return as_text(events[name].gather(rows)).to_list()
+
+
+def _evidence(events: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
+    """Key fields of some rows as JSON objects, by uid."""
+    present = {
+        name: next(filter(events.columns.__contains__, columns), None)
+        for name, columns in EVIDENCE.items()
+    }
+    chosen = {name: _texts(events, rows, column) for name, column in present.items() if column}
+    uids = events["metadata.uid"].gather(rows).to_list()
+    entries = zip(*chosen.values(), strict=True) if chosen else repeat((), len(rows))
+    return {
+        uid: orjson.dumps({k: v for k, v in zip(chosen, entry, strict=True) if v is not None})
+        for uid, entry in zip(uids, entries, strict=True)
+    }
+
+
+class _Writer:
+    """Collects the records of a batch."""
+
+    def __init__(self, tenants: Sequence[str], source: str) -> None:
+        self.keys: list[bytes] = []
+        self.values: list[bytes] = []
+        self.counts: Counter[str] = Counter()
+        self._tenants = tenants
+        self._source = packed.text(source)
+
+    def write(
+        self, rule: str, matches: Sequence[Match], evidence: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Write the Partials of one rule; `matches` are in (time, uid) order."""
+        self.counts["matches"] += len(matches)
+        groups: dict[Group, list[Match]] = {}
+        for match in matches:
+            members = groups.get(match[2])
+            if members is None:
+                groups[match[2]] = [match]
+            else:
+                members.append(match)
+        for group, members in groups.items():
+            for start in range(0, len(members), LARGEST):
+                content = _content(members[start : start + LARGEST], evidence)
+                for tenant in self._tenants:
+                    key, opening = opened("Partial", tenant, rule, group)
+                    self.keys.append(key)
+                    self.values.append(packed.partial(opening, content, self._source))
+
+
+def _content(
+    matches: Sequence[Match], evidence: Mapping[str, bytes] | None
+) -> tuple[bytes, bytes, bytes, bytes]:
+    """Times, uids, values and evidence as a Partial carries them."""
+    times = struct.pack(f"<{len(matches)}q", *[match[0] for match in matches])
+    uids = "\n".join([match[1] for match in matches]).encode()
+    values = b"" if matches[0][3] is None else orjson.dumps([match[3] for match in matches])
+    shown = b""
+    if evidence is not None:
+        shown = b"[" + b",".join([evidence[match[1]] for match in matches]) + b"]"
+    return times, uids, values, shown
