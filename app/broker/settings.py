@@ -103,7 +103,7 @@ def server_properties(
         "group.initial.rebalance.delay.ms": "100",
         # A broker that was killed gets back in when the session of its last life has ended.
         "broker.heartbeat.interval.ms": "500",
-        "broker.session.timeout.ms": "4000",
+        "broker.session.timeout.ms": "6000",
         # One machine: few threads, and a cleaner that does not take 128 MB of a 1 GB heap.
         "num.network.threads": "2",
         "num.io.threads": "4",
