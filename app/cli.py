@@ -2,7 +2,18 @@
 
 import typer
 
-from app.commands import dead_letters, demo, ingest, replay, status, tail, tenants, topics, up
+from app.commands import (
+    dead_letters,
+    demo,
+    ingest,
+    replay,
+    status,
+    tail,
+    tenants,
+    topics,
+    up,
+    worker,
+)
 
 app = typer.Typer(
     name="northbound",
@@ -17,6 +28,7 @@ app.command()(up.down)
 app.command()(status.status)
 app.command()(tail.tail)
 app.command()(ingest.ingest)
+app.command()(worker.worker)
 app.command()(replay.replay)
 app.add_typer(topics.app, name="topics")
 app.add_typer(tenants.app, name="tenants")

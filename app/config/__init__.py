@@ -1,5 +1,6 @@
 """northbound.yaml: read, checked as a whole, every mistake reported at once with file and line."""
 
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -45,10 +46,29 @@ def load(path: Path = DEFAULT_PATH) -> Config:
 def _validate(document: Document) -> tuple[Config | None, list[str]]:
     if not isinstance(document.data, dict):
         return None, [f"{document.path}:1: file: empty; expected `version: 1`, kafka and sources"]
+    data = {**document.data, **_elsewhere(document.data)}
     try:
-        return Config.model_validate(document.data, strict=False), []
+        return Config.model_validate(data, strict=False), []
     except ValidationError as error:
         return None, _problems(document, error)
+
+
+def _elsewhere(data: dict[str, object]) -> dict[str, object]:
+    """With NORTHBOUND_BOOTSTRAP the same file runs on that cluster instead of an embedded one.
+
+    NORTHBOUND_ADVERTISE is then what consumers outside are told, and NORTHBOUND_CA their CA file.
+    """
+    bootstrap = os.environ.get("NORTHBOUND_BOOTSTRAP")
+    kafka = data.get("kafka")
+    if not bootstrap or not isinstance(kafka, dict) or "embedded" not in kafka:
+        return {}
+    outside = {
+        "northbound": os.environ.get("NORTHBOUND_ADVERTISE"),
+        "northbound_ca_file": os.environ.get("NORTHBOUND_CA"),
+    }
+    external = {"bootstrap": bootstrap, **{key: text for key, text in outside.items() if text}}
+    rest = {key: value for key, value in kafka.items() if key != "embedded"}
+    return {"kafka": {**rest, "external": external}}
 
 
 def _tenant(file: Path) -> tuple[Tenant | None, list[str]]:

@@ -23,6 +23,7 @@ One file is the desired state: `northbound up`, `worker`, `ingest` and every com
 Unknown keys are mistakes; all mistakes are reported at once with file and line, and nothing starts.
 Paths are relative to the file.
 Secrets stand in files or environment variables, never in this file.
+With `NORTHBOUND_BOOTSTRAP` in the environment `kafka.embedded` is set aside and that cluster used.
 Each `tenants.d/<name>.yaml` beside it adds one tenant.
 This page is written from the code (`python -m app.config.reference`).
 """
