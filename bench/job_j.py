@@ -10,7 +10,7 @@ from rich.console import Console
 
 from app.broker.server import EmbeddedKafka
 from bench import compare, latency, workload
-from bench.cluster import Cluster, wait
+from bench.cluster import Cluster, Progress, wait
 from bench.measure import Measurement, Watch, show, write
 from bench.systems import (
     PARTITIONS,
@@ -98,12 +98,13 @@ class _Bench:
         process = start(system, setup)
         watch = Watch(process.pid)
         try:
-            for _ in wait(f"{system.name}: {total} records committed", DRAIN_S):
-                running(process, setup)
-                done = self._cluster.committed(system.group(setup), raw, ends)
-                watch.sample(done)
-                if done >= total:
-                    break
+            with Progress(setup.bootstrap, system.group(setup), raw, ends) as progress:
+                for _ in wait(f"{system.name}: {total} records committed", DRAIN_S):
+                    running(process, setup)
+                    done = progress.done()
+                    watch.sample(done)
+                    if done >= total:
+                        break
             seconds = time.monotonic() - watch.started
             alerts = self._alerts(system, setup, process)
         finally:

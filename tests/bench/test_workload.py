@@ -85,7 +85,7 @@ def test_a_handful_of_alerts(chosen: int) -> None:
 
 
 def test_passes_go_on_in_event_time() -> None:
-    """The second pass has the lines of the first, half an hour later."""
+    """The second pass has the lines of the first, later in event time."""
     made = workload.generate(1, BASE_MS, 500)
     stamps = [[line.split(b" ", 2)[1] for line in made.lines(number)] for number in (0, 1)]
     rest = [[line.split(b" ", 2)[2] for line in made.lines(number)] for number in (0, 1)]

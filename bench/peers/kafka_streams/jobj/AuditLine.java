@@ -1,7 +1,7 @@
 package jobj;
 
 import java.nio.charset.StandardCharsets;
-import java.time.Instant;
+import java.time.LocalDate;
 import org.apache.kafka.common.errors.SerializationException;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
@@ -50,7 +50,7 @@ record AuditLine(
         String at = line.substring(version + 1, timestamp);
         return new AuditLine(
                 at,
-                Instant.parse(at).toEpochMilli(),
+                milliseconds(at),
                 line.substring(timestamp + 1, host),
                 fields.next(),
                 fields.next(),
@@ -60,6 +60,25 @@ record AuditLine(
                 fields.next(),
                 fields.next(),
                 fields.next());
+    }
+
+    /** Milliseconds since the epoch of `2026-01-27T14:12:23.9558Z`, any number of fraction digits. */
+    private static long milliseconds(String at) {
+        if (!at.endsWith("Z")) {
+            throw new SerializationException("not a time in UTC: " + at);
+        }
+        long day = LocalDate.of(number(at, 0, 4), number(at, 5, 7), number(at, 8, 10)).toEpochDay();
+        int seconds = number(at, 11, 13) * 3600 + number(at, 14, 16) * 60 + number(at, 17, 19);
+        int fraction = 0;
+        for (int digit = 0; digit < 3; digit++) {
+            int place = 20 + digit;
+            fraction = fraction * 10 + (place < at.length() - 1 ? at.charAt(place) - '0' : 0);
+        }
+        return (day * 86_400 + seconds) * 1_000 + fraction;
+    }
+
+    private static int number(String text, int from, int to) {
+        return Integer.parseInt(text, from, to, 10);
     }
 
     /** CSV fields of a line, quotes doubled inside quoted fields. */

@@ -25,6 +25,7 @@ import org.apache.kafka.streams.state.WindowStore;
 /** Job J on Kafka Streams: audit lines in, enriched events and mass-delete alerts out. */
 public final class JobJ {
     private static final long THRESHOLD = 100;
+    private static final String ORIGIN = "job-j-00001";
     private static final TimeWindows WINDOWS =
             TimeWindows.ofSizeAndGrace(Duration.ofMinutes(5), Duration.ofHours(1));
 
@@ -60,7 +61,8 @@ public final class JobJ {
                                 .withTimestampExtractor(eventTime))
                 .selectKey((key, line) -> line.user());
 
-        lines.mapValues(normalizer::event).to(events, Produced.with(Serdes.String(), new JsonSerde<>()));
+        lines.processValues(() -> new NormalizeProcessor(normalizer, ORIGIN))
+                .to(events, Produced.with(Serdes.String(), new JsonSerde<>()));
 
         lines.filter((user, line) -> line.operation().equals("fs_delete"))
                 .mapValues(AuditLine::time)
