@@ -1,0 +1,131 @@
+"""Writes docs/rules.md from the rule files, so that it cannot be stale.
+
+`python -m app.rules_page > docs/rules.md`; a test compares the two.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+FOLDER = Path(__file__).parents[1] / "rules"
+FIELD_MAP = "fieldmap.yml"
+HEAD = """\
+# Rules that come with Northbound
+
+Sigma 2.1 rules, by product. Name the folder under `rules:` in northbound.yaml.
+Windows are event time and sliding: `(t - window, t]`.
+A group that crossed a threshold gives one alert with the count of all its matches; the same group
+alerts again after the mute time at the earliest. Rules on one event alert for every such event.
+Each rule has its tests in `tests/` beside it: streams that alert, and streams just below that do
+not.
+This page is written from the rule files (`python -m app.rules_page`).
+"""
+COLUMNS = (
+    "rule",
+    "fires when",
+    "level",
+    "threshold",
+    "window",
+    "mute",
+    "source",
+    "false positives",
+)
+OPERATORS = {"gte": "≥", "gt": ">", "lte": "≤", "lt": "<", "eq": "=", "neq": "≠"}
+
+
+def rules_page(folder: Path = FOLDER) -> str:
+    """The page, as Markdown."""
+    parts = [HEAD]
+    for product in sorted(path.parent for path in folder.glob(f"*/{FIELD_MAP}")):
+        parts.append(f"## {product.name}\n")
+        rules = list(_rules(product))
+        parts.append(_table(COLUMNS, (_row(product, path, rule) for path, rule in rules)))
+        parts.append("### Why these thresholds\n")
+        parts += [f"- **{rule['title']}**: {_why(rule)}" for _, rule in rules]
+        parts[-1] += "\n"
+        parts.append(f"### Fields of {product.name} rules\n")
+        parts.append(_table(("field", "event column"), _fields(product)))
+    return "\n".join(parts)
+
+
+def alerting(documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The documents of one file that alert: correlations, and rules that none refers to."""
+    referred = {
+        str(name)
+        for document in documents
+        if not document.get("correlation", {}).get("generate", False)
+        for name in document.get("correlation", {}).get("rules", ())
+    }
+    for document in documents:
+        if not referred & {str(document.get("name")), str(document.get("id"))}:
+            yield document
+
+
+def read_documents(path: Path) -> list[dict[str, Any]]:
+    """The YAML documents of a rule file."""
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def _rules(product: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(product.glob("*.yml")):
+        if path.name != FIELD_MAP:
+            yield from ((path, rule) for rule in alerting(read_documents(path)))
+
+
+def _row(product: Path, path: Path, rule: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        f"[{rule['title']}](../rules/{product.name}/{path.name})",
+        rule["description"].partition("Threshold: ")[0],
+        rule["level"],
+        *_condition(rule),
+        ", ".join(_link(url) for url in rule.get("references", ())),
+        "; ".join(rule.get("falsepositives", ())),
+    )
+
+
+def _why(rule: Mapping[str, Any]) -> str:
+    return " ".join(rule["description"].partition("Threshold: ")[2].split())
+
+
+def _condition(rule: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Threshold with its group, window and mute time."""
+    correlation = rule.get("correlation")
+    if correlation is None:
+        return "one event", "", ""
+    condition = dict(correlation["condition"])
+    field = condition.pop("field", None)
+    counted = f"different `{field}`" if field else "events"
+    ((operator, count),) = condition.items()
+    group = ", ".join(f"`{name}`" for name in correlation.get("group-by", ()))
+    window = correlation["timespan"]
+    mute = rule.get("northbound", {}).get("suppress", window)
+    return f"{counted} {OPERATORS[operator]} {count} by {group}", window, mute
+
+
+def _link(url: str) -> str:
+    """The address as a link that shows its host and what it is about."""
+    parts = urlsplit(url)
+    path = PurePosixPath(parts.path)
+    name = f"{path.parent.name}.{path.stem}" if path.stem.isdigit() else path.stem
+    return f"[{parts.netloc}: {name}]({url})"
+
+
+def _fields(product: Path) -> Iterator[tuple[str, ...]]:
+    content = yaml.safe_load((product / FIELD_MAP).read_text(encoding="utf-8"))
+    for field, columns in content["fields"].items():
+        listed = columns if isinstance(columns, list) else [columns]
+        yield f"`{field}`", ", ".join(f"`{column}`" for column in listed)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head)]
+    lines += [tuple(" ".join(cell.split()).replace("|", "\\|") for cell in row) for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(rules_page())
