@@ -1,0 +1,1 @@
+"""Enrichers: what else is known about an event. One file a kind."""

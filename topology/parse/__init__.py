@@ -1,0 +1,18 @@
+"""Parsers: from text to a format's own fields, in columns. One file a format."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from topology.parse import csv, json, plain, qumulo, rfc5424
+from topology.parse.parsed import Format
+
+FORMATS: Final[Mapping[str, Format]] = {
+    parser.name: parser
+    for parser in (
+        rfc5424.PARSER,
+        qumulo.PARSER,
+        json.PARSER,
+        csv.PARSER,
+        plain.PARSER,
+    )
+}

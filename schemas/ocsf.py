@@ -1,0 +1,92 @@
+"""The event model: OCSF 1.6.0 held as flat columns named by attribute path.
+
+Rules for column names of an events frame:
+- `src_endpoint.ip`: an attribute path; null means absent, and absent attributes are not written.
+- `enrichments[asset].name`: `name` of one element of the array `enrichments`; elements are written
+  in column order, without their label.
+- `unmapped.before:json`: the column holds JSON text, which is written as it is.
+- `row`, `sub` and names that begin with `@` are internal and never written.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+VERSION: Final = "1.6.0"
+
+BASE_EVENT: Final = 0
+AUTHENTICATION: Final = 3002
+API_ACTIVITY: Final = 6003
+FILE_HOSTING: Final = 6006
+
+CLASS_NAMES: Final[Mapping[int, str]] = {
+    BASE_EVENT: "Base Event",
+    AUTHENTICATION: "Authentication",
+    API_ACTIVITY: "API Activity",
+    FILE_HOSTING: "File Hosting Activity",
+}
+OTHER_ACTIVITY: Final = 99
+
+SEVERITY_NAMES: Final[Mapping[int, str]] = {
+    0: "Unknown",
+    1: "Informational",
+    2: "Low",
+    3: "Medium",
+    4: "High",
+    5: "Critical",
+    6: "Fatal",
+}
+STATUS_NAMES: Final[Mapping[int, str]] = {0: "Unknown", 1: "Success", 2: "Failure", 99: "Other"}
+
+JSON_SUFFIX: Final = ":json"
+FRAME_COLUMNS: Final = frozenset({"row", "sub"})
+
+SHARED: Final[Mapping[str, tuple[str, ...]]] = {
+    "@class": (
+        "activity_id",
+        "activity_name",
+        "category_uid",
+        "class_uid",
+        "class_name",
+        "type_uid",
+        "severity_id",
+        "severity",
+        "status_id",
+        "status",
+        "status_code",
+        "status_detail",
+        "metadata.version",
+        "metadata.product.",
+        "metadata.log_name",
+        "metadata.event_code",
+        "api.",
+        "connection_info.",
+        "service.",
+        "logon_type_id",
+        "unmapped.protocol",
+    ),
+    "@actor": ("actor.", "user."),
+    "@source": ("src_endpoint.",),
+    "@host": ("dst_endpoint.",),
+}
+"""Code columns (UInt32) and the attributes, or prefixes of them, that are functions of the code.
+
+Rows with the same code have the same values in all of these attributes, so they are encoded once
+per code. A stage that changes one of the attributes for some rows drops the code column.
+"""
+
+
+def is_written(column: str) -> bool:
+    """Whether a column of an events frame is an attribute of the event."""
+    return not column.startswith("@") and column not in FRAME_COLUMNS
+
+
+def shared_by(code: str, columns: Iterable[str]) -> list[str]:
+    """Those of the columns that the code column determines."""
+    return [
+        column
+        for column in columns
+        if any(
+            column.startswith(name) if name.endswith(".") else column == name
+            for name in SHARED[code]
+        )
+    ]

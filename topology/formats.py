@@ -1,0 +1,231 @@
+"""What `format:` of a source names: a chain of parsers and a normalizer, with one entry point.
+
+Whatever the bytes, `decode` raises nothing and loses nothing: every row is in the events or in the
+failures, never in both.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from schemas import ocsf
+from topology.isolate import Failure, isolate, stage
+from topology.normalize import NORMALIZERS
+from topology.normalize.normalizer import Normalizer
+from topology.parse import FORMATS
+from topology.parse.parsed import Format
+
+FAILURES: Final = {
+    "row": pl.UInt32,
+    "stage": pl.String,
+    "reason": pl.String,
+    "component": pl.String,
+    "version": pl.String,
+}
+NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)
+PARSE: Final = "parse"
+NORMALIZE: Final = "normalize"
+RAW_BASE64: Final = "unmapped.raw_base64"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Each parser reads the `msg` of the one before it; the normalizer their fields together."""
+
+    parsers: tuple[Format, ...]
+    normalizer: Normalizer
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What the parsers can be told."""
+        return {name: text for parser in self.parsers for name, text in parser.options.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Formats in order, each with what its lines look like; the last takes all lines."""
+
+    candidates: Sequence[tuple[str, pl.Expr]]
+    options: Mapping[str, str]
+
+
+TEXT: Final = pl.col("text")
+ENDED: Final = [TEXT.str.ends_with("\n").any().alias("lf"), TEXT.str.ends_with("\r").any()]
+CHAINS: Final[Mapping[str, Chain]] = {
+    "qumulo": Chain((FORMATS["rfc5424"], FORMATS["qumulo"]), NORMALIZERS["qumulo"]),
+    "rfc5424": Chain((FORMATS["rfc5424"],), NORMALIZERS["syslog"]),
+    "json": Chain((FORMATS["json"],), NORMALIZERS["text"]),
+    "csv": Chain((FORMATS["csv"],), NORMALIZERS["text"]),
+    "plain": Chain((FORMATS["plain"],), NORMALIZERS["text"]),
+}
+AUTO: Final = Guess(
+    (
+        ("qumulo", TEXT.str.contains(r"^<[0-9]{1,3}>[0-9]{1,3} [^ ]+ [^ ]+ qumulo ")),
+        ("rfc5424", TEXT.str.contains(r"^<[0-9]{1,3}>[0-9]{1,3} ")),
+        ("json", TEXT.str.contains(r"^\s*[\[{]")),
+        ("plain", TEXT.is_not_null()),
+    ),
+    {},
+)
+SOURCE_FORMATS: Final[Mapping[str, Chain | Guess]] = {"auto": AUTO, **CHAINS}
+
+
+class Decoded(NamedTuple):
+    """`events`: what topology/normalize/normalizer.py says. `failures`: columns of FAILURES."""
+
+    events: pl.DataFrame
+    failures: pl.DataFrame
+
+
+class Fields(NamedTuple):
+    """What the parsers of `format` made of some rows."""
+
+    format: str
+    frame: pl.DataFrame
+
+
+class Read(NamedTuple):
+    """All rows of a batch, read by one or more formats, and failures."""
+
+    fields: list[Fields]
+    failures: pl.DataFrame
+
+
+def decode(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Decoded:
+    """Columns `row` (UInt32) and `raw` (Binary, no nulls) into OCSF events and failures.
+
+    `time` is null where the text has none. `raw_data` is the text without its line end; bytes that
+    are not UTF-8 are replaced there, and whole in `unmapped.raw_base64`. A row that makes a stage
+    raise is a failure; the others of its batch are not.
+    """
+    texts, exact = _texts(raw)
+
+    def work(part: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+        read = _read(name, part, options)
+        return [_normalize(fields, options) for fields in read.fields], read.failures
+
+    results, broken = isolate(texts, work)
+    events = _together([frame for frames, _ in results for frame in frames])
+    failures = _failures([failed for _, failed in results], broken)
+    return Decoded(_with_raw(events, texts, exact), failures)
+
+
+def read(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Read:
+    """The parsers' own fields, before normalization. Raises nothing either."""
+    texts, _ = _texts(raw)
+    results, broken = isolate(texts, lambda part: _read(name, part, options))
+    fields = [fields for result in results for fields in result.fields]
+    return Read(fields, _failures([result.failures for result in results], broken))
+
+
+def _texts(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
+    """`row` and `text` without line end; and base64 for rows that are not UTF-8, if there are."""
+    exact = None
+    try:
+        text = raw["raw"].cast(pl.String)
+    except pl.exceptions.ComputeError:
+        decoded = [_decode_one(value) for value in raw["raw"].to_list()]
+        text = pl.Series([text for text, _ in decoded], dtype=pl.String)
+        exact = pl.Series([whole for _, whole in decoded], dtype=pl.String)
+    frame = pl.DataFrame([raw["row"], text.alias("text")])
+    if any(frame.select(ENDED).row(0)):
+        frame = frame.with_columns(TEXT.str.strip_chars_end("\r\n"))
+    return frame, exact
+
+
+def _decode_one(value: bytes) -> tuple[str, str | None]:
+    try:
+        return value.decode(), None
+    except UnicodeDecodeError:
+        return value.decode(errors="replace"), base64.b64encode(value).decode()
+
+
+def _read(name: str, texts: pl.DataFrame, options: Mapping[str, str]) -> Read:
+    """Raises StageError when a parser breaks."""
+    chosen = SOURCE_FORMATS[name]
+    if isinstance(chosen, Chain):
+        return _read_chain(name, chosen, texts, options)
+    fields: list[Fields] = []
+    rest = texts
+    for candidate, looks in chosen.candidates:
+        alike = rest.select(looks).to_series()
+        rest, part = rest.filter(~alike), rest.filter(alike)
+        result = _read_chain(candidate, CHAINS[candidate], part, options)
+        fields += [found for found in result.fields if found.frame.height]
+        failed = part.filter(pl.col("row").is_in(result.failures["row"].implode()))
+        rest = pl.concat([rest, failed])
+    return Read(fields, NO_FAILURES)
+
+
+def _read_chain(name: str, chain: Chain, texts: pl.DataFrame, options: Mapping[str, str]) -> Read:
+    failures: list[pl.DataFrame] = []
+    frame = texts
+    for number, parser in enumerate(chain.parsers):
+        with stage(PARSE, parser.name, parser.version):
+            source = frame if number == 0 else _message(frame)
+            parsed = parser.parse(source, options)
+            if parsed.fields.height + parsed.failures.height != frame.height:
+                raise AssertionError("the parser lost rows")
+        if parsed.failures.height:
+            failures.append(
+                parsed.failures.select(
+                    "row",
+                    stage=pl.lit(PARSE),
+                    reason="reason",
+                    component=pl.lit(parser.name),
+                    version=pl.lit(parser.version),
+                )
+            )
+        if number == 0:
+            frame = parsed.fields
+            continue
+        if parsed.failures.height:
+            frame = frame.filter(~pl.col("row").is_in(parsed.failures["row"].implode()))
+        frame = frame.drop("msg").hstack(parsed.fields.drop("row"))
+    return Read([Fields(name, frame)], pl.concat([NO_FAILURES, *failures]))
+
+
+def _message(fields: pl.DataFrame) -> pl.DataFrame:
+    message = fields["msg"]
+    if message.null_count():
+        message = message.fill_null("")
+    return pl.DataFrame([fields["row"], message.alias("text")])
+
+
+def _normalize(fields: Fields, options: Mapping[str, str]) -> pl.DataFrame:
+    normalizer = CHAINS[fields.format].normalizer
+    with stage(NORMALIZE, normalizer.name, normalizer.version):
+        return normalizer.normalize(fields.frame, options)
+
+
+def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Events of several parts of a batch in row order. Their codes were numbered apart."""
+    frames = [frame for frame in frames if frame.height]
+    if not frames:
+        return pl.DataFrame(schema={"row": pl.UInt32, "time": pl.Int64})
+    if len(frames) == 1:
+        return frames[0]
+    apart = [frame.drop(ocsf.SHARED, strict=False) for frame in frames]
+    order = ["row", "sub"] if any("sub" in frame.columns for frame in apart) else ["row"]
+    return pl.concat(apart, how="diagonal").sort(order)
+
+
+def _failures(found: Iterable[pl.DataFrame], broken: Sequence[Failure]) -> pl.DataFrame:
+    raised = pl.DataFrame(broken, schema=FAILURES, orient="row") if broken else NO_FAILURES
+    failures = pl.concat([*found, raised])
+    return failures.sort("row") if failures.height > 1 else failures
+
+
+def _with_raw(events: pl.DataFrame, texts: pl.DataFrame, exact: pl.Series | None) -> pl.DataFrame:
+    """Add the original text; rows of events are found by binary search, as rows ascend."""
+    columns = [texts["text"].alias("raw_data")]
+    if exact is not None:
+        columns.append(exact.alias(RAW_BASE64))
+    if events.height != texts.height or "sub" in events.columns:
+        places = np.searchsorted(texts["row"].to_numpy(), events["row"].to_numpy())
+        columns = [column[pl.Series(places.astype(np.uint32))] for column in columns]
+    return events.hstack(columns)

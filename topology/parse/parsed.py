@@ -1,0 +1,90 @@
+"""What a parser gives back: the fields of the rows it could read, and why not for the others.
+
+Every input row is in exactly one of the two frames.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from topology.rows import overlay
+
+FAILURES: Final = {"row": pl.UInt32, "reason": pl.String}
+
+
+class Parsed(NamedTuple):
+    """`fields`: `row` (UInt32) and the format's columns. `failures`: `row`, `reason`."""
+
+    fields: pl.DataFrame
+    failures: pl.DataFrame
+
+
+Schema: TypeAlias = Mapping[str, pl.DataType | type[pl.DataType]]
+Parse: TypeAlias = Callable[[pl.DataFrame, Mapping[str, str]], Parsed]
+"""From columns `row` (UInt32), `text` (String, no nulls), `received` (Int64, ms) and options."""
+
+
+class MalformedError(ValueError):
+    """The text is not what the format asks for; the message is the reason of the dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One wire format. `version` changes when the same text would give other fields.
+
+    `options` names the options that `parse` understands, each with what it means.
+    """
+
+    name: str
+    version: str
+    parse: Parse
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)
+
+
+def parse_rows(
+    frame: pl.DataFrame,
+    parse_line: Callable[[str], tuple[Any, ...]],
+    schema: Schema,
+) -> Parsed:
+    """The exact path: one text after the other; a MalformedError is a failure.
+
+    `schema` has `row` first and then a column for each value that `parse_line` gives.
+    """
+    fields: list[tuple[Any, ...]] = []
+    failed: list[tuple[int, str]] = []
+    for row, text in zip(frame["row"].to_list(), frame["text"].to_list(), strict=True):
+        try:
+            fields.append((row, *parse_line(text)))
+        except MalformedError as error:
+            failed.append((row, str(error)))
+    columns = list(zip(*fields, strict=True)) or [()] * len(schema)
+    return Parsed(
+        pl.DataFrame(
+            [
+                pl.Series(name, values, dtype=dtype)
+                for (name, dtype), values in zip(schema.items(), columns, strict=True)
+            ]
+        ),
+        pl.DataFrame(failed, schema=FAILURES, orient="row") if failed else NO_FAILURES,
+    )
+
+
+def merge(frame: pl.DataFrame, usual: npt.NDArray[np.bool_], odd: Parsed) -> Parsed:
+    """Fields of all rows in their order: those of `frame` where `usual`, else those of `odd`.
+
+    `odd` is what became of exactly the rows that are not usual. Costs a fifth of filter and sort.
+    """
+    others = np.flatnonzero(~usual)
+    if not odd.failures.height:
+        return Parsed(overlay(frame, others, odd.fields), odd.failures)
+    rows = frame["row"].to_numpy()
+    failed = np.isin(rows, odd.failures["row"].to_numpy())
+    survivors = others[~failed[others]]
+    return Parsed(overlay(frame, survivors, odd.fields).filter(~failed), odd.failures)

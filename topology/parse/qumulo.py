@@ -1,0 +1,130 @@
+"""The body of a Qumulo audit message, in the cluster's two formats, mixed at will.
+
+CSV: `user_ip,"user",protocol,operation,status,object_id,"path","target_path"`.
+JSON: user_id{sid,auth_id,name}, user_ip, protocol, operation, status, details{}.
+In: `row`, `text`. Out: the columns of SCHEMA; null is empty or absent. Columns from `sid` on are
+known from JSON bodies only. Object ids have up to 97 bits and are text.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from topology.dimension import SMALL
+from topology.parse import csv, qumulo_json
+from topology.parse.parsed import (
+    NO_FAILURES,
+    Format,
+    MalformedError,
+    Parsed,
+    Schema,
+    merge,
+    parse_rows,
+)
+
+CSV_FIELDS: Final = (
+    "user_ip",
+    "user",
+    "protocol",
+    "operation",
+    "status",
+    "object_id",
+    "path",
+    "target_path",
+)
+SCHEMA: Final[Schema] = {
+    "row": pl.UInt32,
+    **dict.fromkeys(CSV_FIELDS, pl.String),
+    **qumulo_json.SCHEMA,
+}
+WORD = r"[A-Za-z0-9_.:-]{0,128}"
+OPERATION = re.compile(WORD)
+# A cluster that does not double the quotes inside a path still has a recognisable middle.
+UNESCAPED = re.compile(rf'([^",]*),"(.*?)",({WORD}),({WORD}),({WORD}),({WORD}),"(.*)"', re.DOTALL)
+
+QUOTES = ["before", "user", "middle", "path", "comma", "target_path", "after", "more"]
+MIDDLE = ["empty", "protocol", "operation", "status", "object_id", "end"]
+TEXT = pl.col("text")
+SPLIT_QUOTES = [TEXT.str.splitn('"', 8).struct.rename_fields(QUOTES).struct.unnest()]
+SPLIT_MIDDLE = [
+    pl.col("user", "path", "target_path"),
+    pl.col("before").str.strip_suffix(",").alias("user_ip"),
+    pl.col("middle").str.splitn(",", 6).struct.rename_fields(MIDDLE).struct.unnest(),
+    (
+        (pl.col("comma") == ",")
+        & (pl.col("after") == "")
+        & pl.col("more").is_null()
+        & (pl.col("before").str.find(",", literal=True) + 1 == pl.col("before").str.len_bytes())
+    )
+    .fill_null(value=False)
+    .alias("quoted"),
+]
+USUAL = [
+    (pl.col("quoted") & (pl.col("empty") == "") & (pl.col("end") == ""))
+    .fill_null(value=False)
+    .alias("usual"),
+    *[pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in CSV_FIELDS],
+]
+
+
+def parse_body(text: str) -> tuple[Any, ...]:
+    """One body, exactly: the columns of SCHEMA but `row`. Raises MalformedError."""
+    if text.startswith("{"):
+        return qumulo_json.parse_body(text)
+    values = tuple(value or None for value in _parse_csv(text))
+    return (*values, *qumulo_json.NOTHING)
+
+
+def _parse_csv(text: str) -> list[str]:
+    try:
+        values = csv.split(text, strict=True)
+    except MalformedError:
+        values = []
+    if len(values) == len(CSV_FIELDS) and OPERATION.fullmatch(values[3]):
+        return values
+    found = UNESCAPED.fullmatch(text)
+    if found is not None:
+        paths = found[7].rpartition('","')
+        if paths[1]:
+            return [*found.groups()[:6], paths[0], paths[2]]
+    raise MalformedError(
+        f"expected the {len(CSV_FIELDS)} values of a Qumulo audit record, saw {text[:60]!r}"
+    )
+
+
+def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: ARG001
+    """CSV bodies with the usual quoting go through columns, all others through `parse_body`."""
+    if frame.height < SMALL:
+        return parse_rows(frame, parse_body, SCHEMA)
+    fields, usual = _parse_columns(frame)
+    if usual.all():
+        return Parsed(fields, NO_FAILURES)
+    odd = parse_rows(frame.filter(~usual), parse_body, SCHEMA)
+    return merge(fields, usual, odd)
+
+
+def _parse_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+    """Fields of all rows, and which of the rows are right."""
+    fields = frame.select(SPLIT_QUOTES).select(SPLIT_MIDDLE).select(USUAL)
+    usual = fields["usual"].to_numpy()
+    rows = frame.height
+    return (
+        pl.DataFrame(
+            [
+                frame["row"],
+                *[fields[name] for name in CSV_FIELDS],
+                *[
+                    pl.Series(name, [None], dtype=dtype).new_from_index(0, rows)
+                    for name, dtype in qumulo_json.SCHEMA.items()
+                ],
+            ]
+        ),
+        usual,
+    )
+
+
+PARSER = Format("qumulo", "1", parse)

@@ -1,0 +1,111 @@
+"""The JSON body of a Qumulo audit message, one at a time.
+
+Row by row on purpose: decoding to a Polars struct saves a quarter of the time, but drops unknown
+keys, takes the first of repeated keys, cuts fractions and fails a whole batch for one odd value.
+"""
+
+import json
+import re
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from topology.parse.parsed import MalformedError, Schema
+
+SCHEMA: Final[Schema] = {
+    "sid": pl.String,
+    "auth_id": pl.String,
+    "offset": pl.Int64,
+    "size": pl.Int64,
+    "file_size": pl.Int64,
+    "before:json": pl.String,
+    "after:json": pl.String,
+    "warning": pl.String,
+}
+NOTHING: Final = (None,) * len(SCHEMA)
+
+UNESCAPED_WARNING: Final = "backslashes were not escaped"
+BACKSLASH = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
+# orjson reads whole numbers beyond 64 bits as floats.
+LONG_NUMBER = re.compile(r"[:\[,]\s*-?[0-9]{19}")
+MISREAD = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
+INT64 = 2**63
+
+
+def parse_body(text: str) -> tuple[Any, ...]:
+    """The eight values of a CSV body and those of SCHEMA. Raises MalformedError."""
+    record, warning = _load(text)
+    user = record.get("user_id")
+    details = record.get("details")
+    operation = record.get("operation")
+    if not isinstance(operation, str):
+        raise MalformedError("JSON without a Qumulo `operation`")
+    if not isinstance(details, dict):
+        details = {}
+    if not isinstance(user, dict):
+        user = {"name": user}
+    name = _text(user.get("name"))
+    if name is not None and any(ord(character) < 32 for character in name):
+        # `AD\bob` is valid JSON for a backspace; no user has control characters in its name.
+        name, warning = name.translate(MISREAD), UNESCAPED_WARNING
+    sid, auth_id = _text(user.get("sid")), _text(user.get("auth_id"))
+    return (
+        _text(record.get("user_ip")),
+        name or sid or auth_id,
+        _text(record.get("protocol")),
+        operation or None,
+        _text(record.get("status")),
+        _text(details.get("file_id")),
+        _text(details.get("path")) or _text(details.get("extra_name")),
+        _text(details.get("target")) or _text(details.get("second_extra_name")),
+        sid,
+        auth_id,
+        _number(details.get("offset")),
+        _number(details.get("size")),
+        _number(details.get("file_size")),
+        _opaque(details.get("before")),
+        _opaque(details.get("after")),
+        warning,
+    )
+
+
+def _load(text: str) -> tuple[dict[str, Any], str | None]:
+    """The record, and a warning when its backslashes had to be repaired first."""
+    warning = None
+    try:
+        record = _loads(text)
+    except ValueError:
+        # The documentation's own sample has `"name": "AD\alice"`, which is not JSON.
+        warning = UNESCAPED_WARNING
+        repaired = BACKSLASH.sub(lambda found: found[0] if found[1] else r"\\", text)
+        try:
+            record = _loads(repaired)
+        except ValueError as error:
+            raise MalformedError(f"not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise MalformedError("JSON that is no object")
+    return record, warning
+
+
+def _loads(text: str) -> Any:
+    value = orjson.loads(text)
+    return json.loads(text) if LONG_NUMBER.search(text) else value
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if -INT64 <= number < INT64 else None
+
+
+def _opaque(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
