@@ -1,13 +1,14 @@
 """A sub-topology whose results can be checked, and the check: nothing lost, nothing doubled.
 
-Input: keys `k0`.., values `<sequence number>`. Output: every value once. Store `totals`: records per
-key. Offset metadata: records per input partition so far.
+Input: keys `k0`.., values `<sequence number>`. Output: every value once. Store `totals`: records
+per key. Offset metadata: records per input partition so far.
 """
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -21,12 +22,20 @@ KEYS = 50
 class Counting:
     """Counts records per key and passes them on; sleeps to be killed in the middle of its work."""
 
-    def __init__(self, output: str, *, sleep: float = 0.0, poison: bytes | None = None) -> None:
+    def __init__(
+        self,
+        output: str,
+        *,
+        sleep: float = 0.0,
+        poison: bytes | None = None,
+        deadly: bool = False,
+    ) -> None:
         self.name = "counting"
         self.stores: Sequence[str] = ("totals",)
         self._output = output
         self._sleep = sleep
         self._poison = poison
+        self._deadly = deadly
         self._stores: Mapping[tuple[str, int], KeyValueStore] = {}
         self._seen: dict[Partition, int] = {}
 
@@ -54,6 +63,8 @@ class Counting:
             store.put(key, str(int(store.get(key) or 0) + 1).encode())
         time.sleep(self._sleep)
         if self._poison is not None and self._poison in batch.values:
+            if self._deadly:
+                os._exit(9)
             raise ValueError("poison")
         for key in batch.keys[half:]:
             store.put(key, str(int(store.get(key) or 0) + 1).encode())
@@ -62,6 +73,11 @@ class Counting:
             [Output(self._output, batch.values[:half]), Output(self._output, batch.values[half:])],
             counts={"passed": len(batch)},
         )
+
+    def reject(self, batch: Batch, reason: str) -> Outcome:
+        """Counts and passes on what is not to be processed, so that the check still holds."""
+        self._poison = None
+        return replace(self.process(batch), counts={f"rejected: {reason}": len(batch)})
 
     def before_commit(self) -> Outcome:
         return Outcome(metadata={where: str(seen) for where, seen in self._seen.items()})

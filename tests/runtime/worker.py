@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+from app.runtime import faust_app
 from app.runtime.faust_app import App
+from app.runtime.slots import Slot
 from tests.runtime.verification import Counting, changelog_of
 
 config: dict[str, Any] = json.loads(os.environ["VERIFY"])
 topic, output = config["topic"], config["output"]
+
+if "identity" in config:
+    # A worker that has another one's names, which its state directory would prevent.
+    slot = Slot(config["identity"], 0, os.open("/dev/null", os.O_RDONLY))
+    faust_app.take_slot = lambda _: slot
 
 app = App(
     config.get("id", "verify"),
@@ -46,7 +53,10 @@ else:
     poison = config.get("poison")
     app.add_sub_topology(
         Counting(
-            output, sleep=config.get("sleep", 0.0), poison=poison.encode() if poison else None
+            output,
+            sleep=config.get("sleep", 0.0),
+            poison=poison.encode() if poison else None,
+            deadly=config.get("deadly", False),
         ),
         [topic],
         group=config["group"],
