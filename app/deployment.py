@@ -149,8 +149,10 @@ class Deployment:
         client = admin.connect(self.client())
         topics = declared(self.config, plan)
         if external is not None and not external.manage:
-            for change in admin.plan(client, topics):
-                self.report(f"To do by whoever manages the cluster: {change}")
+            todo = [str(change) for change in admin.plan(client, topics)]
+            todo += tenants.plan(client, self.config.names, self.config.tenants)
+            for each in todo:
+                self.report(f"To do by whoever manages the cluster: {each}")
             return
         for change in admin.ensure(client, topics, self.config.replication):
             self.report(str(change))
