@@ -1,0 +1,98 @@
+"""Reads Sigma rules and field maps from files, and keeps their compiled form in a cache.
+
+A folder is read with all below it, except folders named `tests`. A file named `fieldmap.yml` is a
+field map; every other `*.yml` or `*.yaml` holds rules.
+"""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from topology.match.compile import RuleErrors, RuleSet, compile_rules, read_field_map
+from topology.match.documents import Problem
+
+FIELD_MAP = "fieldmap.yml"
+TESTS = "tests"
+SUFFIXES = {".yml", ".yaml"}
+CODE = Path(__file__).parents[1] / "topology"
+"""Compiled rules hold objects of this code, so the cache key covers it."""
+
+
+def load_rules(paths: Sequence[Path], cache: Path | None = None) -> RuleSet:
+    """Compile all rules under the paths, or take them from the folder `cache` if unchanged.
+
+    Raises RuleErrors with every problem of every file.
+    """
+    problems: list[Problem] = []
+    texts = [(str(file), text) for file, text in _read(_files(paths), problems)]
+    if problems:
+        raise RuleErrors(problems)
+    kept = cache / f"rules-{_digest(texts)}.pickle" if cache is not None else None
+    if kept is not None and (found := _load(kept)) is not None:
+        return found
+    maps = []
+    for path, text in texts:
+        if Path(path).name == FIELD_MAP:
+            maps.append(read_field_map(path, text))
+    rules = compile_rules([item for item in texts if Path(item[0]).name != FIELD_MAP], maps)
+    if kept is not None:
+        _keep(kept, rules)
+    return rules
+
+
+def _files(paths: Sequence[Path]) -> Iterable[Path]:
+    for path in paths:
+        if path.is_file():
+            yield path
+            continue
+        for file in sorted(path.rglob("*")):
+            below = file.relative_to(path).parts[:-1]
+            if file.suffix in SUFFIXES and TESTS not in below and file.is_file():
+                yield file
+
+
+def _read(files: Iterable[Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
+    for file in files:
+        try:
+            yield file, file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            text = f"not UTF-8 at byte {error.start}; save it as UTF-8"
+            problems.append(Problem(str(file), 1, "", text))
+        except OSError as error:
+            problems.append(Problem(str(file), 1, "", f"cannot be read: {error.strerror}"))
+
+
+def _digest(texts: Sequence[tuple[str, str]]) -> str:
+    """Changes with every file, with this code and with the libraries it compiles with."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("pysigma", "ahocorasick-rs", "polars"):
+        digest.update(f"{name} {version(name)}\0".encode())
+    for source in sorted((*CODE.glob("*.py"), *(CODE / "match").glob("*.py"))):
+        digest.update(source.read_bytes())
+    for path, text in texts:
+        digest.update(f"{path}\0{text}\0".encode())
+    return digest.hexdigest()
+
+
+def _load(file: Path) -> RuleSet | None:
+    """The cached form; None where there is none that can be used."""
+    try:
+        rules = pickle.loads(file.read_bytes())  # noqa: S301  # written by _keep, for its owner alone
+    except Exception:
+        return None
+    return rules if isinstance(rules, RuleSet) else None
+
+
+def _keep(file: Path, rules: RuleSet) -> None:
+    """Write the cache; without one, rules are compiled at each start."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = file.with_suffix(f".{os.getpid()}")
+        fresh.write_bytes(pickle.dumps(rules))
+        fresh.chmod(0o600)
+        fresh.replace(file)
+    except OSError:
+        return
