@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from app.rules import FIELD_MAP
+
 FOLDER = Path(__file__).parents[1] / "rules"
-FIELD_MAP = "fieldmap.yml"
 HEAD = """\
 # Rules that come with Northbound
 
