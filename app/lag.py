@@ -1,13 +1,23 @@
 """How much stands on each topic, and how far the sub-topologies are behind."""
 
+import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.config import Config
-from app.reading import SILENT, TIMEOUT, ReadingError
+from app.reading import SILENT, TIMEOUT, ReadingError, open_reader
+
+SHORT = 50
+"""Offsets left over that are worth reading."""
 
 
 @dataclass(slots=True)
@@ -54,14 +64,41 @@ def lags(config: Config) -> dict[str, Level]:
     except KafkaException as error:
         raise ReadingError(f"Kafka cannot be reached: {error.args[0].str()}; is it up?") from None
     levels: defaultdict[str, Level] = defaultdict(Level)
+    short: list[TopicPartition] = []
     for (topic, number), last in end.items():
         level = levels[topic]
         level.partitions += 1
         level.records += last - begin[topic, number]
         if topic in read_by:
             done = committed.get((read_by[topic], topic, number), -1)
-            level.lag = (level.lag or 0) + last - max(done, begin[topic, number])
+            first = max(done, begin[topic, number])
+            if 0 < last - first <= SHORT:
+                short.append(TopicPartition(topic, number, first))
+            level.lag = (level.lag or 0) + (last - first if last - first > SHORT else 0)
+    for topic in _unread(config, short):
+        levels[topic].lag = (levels[topic].lag or 0) + 1
     return {topic: levels[topic] for topic in wanted if topic in levels}
+
+
+def _unread(config: Config, positions: list[TopicPartition]) -> Iterator[str]:
+    """The topic of each record from the positions on; transaction markers are none.
+
+    An offset that is left at the end of a partition is often only the marker of the transaction
+    before it, so short rests are read to tell.
+    """
+    consumer = open_reader(config.client())
+    try:
+        consumer.assign(positions)
+        open_ends = {(item.topic, item.partition) for item in positions}
+        deadline = time.monotonic() + TIMEOUT
+        while open_ends and time.monotonic() < deadline:
+            for message in consumer.consume(SHORT, timeout=0.1):
+                if message.error() is None:
+                    yield str(message.topic())
+                elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    open_ends.discard((message.topic(), message.partition()))
+    finally:
+        consumer.close()
 
 
 def _offsets(

@@ -46,7 +46,7 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     for name, item in found.items():
         if "listeners" in item:
             what = "; ".join(
-                f"{each['listen']} received {each['received']:,} published {each['published']:,}"
+                f"{each['address']} received {each['received']:,} published {each['published']:,}"
                 for each in item["listeners"]
             )
         else:
