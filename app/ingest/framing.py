@@ -22,7 +22,8 @@ LARGEST_COUNT: Final = 256 * LIMIT
 """A count above this is no count: no sender means it, and waiting for its end would be for ever."""
 
 # A count's message must look like one, else "404 <html>" in a plain line would swallow its
-# neighbours. Once a connection has counted a frame, a bare `<` is enough.
+# neighbours. Once a connection has counted a frame, a bare `<` is enough; one that has only counted
+# so far may also send what looks like nothing known, if no line feed speaks against the count.
 _START = rb"(?:<[0-9]{1,3}>|\{\"|CEF:|LEEF:)"
 _FIRST_COUNT = re.compile(rb"([0-9]{1,10}) (?=" + _START + rb")")
 _NEXT_COUNT = re.compile(rb" ?([0-9]{1,10}) (?=<|\{\"|CEF:|LEEF:)")
@@ -30,6 +31,7 @@ _STRICT_COUNT = re.compile(rb"([0-9]{1,10}) ")
 _COUNT_AFTER_LF = re.compile(rb"\n(?=[0-9]{1,10} " + _START + rb")")
 _UNDECIDED = re.compile(rb" ?(?:[0-9]{1,10}(?: (?:<[0-9]{0,3}|\{|CE?F?|LE?E?F?)?)?)?\Z")
 _UNDECIDED_STRICT = re.compile(rb"(?:[0-9]{1,10})?\Z")
+_UNKNOWN_START_LIMIT = 8192  # RFC 5425 section 4.3.1: what receivers should take
 _NUL_THEN_PRI = re.compile(rb"\0(?=<[0-9]{1,3}>)")
 _NUL_LOOKAHEAD = 5  # bytes after a NUL that decide whether it ends the message: <191>
 _SEPARATORS = b"\r\n\0"  # what senders put between counted frames although it is not counted
@@ -60,6 +62,7 @@ class Framer:
         "_head",
         "_in_line",
         "_limit",
+        "_lined",
         "_lookahead",
         "_mode",
         "_need",
@@ -88,6 +91,7 @@ class Framer:
         self._head = b""  # its count as received
         self._cut = 0  # bytes of the present message already emitted as pieces
         self._counted = False  # the last frame was a counted one
+        self._lined = False  # some frame was a line
         self.empty = self.oversize = self.dropped = self.malformed = 0
         self.error = ""
         self.remainder = b""
@@ -164,6 +168,11 @@ class Framer:
                     continue
             pattern = _STRICT_COUNT if strict else _NEXT_COUNT if self._counted else _FIRST_COUNT
             found = pattern.match(data, position)
+            if found is None and self._counted and not self._lined and not strict:
+                found, undecided = self._unknown_start(data, position)
+                if undecided:
+                    self._pending += data[position:]
+                    return size
             if found is None:
                 if (_UNDECIDED_STRICT if strict else _UNDECIDED).match(data, position):
                     self._pending += data[position:]
@@ -180,6 +189,17 @@ class Framer:
         if strict and position < size:
             self._fail(data[position:])
         return position
+
+    @staticmethod
+    def _unknown_start(data: bytes, position: int) -> tuple[re.Match[bytes] | None, bool]:
+        """A count of something unknown without a line feed, and whether more bytes must decide."""
+        found = _STRICT_COUNT.match(data, position)
+        if found is None or not 0 < int(found[1]) <= _UNKNOWN_START_LIMIT:
+            return None, False
+        end = found.end() + int(found[1])
+        if data.find(b"\n", found.end(), end) >= 0:
+            return None, False
+        return found, end > len(data)
 
     def _go_on_counted(self, data: bytes, position: int, out: list[bytes]) -> int:
         """Add to the counted message in hand; the position after what belongs to it."""
@@ -201,6 +221,7 @@ class Framer:
         lines = chunk.split(self._separator)
         tail = lines.pop()
         self._counted = False
+        self._lined = True
         if (len(chunk) > self._limit and max(map(len, lines), default=0) > self._limit) or (
             auto and b"\0" in chunk and _NUL_THEN_PRI.search(chunk)
         ):

@@ -1,0 +1,110 @@
+"""`northbound replay`: a file's lines into a source's raw topic, as an agent would put them."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import orjson
+import typer
+
+from app.commands.options import ConfigOption, JsonOption, configured
+from app.config import DEFAULT_PATH
+from app.ingest.framing import MODES, Framer
+from app.output import WRONG_USAGE, as_json, fail
+
+if TYPE_CHECKING:
+    from app.ingest.publisher import KeyBy, Publisher
+
+READ_SIZE = 256 * 1024
+SLICE_S = 0.05
+FLUSH_S = 300.0
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="Its lines; - for standard input.")],
+    *,
+    source: Annotated[str, typer.Option(help="Which source the lines belong to.")],
+    framing: Annotated[str, typer.Option(help="lf | octet | nul | auto")] = "lf",
+    rate: Annotated[int, typer.Option(help="Lines a second; 0: as fast as Kafka takes them.")] = 0,
+    key: Annotated[
+        str, typer.Option(help="host: by the host in each line; spread: evenly; else a fixed key.")
+    ] = "host",
+    json: JsonOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Publish a file's lines to a raw topic and wait until Kafka has all of them.
+
+    Historic files want a source of their own: a line far behind its partition's newest event is
+    delivered, but counts for no alert.
+
+    Example: northbound replay /var/log/qumulo.log --source qumulo
+    """
+    from app.ingest.agent import IngestError, require_topics
+    from app.ingest.publisher import Publisher
+
+    settings = configured(config)
+    if source not in settings.sources:
+        fail(f"no source {source!r}; expected one of {', '.join(settings.sources)}", WRONG_USAGE)
+    mode = next((each for each in MODES if each == framing), None)
+    if mode is None:
+        fail(f"no framing {framing!r}; expected one of {', '.join(MODES)}", WRONG_USAGE)
+    client, topic = settings.client(), settings.names.raw(source)
+    framer = Framer(mode)
+    try:
+        require_topics(client, [topic])
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
+            publisher = Publisher(client, topic)
+            _send(publisher, _frames(framer, lines), key, rate)
+    except IngestError as error:
+        fail(error)
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}")
+    left = publisher.flush(FLUSH_S)
+    result = {
+        "source": source,
+        "topic": topic,
+        "published": publisher.published,
+        "refused": publisher.refused.total(),
+        "empty": framer.empty,
+        "malformed": framer.malformed,
+    }
+    if as_json(json):
+        print(orjson.dumps(result).decode())
+    else:
+        print(f"{publisher.published:,} lines are in {topic}.")
+    if left or publisher.refused:
+        fail(f"{left + publisher.refused.total()} lines did not get into Kafka")
+    if framer.error:
+        fail(
+            f"{file}: {framer.error}. What follows was not published: "
+            f"{framer.remainder[:60]!r}... Is --framing {mode} right?"
+        )
+
+
+def _frames(framer: Framer, lines: BinaryIO) -> Iterator[list[bytes]]:
+    while not framer.error and (data := lines.read(READ_SIZE)):
+        yield framer.feed(data)
+    yield framer.end()
+
+
+def _send(publisher: "Publisher", batches: Iterator[list[bytes]], key: str, rate: int) -> None:
+    """Publish within the rate, and never more than the publisher has room for."""
+    fixed = None if key in ("host", "spread") else key.encode()
+    by: KeyBy = "host" if key == "host" else "spread" if key == "spread" else "peer"
+    started = time.monotonic()
+    sent = 0
+    step = max(1, int(rate * SLICE_S)) if rate else 10_000
+    for batch in batches:
+        for first in range(0, len(batch), step):
+            lines = batch[first : first + step]
+            publisher.publish(lines, fixed, by)
+            sent += len(lines)
+            publisher.poll(time.monotonic())
+            while publisher.full:
+                time.sleep(0.002)
+                publisher.poll(time.monotonic())
+            ahead = sent / rate - (time.monotonic() - started) if rate else 0.0
+            if ahead > 0:
+                time.sleep(ahead)

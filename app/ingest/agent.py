@@ -1,0 +1,195 @@
+"""The ingest agent: listeners with a publisher each, and the ticker, in one process and loop."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import resource
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from app.ingest.endpoint import Answer, Endpoint
+from app.ingest.ledger import Ledger
+from app.ingest.metrics import exposition
+from app.ingest.publisher import Publisher
+from app.ingest.settings import AgentSettings
+from app.ingest.tcp import TcpListener
+from app.ingest.ticker import Ticker
+from topology.topics import Names
+
+log = logging.getLogger(__name__)
+
+TURN_S: Final = 0.02
+TURN_PAUSED_S: Final = 0.002
+STATUS_S: Final = 1.0
+
+
+class IngestError(Exception):
+    """The agent cannot start; the message says what to do."""
+
+
+class IngestAgent:
+    """Runs the listeners of `settings` until `stop`. `client`: librdkafka configuration."""
+
+    def __init__(self, settings: AgentSettings, client: Mapping[str, Any], names: Names) -> None:
+        self.settings = settings
+        self.listeners: list[TcpListener] = []
+        self.web: tuple[str, int] | None = None
+        self._client = client
+        self._names = names
+        self._ticker: Ticker | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        metrics = exposition(self.ledgers, lambda: self._ticker.written if self._ticker else 0)
+        self._endpoint = Endpoint(
+            {
+                "/health": lambda: Answer(b"ok\n"),
+                "/ready": self._ready_page,
+                "/metrics": lambda: Answer(metrics(), "text/plain; version=0.0.4; charset=utf-8"),
+                "/status": lambda: Answer(json.dumps(self.status()).encode(), "application/json"),
+            }
+        )
+
+    async def start(self) -> None:
+        """Open every listener. Raises IngestError; then none is left open."""
+        _allow_many_connections()
+        topics = {self._names.raw(source): each for source, each in self.settings.ticks.items()}
+        used = {self._names.raw(each.source) for each in self.settings.listeners}
+        await asyncio.to_thread(require_topics, self._client, sorted({*topics, *used}))
+        try:
+            for each in self.settings.listeners:
+                publisher = Publisher(
+                    self._client, self._names.raw(each.source), linger_ms=self.settings.linger_ms
+                )
+                listener = TcpListener(each, publisher)
+                self.listeners.append(listener)
+                await listener.start()
+            if self.settings.web is not None:
+                self.web = await self._endpoint.start(*self.settings.web)
+        except OSError as error:
+            await self.stop()
+            raise IngestError(error.strerror or str(error)) from None
+        self._ticker = Ticker(self._client, topics, self._busy)
+        self._tasks = [
+            asyncio.create_task(self._turns(), name="turns"),
+            asyncio.create_task(self._ticker.run(), name="ticker"),
+            asyncio.create_task(self._statuses(), name="status"),
+        ]
+        gc.freeze()  # what start-up made lives as long as the process: spare the collector the walk
+
+    async def stop(self) -> int:
+        """Stop accepting, read and publish what has arrived; the number of messages not published.
+
+        That number is 0 unless Kafka was away for longer than `flush_s`.
+        """
+        self._stopping = True
+        await asyncio.gather(*(each.stop(self.settings.drain_s) for each in self.listeners))
+        deadline = time.monotonic() + self.settings.flush_s
+        while (left := self._in_flight()) and time.monotonic() < deadline:
+            for each in self.listeners:
+                each.turn()
+            await asyncio.sleep(TURN_PAUSED_S)
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._write_status()
+        await self._endpoint.stop()
+        if left:
+            log.error("Kafka did not take all messages before the agent ended. messages=%d", left)
+        return left
+
+    def ledgers(self) -> list[Ledger]:
+        """One ledger a listener, as of now."""
+        return [each.account() for each in self.listeners]
+
+    @property
+    def ready(self) -> bool:
+        """Whether lines get through to Kafka."""
+        if self._stopping or self._ticker is None:
+            return False
+        stalled = any(each.publisher.stalled for each in self.listeners)
+        return self._ticker.reachable and not stalled
+
+    def status(self) -> dict[str, Any]:
+        """What `northbound status` shows."""
+        return {
+            "pid": os.getpid(),
+            "time": time.time(),
+            "ready": self.ready,
+            "stopping": self._stopping,
+            "web": f"{self.web[0]}:{self.web[1]}" if self.web else None,
+            "ticks": self._ticker.written if self._ticker else 0,
+            "listeners": [each.as_dict() for each in self.ledgers()],
+        }
+
+    def _ready_page(self) -> Answer:
+        if self.ready:
+            return Answer(b"ready\n")
+        text = b"stopping\n" if self._stopping else b"Kafka does not answer\n"
+        return Answer(text, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _busy(self, topic: str) -> bool:
+        """Whether lines for a topic wait here for Kafka."""
+        publishers = [each.publisher for each in self.listeners if each.publisher.topic == topic]
+        return any(each.full or each.stalled for each in publishers)
+
+    def _in_flight(self) -> int:
+        return sum(each.publisher.in_flight for each in self.listeners)
+
+    async def _turns(self) -> None:
+        while True:
+            for each in self.listeners:
+                each.turn()
+            paused = any(each.paused for each in self.listeners)
+            await asyncio.sleep(TURN_PAUSED_S if paused else TURN_S)
+
+    async def _statuses(self) -> None:
+        while True:
+            self._write_status()
+            await asyncio.sleep(STATUS_S)
+
+    def _write_status(self) -> None:
+        path = self.settings.status_file
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_suffix(".new")
+            fresh.write_text(json.dumps(self.status()), encoding="utf-8")
+            fresh.replace(path)
+        except OSError as error:
+            log.warning("The status file cannot be written. path=%s error=%s", path, error)
+
+
+def require_topics(client: Mapping[str, Any], topics: list[str]) -> None:
+    """Raise IngestError if Kafka answers and a topic is not there.
+
+    When Kafka does not answer the agent starts all the same: senders are held back until it does.
+    """
+    admin = AdminClient({**client, "logger": log})
+    try:
+        there = admin.list_topics(timeout=5.0).topics
+    except KafkaException as error:
+        log.warning("Kafka does not answer yet; senders will be held back. error=%s", error)
+        return
+    missing = [topic for topic in topics if topic not in there]
+    if missing:
+        raise IngestError(
+            f"no topic {', '.join(missing)} in Kafka: run `northbound topics create` first"
+        )
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

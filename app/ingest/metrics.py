@@ -1,0 +1,79 @@
+"""Ledgers as Prometheus metrics, computed when they are asked for."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from app.ingest.ledger import Ledger
+
+LABELS = ("protocol", "source", "listener")
+COUNTERS = {
+    "received": "Messages received, by framing.",
+    "bytes": "Bytes received.",
+    "published": "Messages acknowledged by all in-sync replicas.",
+    "empty": "Lines without content, which are no messages.",
+    "oversize": "Messages longer than max_line.",
+    "dropped_bytes": "Bytes cut from messages longer than max_line.",
+    "malformed": "Frames with a wrong or unfulfilled count of octets.",
+    "incomplete": "Messages that a sender left unfinished; their bytes are in the raw topic.",
+    "connections_total": "Connections accepted.",
+    "connections_refused": "Connections ended by the agent for malformed framing.",
+    "pauses": "Times that senders were held back because Kafka did not keep up.",
+    "retried": "Messages sent to Kafka again after a failure.",
+}
+GAUGES = {
+    "connections": "Open connections.",
+    "in_flight": "Messages received and not yet acknowledged by Kafka.",
+}
+
+
+class LedgerCollector(Collector):
+    """Families `northbound_ingest_*` with a sample for each listener."""
+
+    def __init__(self, ledgers: Callable[[], Sequence[Ledger]], ticks: Callable[[], int]) -> None:
+        self._ledgers = ledgers
+        self._ticks = ticks
+
+    def collect(self) -> Iterable[Metric]:
+        """All families as of now."""
+        ledgers = self._ledgers()
+        for name, text in COUNTERS.items():
+            stem = f"northbound_ingest_{name.removesuffix('_total')}"
+            counter = CounterMetricFamily(stem, text, labels=LABELS)
+            for each in ledgers:
+                counter.add_metric(_labels(each), getattr(each, name))
+            yield counter
+        for name, text in GAUGES.items():
+            gauge = GaugeMetricFamily(f"northbound_ingest_{name}", text, labels=LABELS)
+            for each in ledgers:
+                gauge.add_metric(_labels(each), getattr(each, name))
+            yield gauge
+        refused = CounterMetricFamily(
+            "northbound_ingest_refused", "Messages Kafka does not take.", labels=(*LABELS, "reason")
+        )
+        for each in ledgers:
+            for reason, count in each.refused.items():
+                refused.add_metric([*_labels(each), reason], count)
+        yield refused
+        yield CounterMetricFamily(
+            "northbound_ingest_ticks", "Ticks put on quiet raw partitions.", value=self._ticks()
+        )
+
+
+def exposition(
+    ledgers: Callable[[], Sequence[Ledger]], ticks: Callable[[], int]
+) -> Callable[[], bytes]:
+    """A function that gives the text of /metrics, process figures included."""
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(ledgers, ticks))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return lambda: generate_latest(registry)
+
+
+def _labels(ledger: Ledger) -> list[str]:
+    return [ledger.protocol, ledger.source, ledger.address]

@@ -1,0 +1,226 @@
+"""Lines into one raw topic: acks=all, idempotent, ordered by key, bounded memory, nothing dropped.
+
+The queue is bounded in messages and bytes. Above the bound `publish` still takes what it is given,
+but `full` tells the listener to stop reading, so that the sender's TCP connection holds the rest.
+"""
+
+import logging
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import length_hint
+from typing import Any, Final, Literal, TypeAlias
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+log = logging.getLogger(__name__)
+
+KeyBy: TypeAlias = Literal["peer", "host", "spread"]
+
+MAX_MESSAGE: Final = 2 << 20
+"""Bytes of the largest record; topics.RAW_CONFIG allows as much."""
+RETRY_S: Final = 1.0
+STALLED_S: Final = 1.0
+
+# What the broker will refuse however often it is asked.
+PERMANENT = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+    }
+)
+
+# RFC 5424 "<PRI>1 TIME HOST" and RFC 3164 "<PRI>Mmm dd hh:mm:ss HOST"
+_HOST = re.compile(rb"<[0-9]{1,3}>(?:[0-9]{1,3} \S+|\w{3} [ 0-9][0-9] [0-9:]{8}) ([^\s:]{1,255}) ")
+
+
+def host_of(line: bytes) -> bytes | None:
+    """The host a syslog line names; None where there is none."""
+    found = _HOST.match(line)
+    return found[1] if found else None
+
+
+class Publisher:
+    """One producer for one raw topic. All calls from one thread; `poll` often.
+
+    `accepted` messages are `published` (acknowledged by all in-sync replicas), in `refused` by
+    reason, or `in_flight`.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        topic: str,
+        *,
+        linger_ms: int = 10,
+        high_messages: int = 100_000,
+        buffer_kib: int = 65_536,
+    ) -> None:
+        self.topic = topic
+        self.accepted = 0
+        self.retried = 0
+        self.renewed = 0
+        self.refused: Counter[str] = Counter()
+        self._high = high_messages
+        self._config = {
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1_000,
+            "compression.type": "lz4",
+            "partitioner": "murmur2_random",  # what Java producers do, so that keys stay together
+            **client,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": linger_ms,
+            "batch.num.messages": 10_000,
+            "message.max.bytes": MAX_MESSAGE,
+            "message.timeout.ms": 0,  # never give up: the bound on memory holds senders back
+            "queue.buffering.max.messages": 10 * high_messages,
+            "queue.buffering.max.kbytes": buffer_kib,
+            "delivery.report.only.error": True,
+            "on_delivery": self._on_error,
+            "logger": log,
+        }
+        self._producer = Producer(self._config)
+        self._held: deque[tuple[Sequence[bytes], bytes | None, KeyBy]] = deque()
+        self._held_count = 0
+        self._retry: deque[tuple[bytes | None, bytes, int]] = deque()
+        self._retry_at = 0.0
+        self._fatal = False
+        self._progress = (0.0, -1)
+        self._now = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Messages taken and not yet acknowledged or refused."""
+        return len(self._producer) + self._held_count + len(self._retry)
+
+    @property
+    def published(self) -> int:
+        """Messages acknowledged by Kafka."""
+        return self.accepted - self.in_flight - self.refused.total()
+
+    @property
+    def full(self) -> bool:
+        """Whether reading has to stop until `poll` has made room."""
+        return bool(self._held or self._retry) or len(self._producer) > self._high
+
+    @property
+    def stalled(self) -> bool:
+        """Whether messages have waited for Kafka for more than a second without any progress."""
+        return self.in_flight > 0 and self._now - self._progress[0] > STALLED_S
+
+    def publish(self, lines: Sequence[bytes], key: bytes | None, by: KeyBy = "peer") -> bool:
+        """Take lines in order; True while there is room for more."""
+        self.accepted += len(lines)
+        if self._held:
+            self._hold(lines, key, by)
+            return False
+        self._produce(lines, key, by)
+        return not self._held and len(self._producer) <= self._high
+
+    def poll(self, now: float) -> None:
+        """Serve errors, send what was held. `now`: a monotonic clock, in seconds."""
+        self._now = now
+        self._producer.poll(0)
+        if self._fatal:
+            self._renew()
+        if self._retry and now >= self._retry_at:
+            self._retry_at = now + RETRY_S
+            self._send_again()
+        while self._held and len(self._producer) <= self._high // 2:
+            lines, key, by = self._held.popleft()
+            self._held_count -= len(lines)
+            if not self._produce(lines, key, by):
+                break
+        if self.published != self._progress[1] or not self.in_flight:
+            self._progress = (now, self.published)
+
+    def flush(self, timeout_s: float) -> int:
+        """Block until all is acknowledged; how many messages were not in that time."""
+        deadline = time.monotonic() + timeout_s
+        while (now := time.monotonic()) < deadline and self.in_flight:
+            self.poll(now)
+            self._producer.flush(0.05)
+        return self.in_flight
+
+    def _produce(self, lines: Sequence[bytes], key: bytes | None, by: KeyBy) -> bool:
+        produce, topic = self._producer.produce, repeat(self.topic)
+        while True:
+            rest = iter(lines)
+            keys: Iterable[bytes | None] = repeat(None if by == "spread" else key)
+            if by == "host":
+                keys = (host_of(line) or key for line in lines)
+            try:
+                deque(map(produce, topic, rest, keys), maxlen=0)
+            except BufferError:
+                # The queue is full. The iterator has already passed the line that did not fit.
+                self._hold(lines[len(lines) - length_hint(rest) - 1 :], key, by, first=True)
+                return False
+            except KafkaException as error:
+                failed = len(lines) - length_hint(rest) - 1
+                if error.args[0].fatal():
+                    self._fatal = True
+                    self._hold(lines[failed:], key, by, first=True)
+                    return False
+                self._refuse(error.args[0], lines[failed])
+                lines = lines[failed + 1 :]
+            else:
+                return True
+
+    def _hold(
+        self, lines: Sequence[bytes], key: bytes | None, by: KeyBy, *, first: bool = False
+    ) -> None:
+        self._held_count += len(lines)
+        (self._held.appendleft if first else self._held.append)((lines, key, by))
+
+    def _on_error(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            return
+        value = message.value() or b""
+        if error.code() in PERMANENT:
+            self._refuse(error, value)
+        else:
+            self._fatal = self._fatal or error.fatal()
+            self.retried += 1
+            self._retry.append((message.key(), value, message.timestamp()[1]))
+
+    def _refuse(self, error: KafkaError, line: bytes) -> None:
+        self.refused[error.name()] += 1
+        log.error(
+            "Kafka does not take a message. topic=%s reason=%s bytes=%d start=%r",
+            self.topic,
+            error.str(),
+            len(line),
+            line[:200],
+        )
+
+    def _send_again(self) -> None:
+        """Failed messages again, with the time they were received at."""
+        while self._retry:
+            key, value, timestamp = self._retry[0]
+            try:
+                self._producer.produce(self.topic, value, key, timestamp=timestamp)
+            except BufferError:
+                return
+            except KafkaException as error:
+                if error.args[0].code() not in PERMANENT:
+                    self._fatal = self._fatal or error.args[0].fatal()
+                    return
+                self._refuse(error.args[0], value)
+            self._retry.popleft()
+
+    def _renew(self) -> None:
+        """A fatal error ends an idempotent producer: go on with a new one.
+
+        Messages whose acknowledgement got lost with it may come twice; none is lost.
+        """
+        log.warning("The producer failed and is replaced. topic=%s", self.topic)
+        self._producer.purge()
+        self._producer.flush(5.0)
+        self._producer = Producer(self._config)
+        self._fatal = False
+        self.renewed += 1

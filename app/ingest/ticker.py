@@ -1,0 +1,145 @@
+"""Time passing on quiet partitions, as records: a tick is a null value stamped with the present.
+
+Watermarks advance by records alone, so that a replay gives the same alerts. Where no lines come,
+ticks let windows close.
+
+Several tickers may run. Each takes another's tick for a record and leaves that partition alone for
+one interval, so together they tick no more often than one; a random phase keeps them apart.
+"""
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from topology.records import Partition
+
+log = logging.getLogger(__name__)
+
+TICK_KEY: Final = b"tick"
+REQUEST_S: Final = 10.0
+PROBE_S: Final = 5.0
+"""Kafka is asked at least so often, so that `reachable` is fresh."""
+PARTITIONS_S: Final = 60.0
+"""How often the partitions of a topic are read anew."""
+
+
+class Quiet:
+    """Which partitions are quiet, judged by their end offsets at two checks in a row."""
+
+    def __init__(self) -> None:
+        self._ends: dict[Partition, int] = {}
+
+    def check(self, ends: Mapping[Partition, int]) -> list[Partition]:
+        """Partitions without a new record since the last check.
+
+        Partitions that never had a record, or are met for the first time, are not among them.
+        """
+        due = [part for part, end in ends.items() if end > 0 and self._ends.get(part) == end]
+        self._ends.update(ends)
+        return due
+
+    def ticked(self, part: Partition) -> None:
+        """Its end will move by one on our own account."""
+        self._ends[part] += 1
+
+
+class Ticker:
+    """Ticks for the raw topics in `intervals` (topic -> seconds of quiet).
+
+    `busy` says whether lines for a topic wait in this process: then it is not quiet, however
+    still its partitions are.
+    """
+
+    def __init__(
+        self, client: Mapping[str, Any], intervals: Mapping[str, float], busy: Callable[[str], bool]
+    ) -> None:
+        self.written = 0
+        self.reachable_at = -math.inf
+        self._intervals = dict(intervals)
+        self._busy = busy
+        self._quiet = Quiet()
+        self._counts: dict[str, int] = {}
+        self._counts_at = -PARTITIONS_S
+        common = {**client, "logger": log, "reconnect.backoff.max.ms": 1_000}
+        self._admin = AdminClient(common)
+        # A tick that cannot be written now has no use later.
+        self._producer = Producer(
+            {
+                **common,
+                "acks": "all",
+                "linger.ms": 0,
+                "message.timeout.ms": 5_000,
+                "on_delivery": self._delivered,
+            }
+        )
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Kafka has answered lately."""
+        return time.monotonic() - self.reachable_at < PROBE_S + REQUEST_S
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        phase = random.random()  # noqa: S311  # nothing secret
+        due = {topic: loop.time() + phase * each for topic, each in self._intervals.items()}
+        while True:
+            now = loop.time()
+            topics = {topic for topic, at in due.items() if at <= now}
+            due.update({topic: now + self._intervals[topic] for topic in topics})
+            try:
+                ends = await asyncio.to_thread(self.ends)
+            except KafkaException as error:
+                log.warning("Kafka does not say where its raw topics end. error=%s", error)
+            else:
+                self.write({part: end for part, end in ends.items() if part[0] in topics})
+            wait = min([now + PROBE_S, *due.values()]) - loop.time()
+            await asyncio.sleep(max(0.0, wait))
+
+    def ends(self) -> dict[Partition, int]:
+        """End offsets of all partitions of all topics, in one request. Blocks."""
+        if time.monotonic() - self._counts_at > PARTITIONS_S:
+            found = self._admin.list_topics(timeout=REQUEST_S).topics
+            self._counts = {
+                topic: len(found[topic].partitions) for topic in self._intervals if topic in found
+            }
+            self._counts_at = time.monotonic()
+        wanted = {
+            TopicPartition(topic, number): OffsetSpec.latest()
+            for topic, count in self._counts.items()
+            for number in range(count)
+        }
+        if not wanted:
+            self._counts_at = -PARTITIONS_S
+            return {}
+        futures = self._admin.list_offsets(wanted, request_timeout=REQUEST_S)
+        ends = {
+            (part.topic, part.partition): found.result().offset for part, found in futures.items()
+        }
+        self.reachable_at = time.monotonic()
+        return ends
+
+    def write(self, ends: Mapping[Partition, int]) -> None:
+        """A tick on every quiet partition."""
+        for part in self._quiet.check(ends):
+            topic, number = part
+            if self._busy(topic):
+                continue
+            try:
+                self._producer.produce(topic, None, TICK_KEY, number)
+            except (BufferError, KafkaException) as error:
+                log.warning("No tick was written. topic=%s error=%s", topic, error)
+            else:
+                self._quiet.ticked(part)
+        self._producer.poll(0)
+        self._admin.poll(0)
+
+    def _delivered(self, error: object, _message: object) -> None:
+        self.written += error is None
