@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SPACE = re.compile(r"[ \t\r\n]*")
 
 
-class LookupErrors(ValueError):
+class LookupErrors(ValueError):  # noqa: N818  # it is several
     """Everything that is wrong with a dictionary, each a line `file:line: key: problem`."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -17,7 +17,7 @@ from topology.isolate import Failure, isolate, stage
 from topology.normalize import NORMALIZERS
 from topology.normalize.normalizer import Normalizer
 from topology.parse import FORMATS
-from topology.parse.parsed import Format
+from topology.parse.parsed import Format, Option
 
 FAILURES: Final = {
     "row": pl.UInt32,
@@ -40,9 +40,9 @@ class Chain:
     normalizer: Normalizer
 
     @property
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Option]:
         """What the parsers can be told."""
-        return {name: text for parser in self.parsers for name, text in parser.options.items()}
+        return {name: known for parser in self.parsers for name, known in parser.options.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Guess:
     """Formats in order, each with what its lines look like; the last takes all lines."""
 
     candidates: Sequence[tuple[str, pl.Expr]]
-    options: Mapping[str, str]
+    options: Mapping[str, Option]
 
 
 TEXT: Final = pl.col("text")

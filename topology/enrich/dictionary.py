@@ -5,7 +5,7 @@ A hit adds one element to OCSF's `enrichments`, `{"name": <attribute>, "value": 
 for rules the internal columns `@enrich.<dictionary>.<column>` (String). Matching is exact.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np

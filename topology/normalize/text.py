@@ -26,11 +26,11 @@ LATEST: Final = 253_402_300_800_000
 def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
     """From the fields of json, csv or plain. One event per row."""
     rows = fields.height
-    columns: dict[str, pl.Series] = {"row": fields["row"]}
-    times: list[int | None] = [None] * rows
+    nothing = pl.Series([None], dtype=pl.Int64).new_from_index(0, rows)
+    columns = {"row": fields["row"], "time": nothing}
     if "value:json" in fields.columns:
         values = [orjson.loads(text) for text in fields["value:json"].to_list()]
-        times = [_time(value) for value in values]
+        columns["time"] = pl.Series([_time(value) for value in values], dtype=pl.Int64)
         columns["message"] = pl.Series([_message(value) for value in values], dtype=pl.String)
         columns["unmapped.record:json"] = fields["value:json"]
         log_name = "json"
@@ -40,7 +40,6 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     else:
         columns["message"] = fields["msg"]
         log_name = "text"
-    columns["time"] = pl.Series(times, dtype=pl.Int64)
     product = pl.Series(["unknown"]).new_from_index(0, rows)
     severity = np.full(rows, UNKNOWN, dtype=np.int64)
     columns |= base_event(rows, severity, product, log_name)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from topology.parse.parsed import Format, MalformedError, Parsed, Schema, parse_rows
+from topology.parse.parsed import Format, MalformedError, Option, Parsed, Schema, parse_rows
 
 SCHEMA: Final[Schema] = {"row": pl.UInt32, "columns:json": pl.String}
 
@@ -42,4 +42,6 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:
     return parse_rows(frame, parse_line, SCHEMA)
 
 
-PARSER = Format("csv", "1", parse, {"delimiter": "one character between values, default comma"})
+PARSER = Format(
+    "csv", "1", parse, {"delimiter": Option("one character between values", r'[^"\r\n]')}
+)

@@ -32,17 +32,24 @@ class MalformedError(ValueError):
     """The text is not what the format asks for; the message is the reason of the dead letter."""
 
 
+class Option(NamedTuple):
+    """Something a parser can be told. `values`: a pattern of what is allowed."""
+
+    meaning: str
+    values: str
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """One wire format. `version` changes when the same text would give other fields.
 
-    `options` names the options that `parse` understands, each with what it means.
+    `options`: those that `parse` understands; it ignores others, and is given allowed values only.
     """
 
     name: str
     version: str
     parse: Parse
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)

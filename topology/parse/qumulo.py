@@ -43,6 +43,9 @@ SCHEMA: Final[Schema] = {
 }
 WORD = r"[A-Za-z0-9_.:-]{0,128}"
 OPERATION = re.compile(WORD)
+CANONICAL = re.compile(
+    r'([^",]*),"([^"]*)",([^",]*),([^",]*),([^",]*),([^",]*),"([^"]*)","([^"]*)"'
+)
 # A cluster that does not double the quotes inside a path still has a recognisable middle.
 UNESCAPED = re.compile(rf'([^",]*),"(.*?)",({WORD}),({WORD}),({WORD}),({WORD}),"(.*)"', re.DOTALL)
 
@@ -80,6 +83,9 @@ def parse_body(text: str) -> tuple[Any, ...]:
 
 
 def _parse_csv(text: str) -> list[str]:
+    found = CANONICAL.fullmatch(text)
+    if found is not None:
+        return list(found.groups())
     try:
         values = csv.split(text, strict=True)
     except MalformedError:

@@ -1,0 +1,202 @@
+"""`northbound parse`: lines in, one JSON object for each of them out, in order."""
+
+import base64
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeAlias, cast
+
+import orjson
+import typer
+
+from app.output import WRONG_USAGE, errors, fail
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from app.ingest.framing import Framer
+    from topology.parse.parsed import Option
+
+READ_SIZE = 1 << 20
+TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+Output: TypeAlias = Literal["ocsf", "fields", "frames"]
+OUTPUTS: tuple[Output, ...] = ("ocsf", "fields", "frames")
+
+
+def parse(
+    *,
+    format_: Annotated[
+        str, typer.Option("--format", help="auto, qumulo, rfc5424, json, csv or plain.")
+    ] = "auto",
+    output: Annotated[
+        str,
+        typer.Option(help="ocsf: events; fields: the parser's own; frames: base64 of each message"),
+    ] = "ocsf",
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the format: name=value. Repeatable.")
+    ] = None,
+    framing: Annotated[
+        str,
+        typer.Option(help="lines, or auto, lf, octet, nul: the bytes of one TCP connection."),
+    ] = "lines",
+) -> None:
+    """Parse lines: exactly one JSON object for each line, in order.
+
+    A line that fails gives {"error": {"stage", "reason"}, "raw"}; bytes that are not UTF-8 come as
+    "raw_base64". An event without a time of its own gets the present.
+
+    Example: head -3 audit.log | northbound parse --format qumulo
+    """
+    from topology.formats import SOURCE_FORMATS
+
+    if format_ not in SOURCE_FORMATS:
+        fail(
+            f"no format {format_!r}; --format expects one of {', '.join(SOURCE_FORMATS)}",
+            WRONG_USAGE,
+        )
+    chosen = next((each for each in OUTPUTS if each == output), None)
+    if chosen is None:
+        fail(f"no output {output!r}; --output expects one of {', '.join(OUTPUTS)}", WRONG_USAGE)
+    options = _options(option or [], format_, SOURCE_FORMATS[format_].options)
+    batches = _lines(sys.stdin.buffer) if framing == "lines" else _frames(sys.stdin.buffer, framing)
+    out = sys.stdout.buffer
+    try:
+        for lines in batches:
+            if chosen == "frames":
+                results = [base64.b64encode(line) for line in lines]
+            elif chosen == "fields":
+                results = field_texts(lines, format_, options)
+            else:
+                results = event_texts(lines, format_, options, int(time.time() * 1000))
+            out.writelines(result + b"\n" for result in results)
+            out.flush()
+    except BrokenPipeError:
+        # The reader has seen enough, as `head` does; nothing is left to flush to.
+        sys.stdout = None
+
+
+def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict[str, str]:
+    options = {}
+    for pair in given:
+        key, found, value = pair.partition("=")
+        if not found:
+            fail(f"--option expects name=value, saw {pair!r}", WRONG_USAGE)
+        if key not in known:
+            expected = ", ".join(known) or "none"
+            fail(f"format {name} has no option {key!r}; expected one of: {expected}", WRONG_USAGE)
+        if re.fullmatch(known[key].values, value) is None:
+            fail(f"--option {key}: saw {value!r}, expected {known[key].meaning}", WRONG_USAGE)
+        options[key] = value
+    return options
+
+
+def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
+    """Lines as they come, without their line end; the last one may have none."""
+    rest = b""
+    read = cast("Any", source).read1
+    while data := read(READ_SIZE):
+        *lines, rest = (rest + data).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _frames(source: BinaryIO, framing: str) -> Iterator[list[bytes]]:
+    from app.ingest.framing import MODES, Framer
+
+    mode = next((each for each in MODES if each == framing), None)
+    if mode is None:
+        known = ", ".join(("lines", *MODES))
+        fail(f"no framing {framing!r}; --framing expects one of {known}", WRONG_USAGE)
+    framer = Framer(mode)
+    read = cast("Any", source).read1
+    while not framer.error and (data := read(READ_SIZE)):
+        yield framer.feed(data)
+    yield framer.end()
+    if framer.error:
+        _complain(framer)
+
+
+def _complain(framer: "Framer") -> None:
+    errors.print(f"framing: {framer.error}; not framed: {framer.remainder[:60]!r}", markup=False)
+
+
+def event_texts(
+    lines: list[bytes], name: str, options: Mapping[str, str], received: int
+) -> list[bytes]:
+    """OCSF JSON for each line. `received`: the time (ms) of events that have none of their own."""
+    import polars as pl
+
+    from topology.formats import decode
+    from topology.northbound import SERIALIZERS
+
+    decoded = decode(name, _raw(lines), options)
+    events = decoded.events.with_columns(pl.col("time").fill_null(received))
+    encoded = SERIALIZERS["ocsf-json"](events).to_list()
+    results = _failed(lines, decoded.failures)
+    for row, text in zip(events["row"].to_list(), encoded, strict=True):
+        results[row] = _one_line(text)
+    return [results[row] for row in range(len(lines))]
+
+
+def field_texts(lines: list[bytes], name: str, options: Mapping[str, str]) -> list[bytes]:
+    """The parsers' own fields for each line."""
+    from topology.formats import read
+
+    found = read(name, _raw(lines), options)
+    results = _failed(lines, found.failures)
+    for fields in found.fields:
+        for row in fields.frame.iter_rows(named=True):
+            number = row["row"]
+            values = {"format": fields.format} if name == "auto" else {}
+            values |= _printed(row)
+            if "raw_base64" in (raw := _kept(lines[number])):
+                values |= raw
+            results[number] = _one_line(orjson.dumps(values, option=TIMES))
+    return [results[row] for row in range(len(lines))]
+
+
+def _raw(lines: list[bytes]) -> "pl.DataFrame":
+    import polars as pl
+
+    return pl.DataFrame(
+        {"row": range(len(lines)), "raw": lines}, schema={"row": pl.UInt32, "raw": pl.Binary}
+    )
+
+
+def _failed(lines: list[bytes], failures: "pl.DataFrame") -> dict[int, bytes]:
+    return {
+        failure["row"]: orjson.dumps(
+            {
+                "error": {"stage": failure["stage"], "reason": failure["reason"]},
+                **_kept(lines[failure["row"]]),
+            }
+        )
+        for failure in failures.iter_rows(named=True)
+    }
+
+
+def _kept(line: bytes) -> dict[str, str]:
+    try:
+        return {"raw": line.decode()}
+    except UnicodeDecodeError:
+        return {"raw_base64": base64.b64encode(line).decode()}
+
+
+def _printed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of fields without internal columns; JSON text as it is."""
+    values: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "row" or name.startswith("@"):
+            continue
+        plain = name.removesuffix(":json")
+        is_json = plain != name and value is not None
+        values[plain] = orjson.Fragment(value) if is_json else value
+    return values
+
+
+def _one_line(text: bytes) -> bytes:
+    # JSON text that came in over several lines has line ends between its tokens, and only there.
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")

@@ -1,0 +1,89 @@
+"""The shared parse vectors, through `northbound parse --output fields`.
+
+They are not in the repository: NORTHBOUND_DATA names their folder (default: ../shared/data).
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("NORTHBOUND_DATA", ROOT.parent / "shared" / "data"))
+VECTORS = DATA / "syslog_vectors.jsonl"
+FORMATS = ("rfc5424", "json", "csv")
+OPTIONS = {"delimiter"}
+COMMAND = [sys.executable, "-c", "from app.cli import main; main()", "parse"]
+
+KEPT = {
+    "rfc5424-0059": "RFC 5424 section 6.3.3: a backslash before another character is a plain "
+    "backslash and MUST NOT be altered; Windows paths in parameters are common",
+}
+"""Vectors of tier `should` that we do not follow, each with the reason."""
+
+pytestmark = pytest.mark.skipif(
+    not VECTORS.exists(), reason=f"NORTHBOUND_DATA: no syslog_vectors.jsonl in {DATA}"
+)
+
+
+def _vectors() -> list[dict[str, Any]]:
+    if not VECTORS.exists():
+        return []
+    vectors = [json.loads(line) for line in VECTORS.read_text(encoding="utf-8").splitlines()]
+    return [
+        vector
+        for vector in vectors
+        if vector["format"] in FORMATS
+        and set(vector.get("options", {})) <= OPTIONS
+        and b"\n" not in _input(vector)
+    ]
+
+
+def _input(vector: dict[str, Any]) -> bytes:
+    if "input_b64" in vector:
+        return base64.b64decode(vector["input_b64"])
+    return str(vector["input"]).encode()
+
+
+def _group(vector: dict[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return vector["format"], tuple(sorted(vector.get("options", {}).items()))
+
+
+@cache
+def _results(group: tuple[str, tuple[tuple[str, str], ...]]) -> dict[str, dict[str, Any]]:
+    """One run of the command for all vectors of a format with the same options."""
+    name, options = group
+    vectors = [vector for vector in _vectors() if _group(vector) == group]
+    extra = [f"--option={key}={value}" for key, value in options]
+    done = subprocess.run(
+        [*COMMAND, "--format", name, "--output", "fields", *extra],
+        input=b"".join(_input(vector) + b"\n" for vector in vectors),
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    lines = done.stdout.splitlines()
+    assert len(vectors) == len(lines)
+    return {vector["id"]: json.loads(line) for vector, line in zip(vectors, lines, strict=True)}
+
+
+@pytest.mark.parametrize("vector", _vectors(), ids=lambda vector: vector["id"])
+def test_vector(vector: dict[str, Any]):
+    """What the vector pins, for tiers must and should; any answer for tier may."""
+    seen = _results(_group(vector))[vector["id"]]
+    if vector["tier"] == "may" or vector["id"] in KEPT:
+        return
+    expected = vector["expect"]
+    if expected.get("error"):
+        assert "error" in seen
+        kept = base64.b64decode(seen["raw_base64"]) if "raw_base64" in seen else None
+        assert _input(vector) == (seen["raw"].encode() if kept is None else kept)
+    else:
+        assert expected == {name: seen.get(name) for name in expected}
