@@ -1,8 +1,14 @@
 """Keys of groups, the same in `matches` and in stores, so that a group's state is always local."""
 
+import re
 from functools import lru_cache
 
 from schemas import packed
+
+SUFFIX = 9
+"""Bytes that follow a group's key in a store: the kind of entry, and a number."""
+ESCAPED = re.compile(r"\\[\\0]")
+ESCAPES = {"\\\\": "\\", "\\0": "\0"}
 
 
 def group_key(tenant: str, rule: str, group: tuple[str, ...]) -> bytes:
@@ -12,6 +18,14 @@ def group_key(tenant: str, rule: str, group: tuple[str, ...]) -> bytes:
         escaped = [part.replace("\\", "\\\\").replace("\0", "\\0") for part in group]
         text = "\0".join((tenant, rule, *escaped))
     return text.encode()
+
+
+def group_of(key: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """Tenant, rule and group of a key."""
+    tenant, rule, *group = key.decode().split("\0")
+    if b"\\" in key:
+        group = [ESCAPED.sub(lambda found: ESCAPES[found[0]], part) for part in group]
+    return tenant, rule, tuple(group)
 
 
 @lru_cache(maxsize=65_536)

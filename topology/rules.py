@@ -1,7 +1,7 @@
 """What the stages know of rules once they are compiled: plain, picklable data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -87,6 +87,11 @@ class Correlation:
     operator: Operator
     count: int | float
 
+    @property
+    def rising(self) -> bool:
+        """Whether more matches cannot make the condition false, so that it can hold at once."""
+        return self.operator in ("gte", "gt")
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -127,8 +132,9 @@ class Alert:
     """One alert in one state. Times are event times in ms; nothing in it depends on a clock.
 
     `uids` are the first events in (time, uid) order; `count` says how many there are in all.
-    `values` is the number of distinct values where the rule counts those. `superseded_by` names
-    the final alert that stands instead of a provisional one.
+    `values` is the number of distinct values where the rule counts those, `condition` what had to
+    hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
+    names the final alert that stands instead of a provisional one.
     """
 
     uid: str
@@ -143,9 +149,9 @@ class Alert:
     group: tuple[tuple[str, str], ...] = ()
     uids: tuple[str, ...] = ()
     values: int | None = None
-    evidence: tuple[Mapping[str, str | int | float | bool], ...] = ()
+    evidence: tuple[Mapping[str, str], ...] = ()
     superseded_by: str | None = None
-    threshold: str = ""
+    condition: str | None = None
     window_ms: int | None = None
     suppress_ms: int | None = None
-    sources: tuple[str, ...] = field(default=())
+    sources: tuple[str, ...] = ()

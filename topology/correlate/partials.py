@@ -25,11 +25,12 @@ LARGEST = 4_096
 
 EVIDENCE = {
     "user": ("@user", "actor.user.name"),
-    "ip": ("src_endpoint.ip",),
-    "operation": ("api.operation",),
-    "status": ("status_code",),
-    "path": ("file.path",),
-    "target": ("file_result.path",),
+    "ip": ("@user_ip", "src_endpoint.ip"),
+    "protocol": ("@protocol", "connection_info.protocol_name"),
+    "operation": ("@operation", "api.operation", "metadata.event_code"),
+    "status": ("@status", "status_code"),
+    "path": ("@path", "file.path"),
+    "target": ("@target_path", "file_result.path"),
     "host": ("dst_endpoint.hostname", "device.hostname"),
 }
 """Key fields of an event that an alert on a single event shows: name → columns, first one wins."""

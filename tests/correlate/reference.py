@@ -1,0 +1,54 @@
+"""The slow and obvious meaning of a correlation: look at all matches, again for each question."""
+
+from topology.correlate.episodes import COMPARE
+
+
+def finals(matches, correlation):
+    """Alerts of one group once everything is settled: (time, uid, first, last, uids, values)."""
+    matches = sorted(matches)
+    rising = correlation.operator in ("gte", "gt")
+    return list((_rising if rising else _closing)(matches, correlation))
+
+
+def _measure(members, correlation):
+    if correlation.type == "value_count":
+        return len({value for _, _, value in members})
+    return len(members)
+
+
+def _holds(members, correlation):
+    return COMPARE[correlation.operator](_measure(members, correlation), correlation.count)
+
+
+def _rising(matches, correlation):
+    muted = None
+    for position, (time, uid, _) in enumerate(matches):
+        if muted is not None and time <= muted:
+            continue
+        seen = [
+            match for match in matches[: position + 1] if match[0] > time - correlation.timespan_ms
+        ]
+        if _holds(seen, correlation):
+            muted = time + correlation.suppress_ms
+            members = [
+                match for match in matches if time - correlation.timespan_ms < match[0] <= muted
+            ]
+            yield _alert(time, uid, members)
+
+
+def _closing(matches, correlation):
+    muted = None
+    for time, _, _ in matches:
+        if muted is not None and time < muted:
+            continue
+        members = [match for match in matches if time <= match[0] < time + correlation.timespan_ms]
+        muted = time + correlation.timespan_ms
+        if _holds(members, correlation):
+            muted = max(muted, time + correlation.suppress_ms)
+            yield _alert(*members[-1][:2], members)
+
+
+def _alert(time, uid, members):
+    uids = tuple(match[1] for match in members)
+    values = len({value for _, _, value in members})
+    return time, uid, members[0][0], members[-1][0], uids, values

@@ -1,0 +1,211 @@
+"""A group says what the reference says, whatever way its matches arrive and are restarted."""
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topology.correlate import chunks
+from topology.correlate.episodes import judge
+from topology.correlate.group import Group
+from topology.correlate.types import TYPES
+from topology.keys import SUFFIX
+from topology.rules import CORRELATION_TYPES, Correlation, Rule
+from topology.testing import MemoryStore
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reference
+
+KEY = b"acme\0rule\0alice"
+LATENESS = 10
+
+CORRELATION = st.builds(
+    lambda kind, operator, count, timespan, suppress: Correlation(
+        rule=Rule("rule", "Rule", "high"),
+        type=kind,
+        members=(0,),
+        group_by=("user",),
+        group_columns=(("user",),),
+        value_columns=(("path",) if kind == "value_count" else (),),
+        timespan_ms=timespan,
+        suppress_ms=suppress,
+        operator=operator,
+        count=count,
+    ),
+    st.sampled_from(["event_count", "value_count"]),
+    st.sampled_from(["gte", "gte", "gt", "lt", "lte", "eq", "neq"]),
+    st.integers(1, 4),
+    st.integers(1, 20),
+    st.integers(1, 30),
+)
+TIMES = st.lists(st.tuples(st.integers(0, 80), st.sampled_from("abc")), max_size=25)
+
+
+@st.composite
+def arrivals(draw):
+    """Matches cut into partials that arrive within lateness, with watermarks between them."""
+    times = draw(TIMES)
+    matches = [(time, f"u{n:02}", value) for n, (time, value) in enumerate(times)]
+    delays = draw(st.lists(st.integers(0, LATENESS), min_size=len(matches), max_size=len(matches)))
+    order = sorted(zip(matches, delays, strict=True), key=lambda pair: pair[0][0] + pair[1])
+    cuts = draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order)))
+    steps, part = [], []
+    for (match, delay), cut in zip(order, cuts, strict=True):
+        part.append(match)
+        if cut:
+            steps.append((sorted(part), match[0] + delay - LATENESS))
+            part = []
+    return matches, [*steps, (sorted(part), 200)]
+
+
+def play(correlation, steps, restarts=()):
+    """The final alerts, the provisional ones that nothing came of, and those that fell."""
+    store = MemoryStore()
+    group, watermark = Group(store, KEY, correlation), -1
+    valued = correlation.type == "value_count"
+    open_alerts, finals, fallen = set(), [], []
+    for number, (part, moved) in enumerate(steps):
+        if number in restarts:
+            group.flush()
+            store.commit()
+            group = restored(store, correlation)
+        if part:
+            matches = part if valued else [(time, uid, None) for time, uid, _ in part]
+            for episode in group.add(matches, chunks.pack(matches), watermark):
+                assert episode.opened[1] not in open_alerts
+                open_alerts.add(episode.opened[1])
+        watermark = max(watermark, moved)
+        while group.due() < watermark:
+            settled = group.settle(watermark)
+            for episode in settled.finals:
+                open_alerts.discard(episode.opened[1])
+                finals.append(summary(episode))
+            for said, _ in settled.superseded:
+                open_alerts.remove(said.uid)
+                fallen.append(said.uid)
+            open_alerts.update(episode.opened[1] for episode in settled.provisional)
+            if group.idle(watermark):
+                group.remove()
+                store.commit()
+                assert store.committed == {}
+                group = Group(store, KEY, correlation)
+                break
+    return finals, open_alerts, fallen
+
+
+def restored(store, correlation):
+    group = Group(store, KEY, correlation)
+    for entry, value in store.items():
+        assert entry.startswith(KEY)
+        group.restore(entry[-SUFFIX:], value)
+    return group
+
+
+def summary(episode):
+    uids = tuple(match[1] for match in episode.matches)
+    times = [match[0] for match in episode.matches]
+    return (*episode.opened[:2], times[0], times[-1], uids, episode.values)
+
+
+def expected(matches, correlation):
+    valued = correlation.type == "value_count"
+    return reference.finals(
+        matches if valued else [(time, uid, None) for time, uid, _ in matches], correlation
+    )
+
+
+@settings(max_examples=600)
+@given(arrivals(), CORRELATION, st.sets(st.integers(0, 20), max_size=4))
+def test_finals_equal_reference(arrived, correlation, restarts):
+    """Any cuts, order within lateness and restarts give the reference's alerts, each once."""
+    matches, steps = arrived
+    finals, left, fallen = play(correlation, steps, restarts)
+    assert expected(matches, correlation) == finals
+    assert left == set()
+    assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
+
+
+@settings(max_examples=100)
+@given(TIMES, CORRELATION)
+def test_ordered_arrival_supersedes_nothing(times, correlation):
+    """What is said at once about ordered matches stands."""
+    ordered = sorted(times)
+    matches = [(time, f"u{n:02}", value) for n, (time, value) in enumerate(ordered)]
+    steps = [(list(part), time) for time, part in groupby(matches, key=lambda match: match[0])]
+    finals, left, fallen = play(correlation, [*steps, ([], 200)])
+    assert expected(matches, correlation) == finals
+    assert left == set()
+    assert fallen == []
+
+
+@settings(max_examples=300)
+@given(TIMES, CORRELATION, st.lists(st.integers(0, 120), max_size=12))
+def test_judged_in_steps(times, correlation, marks):
+    """Judging at any watermarks, with only the matches kept so far, misses and repeats nothing."""
+    matches = sorted((time, f"u{n:02}", value) for n, (time, value) in enumerate(times))
+    if correlation.type == "event_count":
+        matches = [(time, uid, None) for time, uid, _ in matches]
+    finals, start, keep = [], -1, -1
+    for mark in [*sorted(marks), 200]:
+        judged = judge([m for m in matches if m[0] > keep], correlation, start, mark)
+        finals += [summary(episode) for episode in judged.episodes]
+        start, keep = judged.start, judged.keep
+        assert judged.due is None or judged.due >= mark
+    assert reference.finals(matches, correlation) == finals
+
+
+def test_first_crossing_is_said_at_once():
+    """The third match in a minute alerts when it arrives, with what is known by then."""
+    correlation = minute(3)
+    group = Group(MemoryStore(), KEY, correlation)
+    assert group.add(matches_at(0, 1), b"", -1) == []
+    (said,) = group.add(matches_at(50_000, 51_000), b"", -1)
+    assert said.opened[0] == 50_000
+    assert [match[0] for match in said.matches] == [0, 1, 50_000, 51_000]
+
+
+@pytest.mark.parametrize(("gap", "alerts"), [(59_999, 1), (60_000, 0)])
+def test_window_is_open_at_its_old_end(gap, alerts):
+    """`(t - timespan, t]`: a match exactly one timespan ago is out."""
+    group = Group(MemoryStore(), KEY, minute(2))
+    said = group.add(matches_at(0, gap), b"", -1)
+    assert len(said) == alerts
+
+
+def minute(count):
+    return Correlation(
+        rule=Rule("rule", "Rule", "high"),
+        type="event_count",
+        members=(0,),
+        group_by=("user",),
+        group_columns=(("user",),),
+        value_columns=((),),
+        timespan_ms=60_000,
+        suppress_ms=60_000,
+        operator="gte",
+        count=count,
+    )
+
+
+def matches_at(*times):
+    return [(time, f"u{time:08}", None) for time in times]
+
+
+def test_below_threshold_stays_small():
+    """A group that never alerts forgets what no window needs, in memory and in the store."""
+    store = MemoryStore()
+    group = Group(store, KEY, minute(100))
+    for time in range(0, 40_000_000, 10_000):
+        part = matches_at(time)
+        assert group.add(part, chunks.pack(part), time - 30_000) == []
+        group.flush()
+    store.commit()
+    assert sum(len(part) for value in store.committed.values() for part in chunks.read(value)) < 600
+
+
+def test_every_type_is_there():
+    """What the compiler lets through is what can be evaluated."""
+    assert set(CORRELATION_TYPES) == set(TYPES)

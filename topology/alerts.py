@@ -1,0 +1,293 @@
+"""Sub-topology 2: matches in, alerts out. Stateful; one store, co-partitioned with `matches`.
+
+Partials join their group and may make a condition true at once (a provisional alert); watermarks
+settle groups (final and superseded alerts) and remove what expired; tallies are added up. Finals
+depend on the matches alone: not on batches, arrival within lateness, partitions or restarts.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from schemas import packed
+from schemas.codec import decode, header
+from topology import findings
+from topology.aggregate.windows import KIND, Windows
+from topology.correlate import chunks
+from topology.correlate.group import Group
+from topology.keys import SUFFIX, group_of
+from topology.outbox import Outbox
+from topology.progress import Progress
+from topology.records import Batch, KeyValueStore, Outcome, Partition, Position
+from topology.rules import Correlation, LogSource, Rules, Tumbling
+from topology.topics import Names
+
+STORE = "alerts"
+PARTIAL, TALLY = header("Partial"), header("Tally")
+HEADER = len(PARTIAL)
+
+
+@dataclass(slots=True)
+class _Live:
+    """A group in memory. `offset`: where its matches begin in a Partial; `queued`: since when."""
+
+    group: Group
+    correlation: Correlation
+    topics: tuple[str, ...]
+    offset: int
+    queued: int | None = None
+
+
+@dataclass(slots=True)
+class _State:
+    """One partition of `matches`. `due`: for each set of raw topics, when groups are due."""
+
+    store: KeyValueStore
+    progress: Progress
+    windows: Windows
+    groups: dict[bytes, _Live] = field(default_factory=dict)
+    changed: dict[bytes, Group] = field(default_factory=dict)
+    due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
+
+
+class AlertsSubTopology:
+    """Implements topology.records.SubTopology over `matches`.
+
+    `tenants`: those with an alerts feed, and the sources they receive. `sources`: log source of
+    each source's events (None: all rules meet them).
+    """
+
+    name = "alerts"
+    stores: Sequence[str] = (STORE,)
+
+    def __init__(
+        self,
+        rules: Rules,
+        aggregates: Sequence[Tumbling],
+        names: Names,
+        tenants: Mapping[str, Collection[str]],
+        sources: Mapping[str, LogSource | None],
+        product_version: str = "0.1.0",
+    ) -> None:
+        self._rules = rules
+        self._correlations = {entry.rule.id: entry for entry in rules.correlations}
+        self._events = {entry.rule.id: entry for entry in rules.events}
+        self._aggregates = {entry.name: entry for entry in aggregates}
+        self._names = names
+        self._tenants = tenants
+        self._sources = sources
+        self._version = product_version
+        self._topics: dict[tuple[str, str | None], tuple[str, ...]] = {}
+        self._states: dict[int, _State] = {}
+
+    @property
+    def window_ms(self) -> int:
+        """How long an entry of the store can matter, in event time."""
+        spans = [entry.timespan_ms + entry.suppress_ms for entry in self._rules.correlations]
+        spans += [entry.window_ms + entry.grace_ms for entry in self._aggregates.values()]
+        return max(spans, default=0)
+
+    def assign(
+        self,
+        positions: Mapping[Partition, Position],  # noqa: ARG002  # all state is in the store
+        stores: Mapping[tuple[str, int], KeyValueStore],
+    ) -> None:
+        """Take over partitions of `matches` with what their stores hold."""
+        for (_, partition), store in stores.items():
+            if partition not in self._states:
+                self._states[partition] = self._restored(store)
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        """Forget partitions."""
+        for _, partition in partitions:
+            self._states.pop(partition, None)
+
+    def process(self, batch: Batch) -> Outcome:
+        """Take matches and watermarks in order; alerts come out."""
+        work = Outbox(self._names, self._version)
+        for row, value in enumerate(batch.values):
+            if value is None:
+                continue
+            state = self._states[int(batch.partitions[row])]
+            try:
+                opening = value[:HEADER]
+                if opening == PARTIAL:
+                    self._partial(state, batch.keys[row] or b"", value, work)
+                elif opening == TALLY:
+                    self._tally(state, batch.keys[row] or b"", value, work)
+                else:
+                    self._watermark(state, value, work)
+            except Exception as error:
+                work.refuse(batch, row, error)
+        return work.outcome()
+
+    def before_commit(self) -> Outcome:
+        """Write the groups that changed to their stores."""
+        for state in self._states.values():
+            for group in state.changed.values():
+                group.flush()
+            state.changed.clear()
+        return Outcome()
+
+    # -- matches -------------------------------------------------------------------------------
+
+    def _partial(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
+        live = state.groups.get(key)
+        if live is None:
+            partial = packed.read_partial(value)
+            correlation = self._correlations.get(partial.rule)
+            if correlation is None or partial.tenant not in self._tenants:
+                self._single(partial, work)
+                return
+            live = self._open(state, key, correlation)
+        times, uids, values, _, _ = packed.read_matches(value, live.offset)
+        matches = chunks.unpack(times, uids, values)
+        watermark = state.progress.reached(live.topics)
+        if matches[0][0] < watermark:
+            kept = [match for match in matches if match[0] >= watermark]
+            work.counts["matches_after_close"] += len(matches) - len(kept)
+            if not kept:
+                return
+            matches, piece = kept, chunks.pack(kept)
+        else:
+            piece = chunks.piece(times, uids, values)
+        said = live.group.add(matches, piece, watermark)
+        state.changed[key] = live.group
+        for episode in said:
+            sources = self._sources_of(live.topics)
+            work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
+        if said or live.queued is None or not live.correlation.rising:
+            self._queue(state, key, live)
+
+    def _single(self, partial: packed.Partial, work: Outbox) -> None:
+        rule = self._events.get(partial.rule)
+        if rule is None or partial.tenant not in self._tenants:
+            work.counts["matches_of_unknown_rule"] += len(partial.times) // 8
+            return
+        for alert in findings.of_events(partial, rule):
+            work.say(alert)
+
+    def _open(self, state: _State, key: bytes, correlation: Correlation) -> _Live:
+        tenant, rule, group = group_of(key)
+        topics = self._topics_of(tenant, rule)
+        offset = len(packed.head("Partial", tenant, rule, group))
+        live = _Live(Group(state.store, key, correlation), correlation, topics, offset)
+        state.groups[key] = live
+        return live
+
+    def _tally(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
+        tally = packed.read_tally(value)
+        aggregate = self._aggregates.get(tally.aggregate)
+        if aggregate is None or tally.tenant not in self._tenants:
+            work.counts["matches_of_unknown_rule"] += 1
+            return
+        topics = self._topics_of(tally.tenant, None)
+        watermark = state.progress.reached(topics)
+        for start, reached in state.windows.add(key, tally.windows, aggregate, topics, watermark):
+            if reached:
+                work.say(findings.of_window(key, aggregate, start, self._sources_of(topics)))
+            else:
+                work.counts["matches_after_close"] += 1
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def _watermark(self, state: _State, value: bytes, work: Outbox) -> None:
+        schema, record = decode(value)
+        if schema != "Watermark":
+            raise ValueError(f"saw a {schema} record, expected Partial, Tally or Watermark")
+        topic = record["topic"]
+        if not state.progress.observe((topic, record["partition"]), record["watermark"]):
+            return
+        for topics in [topics for topics in state.due if topic in topics]:
+            self._settle(state, topics, state.progress.reached(topics), work)
+        for topics in [topics for topics in state.windows.waiting() if topic in topics]:
+            state.windows.close(topics, state.progress.reached(topics))
+
+    def _settle(self, state: _State, topics: tuple[str, ...], watermark: int, work: Outbox) -> None:
+        """Settle the groups that are due, and forget those that have nothing left."""
+        queue = state.due[topics]
+        sources = self._sources_of(topics)
+        while queue and queue[0][0] < watermark:
+            due, key = heappop(queue)
+            live = state.groups.get(key)
+            if live is None or live.queued != due:
+                continue
+            live.queued = None
+            if live.group.due() < watermark:
+                settled = live.group.settle(watermark)
+                for episode in settled.finals:
+                    work.say(
+                        findings.of_episode(key, live.correlation, episode, sources, final=True)
+                    )
+                for said, instead in settled.superseded:
+                    work.say(findings.of_fallen(key, live.correlation, said, instead))
+                for episode in settled.provisional:
+                    alert = findings.of_episode(
+                        key, live.correlation, episode, sources, final=False
+                    )
+                    work.say(alert)
+                if live.group.idle(watermark):
+                    live.group.remove()
+                    del state.groups[key]
+                    state.changed.pop(key, None)
+                    continue
+                state.changed[key] = live.group
+            self._queue(state, key, live)
+
+    def _queue(self, state: _State, key: bytes, live: _Live) -> None:
+        due = live.group.due()
+        if live.queued is None or due < live.queued:
+            live.queued = due
+            heappush(state.due.setdefault(live.topics, []), (due, key))
+
+    # -- configuration and restart ---------------------------------------------------------------
+
+    def _topics_of(self, tenant: str, rule: str | None) -> tuple[str, ...]:
+        """Raw topics of the tenant's sources that the rule is for; None: of all its sources."""
+        found = self._topics.get((tenant, rule))
+        if found is None:
+            wanted = [name for name in sorted(self._tenants[tenant]) if self._meets(rule, name)]
+            found = self._topics[tenant, rule] = tuple(self._names.raw(name) for name in wanted)
+        return found
+
+    def _meets(self, rule: str | None, source: str) -> bool:
+        events = self._sources.get(source)
+        if rule is None or events is None:
+            return True
+        members = self._correlations[rule].members
+        return any(self._rules.events[member].logsource.covers(events) for member in members)
+
+    def _sources_of(self, topics: Iterable[str]) -> list[str]:
+        raw = len(self._names.raw(""))
+        return [topic[raw:] for topic in topics]
+
+    def _restored(self, store: KeyValueStore) -> _State:
+        """State from a store; entries of rules, aggregates and tenants that are gone go too."""
+        state = _State(store, Progress(store), Windows(store))
+        stale = [entry for entry, value in store.items() if not self._restore(state, entry, value)]
+        for entry in stale:
+            store.delete(entry)
+        for key, live in state.groups.items():
+            self._queue(state, key, live)
+        return state
+
+    def _restore(self, state: _State, entry: bytes, value: bytes) -> bool:
+        if Progress.owns(entry):
+            state.progress.restore(entry, value)
+            return True
+        key, suffix = entry[:-SUFFIX], entry[-SUFFIX:]
+        tenant, name, _ = group_of(key)
+        if tenant not in self._tenants:
+            return False
+        if suffix[:1] == KIND:
+            if name not in self._aggregates:
+                return False
+            start = int.from_bytes(suffix[1:], "big", signed=True)
+            topics = self._topics_of(tenant, None)
+            state.windows.restore(entry, value, start, self._aggregates[name], topics)
+            return True
+        if name not in self._correlations:
+            return False
+        live = state.groups.get(key) or self._open(state, key, self._correlations[name])
+        live.group.restore(suffix, value)
+        return True

@@ -1,0 +1,145 @@
+"""Matches of a group as a store keeps them: chunks that are filled once and then left alone.
+
+A commit rewrites only the last chunk of a group; a chunk goes when all its matches are expired.
+Chunk: a version byte, then pieces of `<III` (lengths), times (`<q` each), uids joined by line
+feeds, values as a JSON array or nothing.
+"""
+
+import struct
+from collections.abc import Iterator
+from itertools import repeat
+
+import orjson
+
+from topology.correlate.episodes import Match
+from topology.records import KeyValueStore
+
+VERSION = b"\x01"
+FULL = 256
+"""Matches from which on a chunk is closed."""
+LENGTHS = struct.Struct("<III")
+
+
+def piece(times: bytes, uids: bytes, values: bytes) -> bytes:
+    """Matches as a Partial carries them, to be appended to a chunk."""
+    return b"".join((LENGTHS.pack(len(times), len(uids), len(values)), times, uids, values))
+
+
+def unpack(times: bytes, uids: bytes, values: bytes) -> list[Match]:
+    """The matches that a Partial or a piece carries, in its order."""
+    moments = struct.unpack(f"<{len(times) // 8}q", times)
+    names = uids.decode().split("\n")
+    if not values:
+        return list(zip(moments, names, repeat(None), strict=False))
+    loaded = orjson.loads(values)
+    counted = [tuple(value) if isinstance(value, list) else value for value in loaded]
+    return list(zip(moments, names, counted, strict=True))
+
+
+def pack(matches: list[Match]) -> bytes:
+    """A piece of some matches."""
+    times = struct.pack(f"<{len(matches)}q", *[match[0] for match in matches])
+    uids = "\n".join([match[1] for match in matches]).encode()
+    values = b""
+    if matches and matches[0][2] is not None:
+        values = orjson.dumps([match[2] for match in matches])
+    return piece(times, uids, values)
+
+
+def read(chunk: bytes) -> Iterator[list[Match]]:
+    """The pieces of a chunk. Raises ValueError for a version that is not known."""
+    if chunk[:1] != VERSION:
+        raise ValueError(f"saw version {chunk[:1]!r} of a chunk of matches, expected {VERSION!r}")
+    at = 1
+    while at < len(chunk):
+        times, uids, values = LENGTHS.unpack_from(chunk, at)
+        at += LENGTHS.size
+        middle, last = at + times, at + times + uids
+        yield unpack(chunk[at:middle], chunk[middle:last], chunk[last : last + values])
+        at = last + values
+
+
+class ChunkLog:
+    """The chunks of one group in a store; what is appended or dropped is written by `flush`."""
+
+    __slots__ = (
+        "_changes",
+        "_closed",
+        "_count",
+        "_grown",
+        "_key",
+        "_latest",
+        "_number",
+        "_store",
+        "_tail",
+    )
+
+    def __init__(self, store: KeyValueStore, key: bytes) -> None:
+        self._store = store
+        self._key = key
+        self._closed: list[tuple[int, int]] = []
+        self._number = 0
+        self._tail = bytearray()
+        self._count = 0
+        self._grown = False
+        self._latest = 0
+        self._changes: dict[int, bytes | None] = {}
+
+    def append(self, matches: bytes, count: int, latest: int) -> None:
+        """Add a piece with `count` matches, the latest of which is at `latest`."""
+        if not self._count:
+            self._tail += VERSION
+            self._latest = latest
+        self._tail += matches
+        self._grown = True
+        self._count += count
+        self._latest = max(self._latest, latest)
+        if self._count >= FULL:
+            self._close()
+
+    def _close(self) -> None:
+        self._changes[self._number] = bytes(self._tail)
+        self._closed.append((self._number, self._latest))
+        self._number += 1
+        self._tail.clear()
+        self._count = 0
+
+    def drop(self, keep: int) -> None:
+        """Remove the chunks that have no match after `keep`."""
+        if self._count and self._latest <= keep:
+            self._close()
+        for number, latest in self._closed:
+            if latest <= keep:
+                self._changes[number] = None
+        self._closed = [entry for entry in self._closed if entry[1] > keep]
+
+    def flush(self) -> None:
+        """Write what changed since the last time."""
+        if self._count and self._grown:
+            self._store.put(self._name(self._number), bytes(self._tail))
+        self._grown = False
+        for number, content in self._changes.items():
+            if content is not None:
+                self._store.put(self._name(number), content)
+            elif self._store.get(self._name(number)) is not None:
+                self._store.delete(self._name(number))
+        self._changes.clear()
+
+    def restore(self, number: int, content: bytes) -> int:
+        """Take over a chunk that the store has; the latest time in it."""
+        latest = max(matches[-1][0] for matches in read(content))
+        self._closed.append((number, latest))
+        self._number = max(self._number, number + 1)
+        return latest
+
+    def load(self) -> list[Match]:
+        """All matches that the store has, in (time, uid) order."""
+        found: list[Match] = []
+        for number, _ in self._closed:
+            for matches in read(self._store.get(self._name(number)) or VERSION):
+                found += matches
+        found.sort()
+        return found
+
+    def _name(self, number: int) -> bytes:
+        return b"%bm%b" % (self._key, number.to_bytes(8, "big"))

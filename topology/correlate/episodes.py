@@ -1,0 +1,116 @@
+"""Which alerts the settled matches of a group give: a pure function of their order.
+
+A match is settled when its time is before the watermark; then no earlier one can follow. With
+`gte` and `gt` an episode opens at the match where the condition comes true in
+`(t - timespan, t]`, takes everything up to `t + suppress`, and is one alert. The other operators
+are judged when a window closes: it opens with a match and takes what is in `[t, t + timespan)`.
+"""
+
+import operator
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from topology.correlate.scan import Value
+from topology.correlate.types import TYPES
+from topology.rules import Correlation, Operator
+
+Match: TypeAlias = tuple[int, str, Value]
+"""Time in ms, uid and value of a match."""
+
+COMPARE: dict[Operator, Callable[[float, float], bool]] = {
+    "gte": operator.ge,
+    "gt": operator.gt,
+    "lte": operator.le,
+    "lt": operator.lt,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One alert of a group: the match that decided it, and all matches that belong to it."""
+
+    opened: Match
+    matches: Sequence[Match]
+    until: int
+    """No match up to this time belongs to another alert."""
+
+    @property
+    def values(self) -> int:
+        """Number of distinct values."""
+        return len({match[2] for match in self.matches})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a watermark decides about a group.
+
+    `start`: matches before it were judged. `keep`: later matches are still needed, earlier and
+    equal ones are not. `due`: nothing more happens before the watermark is greater; None if
+    nothing is open.
+    """
+
+    episodes: list[Episode]
+    start: int
+    keep: int
+    due: int | None = None
+
+
+def judge(
+    matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
+) -> Judgement:
+    """Judge matches in (time, uid) order, of which those from `start` on were not judged yet."""
+    if correlation.rising:
+        return _rising(matches, correlation, start, watermark)
+    return _closing(matches, correlation, start, watermark)
+
+
+def window(matches: Sequence[Match], first: int, last: int) -> Sequence[Match]:
+    """The matches with `first <= time <= last`."""
+    low = bisect_left(matches, first, key=_time)
+    return matches[low : bisect_left(matches, last + 1, lo=low, key=_time)]
+
+
+def _time(match: Match) -> int:
+    return match[0]
+
+
+def _rising(
+    matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
+) -> Judgement:
+    scan = TYPES[correlation.type].scan(correlation)
+    episodes: list[Episode] = []
+    for match in matches[: bisect_left(matches, watermark, key=_time)]:
+        time, _, value = match
+        if scan.add(time, value) and time >= start:
+            until = time + correlation.suppress_ms
+            after = time - correlation.timespan_ms
+            if until >= watermark:
+                return Judgement(episodes, start, after, until)
+            episodes.append(Episode(match, window(matches, after + 1, until), until))
+            start = until + 1
+    return Judgement(episodes, watermark, watermark - correlation.timespan_ms)
+
+
+def _closing(
+    matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
+) -> Judgement:
+    measure = TYPES[correlation.type].measure
+    holds = COMPARE[correlation.operator]
+    episodes: list[Episode] = []
+    while True:
+        first = bisect_left(matches, start, key=_time)
+        if first == len(matches):
+            return Judgement(episodes, start, start - 1)
+        opened = matches[first][0]
+        last = opened + correlation.timespan_ms - 1
+        if last >= watermark:
+            return Judgement(episodes, start, start - 1, last)
+        members = window(matches, opened, last)
+        start = last + 1
+        if holds(measure([value for _, _, value in members]), correlation.count):
+            start = max(start, opened + correlation.suppress_ms)
+            episodes.append(Episode(members[-1], members, start - 1))

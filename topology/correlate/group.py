@@ -1,0 +1,228 @@
+"""One group of one correlation: its matches, and what was said about them so far.
+
+Matches are kept in (time, uid) order while a window can still need them. An alert is said at once
+when a match that just came makes the condition true (provisional); the watermark decides what is
+final. A restart loses nothing: matches are in chunks, the rest is in a head record.
+"""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import orjson
+
+from topology.correlate.chunks import ChunkLog
+from topology.correlate.episodes import Episode, Match, judge, window
+from topology.correlate.scan import Scan
+from topology.correlate.types import TYPES
+from topology.records import KeyValueStore
+from topology.rules import Correlation
+
+LEAST = -(2**63)
+VERSION = b"\x01"
+HEAD = b"h" + bytes(8)
+SMALL = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A provisional alert that nothing final was said about yet: as it was, for its end."""
+
+    time: int
+    uid: str
+    start: int
+    end: int
+    count: int
+
+
+Superseded: TypeAlias = tuple[Said, Episode | None]
+"""A provisional alert that does not stand, and the final one that stands instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a watermark brought."""
+
+    finals: list[Episode]
+    superseded: list[Superseded]
+    provisional: list[Episode]
+
+
+class Group:
+    """State of one (tenant, correlation, group)."""
+
+    __slots__ = (
+        "_chunks",
+        "_correlation",
+        "_head_changed",
+        "_key",
+        "_last",
+        "_log",
+        "_open_due",
+        "_prune_at",
+        "_said",
+        "_scan",
+        "_start",
+        "_store",
+        "dirty",
+        "queued",
+    )
+
+    def __init__(self, store: KeyValueStore, key: bytes, correlation: Correlation) -> None:
+        self._store = store
+        self._key = key
+        self._correlation = correlation
+        self._chunks = ChunkLog(store, key)
+        self._log: list[Match] | None = None
+        self._last = LEAST
+        self._start = LEAST
+        self._said: list[Said] = []
+        self._scan: Scan | None = None
+        self._open_due: int | None = None
+        self._prune_at = SMALL
+        self._head_changed = False
+        self.dirty = False
+        """Whether `flush` has something to write."""
+        self.queued: int | None = None
+        """For when the queue has this group."""
+
+    def restore(self, suffix: bytes, value: bytes) -> None:
+        """Take over one entry of the store. Raises ValueError for an unknown version."""
+        if suffix != HEAD:
+            number = int.from_bytes(suffix[1:], "big")
+            self._last = max(self._last, self._chunks.restore(number, value))
+            return
+        if value[:1] != VERSION:
+            raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
+        self._start, said = orjson.loads(value[1:])
+        self._said = [Said(*entry) for entry in said]
+
+    def add(self, matches: list[Match], piece: bytes, watermark: int) -> list[Episode]:
+        """Take matches in (time, uid) order, none before the watermark; new provisional alerts.
+
+        `piece` is what a chunk keeps of them.
+        """
+        log = self._matches()
+        self._chunks.append(piece, len(matches), matches[-1][0])
+        self.dirty = True
+        self._last = max(self._last, matches[-1][0])
+        ordered = not log or log[-1] < matches[0]
+        if ordered:
+            log += matches
+        else:
+            at = bisect_left(log, matches[0])
+            log[at:] = sorted(log[at:] + matches)
+        if not self._correlation.rising:
+            self._open_due = log[0][0] + self._correlation.timespan_ms - 1
+            return []
+        said = self._look(log, matches, ordered=ordered)
+        if len(log) >= self._prune_at and not self._said and self._open_due is None:
+            self._forget(watermark - self._correlation.timespan_ms)
+            self._prune_at = max(SMALL, 2 * len(log))
+        return said
+
+    def _look(self, log: list[Match], fresh: list[Match], *, ordered: bool) -> list[Episode]:
+        """Provisional alerts for what the fresh matches make true, once for each episode."""
+        suppress = self._correlation.suppress_ms
+        if not ordered:
+            self._scan = None
+            first, last = fresh[0][0], log[-1][0]
+            if any(last - suppress <= said.time <= first + suppress for said in self._said):
+                return []
+        scan = self._scan
+        if scan is None:
+            scan = self._scan = self._new_scan()
+            fresh = log
+        found: list[Episode] = []
+        for match in fresh:
+            time, uid, value = match
+            if scan.add(time, value) and time >= self._start:
+                if any(abs(time - said.time) <= suppress for said in self._said):
+                    continue
+                members = window(log, time - self._correlation.timespan_ms + 1, time + suppress)
+                self._said.append(Said(time, uid, members[0][0], members[-1][0], len(members)))
+                self._head_changed = True
+                found.append(Episode(match, members, time + suppress))
+        return found
+
+    def settle(self, watermark: int) -> Settled:
+        """Judge what is before the watermark."""
+        log = self._matches()
+        judged = judge(log, self._correlation, self._start, watermark)
+        self._open_due = judged.due
+        opened = None if judged.due is None else judged.due - self._correlation.suppress_ms
+        finals = {episode.opened[1] for episode in judged.episodes}
+        fallen: list[Superseded] = []
+        kept: list[Said] = []
+        for said in self._said:
+            if said.uid in finals:
+                continue
+            if said.time >= watermark or (opened is not None and said.time >= opened):
+                kept.append(said)
+            else:
+                fallen.append((said, _instead(said, judged.episodes)))
+        rising = self._correlation.rising
+        changed = len(kept) < len(self._said) or bool(judged.episodes) or not rising
+        self._head_changed |= changed
+        self.dirty |= changed
+        self._said = kept
+        self._start = judged.start
+        self._scan = None
+        self._forget(judged.keep)
+        # What the fallen ones covered may be an episode of its own.
+        fresh = self._look(log, log, ordered=True) if changed and rising and log else []
+        return Settled(judged.episodes, fallen, fresh)
+
+    def due(self) -> int:
+        """Nothing has to be done before the watermark is greater than this."""
+        suppress = self._correlation.suppress_ms
+        dues = [said.time + suppress for said in self._said]
+        if self._open_due is not None:
+            dues.append(self._open_due)
+        elif not self._correlation.rising and self._matches():
+            dues.append(self._matches()[0][0] + self._correlation.timespan_ms - 1)
+        return min(dues) if dues else max(self._last + self._correlation.timespan_ms, self._start)
+
+    def idle(self, watermark: int) -> bool:
+        """Whether nothing is left to remember."""
+        return not self._matches() and not self._said and self._start <= watermark
+
+    def flush(self) -> None:
+        """Write what changed to the store."""
+        self._chunks.flush()
+        if self._head_changed:
+            said = [(s.time, s.uid, s.start, s.end, s.count) for s in self._said]
+            self._store.put(self._key + HEAD, VERSION + orjson.dumps([self._start, said]))
+        self._head_changed = self.dirty = False
+
+    def remove(self) -> None:
+        """Remove everything from the store."""
+        self._chunks.drop(self._last)
+        self._chunks.flush()
+        if self._store.get(self._key + HEAD) is not None:
+            self._store.delete(self._key + HEAD)
+
+    def _new_scan(self) -> Scan:
+        return TYPES[self._correlation.type].scan(self._correlation)
+
+    def _matches(self) -> list[Match]:
+        if self._log is None:
+            self._log = self._chunks.load()
+        return self._log
+
+    def _forget(self, keep: int) -> None:
+        """Drop matches up to this time."""
+        log = self._matches()
+        gone = bisect_right(log, keep, key=_time)
+        if gone:
+            del log[:gone]
+            self._chunks.drop(keep)
+            self.dirty = True
+
+
+def _time(match: Match) -> int:
+    return match[0]
+
+
+def _instead(said: Said, episodes: list[Episode]) -> Episode | None:
+    return next((e for e in episodes if e.matches[0][0] <= said.time <= e.until), None)

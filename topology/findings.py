@@ -1,0 +1,110 @@
+"""What detection found becomes alerts: which, in which state, with which uid."""
+
+import base64
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+
+import orjson
+
+from schemas.packed import Partial
+from topology.correlate.episodes import Episode
+from topology.correlate.group import Said
+from topology.correlate.types import TYPES
+from topology.keys import group_key, group_of
+from topology.northbound.finding import LINKED
+from topology.rules import Alert, Correlation, EventRule, Rule, Tumbling
+
+
+def alert_uid(key: bytes, uid: str) -> str:
+    """Uid of the alert of a group (topology/keys.py) that an event decided."""
+    digest = hashlib.blake2b(b"%b\0\0%b" % (key, uid.encode()), digest_size=16).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def of_episode(
+    key: bytes, correlation: Correlation, episode: Episode, sources: Sequence[str], *, final: bool
+) -> Alert:
+    """The alert of an episode: provisional with what came so far, or final with everything."""
+    tenant, _, group = group_of(key)
+    time, uid, _ = episode.opened
+    matches = episode.matches
+    return Alert(
+        uid=alert_uid(key, uid),
+        tenant=tenant,
+        rule=correlation.rule,
+        kind=correlation.type,
+        state="final" if final else "provisional",
+        time=time,
+        start=matches[0][0],
+        end=matches[-1][0],
+        count=len(matches),
+        group=tuple(zip(correlation.group_by, group, strict=False)),
+        uids=tuple(match[1] for match in matches[:LINKED]),
+        values=episode.values if TYPES[correlation.type].counts_values else None,
+        condition=f"{correlation.type} {correlation.operator} {correlation.count}",
+        window_ms=correlation.timespan_ms,
+        suppress_ms=correlation.suppress_ms,
+        sources=tuple(sources),
+    )
+
+
+def of_fallen(key: bytes, correlation: Correlation, said: Said, instead: Episode | None) -> Alert:
+    """A provisional alert that does not stand."""
+    tenant, _, group = group_of(key)
+    return Alert(
+        uid=alert_uid(key, said.uid),
+        tenant=tenant,
+        rule=correlation.rule,
+        kind=correlation.type,
+        state="superseded",
+        time=said.time,
+        start=said.start,
+        end=said.end,
+        count=said.count,
+        group=tuple(zip(correlation.group_by, group, strict=False)),
+        superseded_by=alert_uid(key, instead.opened[1]) if instead else None,
+    )
+
+
+def of_events(partial: Partial, rule: EventRule) -> Iterator[Alert]:
+    """One final alert for each match of a rule on single events."""
+    key = group_key(partial.tenant, partial.rule, ())
+    times = struct.unpack(f"<{len(partial.times) // 8}q", partial.times)
+    uids = partial.uids.decode().split("\n")
+    shown = orjson.loads(partial.evidence) if partial.evidence else [{}] * len(times)
+    for time, uid, evidence in zip(times, uids, shown, strict=True):
+        yield Alert(
+            uid=alert_uid(key, uid),
+            tenant=partial.tenant,
+            rule=rule.rule,
+            kind="event",
+            state="final",
+            time=time,
+            start=time,
+            end=time,
+            count=1,
+            uids=(uid,),
+            evidence=(evidence,) if evidence else (),
+            sources=(partial.source,),
+        )
+
+
+def of_window(key: bytes, aggregate: Tumbling, start: int, sources: Sequence[str]) -> Alert:
+    """The alert of a tumbling window that reached its count, the same for any order of events."""
+    tenant, name, group = group_of(key)
+    return Alert(
+        uid=alert_uid(key, str(start)),
+        tenant=tenant,
+        rule=Rule(name, aggregate.title, aggregate.level, name),
+        kind="tumbling",
+        state="final",
+        time=start,
+        start=start,
+        end=start + aggregate.window_ms,
+        count=aggregate.at,
+        group=tuple(zip(aggregate.by, group, strict=False)),
+        condition=f"count gte {aggregate.at}",
+        window_ms=aggregate.window_ms,
+        sources=tuple(sources),
+    )

@@ -1,0 +1,57 @@
+"""What one batch of sub-topology 2 leads to: alerts for tenants, dead letters, counts."""
+
+from collections import Counter
+
+from schemas.codec import encode
+from topology.northbound import finding
+from topology.records import Batch, Outcome, Output
+from topology.rules import Alert
+from topology.topics import Names
+
+
+class Outbox:
+    """What one batch leads to."""
+
+    def __init__(self, names: Names, version: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self._names = names
+        self._version = version
+        self._alerts: dict[str, tuple[list[bytes], list[bytes]]] = {}
+        self._refused: list[bytes] = []
+
+    def say(self, alert: Alert) -> None:
+        """Write an alert to its tenant."""
+        self.counts[f"alerts_{alert.state}"] += 1
+        keys, values = self._alerts.setdefault(alert.tenant, ([], []))
+        keys.append(alert.uid.encode())
+        values.append(finding.encode(alert, self._version))
+
+    def refuse(self, batch: Batch, row: int, error: Exception) -> None:
+        """Keep a record of `matches` that cannot be read as a dead letter."""
+        self.counts["dead_letters"] += 1
+        partition, offset = int(batch.partitions[row]), int(batch.offsets[row])
+        letter = {
+            "source": batch.topic,
+            "stage": "alerts",
+            "reason": f"{type(error).__name__}: {error}",
+            "component": "matches",
+            "version": self._version,
+            "raw": batch.values[row],
+            "key": batch.keys[row],
+            "topic": batch.topic,
+            "partition": partition,
+            "offset": offset,
+            "timestamp": int(batch.timestamps[row]),
+            "uid": f"{batch.topic}-{partition}-{offset}",
+        }
+        self._refused.append(encode("DeadLetter", letter))
+
+    def outcome(self) -> Outcome:
+        """Everything as records."""
+        outputs = [
+            Output(self._names.alerts(tenant), values, keys)
+            for tenant, (keys, values) in self._alerts.items()
+        ]
+        if self._refused:
+            outputs.append(Output(self._names.dead_letters, self._refused))
+        return Outcome(outputs, counts=dict(self.counts))

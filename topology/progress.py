@@ -1,0 +1,66 @@
+"""How far event time is complete, as one partition of `matches` has heard of it.
+
+Sub-topology 1 sends the watermark of each raw partition to every partition of `matches`. What
+waits for some sources goes by the least watermark of all their raw partitions that were heard of,
+and never goes back.
+"""
+
+import struct
+from collections.abc import Iterable
+
+from topology.records import KeyValueStore, Partition
+
+NOTHING = -(2**63)
+MARK = b"\0w"
+"""Store key of a raw partition's watermark; no tenant begins with NUL."""
+SOURCE = b"\0s"
+"""Store key of what a topic's watermark has reached."""
+VALUE = struct.Struct("<Bq")
+VERSION = 1
+
+
+class Progress:
+    """Watermarks of raw partitions, by topic; kept in the store."""
+
+    def __init__(self, store: KeyValueStore) -> None:
+        self._store = store
+        self._marks: dict[str, dict[int, int]] = {}
+        self._reached: dict[str, int] = {}
+
+    @staticmethod
+    def owns(key: bytes) -> bool:
+        """Whether a store key is one of these."""
+        return key[:1] == b"\0"
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take over an entry of the store. Raises ValueError for an unknown version."""
+        version, mark = VALUE.unpack(value)
+        if version != VERSION:
+            raise ValueError(f"saw version {version} of a watermark, expected {VERSION}")
+        name = key[2:].decode()
+        if key.startswith(SOURCE):
+            self._reached[name] = mark
+        else:
+            topic, _, number = name.rpartition("\0")
+            self._marks.setdefault(topic, {})[int(number)] = mark
+
+    def observe(self, partition: Partition, mark: int) -> bool:
+        """Take a raw partition's watermark; whether its topic's watermark moved."""
+        topic, number = partition
+        marks = self._marks.setdefault(topic, {})
+        if mark <= marks.get(number, NOTHING) and number in marks:
+            return False
+        marks[number] = mark
+        self._store.put(MARK + f"{topic}\0{number}".encode(), VALUE.pack(VERSION, mark))
+        least = min(marks.values())
+        if least <= self._reached.get(topic, NOTHING):
+            return False
+        self._reached[topic] = least
+        self._store.put(SOURCE + topic.encode(), VALUE.pack(VERSION, least))
+        return True
+
+    def reached(self, topics: Iterable[str]) -> int:
+        """The watermark of what waits for these raw topics; those without a record do not count."""
+        return min(
+            (self._reached.get(t, NOTHING) for t in topics if t in self._marks), default=NOTHING
+        )
