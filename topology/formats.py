@@ -152,12 +152,11 @@ def _read(name: str, texts: pl.DataFrame, options: Mapping[str, str]) -> Read:
     fields: list[Fields] = []
     rest = texts
     for candidate, looks in chosen.candidates:
-        alike = rest.select(looks).to_series()
-        rest, part = rest.filter(~alike), rest.filter(alike)
-        result = _read_chain(candidate, CHAINS[candidate], part, options)
-        fields += [found for found in result.fields if found.frame.height]
-        failed = part.filter(pl.col("row").is_in(result.failures["row"].implode()))
-        rest = pl.concat([rest, failed])
+        result = _read_chain(candidate, CHAINS[candidate], rest.filter(looks), options)
+        for found in result.fields:
+            if found.frame.height:
+                fields.append(found)
+                rest = rest.filter(~pl.col("row").is_in(found.frame["row"].implode()))
     return Read(fields, NO_FAILURES)
 
 

@@ -39,7 +39,7 @@ def isolate(
     """
     try:
         return [work(frame)], []
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         if frame.height <= 1:
             return [], [_failure(int(row), error) for row in frame["row"]]
     half = frame.height // 2
@@ -61,5 +61,5 @@ def stage(name: str, component: str, version: str = "1") -> Iterator[None]:
         yield
     except StageError:
         raise
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         raise StageError(name, component, version, error) from error

@@ -53,7 +53,7 @@ def test_golden_events_are_valid_ocsf(path: Path):
             continue
         profiles = tuple(event["metadata"].get("profiles", []))
         faults = list(_validator(event["class_uid"], profiles).iter_errors(event))
-        assert [] == [f"{fault.json_path}: {fault.message}" for fault in faults], event
+        assert [f"{fault.json_path}: {fault.message}" for fault in faults] == [], event
 
 
 def test_every_format_with_a_normalizer_of_its_own_has_golden_cases():

@@ -31,13 +31,16 @@ Texts: TypeAlias = dict[str, pl.Series]
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One JSON text per row (Binary). `without` names columns to leave out."""
-    present = [
-        column.name
-        for column in events
-        if ocsf.is_written(column.name)
-        and column.name not in without
-        and column.null_count() < events.height
-    ]
+    present = sorted(
+        (
+            column.name
+            for column in events
+            if ocsf.is_written(column.name)
+            and column.name not in without
+            and column.null_count() < events.height
+        ),
+        key=_order,
+    )
     texts: Texts = {}
     apart: set[str] = set()
     for code in ocsf.SHARED:
@@ -49,6 +52,11 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
     if events.height < SMALL:
         return pl.Series(_encode_rows(events, own, texts), dtype=pl.String).cast(pl.Binary)
     return _encode_columns(events, own, texts).cast(pl.Binary)
+
+
+def _order(column: str) -> tuple[int, str]:
+    """Time first, the raw text after what was made of it, the rest by name."""
+    return {"time": 0, "raw_data": 2}.get(column, 1), column
 
 
 def _shared_texts(events: pl.DataFrame, code: str, columns: list[str]) -> Texts:

@@ -1,0 +1,123 @@
+"""Source formats: nothing raises, nothing is lost, nothing is invented, whatever the bytes."""
+
+import base64
+import json
+from collections.abc import Mapping
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from topology import formats
+from topology.formats import CHAINS, SOURCE_FORMATS, Chain, decode, read
+from topology.normalize import NORMALIZERS
+from topology.normalize.normalizer import Normalizer
+from topology.northbound import SERIALIZERS
+from topology.parse import FORMATS
+
+GOOD = [
+    b'<14>1 2026-01-27T14:12:23.9558Z n-1 qumulo - - - ::1,"AD\\a",smb2,fs_rename,ok,1,"/a","/b"',
+    b'<14>1 - n-1 qumulo - - - {"user_id":{"name":"AD\\a"},"operation":"fs_open","details":{}}',
+    b'<14>1 2026-01-27T14:12:23Z n-1 qumulo - - - 10.0.0.1,"a",api,auth_add_group,ok,,"g",""',
+    b'<34>1 2003-10-11T22:14:15.003Z host su - ID47 [a b="c"] it\'s text',
+    b'{"time": "2026-01-27T14:12:23Z", "deep": [1, {"a": null}]}',
+    b"a,b,c",
+    b"",
+]
+
+
+def _raw(lines: list[bytes]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"row": range(len(lines)), "raw": lines}, schema={"row": pl.UInt32, "raw": pl.Binary}
+    )
+
+
+@st.composite
+def _damaged(draw: st.DrawFn) -> bytes:
+    """A good line with a piece replaced."""
+    line = draw(st.sampled_from(GOOD))
+    start = draw(st.integers(0, len(line)))
+    end = draw(st.integers(start, min(len(line), start + 5)))
+    return line[:start] + draw(st.binary(max_size=4)) + line[end:]
+
+
+LINES = st.lists(st.one_of(st.sampled_from(GOOD), _damaged(), st.binary(max_size=30)), max_size=90)
+
+
+@pytest.mark.parametrize("name", SOURCE_FORMATS)
+@settings(max_examples=40)
+@given(lines=LINES)
+@example(lines=[])
+@example(lines=[b"\xff\xfe", b"\r\n", b"\x00"] * 30)
+@example(lines=GOOD * 20)
+def test_every_line_is_an_event_or_a_failure(name: str, lines: list[bytes]):
+    """Rows of events and failures are all rows, once each; the original text is kept."""
+    decoded = decode(name, _raw(lines), {})
+    events, failures = decoded.events["row"].to_list(), decoded.failures["row"].to_list()
+    assert sorted(events + failures) == list(range(len(lines)))
+    assert events == sorted(events)
+    encoded = SERIALIZERS["ocsf-json"](decoded.events).to_list()
+    for row, text in zip(events, encoded, strict=True):
+        event = json.loads(text)
+        exact = event.get("unmapped", {}).get("raw_base64")
+        kept = base64.b64decode(exact) if exact else event["raw_data"].encode()
+        assert kept.rstrip(b"\r\n") == lines[row].rstrip(b"\r\n")
+
+
+@pytest.mark.parametrize("name", SOURCE_FORMATS)
+@settings(max_examples=8)
+@given(lines=LINES)
+def test_a_line_gives_the_same_in_any_company(name: str, lines: list[bytes]):
+    """Byte for byte what it gives alone, however many are with it."""
+    lines = lines[:20] + GOOD * 10
+    together = decode(name, _raw(lines), {})
+    texts = SERIALIZERS["ocsf-json"](together.events).to_list()
+    seen = dict(zip(together.events["row"].to_list(), texts, strict=True))
+    for row, line in enumerate(lines[:25]):
+        alone = decode(name, _raw([line]), {})
+        assert SERIALIZERS["ocsf-json"](alone.events).to_list() == (
+            [seen[row]] if row in seen else []
+        )
+
+
+def test_a_row_that_breaks_a_stage_is_a_failure(monkeypatch: pytest.MonkeyPatch):
+    """Its neighbours become events; stage, component, version and exception are named."""
+
+    def fragile(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
+        if (fields["msg"] == "poison").any():
+            raise ZeroDivisionError("poison")
+        return NORMALIZERS["text"].normalize(fields, options)
+
+    chain = Chain((FORMATS["plain"],), Normalizer("fragile", "7", fragile))
+    monkeypatch.setattr(formats, "CHAINS", {**CHAINS, "fragile": chain})
+    monkeypatch.setattr(formats, "SOURCE_FORMATS", {**SOURCE_FORMATS, "fragile": chain})
+    lines = [b"poison" if row in (3, 4, 99) else b"line %d" % row for row in range(100)]
+    decoded = decode("fragile", _raw(lines), {})
+    assert decoded.failures.rows() == [
+        (row, "normalize", "ZeroDivisionError: poison", "fragile", "7") for row in (3, 4, 99)
+    ]
+    assert decoded.events["raw_data"].to_list() == [
+        line.decode() for line in lines if line != b"poison"
+    ]
+
+
+def test_a_panic_of_the_engine_is_a_failure_too(monkeypatch: pytest.MonkeyPatch):
+    """Polars reports its own faults outside of Exception."""
+
+    def panicking(*_: object) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    chain = Chain((FORMATS["plain"],), Normalizer("panicking", "1", panicking))
+    monkeypatch.setattr(formats, "CHAINS", {**CHAINS, "panicking": chain})
+    monkeypatch.setattr(formats, "SOURCE_FORMATS", {**SOURCE_FORMATS, "panicking": chain})
+    decoded = decode("panicking", _raw([b"a", b"b"]), {})
+    assert decoded.failures["reason"].to_list() == ["PanicException: index out of bounds"] * 2
+
+
+def test_fields_of_auto_come_with_the_format_that_read_them():
+    """And they too are all rows, once each."""
+    found = read("auto", _raw(GOOD), {})
+    rows = {fields.format: fields.frame["row"].to_list() for fields in found.fields}
+    assert rows == {"qumulo": [0, 1, 2], "rfc5424": [3], "json": [4], "plain": [5, 6]}
+    assert found.failures.height == 0
