@@ -1,13 +1,12 @@
 """A group says what the reference says, whatever way its matches arrive and are restarted."""
 
-import sys
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.correlate import reference
 from topology.correlate import chunks
 from topology.correlate.episodes import judge
 from topology.correlate.group import Group
@@ -15,9 +14,6 @@ from topology.correlate.types import TYPES
 from topology.keys import SUFFIX
 from topology.rules import CORRELATION_TYPES, Correlation, Rule
 from topology.testing import MemoryStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-import reference
 
 KEY = b"acme\0rule\0alice"
 LATENESS = 10

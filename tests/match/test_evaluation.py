@@ -1,8 +1,6 @@
 """The columnar engine finds exactly what an event-by-event evaluation of the same rules finds."""
 
 import pickle
-import sys
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,11 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.match import reference
 from topology.match import ruleset
 from topology.match.compile import compile_rules
-
-sys.path.insert(0, str(Path(__file__).parent))
-import reference
 
 TEXTS = st.text(alphabet="aAbB\\*?/-. 0é\n\x02\x03İs", max_size=6)
 WORDS = st.sampled_from(["cmd.exe", "C:\\Windows\\cmd.exe", "10.1.2.3", "::ffff:10.1.2.3", "7"])
