@@ -24,6 +24,7 @@ from app.supervisor import Child, Supervisor
 from topology.plan import Plan
 
 READY_S = 60.0
+TRIES = 3
 LOCK = "up.lock"
 POLL_S = 0.1
 
@@ -154,8 +155,13 @@ class Deployment:
             for each in todo:
                 self.report(f"To do by whoever manages the cluster: {each}")
             return
-        for change in admin.ensure(client, topics, self.config.replication):
-            self.report(str(change))
+        changes = admin.ensure(client, topics, self.config.replication)
+        created = [change.topic for change in changes if change.action == "create"]
+        if created:
+            self.report(f"Created topics {', '.join(created)}")
+        for change in changes:
+            if change.action != "create":
+                self.report(str(change))
         for tenant in self.config.tenants:
             tenants.add(client, self.config.names, tenant, self.config.credentials)
 
@@ -168,7 +174,7 @@ class Deployment:
             argv = [str(here / "northbound"), "ingest"]
             self._supervisor.add(Child("ingest agent", argv, logs / "ingest.log", environment))
         for number in range(self.config.workers.count if self.workers else 0):
-            argv = [str(here / "faust"), "-A", "app.worker", "worker", "--loglevel", "warning"]
+            argv = [str(here / "faust"), "-A", "app.worker", "worker", "--loglevel", "warn"]
             port = self.config.workers.web_port
             argv += ["--web-port", str(port + number if port else ports.free("127.0.0.1"))]
             log = logs / f"worker-{number}.log"
@@ -180,6 +186,7 @@ class Deployment:
         wanted = self.config.workers.count if self.workers else 0
         while not stopping.is_set():
             self.check()
+            self._give_up_on_failures()
             status = read_status(self.config.state)
             workers = [item for name, item in status.items() if name.startswith(WORKER_FILE)]
             ready = sum(1 for item in workers if item.get("ready"))
@@ -195,6 +202,15 @@ class Deployment:
                     f"{self.config.state / 'log'} say why"
                 )
             time.sleep(POLL_S)
+
+    def _give_up_on_failures(self) -> None:
+        """A process that cannot start will not start the fourth time either."""
+        for child in self._supervisor.children if self._supervisor else ():
+            if child.restarts >= TRIES:
+                raise DeploymentError(
+                    f"{child.name} does not start. Last lines of {child.log}:\n"
+                    f"{child.last_lines(10)}"
+                )
 
 
 def owner(state: Path) -> int | None:

@@ -20,7 +20,7 @@ def worker(
         list[str] | None, typer.Option(help="events or alerts; repeat. Default: both.")
     ] = None,
     web_port: Annotated[int, typer.Option(help="For /ready, /stats, /metrics; 0: free.")] = 0,
-    loglevel: Annotated[str, typer.Option(help="Of the worker's log.")] = "warning",
+    loglevel: Annotated[str, typer.Option(help="Of the worker's log.")] = "warn",
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Run sub-topologies until SIGTERM or Ctrl-C; start as many on as many hosts as you like.
