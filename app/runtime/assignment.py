@@ -132,6 +132,14 @@ class Assignment:
             at != self._committed[where].offset for where, at in self.next.items()
         )
 
+    def uncommitted(self) -> Ranges:
+        """What was done since the last commit."""
+        return {
+            where: (self._committed[where].offset, at - 1)
+            for where, at in self.next.items()
+            if at > self._committed[where].offset
+        }
+
     def offsets(self, *, everything: bool = False) -> list[TopicPartition]:
         """What to commit: changed positions, or all of them, each with its metadata."""
         return [

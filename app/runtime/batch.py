@@ -4,7 +4,7 @@ Members of all messages are read column by column with C-level maps (0.4 µs a r
 them). Offsets have gaps: transaction markers and compacted records have offsets too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 
@@ -117,6 +117,16 @@ def ranges(batch: Batch) -> Ranges:
         where = (batch.topic, run.partition)
         first, last = int(batch.offsets[run.start]), int(batch.offsets[run.stop - 1])
         found[where] = (found[where][0] if where in found else first, last)
+    return found
+
+
+def union(many: Iterable[Ranges]) -> Ranges:
+    """For each partition from the first offset of any to the last of any."""
+    found: Ranges = {}
+    for spans in many:
+        for where, (first, last) in spans.items():
+            known = found.get(where, (first, last))
+            found[where] = (min(known[0], first), max(known[1], last))
     return found
 
 

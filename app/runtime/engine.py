@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from app.runtime.assignment import Assignment
-from app.runtime.batch import Ranges, from_positions, ranges
+from app.runtime.batch import from_positions, ranges, union
 from app.runtime.clients import Clients, KafkaClients
 from app.runtime.delivery import Delivery
-from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
 from app.runtime.inflight import InFlight
 from app.runtime.intake import Intake
 from app.runtime.parcel import Outbox, Parcel
@@ -88,12 +88,17 @@ class Engine:
         """
         try:
             self._accept(done)
-            if self._pending and time.monotonic() >= self._due:
+            # With suspects, each part has a transaction of its own, so that a refusal points at it.
+            if self._pending and (time.monotonic() >= self._due or self._in_flight.suspects):
                 self._commit()
             if not self._backlog:
                 self._poll()
         except TransactionAborted as reason:
             self._recover(reason)
+        except RecordRefusedError:
+            work = [ranges(delivery.batch) for delivery in done]
+            self._in_flight.begin(union([self._assignment.uncommitted(), *work]))
+            raise
         return self._deliver()
 
     def stop(self, done: Sequence[Delivery] = ()) -> None:
@@ -260,11 +265,9 @@ class Engine:
             deliveries = deliveries[:1]
         for _ in deliveries:
             self._backlog.popleft()
-        spans: Ranges = {}
-        for delivery in deliveries:
-            spans.update(ranges(delivery.batch))
-            self.statistics.records += len(delivery)
         if deliveries:
+            spans = union(ranges(delivery.batch) for delivery in deliveries)
+            self.statistics.records += sum(map(len, deliveries))
             self.statistics.batches += len(deliveries)
             self._in_flight.begin(spans)
             self._pulse.beat(f"working on {len(deliveries)} batches, {list(spans.items())[:4]}")

@@ -5,5 +5,9 @@ class EngineError(RuntimeError):
     """The process must end; the message says why and what to do. Nothing was committed."""
 
 
+class RecordRefusedError(EngineError):
+    """An output record that no broker will take, however often it is tried."""
+
+
 class TransactionAborted(Exception):  # noqa: N818  # an event of the protocol, not a fault
     """The open transaction must be aborted and its input delivered again."""

@@ -1,5 +1,6 @@
 """Single records on their way out, sent by agents, timers and web views."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,10 +36,16 @@ class Outbox:
     def __init__(self) -> None:
         self._posted: deque[Parcel] = deque()
         self._sent: list[Parcel] = []
+        self._closed: BaseException | None = None
+        self._lock = threading.Lock()
 
     def post(self, parcel: Parcel) -> None:
         """For any thread."""
-        self._posted.append(parcel)
+        with self._lock:
+            if self._closed is None:
+                self._posted.append(parcel)
+                return
+        parcel.done(self._closed)
 
     def posted(self) -> list[Parcel]:
         """What waits now; it waits on until `committed` is told about it."""
@@ -75,6 +82,8 @@ class Outbox:
 
     def close(self, reason: BaseException) -> None:
         """Nothing will be sent any more."""
+        with self._lock:
+            self._closed = self._closed or reason
         self.aborted(reason)
         while self._posted:
             self._posted.popleft().done(reason)

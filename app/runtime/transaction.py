@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.runtime.clients import Clients
-from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
 from app.runtime.parcel import Parcel
 from app.runtime.settings import EngineSettings
 from app.runtime.watchdog import Watchdog
@@ -28,6 +28,8 @@ SLICE = 2.0
 GRACE = 2.0
 """Seconds that a blocked call has beyond its time-out before the process ends."""
 FENCED = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID)  # noqa: SLF001  # public constants
+REFUSED = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG)
+FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
 
 
@@ -39,7 +41,7 @@ class Transactions:
         self._clients = clients
         self._watchdog = watchdog
         self._producer: Any = None
-        self._failure: str | None = None
+        self._failure: Exception | None = None
         self.open = False
 
     def start(self) -> None:
@@ -170,24 +172,33 @@ class Transactions:
         if cause.fatal() or code == KafkaError._FATAL:  # noqa: SLF001
             return self._ended("produce", cause)
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            return EngineError(
+            return RecordRefusedError(
                 f"A record of {len(value or b'')} bytes for topic {topic} is larger than "
-                "message.max.bytes. Nothing of its batch was committed."
+                "message.max.bytes. Nothing of its transaction was committed."
             )
         if code in (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):  # noqa: SLF001
             return EngineError(
                 f"Topic {topic} or the partition written to does not exist: {cause.str()}. "
                 "Create it with `northbound topics create`."
             )
-        return TransactionAborted(f"produce to {topic}: {self._failure or cause.str()}")
+        return self._failure or TransactionAborted(f"produce to {topic}: {cause.str()}")
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and self._failure is None and error.code() not in PURGED:
-            self._failure = f"delivery to {message.topic()}: {error.str()}"
+        if error is None or error.code() in PURGED or self._failure is not None:
+            return
+        reason = f"A record for topic {message.topic()} was not taken: {error.str()}."
+        if error.code() in REFUSED:
+            self._failure = RecordRefusedError(
+                f"{reason} Nothing of its transaction was committed."
+            )
+        elif error.code() in FORBIDDEN:
+            self._failure = EngineError(f"{reason} Grant WRITE on it.")
+        else:
+            self._failure = TransactionAborted(reason)
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise TransactionAborted(self._failure)
+            raise self._failure
 
     def _guard(self, what: str) -> Any:
         seconds = self._settings.call_timeout + GRACE
@@ -214,10 +225,11 @@ class Transactions:
                     if cause.fatal():
                         raise self._ended(what, cause) from error
                     if cause.txn_requires_abort() and not last:
-                        raise TransactionAborted(f"{what}: {self._because(cause)}") from error
+                        self._check()
+                        raise TransactionAborted(f"{what}: {cause.str()}") from error
                     if not cause.retriable():
                         kind = EngineError if first or last else TransactionAborted
-                        raise kind(f"{what}: {self._because(cause)}") from error
+                        raise kind(f"{what}: {cause.str()}") from error
                     if time.monotonic() > deadline:
                         raise EngineError(
                             f"{what} was not done within {limit:g} s: {cause.str()}. Check that "
@@ -225,9 +237,6 @@ class Transactions:
                         ) from error
                 else:
                     return
-
-    def _because(self, cause: KafkaError) -> str:
-        return f"{cause.str()} ({self._failure})" if self._failure else str(cause.str())
 
     def _ended(self, what: str, cause: KafkaError) -> EngineError:
         name = self._settings.instance

@@ -1,0 +1,478 @@
+"""The engine's decisions, on fake clients: what is committed, dropped, delivered again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from app.runtime.engine import ABORTS, Engine
+from app.runtime.errors import EngineError, RecordRefusedError
+from app.runtime.parcel import Parcel
+from app.runtime.settings import EngineSettings
+from app.runtime.watchdog import Watchdog
+from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
+from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
+
+A, B = ("in", 0), ("in", 1)
+CHANGELOG = {"seen": "seen-changelog"}
+
+
+class Copy:
+    """Copies values and keeps each in the store; writes down what the engine tells it."""
+
+    def __init__(self, stores: Sequence[str] = ("seen",)) -> None:
+        self.name = "copy"
+        self.stores = stores
+        self.story: list[Any] = []
+        self.held: Mapping[tuple[str, int], KeyValueStore] = {}
+        self.metadata: dict[Partition, str] = {}
+        self.late: list[Output] = []
+
+    def assign(
+        self,
+        positions: Mapping[Partition, Position],
+        stores: Mapping[tuple[str, int], KeyValueStore],
+    ) -> None:
+        self.held = stores
+        self.story.append(("assign", {w: (p.offset, p.metadata) for w, p in positions.items()}))
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        self.story.append(("revoke", sorted(partitions)))
+
+    def process(self, batch: Batch) -> Outcome:
+        self.story.append(("process", batch.offsets.tolist()))
+        if self.stores:
+            store = self.held["seen", int(batch.partitions[0])]
+            for value in batch.values:
+                store.put(value or b"", b"%d" % (int(store.get(value or b"") or 0) + 1))
+        return Outcome([Output("out", batch.values)], counts={"copied": len(batch)})
+
+    def before_commit(self) -> Outcome:
+        late, self.late = self.late, []
+        return Outcome(late, dict(self.metadata))
+
+
+def engine_on(
+    kafka: FakeKafka, sub_topology: Copy | None = None, **options: Any
+) -> tuple[Engine, Copy]:
+    """A started engine that commits at every turn."""
+    sub_topology = sub_topology or Copy()
+    changelogs = CHANGELOG if sub_topology.stores else {}
+    settings = EngineSettings(
+        **{
+            "name": "copy",
+            "group": "group",
+            "topics": ("in",),
+            "instance": "copy-0",
+            "client": {"bootstrap.servers": "fake"},
+            "changelogs": changelogs,
+            "commit_interval": 0.0,
+            "call_timeout": 0.2,
+            **options,
+        }
+    )
+    engine = Engine(settings, sub_topology, watchdog=Watchdog(), clients=kafka)
+    engine.start()
+    return engine, sub_topology
+
+
+def turn(engine: Engine, times: int = 3) -> None:
+    """Some whole cycles."""
+    done: list[Any] = []
+    for _ in range(times):
+        done = engine.turn(done)
+        for delivery in done:
+            delivery.work()
+    engine.turn(done)
+
+
+@pytest.fixture
+def kafka() -> FakeKafka:
+    kafka = FakeKafka()
+    kafka.events.append(("assign", [A, B]))
+    return kafka
+
+
+def test_outputs_changes_and_offsets_commit_together(kafka: FakeKafka) -> None:
+    """One transaction holds outputs, changelog records by input partition, and delivered + 1."""
+    kafka.write("in", 0, b"a", b"b")
+    kafka.write("in", 1, b"c", gap=5)
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    assert sorted(kafka.values("out")) == [b"a", b"b", b"c"]
+    assert kafka.offsets == {A: (2, ""), B: (6, "")}
+    assert [key for _, key, _ in kafka.log["seen-changelog", 0]] == [b"a", b"b"]
+    assert [key for _, key, _ in kafka.log["seen-changelog", 1]] == [b"c"]
+    assert kafka.calls.count("commit") == 1
+    assert engine.statistics.counts == {"copied": 3}
+
+
+def test_nothing_to_commit_opens_no_transaction(kafka: FakeKafka) -> None:
+    """Idle turns cost no transaction."""
+    engine, _ = engine_on(kafka)
+    turn(engine, 10)
+    assert kafka.calls == ["init", "committed"]
+
+
+def test_progress_without_outputs_commits(kafka: FakeKafka) -> None:
+    """Input that leads to nothing moves the offsets all the same."""
+    kafka.write("in", 0, b"a")
+    copy = Copy(stores=())
+    copy.process = lambda _: Outcome()  # type: ignore[method-assign]
+    engine, _ = engine_on(kafka, copy)
+    turn(engine)
+    assert kafka.offsets == {A: (1, "")}
+
+
+def test_metadata_goes_with_the_offset_and_stays(kafka: FakeKafka) -> None:
+    """Metadata is committed, kept by later commits, and comes back at the next assignment."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    copy.metadata = {A: "watermark", ("elsewhere", 7): "ignored"}
+    turn(engine)
+    copy.metadata = {}
+    kafka.write("in", 0, b"b")
+    turn(engine)
+    assert kafka.offsets[A] == (2, "watermark")
+    kafka.events.extend([("revoke", [A, B]), ("assign", [A])])
+    turn(engine)
+    assert copy.story[-1] == ("assign", {A: (2, "watermark")})
+
+
+def test_late_outputs_go_with_the_commit(kafka: FakeKafka) -> None:
+    """What before_commit returns is in the same transaction, by partition."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    copy.late = [Output("out", [b"mark"], partition=3)]
+    turn(engine)
+    assert kafka.log["out", 3] == [(0, None, b"mark")]
+
+
+@pytest.mark.parametrize("call", ["offsets", "commit", "produce"])
+def test_an_abort_takes_back_everything(kafka: FakeKafka, call: str) -> None:
+    """After an abort, state and positions are those of the last commit, and all comes again."""
+    kafka.write("in", 0, b"a", b"b")
+    kafka.faults[call].append(abortable())
+    engine, copy = engine_on(kafka)
+    turn(engine, 5)
+    assert sorted(kafka.values("out")) == [b"a", b"b"]
+    assert kafka.values("seen-changelog") == [b"1", b"1"]
+    assert [what for what, _ in copy.story] == [
+        "assign",
+        "process",
+        "revoke",
+        "assign",
+        "process",
+    ]
+    assert engine.statistics.aborts == 1
+    assert engine.statistics.counts == {"copied": 2}
+
+
+def test_a_retriable_error_is_tried_again(kafka: FakeKafka) -> None:
+    """A time-out of a commit is no abort: the call is made again until it is done."""
+    kafka.write("in", 0, b"a")
+    kafka.faults["commit"].extend([retriable(), retriable()])
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    assert kafka.values("out") == [b"a"]
+    assert engine.statistics.aborts == 0
+
+
+def test_a_call_that_is_never_done_ends_the_engine(kafka: FakeKafka) -> None:
+    """Retries have an end; the message names the brokers."""
+    kafka.write("in", 0, b"a")
+    kafka.faults["commit"].extend(retriable() for _ in range(10_000_000 // 100))
+    engine, _ = engine_on(kafka)
+    with pytest.raises(EngineError, match="brokers at fake"):
+        turn(engine)
+
+
+@pytest.mark.parametrize("call", ["begin", "offsets", "commit", "abort"])
+def test_fencing_ends_the_engine(kafka: FakeKafka, call: str) -> None:
+    """A fenced producer is never used again, whichever call says so."""
+    kafka.write("in", 0, b"a")
+    if call == "abort":
+        kafka.faults["commit"].append(abortable())
+    kafka.faults[call].append(fatal())
+    engine, _ = engine_on(kafka)
+    with pytest.raises(EngineError, match="Fenced: another process has taken over"):
+        turn(engine)
+    assert kafka.values("out") == []
+
+
+def test_a_failed_delivery_is_never_committed_over(kafka: FakeKafka) -> None:
+    """Other records of a transaction do not appear when one was not delivered."""
+    kafka.write("in", 0, b"a", b"undeliverable")
+    engine, _ = engine_on(kafka)
+    with pytest.raises(RecordRefusedError, match=r"topic out was not taken: .*too large"):
+        turn(engine)
+    assert kafka.values("out") == []
+    assert kafka.offsets == {}
+
+
+def test_an_output_that_no_broker_takes_is_isolated(kafka: FakeKafka, tmp_path: Path) -> None:
+    """Each start narrows down which input leads to it; in the end that alone is rejected."""
+    values = [b"%d" % number for number in range(400)]
+    kafka.write("in", 0, *values[:250], b"undeliverable", *values[250:])
+    rejected: list[Any] = []
+    for _ in range(5):
+        engine, copy = engine_on(kafka, Copy(stores=()), state=tmp_path)
+        copy.reject = lambda batch, reason: rejected.append((batch.values, reason)) or Outcome()  # type: ignore[attr-defined]
+        with pytest.raises(RecordRefusedError):
+            turn(engine, 500)
+        engine.fail()
+        kafka.events.append(("assign", [A, B]))
+    engine, copy = engine_on(kafka, Copy(stores=()), state=tmp_path)
+    copy.reject = lambda batch, reason: rejected.append((batch.values, reason)) or Outcome()  # type: ignore[attr-defined]
+    turn(engine, 500)
+    assert rejected == [([b"undeliverable"], "the record ended the worker's process")]
+    assert kafka.values("out") == values
+    assert engine.statistics.rejected == 1
+
+
+def test_produce_in_a_broken_transaction_aborts_at_once(kafka: FakeKafka) -> None:
+    """When the transaction has failed every record fails: no retry, one abort, then all again."""
+    kafka.write("in", 0, *(b"%d" % n for n in range(20)))
+    state = KafkaException(KafkaError(KafkaError._STATE, "transaction failed"))
+    kafka.faults["produce"].extend([None] * 7 + [state])
+    engine, _ = engine_on(kafka, Copy(stores=()))
+    turn(engine, 5)
+    assert kafka.values("out") == [b"%d" % n for n in range(20)]
+    assert engine.statistics.aborts == 1
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 19])
+def test_a_full_queue_keeps_order_and_count(kafka: FakeKafka, limit: int) -> None:
+    """Where the output queue is full, work goes on at exactly that record."""
+    values = [b"%d" % n for n in range(50)]
+    kafka.write("in", 0, *values)
+    engine, _ = engine_on(kafka, Copy(stores=()))
+    kafka.producers[0].limit = limit
+    turn(engine)
+    assert kafka.values("out") == values
+
+
+def test_a_record_too_large_ends_the_engine(kafka: FakeKafka) -> None:
+    """The size of an output is the stage's business; nothing of the batch is committed."""
+    kafka.write("in", 0, b"a")
+    large = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    kafka.faults["produce"].append(large)
+    engine, _ = engine_on(kafka)
+    with pytest.raises(EngineError, match="1 bytes for topic out is larger"):
+        turn(engine)
+    assert kafka.offsets == {}
+
+
+def test_keys_and_values_must_match(kafka: FakeKafka) -> None:
+    """Fewer keys than values would silently drop records."""
+    kafka.write("in", 0, b"a")
+    copy = Copy(stores=())
+    copy.process = lambda _: Outcome([Output("out", [b"x", b"y"], [b"k"])])  # type: ignore[method-assign]
+    engine, _ = engine_on(kafka, copy)
+    with pytest.raises(ValueError, match="2 values, 1 keys"):
+        turn(engine)
+
+
+def test_revocation_commits_at_the_barrier(kafka: FakeKafka) -> None:
+    """What is done when partitions go away is committed before they do."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    turn(engine)
+    engine._due = 1e12
+    kafka.write("in", 0, b"b")
+    delivered = engine.turn()
+    assert [d.batch.values for d in delivered] == [[b"b"]]
+    delivered[0].work()
+    kafka.events.append(("revoke", [A, B]))
+    assert engine.turn(delivered) == []
+    assert kafka.values("out") == [b"a", b"b"]
+    assert kafka.offsets[A] == (2, "")
+    assert copy.story[-1] == ("revoke", [A, B])
+
+
+def test_lost_partitions_are_aborted(kafka: FakeKafka) -> None:
+    """Partitions that were taken away already commit nothing more."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    engine._due = 1e12
+    turn(engine, 2)
+    kafka.events.append(("lost", [A, B]))
+    turn(engine, 1)
+    assert kafka.values("out") == []
+    assert kafka.offsets == {}
+    assert copy.story[-1] == ("revoke", [A, B])
+
+
+def test_assign_without_revoke_in_an_open_transaction(kafka: FakeKafka) -> None:
+    """What the open transaction has processed is aborted, not committed beside its repetition."""
+    kafka.write("in", 0, b"a", b"b")
+    engine, copy = engine_on(kafka)
+    engine._due = 1e12
+    turn(engine, 2)
+    assert copy.story[-1] == ("process", [0, 1])
+    kafka.events.append(("assign", [A, B]))
+    engine.turn()
+    engine._due = 0.0
+    turn(engine)
+    assert kafka.values("out") == [b"a", b"b"]
+    assert kafka.values("seen-changelog") == [b"1", b"1"]
+    assert "abort" in kafka.calls
+
+
+def test_records_fetched_before_a_rebalance_come_once(kafka: FakeKafka) -> None:
+    """A poll that ran a rebalance delivers nothing; the same records come with the next one."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    turn(engine)
+    kafka.write("in", 0, b"b")
+    kafka.events.extend([("revoke", [A, B]), ("assign", [A, B])])
+    turn(engine, 5)
+    assert kafka.values("out") == [b"a", b"b"]
+    assert [offsets for what, offsets in copy.story if what == "process"] == [[0], [1]]
+
+
+def test_foreign_and_old_records_are_dropped(kafka: FakeKafka) -> None:
+    """Records before the position or of partitions that are not owned are not delivered."""
+    kafka.write("in", 0, b"a", b"b")
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    kafka.consumers[0].extra = [record(A, 1, b"b"), record(("in", 9), 0, b"x"), record(A, 5, b"c")]
+    turn(engine)
+    assert sorted(kafka.values("out")) == [b"a", b"b", b"c"]
+    assert kafka.offsets[A] == (6, "")
+
+
+def test_ten_aborts_in_a_row_end_the_engine(kafka: FakeKafka) -> None:
+    """An abort that repeats for ever is a crash, with its reason."""
+    kafka.write("in", 0, b"a")
+    kafka.faults["commit"].extend(abortable("always") for _ in range(ABORTS + 1))
+    engine, _ = engine_on(kafka)
+    with pytest.raises(EngineError, match="always"):
+        turn(engine, 3 * ABORTS)
+
+
+def test_retention_that_was_faster_is_told(kafka: FakeKafka) -> None:
+    """Records that were removed before they were read are counted and logged, never passed over."""
+    kafka.offsets[A] = (3, "mark")
+    kafka.low[A] = 10
+    kafka.write("in", 0, b"later")
+    engine, copy = engine_on(kafka)
+    turn(engine)
+    assert engine.statistics.skipped == 7
+    assert copy.story[0] == ("assign", {A: (10, "mark"), B: (0, "")})
+    assert kafka.values("out") == [b"later"]
+
+
+def test_a_position_out_of_range_is_found_again(kafka: FakeKafka) -> None:
+    """Retention that overtakes a running engine leads to the same count."""
+    kafka.write("in", 0, b"a")
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    kafka.low[A] = 8
+    kafka.log[A].clear()
+    kafka.write("in", 0, b"b")
+    error = KafkaError(KafkaError._AUTO_OFFSET_RESET, "out of range")
+    kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
+    turn(engine, 5)
+    assert engine.statistics.skipped == 7
+    assert kafka.values("out") == [b"a", b"b"]
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(kafka: FakeKafka) -> None:
+    """A committed offset beyond the end belongs to a topic that is gone."""
+    kafka.offsets[A] = (100, "old")
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    turn(engine)
+    assert copy.story[0] == ("assign", {A: (0, ""), B: (0, "")})
+    assert kafka.values("out") == [b"a"]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_fatal", "words"),
+    [
+        (KafkaError.FENCED_INSTANCE_ID, True, "was ended"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False, "Grant READ"),
+    ],
+)
+def test_consumer_errors_that_end_the_engine(
+    kafka: FakeKafka, code: int, is_fatal: bool, words: str
+) -> None:
+    """Errors that no retry heals end the engine and say what to do."""
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    error = KafkaError(code, "no", is_fatal)
+    kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
+    with pytest.raises(EngineError, match=words):
+        turn(engine)
+
+
+def test_other_consumer_errors_lose_nothing(kafka: FakeKafka) -> None:
+    """An error event among records is logged, the records are delivered."""
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    kafka.write("in", 0, b"a")
+    error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "gone")
+    kafka.consumers[0].extra = [Message(topic="other", partition=0, error=error)]
+    turn(engine)
+    assert kafka.values("out") == [b"a"]
+
+
+def test_coalesced_batches_span_partitions(kafka: FakeKafka) -> None:
+    """A stateless engine may get all partitions of a topic as one batch."""
+    kafka.write("in", 0, b"a", b"b")
+    kafka.write("in", 1, b"c")
+    engine, copy = engine_on(kafka, Copy(stores=()), coalesce=True)
+    turn(engine)
+    assert engine.statistics.batches == 1
+    assert kafka.offsets == {A: (2, ""), B: (1, "")}
+    assert copy.story[-1] == ("process", [0, 1, 0])
+
+
+def test_a_raising_stage_commits_nothing(kafka: FakeKafka) -> None:
+    """`fail` aborts what earlier batches of the transaction wrote, too."""
+    kafka.write("in", 0, b"a")
+    engine, _ = engine_on(kafka)
+    engine._due = 1e12
+    turn(engine, 2)
+    engine.fail()
+    assert kafka.calls[-1] == "abort"
+    assert kafka.values("out") == []
+
+
+def test_stop_commits_and_leaves(kafka: FakeKafka) -> None:
+    """A stop takes in what is done, commits it before its time and closes the consumer."""
+    kafka.write("in", 0, b"a")
+    engine, _ = engine_on(kafka)
+    engine._due = 1e12
+    engine.turn()
+    delivered = engine.turn()
+    delivered[0].work()
+    engine.stop(delivered)
+    assert kafka.values("out") == [b"a"]
+    assert kafka.offsets == {A: (1, "")}
+    assert kafka.consumers[0].closed
+
+
+def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:
+    """What a timer sends is answered when it is committed, and is sent again after an abort."""
+    answers: list[Any] = []
+    kafka.faults["commit"].append(abortable())
+    engine, _ = engine_on(kafka)
+    engine.post(Parcel("out", b"hello", b"key", 2, done=answers.append))
+    engine.turn()
+    assert answers == []
+    turn(engine, 2)
+    assert answers == [None]
+    assert kafka.log["out", 2] == [(0, b"key", b"hello")]
+    engine.stop()
+    engine.post(Parcel("out", b"late", done=answers.append))
+    assert isinstance(answers[-1], EngineError)
+
+
+def test_stores_and_changelogs_must_agree(kafka: FakeKafka) -> None:
+    """An engine without a changelog for each store would lose state silently."""
+    with pytest.raises(EngineError, match=r"stores .'seen'. need one changelog each"):
+        engine_on(kafka, Copy(stores=("seen",)), changelogs={})

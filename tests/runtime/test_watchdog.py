@@ -1,0 +1,100 @@
+"""The watchdog ends the process when something does not come back, and only then."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from app.runtime.watchdog import STALLED, Watchdog
+
+
+def watched(program: str, *, pause: float = 0.0) -> subprocess.CompletedProcess[str]:
+    """Run a program with `watchdog` (0.5 s limits, a look every 0.05 s) in a process."""
+    head = (
+        "import sys, time, re, threading\n"
+        "from app.runtime.watchdog import Watchdog\n"
+        "watchdog = Watchdog(interval=0.05, hard_limit=1.5); watchdog.start()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", head + program + "\nprint('done')"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        if pause:
+            assert process.stdout is not None
+            process.stdout.readline()
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(pause)
+            os.kill(process.pid, signal.SIGCONT)
+        out, err = process.communicate(timeout=30)
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+def test_a_call_that_does_not_return_ends_the_process() -> None:
+    """Status 75, a line that names the call, and every thread's stack."""
+    ended = watched("with watchdog.guard('commit_transaction', 0.5): time.sleep(20)")
+    assert ended.returncode == STALLED
+    assert "commit_transaction showed no progress for 0.5 s" in ended.stderr
+    assert "Thread" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_loop_that_stands_still_ends_the_process() -> None:
+    """The line says what it was doing."""
+    ended = watched("watchdog.watch('engine x', 0.5).beat('polling'); time.sleep(20)")
+    assert ended.returncode == STALLED
+    assert "engine x showed no progress for 0.5 s (polling)" in ended.stderr
+
+
+def test_a_blocked_interpreter_ends_the_process() -> None:
+    """Native code that never gives the interpreter back is ended by the hard limit."""
+    ended = watched(
+        "watchdog.watch('engine x', 0.5)\ntime.sleep(0.2)\nre.match('(a|aa)+$', 'a' * 60 + 'b')"
+    )
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr
+
+
+def test_progress_and_returns_go_on() -> None:
+    """Beats and returns within the limit never end anything."""
+    ended = watched(
+        "pulse = watchdog.watch('engine x', 0.5)\n"
+        "for _ in range(12):\n"
+        "    pulse.beat('working')\n"
+        "    with watchdog.guard('call', 0.5): time.sleep(0.1)\n"
+        "pulse.end(); time.sleep(0.8)"
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
+def test_a_stopped_process_is_not_ended_when_it_wakes_up() -> None:
+    """SIGSTOP is no stall: the process first learns from the brokers that it was fenced."""
+    ended = watched(
+        "pulse = watchdog.watch('engine x', 0.6)\nprint('running', flush=True)\n"
+        "for _ in range(30):\n    pulse.beat('working'); time.sleep(0.1)",
+        pause=1.0,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
+def test_each_end_is_told_once() -> None:
+    """With an end of its own, a test sees which pulse was late."""
+    told = threading.Event()
+    reasons: list[str] = []
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        told.set()
+
+    watchdog = Watchdog(end, interval=0.02)
+    watchdog.watch("late", 0.1)
+    in_time = watchdog.watch("in time", 60.0)
+    watchdog.start()
+    assert told.wait(10)
+    watchdog.stop()
+    in_time.end()
+    assert "late showed no progress" in reasons[0]
+    assert not any("in time" in reason for reason in reasons)
