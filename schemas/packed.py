@@ -97,8 +97,8 @@ def tally(opening: bytes, windows: bytes, source: bytes) -> bytes:
     return b"".join((opening, _long(len(windows)), windows, source))
 
 
-def _bytes(value: bytes, at: int) -> tuple[bytes, int]:
-    """The string or bytes at a position, and the position after it."""
+def _span(value: bytes, at: int) -> tuple[int, int]:
+    """Where the string or bytes at a position begins and ends."""
     length = value[at]
     at += 1
     if length > 127:
@@ -111,43 +111,49 @@ def _bytes(value: bytes, at: int) -> tuple[bytes, int]:
             if byte < 128:
                 break
             shift += 7
-    end = at + (length >> 1)
-    return value[at:end], end
+    return at, at + (length >> 1)
 
 
-def _names(value: bytes) -> tuple[str, str, tuple[str, ...], int]:
-    tenant, at = _bytes(value, HEADER)
-    name, at = _bytes(value, at)
-    count = value[at] >> 1
-    at += 1
+def read_head(value: bytes) -> tuple[str, str, tuple[str, ...], int]:
+    """Tenant, name and group of a Partial or Tally, and where what follows them begins."""
+    first, end = _span(value, HEADER)
+    tenant = value[first:end].decode()
+    first, end = _span(value, end)
+    name = value[first:end].decode()
+    count = value[end] >> 1
+    end += 1
     group: list[str] = []
     if count:
         for _ in range(count):
-            item, at = _bytes(value, at)
-            group.append(item.decode())
-        at += 1
-    return tenant.decode(), name.decode(), tuple(group), at
+            first, end = _span(value, end)
+            group.append(value[first:end].decode())
+        end += 1
+    return tenant, name, tuple(group), end
+
+
+def read_members(value: bytes, at: int, count: int) -> list[bytes]:
+    """The strings or bytes that begin at a position, so many of them."""
+    members = []
+    for _ in range(count):
+        length = value[at]
+        if length < 128:
+            first = at + 1
+            at = first + (length >> 1)
+        else:
+            first, at = _span(value, at)
+        members.append(value[first:at])
+    return members
 
 
 def read_partial(value: bytes) -> Partial:
     """Decode a Partial that begins with `header("Partial")`."""
-    tenant, rule, group, at = _names(value)
-    return Partial(tenant, rule, group, *read_matches(value, at))
-
-
-def read_matches(value: bytes, at: int) -> tuple[bytes, bytes, bytes, bytes, str]:
-    """Times, uids, values, evidence and source of a Partial whose `head` ends at `at`."""
-    times, at = _bytes(value, at)
-    uids, at = _bytes(value, at)
-    values, at = _bytes(value, at)
-    evidence, at = _bytes(value, at)
-    source, _ = _bytes(value, at)
-    return times, uids, values, evidence, source.decode()
+    tenant, rule, group, at = read_head(value)
+    times, uids, values, evidence, source = read_members(value, at, 5)
+    return Partial(tenant, rule, group, times, uids, values, evidence, source.decode())
 
 
 def read_tally(value: bytes) -> Tally:
     """Decode a Tally that begins with `header("Tally")`."""
-    tenant, aggregate, group, at = _names(value)
-    windows, at = _bytes(value, at)
-    source, _ = _bytes(value, at)
+    tenant, aggregate, group, at = read_head(value)
+    windows, source = read_members(value, at, 2)
     return Tally(tenant, aggregate, group, windows, source.decode())

@@ -5,7 +5,7 @@ settle groups (final and superseded alerts) and remove what expired; tallies are
 depend on the matches alone: not on batches, arrival within lateness, partitions or restarts.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -21,10 +21,13 @@ from topology.progress import Progress
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position
 from topology.rules import Correlation, LogSource, Rules, Tumbling
 from topology.topics import Names
+from topology.waits import Waits
 
 STORE = "alerts"
 PARTIAL, TALLY = header("Partial"), header("Tally")
 HEADER = len(PARTIAL)
+REMEMBERED = 65_536
+"""Groups of aggregates whose tallies are read without looking at their names again."""
 
 
 @dataclass(slots=True)
@@ -69,21 +72,20 @@ class AlertsSubTopology:
         sources: Mapping[str, LogSource | None],
         product_version: str = "0.1.0",
     ) -> None:
-        self._rules = rules
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
         self._aggregates = {entry.name: entry for entry in aggregates}
         self._names = names
         self._tenants = tenants
-        self._sources = sources
         self._version = product_version
-        self._topics: dict[tuple[str, str | None], tuple[str, ...]] = {}
+        self._waits = Waits(rules, names, tenants, sources)
         self._states: dict[int, _State] = {}
+        self._tallied: dict[bytes, tuple[Tumbling, tuple[str, ...], int]] = {}
 
     @property
     def window_ms(self) -> int:
         """How long an entry of the store can matter, in event time."""
-        spans = [entry.timespan_ms + entry.suppress_ms for entry in self._rules.correlations]
+        spans = [entry.timespan_ms + entry.suppress_ms for entry in self._correlations.values()]
         spans += [entry.window_ms + entry.grace_ms for entry in self._aggregates.values()]
         return max(spans, default=0)
 
@@ -134,13 +136,13 @@ class AlertsSubTopology:
     def _partial(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
         live = state.groups.get(key)
         if live is None:
-            partial = packed.read_partial(value)
-            correlation = self._correlations.get(partial.rule)
-            if correlation is None or partial.tenant not in self._tenants:
-                self._single(partial, work)
+            tenant, rule, _, offset = packed.read_head(value)
+            correlation = self._correlations.get(rule)
+            if correlation is None or tenant not in self._tenants:
+                self._single(packed.read_partial(value), work)
                 return
-            live = self._open(state, key, correlation)
-        times, uids, values, _, _ = packed.read_matches(value, live.offset)
+            live = self._open(state, key, correlation, tenant, offset)
+        times, uids, values = packed.read_members(value, live.offset, 3)
         matches = chunks.unpack(times, uids, values)
         watermark = state.progress.reached(live.topics)
         if matches[0][0] < watermark:
@@ -154,7 +156,7 @@ class AlertsSubTopology:
         said = live.group.add(matches, piece, watermark)
         state.changed[key] = live.group
         for episode in said:
-            sources = self._sources_of(live.topics)
+            sources = self._waits.sources(live.topics)
             work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
         if said or live.queued is None or not live.correlation.rising:
             self._queue(state, key, live)
@@ -167,25 +169,32 @@ class AlertsSubTopology:
         for alert in findings.of_events(partial, rule):
             work.say(alert)
 
-    def _open(self, state: _State, key: bytes, correlation: Correlation) -> _Live:
-        tenant, rule, group = group_of(key)
-        topics = self._topics_of(tenant, rule)
-        offset = len(packed.head("Partial", tenant, rule, group))
+    def _open(
+        self, state: _State, key: bytes, correlation: Correlation, tenant: str, offset: int
+    ) -> _Live:
+        topics = self._waits.topics(tenant, correlation)
         live = _Live(Group(state.store, key, correlation), correlation, topics, offset)
         state.groups[key] = live
         return live
 
     def _tally(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
-        tally = packed.read_tally(value)
-        aggregate = self._aggregates.get(tally.aggregate)
-        if aggregate is None or tally.tenant not in self._tenants:
-            work.counts["matches_of_unknown_rule"] += 1
-            return
-        topics = self._topics_of(tally.tenant, None)
+        known = self._tallied.get(key)
+        if known is None:
+            tenant, name, _, offset = packed.read_head(value)
+            aggregate = self._aggregates.get(name)
+            if aggregate is None or tenant not in self._tenants:
+                work.counts["matches_of_unknown_rule"] += 1
+                return
+            known = aggregate, self._waits.topics(tenant), offset
+            if len(self._tallied) >= REMEMBERED:
+                self._tallied.clear()
+            self._tallied[key] = known
+        aggregate, topics, offset = known
+        (windows,) = packed.read_members(value, offset, 1)
         watermark = state.progress.reached(topics)
-        for start, reached in state.windows.add(key, tally.windows, aggregate, topics, watermark):
+        for start, reached in state.windows.add(key, windows, aggregate, topics, watermark):
             if reached:
-                work.say(findings.of_window(key, aggregate, start, self._sources_of(topics)))
+                work.say(findings.of_window(key, aggregate, start, self._waits.sources(topics)))
             else:
                 work.counts["matches_after_close"] += 1
 
@@ -206,7 +215,7 @@ class AlertsSubTopology:
     def _settle(self, state: _State, topics: tuple[str, ...], watermark: int, work: Outbox) -> None:
         """Settle the groups that are due, and forget those that have nothing left."""
         queue = state.due[topics]
-        sources = self._sources_of(topics)
+        sources = self._waits.sources(topics)
         while queue and queue[0][0] < watermark:
             due, key = heappop(queue)
             live = state.groups.get(key)
@@ -242,25 +251,6 @@ class AlertsSubTopology:
 
     # -- configuration and restart ---------------------------------------------------------------
 
-    def _topics_of(self, tenant: str, rule: str | None) -> tuple[str, ...]:
-        """Raw topics of the tenant's sources that the rule is for; None: of all its sources."""
-        found = self._topics.get((tenant, rule))
-        if found is None:
-            wanted = [name for name in sorted(self._tenants[tenant]) if self._meets(rule, name)]
-            found = self._topics[tenant, rule] = tuple(self._names.raw(name) for name in wanted)
-        return found
-
-    def _meets(self, rule: str | None, source: str) -> bool:
-        events = self._sources.get(source)
-        if rule is None or events is None:
-            return True
-        members = self._correlations[rule].members
-        return any(self._rules.events[member].logsource.covers(events) for member in members)
-
-    def _sources_of(self, topics: Iterable[str]) -> list[str]:
-        raw = len(self._names.raw(""))
-        return [topic[raw:] for topic in topics]
-
     def _restored(self, store: KeyValueStore) -> _State:
         """State from a store; entries of rules, aggregates and tenants that are gone go too."""
         state = _State(store, Progress(store), Windows(store))
@@ -276,18 +266,21 @@ class AlertsSubTopology:
             state.progress.restore(entry, value)
             return True
         key, suffix = entry[:-SUFFIX], entry[-SUFFIX:]
-        tenant, name, _ = group_of(key)
+        tenant, name, group = group_of(key)
         if tenant not in self._tenants:
             return False
         if suffix[:1] == KIND:
             if name not in self._aggregates:
                 return False
             start = int.from_bytes(suffix[1:], "big", signed=True)
-            topics = self._topics_of(tenant, None)
+            topics = self._waits.topics(tenant)
             state.windows.restore(entry, value, start, self._aggregates[name], topics)
             return True
         if name not in self._correlations:
             return False
-        live = state.groups.get(key) or self._open(state, key, self._correlations[name])
+        live = state.groups.get(key)
+        if live is None:
+            offset = len(packed.head("Partial", tenant, name, group))
+            live = self._open(state, key, self._correlations[name], tenant, offset)
         live.group.restore(suffix, value)
         return True

@@ -6,7 +6,6 @@ and never goes back.
 """
 
 import struct
-from collections.abc import Iterable
 
 from topology.records import KeyValueStore, Partition
 
@@ -26,6 +25,7 @@ class Progress:
         self._store = store
         self._marks: dict[str, dict[int, int]] = {}
         self._reached: dict[str, int] = {}
+        self._asked: dict[tuple[str, ...], int] = {}
 
     @staticmethod
     def owns(key: bytes) -> bool:
@@ -50,6 +50,7 @@ class Progress:
         marks = self._marks.setdefault(topic, {})
         if mark <= marks.get(number, NOTHING) and number in marks:
             return False
+        self._asked.clear()
         marks[number] = mark
         self._store.put(MARK + f"{topic}\0{number}".encode(), VALUE.pack(VERSION, mark))
         least = min(marks.values())
@@ -59,8 +60,10 @@ class Progress:
         self._store.put(SOURCE + topic.encode(), VALUE.pack(VERSION, least))
         return True
 
-    def reached(self, topics: Iterable[str]) -> int:
-        """The watermark of what waits for these raw topics; those without a record do not count."""
-        return min(
-            (self._reached.get(t, NOTHING) for t in topics if t in self._marks), default=NOTHING
-        )
+    def reached(self, topics: tuple[str, ...]) -> int:
+        """The watermark of what waits for these raw topics; those never heard of do not count."""
+        mark = self._asked.get(topics)
+        if mark is None:
+            heard = [self._reached.get(topic, NOTHING) for topic in topics if topic in self._marks]
+            mark = self._asked[topics] = min(heard, default=NOTHING)
+        return mark

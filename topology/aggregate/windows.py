@@ -4,7 +4,7 @@ Entry: key of the group, `t`, start of the window (8 bytes); value: version and 
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import heappop, heappush
 
 from topology.records import KeyValueStore
@@ -12,6 +12,7 @@ from topology.rules import Tumbling
 
 KIND = b"t"
 VALUE = struct.Struct("<Bq")
+PAIR = struct.Struct("<qq")
 VERSION = 1
 
 
@@ -39,28 +40,29 @@ class Windows:
         aggregate: Tumbling,
         topics: tuple[str, ...],
         watermark: int,
-    ) -> Iterator[tuple[int, bool]]:
+    ) -> list[tuple[int, bool]]:
         """Add a tally's pairs of window start and count.
 
-        Yields (start, True) for a window that reaches the aggregate's count with this, and (start,
+        Returns (start, True) for a window that reaches the aggregate's count with this, and (start,
         False) for one that is closed, to which nothing is added.
         """
-        numbers = struct.unpack(f"<{len(windows) // 8}q", windows)
-        for start, count in zip(numbers[::2], numbers[1::2], strict=True):
-            closes = _closes(start, aggregate)
-            if closes <= watermark:
-                yield start, False
-                continue
+        told: list[tuple[int, bool]] = []
+        for start, count in PAIR.iter_unpack(windows):
             entry = key + KIND + start.to_bytes(8, "big", signed=True)
             value = self._store.get(entry)
-            if value is None:
-                before = 0
-                self._watch(entry, closes, topics)
+            if value is not None:
+                before = VALUE.unpack(value)[1]
             else:
-                _, before = VALUE.unpack(value)
+                before = 0
+                closes = _closes(start, aggregate)
+                if closes <= watermark:
+                    told.append((start, False))
+                    continue
+                self._watch(entry, closes, topics)
             self._store.put(entry, VALUE.pack(VERSION, before + count))
             if before < aggregate.at <= before + count:
-                yield start, True
+                told.append((start, True))
+        return told
 
     def close(self, topics: tuple[str, ...], watermark: int) -> None:
         """Remove the windows whose grace is over."""

@@ -13,7 +13,7 @@ import orjson
 
 from topology.correlate.chunks import ChunkLog
 from topology.correlate.episodes import Episode, Match, judge, window
-from topology.correlate.scan import Scan
+from topology.correlate.scan import Scan, needed
 from topology.correlate.types import TYPES
 from topology.records import KeyValueStore
 from topology.rules import Correlation
@@ -58,6 +58,7 @@ class Group:
         "_key",
         "_last",
         "_log",
+        "_needed",
         "_open_due",
         "_prune_at",
         "_said",
@@ -72,6 +73,7 @@ class Group:
         self._store = store
         self._key = key
         self._correlation = correlation
+        self._needed = needed(correlation)
         self._chunks = ChunkLog(store, key)
         self._log: list[Match] | None = None
         self._last = LEAST
@@ -124,6 +126,8 @@ class Group:
     def _look(self, log: list[Match], fresh: list[Match], *, ordered: bool) -> list[Episode]:
         """Provisional alerts for what the fresh matches make true, once for each episode."""
         suppress = self._correlation.suppress_ms
+        if len(log) < self._needed:
+            return []
         if not ordered:
             self._scan = None
             first, last = fresh[0][0], log[-1][0]
