@@ -71,8 +71,9 @@ class EventRule:
 class Correlation:
     """A correlation rule (Sigma correlation rules specification 2.1.0) over event rules.
 
-    `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one tuple
-    for each member: the event columns of the group-by fields and of the condition's fields.
+    `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one entry
+    for each member: for each group-by field, and field of the condition, its event columns, of
+    which the first with a value counts.
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`.
     """
 
@@ -80,8 +81,8 @@ class Correlation:
     type: str
     members: tuple[int, ...]
     group_by: tuple[str, ...]
-    group_columns: tuple[tuple[str, ...], ...]
-    value_columns: tuple[tuple[str, ...], ...]
+    group_columns: tuple[tuple[tuple[str, ...], ...], ...]
+    value_columns: tuple[tuple[tuple[str, ...], ...], ...]
     timespan_ms: int
     suppress_ms: int
     operator: Operator

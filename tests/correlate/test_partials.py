@@ -13,7 +13,7 @@ from schemas import packed
 from schemas.codec import decode, encode
 from topology.correlate.partials import partials
 from topology.keys import group_key
-from topology.match.compile import compile_rules
+from topology.match.compile import compile_rules, read_field_map
 
 RULES = """
 title: Delete
@@ -43,6 +43,16 @@ title: Tree delete
 id: 33333333-3333-4333-8333-333333333333
 logsource: {product: test}
 detection: {sel: {operation: tree}, condition: sel}
+"""
+MANY = """
+---
+title: Many by user
+correlation:
+  type: event_count
+  rules: [deleted]
+  group-by: [user]
+  timespan: 1m
+  condition: {gte: 3}
 """
 NONE = np.iinfo(np.int64).min
 TEXT = st.text(max_size=5)
@@ -116,6 +126,30 @@ def test_single_events_carry_evidence(rules):
     assert tree.group == ()
     assert orjson.loads(tree.evidence) == [{}]
     assert {"1", "2", "3"} == {partial.rule[0] for partial in found}
+
+
+def test_first_column_with_a_value_groups():
+    """A field that is mapped to several columns takes the first that is there."""
+    fields = read_field_map("map", "product: test\nfields: {user: [a, b], operation: operation}")
+    rules = compile_rules([("r.yml", RULES.split("---", maxsplit=1)[0] + MANY)], [fields])
+    events = pl.DataFrame(
+        {
+            "time": [1, 2, 3],
+            "operation": ["delete"] * 3,
+            "a": ["x", None, None],
+            "b": ["y", "z", None],
+            "metadata.uid": ["1", "2", "3"],
+        }
+    )
+    records = partials(
+        events,
+        rules.match(events, None),
+        rules.rules,
+        tenants=["t"],
+        source="s",
+        watermarks=np.full(3, NONE),
+    )
+    assert [packed.read_partial(value).group for value in records.values] == [("x",), ("z",)]
 
 
 def test_splits_large_groups(rules):

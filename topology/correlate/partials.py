@@ -114,8 +114,8 @@ def _matches(
 def _read(
     events: pl.DataFrame,
     rows: Rows,
-    group: Sequence[str],
-    value: Sequence[str],
+    group: Sequence[Sequence[str]],
+    value: Sequence[Sequence[str]],
     counts: Counter[str],
 ) -> list[Match]:
     """The matches of some rows, without those that lack a group or a value."""
@@ -138,21 +138,23 @@ def _read(
     return cast("list[Match]", valued)
 
 
-def _texts(events: pl.DataFrame, rows: Rows, name: str) -> list[str | None]:
-    if name not in events.columns:
-        return [None] * len(rows)
-    return as_text(events[name].gather(rows)).to_list()
+def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> list[str | None]:
+    """Values of some rows as text, from the first of the columns that has one."""
+    found: list[str | None] = [None] * len(rows)
+    for name in names:
+        if name in events.columns:
+            values = as_text(events[name].gather(rows)).to_list()
+            found = [v if f is None else f for f, v in zip(found, values, strict=True)]
+            if None not in found:
+                break
+    return found
 
 
 def _evidence(events: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
     """Key fields of some rows as JSON objects, by uid."""
-    present = {
-        name: next(filter(events.columns.__contains__, columns), None)
-        for name, columns in EVIDENCE.items()
-    }
-    chosen = {name: _texts(events, rows, column) for name, column in present.items() if column}
+    chosen = {name: _texts(events, rows, columns) for name, columns in EVIDENCE.items()}
     uids = events["metadata.uid"].gather(rows).to_list()
-    entries = zip(*chosen.values(), strict=True) if chosen else repeat((), len(rows))
+    entries = zip(*chosen.values(), strict=True)
     return {
         uid: orjson.dumps({k: v for k, v in zip(chosen, entry, strict=True) if v is not None})
         for uid, entry in zip(uids, entries, strict=True)

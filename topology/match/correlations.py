@@ -95,10 +95,10 @@ def compile_correlation(
         fields = tuple(named) if isinstance(named, list) else (str(named),)
     aliases = _aliases(document, rule, indexes, members, problems)
 
-    def columns(names: Sequence[str], *keys: str) -> tuple[tuple[str, ...], ...]:
+    def columns(names: Sequence[str], *keys: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
         return tuple(
             tuple(
-                _column(document, name, index, aliases, members, problems, keys) for name in names
+                _columns(document, name, index, aliases, members, problems, keys) for name in names
             )
             for index in indexes
         )
@@ -164,7 +164,7 @@ def _aliases(
     return aliases
 
 
-def _column(
+def _columns(
     document: Document,
     name: str,
     index: int,
@@ -172,13 +172,13 @@ def _column(
     members: Members,
     problems: list[Problem],
     keys: tuple[str, ...],
-) -> str:
+) -> tuple[str, ...]:
     field = aliases[name].get(index, name) if name in aliases else name
     try:
-        return members.columns(index)(field)[0]
+        return tuple(members.columns(index)(field))
     except UnsupportedError as error:
         problems.append(document.problem(str(error), *keys))
-        return field
+        return (field,)
 
 
 def _suppress(document: Document, timespan_ms: int, problems: list[Problem]) -> int:
