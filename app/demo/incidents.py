@@ -80,9 +80,7 @@ def _spread(cluster: str, records: Iterator[Record], count: int, seconds: float)
 
 def _deletions(cast: Cast, person: Person, protocol: str) -> Iterator[Record]:
     while True:
-        yield Record(
-            person, protocol, "fs_delete", "ok", object_id(cast.random), path(cast.random)
-        )
+        yield Record(person, protocol, "fs_delete", "ok", object_id(cast.random), path(cast.random))
 
 
 def _deletes(cast: Cast, at: float, counts: dict[str, int], seconds: float) -> Planted:
@@ -100,7 +98,9 @@ def _deletes(cast: Cast, at: float, counts: dict[str, int], seconds: float) -> P
 def _near_deletes(cast: Cast, at: float, cluster: str) -> Planted:
     person = cast.next(cluster, domain=False)
     records = _deletions(cast, person, "nfs3")
-    failing = Record(person, "nfs3", "fs_tree_delete", "fs_access_denied_error", "7", "/legal/2019/")
+    failing = Record(
+        person, "nfs3", "fs_tree_delete", "fs_access_denied_error", "7", "/legal/2019/"
+    )
     return Planted(at, [*_spread(cluster, records, 60, 40), (cluster, 41, failing)], None)
 
 
@@ -108,9 +108,7 @@ def _renames(cast: Cast, person: Person, extension: str) -> Iterator[Record]:
     while True:
         source = path(cast.random, extension=cast.random.choice(("docx", "xlsx", "jpg", "pdf")))
         target = f"{source}.{extension}"
-        yield Record(
-            person, "smb3", "fs_rename", "ok", object_id(cast.random), source, target
-        )
+        yield Record(person, "smb3", "fs_rename", "ok", object_id(cast.random), source, target)
 
 
 def _ransomware(cast: Cast, at: float, cluster: str) -> Planted:
@@ -176,8 +174,7 @@ def _denied_path(cast: Cast, at: float, cluster: str) -> Planted:
     where = "/finance/Gehälter 2026, vertraulich.xlsx"
     tried = [cast.next(cluster) for _ in range(9)] * 2
     records = (
-        Record(person, "smb2", "fs_open", "fs_access_denied_error", "97", where)
-        for person in tried
+        Record(person, "smb2", "fs_open", "fs_access_denied_error", "97", where) for person in tried
     )
     steps = _spread(cluster, records, len(tried), 30)
     return Planted(at, steps, Incident("Several users denied on one path", (where,), len(tried)))

@@ -192,7 +192,10 @@ class Connection:
         late = (bits >> 8) % LATE_US if bits & 15 == 0 else bits & 0x3FFF
         header = self._header(slot_us - late)
         pool = self._noise.pool
-        if number % bad_every == bad_every // 2 and number // bad_every < self.lines // MALFORMED_EVERY:
+        if (
+            number % bad_every == bad_every // 2
+            and number // bad_every < self.lines // MALFORMED_EVERY
+        ):
             bad = malformed(number // bad_every, self._random, header, pool[bits % len(pool)])
             return bad, False
         if number % self._delete_every == 1:

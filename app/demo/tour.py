@@ -254,7 +254,7 @@ class Tour:
         for finding in _lines(alerts):
             view.alert(finding)
             if finding["unmapped"]["state"] == "final":
-                group = tuple(str(value) for value in finding["unmapped"]["group"].values())
+                group = tuple(str(value) for value in finding["unmapped"].get("group", {}).values())
                 self.finals.append(Final(finding["finding_info"]["title"], group))
         status = read_status(config.state)
         listeners = status.get("ingest", {}).get("listeners", [])

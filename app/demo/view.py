@@ -53,7 +53,9 @@ class View:
     def alert(self, finding: dict[str, Any]) -> None:
         """Show one alert (OCSF Detection Finding) that the consumer received."""
         state = finding.get("unmapped", {}).get("state", "")
-        group = ", ".join(str(value) for value in finding.get("unmapped", {}).get("group", []))
+        group = ", ".join(
+            str(value) for value in finding.get("unmapped", {}).get("group", {}).values()
+        )
         line = Text()
         line.append(f"{state:<12}", style=COLORS.get(state, ""))
         line.append(f"{finding.get('severity', ''):<9}")

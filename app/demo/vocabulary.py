@@ -5,11 +5,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-FIRST = "anna ben carla david elif franz greta hugo ines jan kaja lena marek nora omar paul".split()
-LAST = (
-    "keller müller brandt çelik dvořák engel fischer groß huber ivanov jansen krüger lang moreau "
-    "nowak okafor peters quandt rossi schäfer tanaka ulrich vogt wagner xu yilmaz zimmer löwe"
-).split()
+FIRST = [
+    "anna",
+    "ben",
+    "carla",
+    "david",
+    "elif",
+    "franz",
+    "greta",
+    "hugo",
+    "ines",
+    "jan",
+    "kaja",
+    "lena",
+    "marek",
+    "nora",
+    "omar",
+    "paul",
+]
+LAST = [
+    "keller",
+    "müller",
+    "brandt",
+    "çelik",
+    "dvořák",
+    "engel",
+    "fischer",
+    "groß",
+    "huber",
+    "ivanov",
+    "jansen",
+    "krüger",
+    "lang",
+    "moreau",
+    "nowak",
+    "okafor",
+    "peters",
+    "quandt",
+    "rossi",
+    "schäfer",
+    "tanaka",
+    "ulrich",
+    "vogt",
+    "wagner",
+    "xu",
+    "yilmaz",
+    "zimmer",
+    "löwe",
+]
 DEPARTMENTS = ("Finance", "Human Resources", "Engineering", "Legal", "Media", "Research", "Sales")
 SHARES = ("finance", "hr", "projects", "legal", "media", "research", "home")
 FOLDERS = (
@@ -40,8 +83,8 @@ def people(random: Random, count: int, network: int) -> list[Person]:
     """People of one site: mostly domain users; a few local names, uids and SIDs; some on IPv6."""
     full = [f"{first}.{last}" for last in LAST for first in FIRST]
     found = []
-    for number, name in enumerate(random.sample(full, count)):
-        name = f"{name}{network}"  # sites share nobody, so that each rule's group is at one site
+    for number, chosen in enumerate(random.sample(full, count)):
+        name = f"{chosen}{network}"  # sites share nobody, so that each rule's group is at one site
         rid = 1000 + network * 1000 + number
         sid = f"S-1-5-21-3623811015-3361044348-30300820-{rid}"
         kind = number % 20
