@@ -23,7 +23,7 @@ from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
 from topology.pipeline import PIPELINE, Node
 from topology.plan import Plan
-from topology.records import KeyValueStore, Partition, Position, SubTopology
+from topology.records import Partition, SubTopology
 from topology.uid import origin
 
 log = logging.getLogger("northbound.worker")
@@ -57,41 +57,29 @@ class Origins(Mapping[str, str]):
         return len(self._topics)
 
 
-class Events(EventsSubTopology):
-    """Sub-topology 1 that learns from Kafka which raw partitions hold records."""
+class RawPartitions:
+    """Asks Kafka which raw partitions hold records; called from engine and timer threads."""
 
-    def __init__(self, plan: Plan, client: Mapping[str, Any]) -> None:
-        super().__init__(plan)
+    def __init__(self, client: Mapping[str, Any], topics: Sequence[str]) -> None:
         self._admin = AdminClient({**client, "logger": logging.getLogger("northbound.rdkafka")})
+        self._topics = topics
 
-    def assign(
-        self,
-        positions: Mapping[Partition, Position],
-        stores: Mapping[tuple[str, int], KeyValueStore],
-    ) -> None:
-        """Take over raw partitions; windows wait for all that hold records from now on."""
-        self.look()
-        super().assign(positions, stores)
-
-    def look(self) -> None:
-        """Announce the raw partitions that hold records, whoever owns them."""
+    def __call__(self) -> list[Partition]:
+        """Those that ever got a record; none when Kafka does not answer."""
         try:
-            self.announce(self._filled())
+            known = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            wanted = {
+                TopicPartition(topic, number): OffsetSpec.latest()
+                for topic in self._topics
+                if topic in known
+                for number in known[topic].partitions
+            }
+            futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
+            ends = {(at.topic, at.partition): found.result() for at, found in futures.items()}
         except KafkaException as error:
             log.warning("Raw partitions could not be looked at. error=%s", error)
-
-    def _filled(self) -> Iterable[Partition]:
-        known = self._admin.list_topics(timeout=TIMEOUT_S).topics
-        wanted = {
-            TopicPartition(topic, number): OffsetSpec.latest()
-            for topic in self.topics
-            if topic in known
-            for number in known[topic].partitions
-        }
-        futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
-        return [
-            (at.topic, at.partition) for at, future in futures.items() if future.result().offset > 0
-        ]
+            return []
+        return [partition for partition, end in ends.items() if end.offset > 0]
 
 
 def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
@@ -115,7 +103,6 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         if node.name in chosen:
             _add(app, config, plan, node)
 
-    @app.timer(STATUS_S)
     async def status() -> None:
         """Tell `northbound status` what this worker does."""
         if app.engines:
@@ -125,6 +112,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
                 config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
             )
 
+    app.timer(STATUS_S)(status)
     return app
 
 
@@ -132,16 +120,18 @@ def _add(app: App, config: Config, plan: Plan, node: Node) -> None:
     options: dict[str, Any] = {"coalesce": not node.stores}
     if node.stores:
         options["changelogs"] = {store: config.names.changelog(store) for store in node.stores}
-    sub_topology: SubTopology = node.build(plan)
-    if isinstance(sub_topology, EventsSubTopology):
-        events = Events(plan, app.client)
-        sub_topology = events
+    sub_topology: SubTopology
+    if node.build is EventsSubTopology:
+        filled = RawPartitions(app.client, node.topics(plan))
+        sub_topology = events = EventsSubTopology(plan, filled)
 
-        @app.timer(ANNOUNCE_S)
         async def look() -> None:
-            """Notice raw partitions that got their first record."""
-            await app.loop.run_in_executor(None, events.look)
+            """Notice raw partitions that got their first record while their owner is away."""
+            events.announce(await app.loop.run_in_executor(None, filled))
 
+        app.timer(ANNOUNCE_S)(look)
+    else:
+        sub_topology = node.build(plan)
     app.add_sub_topology(
         sub_topology, node.topics(plan), group=config.names.group(node.name), **options
     )

@@ -7,7 +7,7 @@ lives in the committed offset.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,8 +43,11 @@ class EventsSubTopology:
     name = "events"
     stores: Sequence[str] = ()
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, filled: Callable[[], Iterable[Partition]] = lambda: ()) -> None:
+        """`filled` names the raw partitions that hold records, owned or not. It is asked at each
+        take-over and before a partition's first watermark, so that windows wait for the others."""
         self._plan = plan
+        self._filled = filled
         self._sources = {plan.names.raw(name): source for name, source in plan.sources.items()}
         self._watermarks = Watermarks()
         self._owned: set[Partition] = set()
@@ -62,6 +65,7 @@ class EventsSubTopology:
         stores: Mapping[tuple[str, int], KeyValueStore],  # noqa: ARG002  # stateless
     ) -> None:
         """Take over raw partitions where their last owner committed."""
+        self.announce(self._filled())
         for partition, position in positions.items():
             self._watermarks.assign(partition, position.metadata)
             self._owned.add(partition)
@@ -115,6 +119,8 @@ class EventsSubTopology:
         so that a replay waits for it from the first record on.
         """
         changes = self._watermarks.changes()
+        if changes.keys() - self._announced:
+            self.announce(self._filled())
         marks: dict[Partition, int] = {}
         while self._to_announce:
             marks.setdefault(self._to_announce.popleft(), NOTHING)

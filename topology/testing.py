@@ -226,9 +226,6 @@ class TopologyTestDriver:
         task = _Task(sub_topology, owned, stores)
         task.next = {item: position.offset for item, position in positions.items()}
         sub_topology.assign(positions, stores)
-        announce = getattr(sub_topology, "announce", None)
-        if announce is not None:
-            announce([(t, n) for t in step.topics for n, log in enumerate(self._topic(t)) if log])
         return task
 
     def _poll(self, step: int, task: _Task) -> bool:
@@ -270,6 +267,10 @@ class TopologyTestDriver:
         self.counts.update(outcome.counts)
 
     def _commit(self, step: int, task: _Task) -> None:
+        announce = getattr(task.sub_topology, "announce", None)
+        if announce is not None:
+            topics = self._steps[step].topics
+            announce([(t, n) for t in topics for n, log in enumerate(self._topic(t)) if log])
         self._take(task, task.sub_topology.before_commit())
         for output in task.pending:
             keys = output.keys or [None] * len(output.values)

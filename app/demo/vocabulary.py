@@ -5,54 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-FIRST = [
-    "anna",
-    "ben",
-    "carla",
-    "david",
-    "elif",
-    "franz",
-    "greta",
-    "hugo",
-    "ines",
-    "jan",
-    "kaja",
-    "lena",
-    "marek",
-    "nora",
-    "omar",
-    "paul",
-]
-LAST = [
-    "keller",
-    "müller",
-    "brandt",
-    "çelik",
-    "dvořák",
-    "engel",
-    "fischer",
-    "groß",
-    "huber",
-    "ivanov",
-    "jansen",
-    "krüger",
-    "lang",
-    "moreau",
-    "nowak",
-    "okafor",
-    "peters",
-    "quandt",
-    "rossi",
-    "schäfer",
-    "tanaka",
-    "ulrich",
-    "vogt",
-    "wagner",
-    "xu",
-    "yilmaz",
-    "zimmer",
-    "löwe",
-]
+FIRST = (
+    "anna", "ben", "carla", "david", "elif", "franz", "greta", "hugo", "ines", "jan", "kaja",
+    "lena", "marek", "nora", "omar", "paul",
+)  # fmt: skip
+LAST = (
+    "keller", "müller", "brandt", "çelik", "dvořák", "engel", "fischer", "groß", "huber",
+    "ivanov", "jansen", "krüger", "lang", "moreau", "nowak", "okafor", "peters", "quandt",
+    "rossi", "schäfer", "tanaka", "ulrich", "vogt", "wagner", "xu", "yilmaz", "zimmer", "löwe",
+)  # fmt: skip
 DEPARTMENTS = ("Finance", "Human Resources", "Engineering", "Legal", "Media", "Research", "Sales")
 SHARES = ("finance", "hr", "projects", "legal", "media", "research", "home")
 FOLDERS = (
@@ -88,7 +49,8 @@ def people(random: Random, count: int, network: int) -> list[Person]:
         rid = 1000 + network * 1000 + number
         sid = f"S-1-5-21-3623811015-3361044348-30300820-{rid}"
         kind = number % 20
-        user, known = rf"AD\{name}", name
+        known: str | None = name
+        user = rf"AD\{name}"
         if kind == 17:
             user = name
         elif kind == 18:

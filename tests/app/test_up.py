@@ -1,0 +1,128 @@
+"""`northbound up` on an existing cluster under a prefix: kill -9, a clean stop and a resume."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from app.broker import ports
+from app.broker.server import EmbeddedKafka
+from app.reading import read
+
+pytestmark = [pytest.mark.broker, pytest.mark.kill]
+
+REPOSITORY = Path(__file__).parents[2]
+NORTHBOUND = str(Path(sys.executable).parent / "northbound")
+DEADLINE_S = 120.0
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"in {DEADLINE_S:.0f} s not seen: {what}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    log = (folder / "up.log").open("ab")
+    process = subprocess.Popen([NORTHBOUND, "up"], cwd=folder, stderr=log, start_new_session=True)
+    try:
+        seen = (folder / "up.log").stat().st_size
+        _until(lambda: b"Up." in (folder / "up.log").read_bytes()[seen:], "Up.")
+        yield process
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def _configure(folder: Path, kafka: EmbeddedKafka, prefix: str) -> int:
+    port = ports.free("127.0.0.1")
+    (folder / "northbound.yaml").write_text(
+        f"""\
+version: 1
+kafka:
+  external: {{bootstrap: "{kafka.bootstrap}", replication: 1}}
+  topic_prefix: {prefix}
+sources:
+  qumulo: {{format: qumulo, partitions: 4, tick: 2s, key: spread}}
+listeners:
+  - {{protocol: tcp, listen: 127.0.0.1:{port}, source: qumulo}}
+rules: [{REPOSITORY / "rules" / "qumulo"}]
+tenants:
+  acme: {{sources: [qumulo]}}
+workers: {{count: 2}}
+""",
+        encoding="utf-8",
+    )
+    return port
+
+
+def _send(port: int, first: int, count: int) -> None:
+    lines = (
+        f"<14>1 2026-01-27T14:12:23.{number:06}Z nas-1 qumulo - - - 10.0.0.7,"
+        f'"AD\\\\u{number % 50}",smb2,fs_read_data,ok,{number},"/data/{number}",""\n'
+        for number in range(first, first + count)
+    )
+    with socket.create_connection(("127.0.0.1", port)) as opened:
+        opened.sendall("".join(lines).encode())
+
+
+def _files(kafka: EmbeddedKafka, topic: str) -> Counter[str]:
+    events = read({"bootstrap.servers": kafka.bootstrap}, [topic])
+    return Counter(orjson.loads(each.value())["file"]["uid"] for each in events)
+
+
+def _workers(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in sorted((folder / "state").glob("worker-*"))]
+
+
+def test_events_come_out_once_through_kill_stop_and_resume(
+    kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    """An operator kills a worker, stops everything, starts it again: each line is one event."""
+    prefix = f"{unique('up')}."
+    port = _configure(tmp_path, kafka, prefix)
+    topic = f"{prefix}northbound.acme.events"
+    with _up(tmp_path):
+        _send(port, 0, 20_000)
+        _until(lambda: sum(_files(kafka, topic).values()) > 0, "a first event")
+        victim = _workers(tmp_path)[0]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        _send(port, 20_000, 20_000)
+        _until(lambda: len(_files(kafka, topic)) == 40_000, "an event for each of 40,000 lines")
+        _until(lambda: all(each["pid"] != victim for each in _workers(tmp_path)), "a new worker")
+    with _up(tmp_path):
+        _send(port, 40_000, 5_000)
+        _until(lambda: len(_files(kafka, topic)) == 45_000, "the lines after the restart")
+    assert set(_files(kafka, topic).values()) == {1}
+
+
+def test_a_port_in_use_and_a_second_up_are_one_message(
+    kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    """Nobody has to read a stack trace to learn that the port is taken."""
+    port = _configure(tmp_path, kafka, f"{unique('up')}.")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        done = subprocess.run(
+            [NORTHBOUND, "up"], cwd=tmp_path, capture_output=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()

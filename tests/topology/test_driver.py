@@ -1,0 +1,160 @@
+"""The whole topology in the test driver: what comes out depends on what goes in, and on no more."""
+
+import random
+from collections import Counter
+
+import orjson
+import pytest
+
+from schemas.codec import decode
+from tests.topology.deployment import RAW, START, driver, line
+from topology.testing import TopologyTestDriver
+
+END = START + 3_600_000
+
+
+def _finals(run: TopologyTestDriver, tenant: str = "acme") -> list[bytes]:
+    values = [record.value or b"" for record in run.read(f"northbound.{tenant}.alerts")]
+    return sorted(value for value in values if orjson.loads(value)["unmapped"]["state"] == "final")
+
+
+def _fill(run: TopologyTestDriver, seed: int, partitions: int) -> int:
+    """Deletes of four users, two of them too many, in order of time within each partition."""
+    chooser = random.Random(seed)
+    rows = [
+        (START + chooser.randrange(120_000), user)
+        for user, count in {"eve": 260, "mallory": 250, "alice": 60, "bob": 20}.items()
+        for _ in range(count)
+    ]
+    for at, user in sorted(rows):
+        run.pipe(
+            RAW,
+            line(at, user, path=f"/data/{chooser.randrange(10**6)}"),
+            timestamp=at + 5,
+            partition=chooser.randrange(partitions),
+        )
+    return len(rows)
+
+
+def test_every_record_has_one_outcome() -> None:
+    """Events and dead letters together are the raw records, each once, with its bytes."""
+    run = driver(raw=3, workers=2, max_batch=17)
+    expected: Counter[bytes] = Counter()
+    for number in range(200):
+        raw = b"\xffbroken" if number % 9 == 0 else line(START + number, f"u{number % 7}")
+        expected[raw] += 1
+        run.pipe(RAW, raw, timestamp=START + number, key=f"{number % 5}".encode())
+    run.run()
+    events = [orjson.loads(record.value or b"") for record in run.read("northbound.acme.events")]
+    letters = [decode(record.value or b"")[1] for record in run.read("dead-letters")]
+    seen = Counter([event["raw_data"].encode() for event in events])
+    seen.update(letter["raw"] for letter in letters)
+    assert expected == seen
+    uids = [event["metadata"]["uid"] for event in events] + [each["uid"] for each in letters]
+    assert len(set(uids)) == len(uids) == 200
+
+
+def test_a_window_closes_when_its_source_falls_silent() -> None:
+    """Ticks are the only clock: no final before they pass the window, one after."""
+    run = driver()
+    for number in range(120):
+        run.pipe(RAW, line(START + number * 100, "eve"), timestamp=START + number * 100)
+    run.run()
+    assert _finals(run) == []
+    run.advance_wall_clock(END)
+    run.run()
+    found = [orjson.loads(value) for value in _finals(run)]
+    assert [finding["count"] for finding in found] == [120]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("matches", "max_batch"), [(1, 1_000), (5, 7)])
+def test_finals_do_not_depend_on_cuts_partitions_or_workers(
+    seed: int, workers: int, matches: int, max_batch: int
+) -> None:
+    """One worker and ten give the same bytes; so does any batch size."""
+    reference = driver(raw=3)
+    other = driver(raw=3, matches=matches, workers=workers, max_batch=max_batch)
+    for run in (reference, other):
+        _fill(run, seed, 3)
+        run.run()
+        run.advance_wall_clock(END)
+        run.run()
+    assert len(_finals(reference)) == 2
+    assert _finals(reference) == _finals(other)
+
+
+def test_a_replay_of_the_same_topics_gives_the_same_finals(seed: int) -> None:
+    """Live in small steps with a restart, then from the start with other workers: same bytes."""
+    run = driver(raw=3, matches=2, max_batch=40)
+    _fill(run, seed, 3)
+    run.step_once()
+    run.restart(workers=2)
+    run.run()
+    run.advance_wall_clock(END)
+    run.run()
+    live = _finals(run)
+    run.replay(workers=3, max_batch=11)
+    run.run()
+    assert live == _finals(run)
+
+
+def test_a_crash_between_commits_doubles_nothing(seed: int) -> None:
+    """What was not committed comes again, and only then counts."""
+    run = driver(raw=3, matches=2, max_batch=25, commit_every=1_000)
+    count = _fill(run, seed, 3)
+    for _ in range(4):
+        run.step_once()
+        run.crash()
+    run.run()
+    run.advance_wall_clock(END)
+    run.run()
+    events = run.read("northbound.acme.events")
+    assert count == len({orjson.loads(each.value or b"")["metadata"]["uid"] for each in events})
+    assert count == len(events)
+    reference = driver(raw=3)
+    _fill(reference, seed, 3)
+    reference.run()
+    reference.advance_wall_clock(END)
+    reference.run()
+    assert _finals(reference) == _finals(run)
+
+
+def test_late_events_are_delivered_but_join_no_window() -> None:
+    """An event 31 seconds behind its partition reaches the consumer and no count."""
+    run = driver()
+    for number in range(99):
+        run.pipe(RAW, line(START + number, "eve"), timestamp=START + number)
+    run.pipe(RAW, line(START + 40_000, "bob"), timestamp=START + 40_000)
+    run.pipe(RAW, line(START + 100, "eve"), timestamp=START + 40_001)
+    run.run()
+    run.advance_wall_clock(END)
+    run.run()
+    assert _finals(run) == []
+    assert len(run.read("northbound.acme.events")) == 101
+    assert run.counts["matches_late"] > 0
+
+
+def test_tenants_get_alerts_of_their_own(seed: int) -> None:
+    """The same matches give each tenant an alert with a uid of its own, and `other` no events."""
+    run = driver()
+    _fill(run, seed, 1)
+    run.run()
+    run.advance_wall_clock(END)
+    run.run()
+    ours, theirs = (
+        {orjson.loads(value)["finding_info"]["uid"] for value in _finals(run, tenant)}
+        for tenant in ("acme", "other")
+    )
+    assert len(ours) == len(theirs) == 2
+    assert not ours & theirs
+    assert run.read("northbound.other.events") == []
+
+
+def test_a_dead_letter_sent_again_keeps_its_uid() -> None:
+    """A consumer that saw the event before drops it by its uid."""
+    run = driver()
+    run.pipe(RAW, line(START, "eve"), timestamp=START, key=b"\0replay:BBBBBBBBBBB-0-9")
+    run.run()
+    (event,) = run.read("northbound.acme.events")
+    assert orjson.loads(event.value or b"")["metadata"]["uid"] == "BBBBBBBBBBB-0-9"
