@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 SEED ?= 1
 CASE ?=
 KEEP ?=
+KILLS ?= 10
 
 .PHONY: help install demo test check bench chaos lock clean
 
@@ -47,9 +48,10 @@ bench: $(VENV)/.dev ## benchmarks (CASE=job-j)
 	@echo "SEED=$(SEED)"
 	$(BIN)/python -m bench --seed $(SEED) $(if $(CASE),--case $(CASE))
 
-chaos: $(VENV)/.dev ## experiments that break things (CASE=name SEED=n)
-	@echo "SEED=$(SEED)"
-	$(BIN)/python -m tests.chaos --seed $(SEED) $(if $(CASE),--case $(CASE))
+chaos: $(VENV)/.dev ## the kill experiments, many times each (CASE=name SEED=n KILLS=n)
+	@echo "SEED=$(SEED) KILLS=$(KILLS)"
+	NORTHBOUND_SEED=$(SEED) NORTHBOUND_KILLS=$(KILLS) \
+	  $(BIN)/python -m pytest -q -m kill $(if $(CASE),-k $(CASE))
 
 lock: ## renew requirements/*.lock from pyproject.toml
 	sh requirements/lock.sh
