@@ -81,7 +81,7 @@ class Stream:
     """`lines` lines with event times from `start_ms` to `end_ms`."""
 
     def __init__(self, seed: int, lines: int, start_ms: int, end_ms: int) -> None:
-        random = Random(f"{seed}")  # noqa: S311  # nothing secret
+        random = Random(f"{seed}")
         self._seed = seed
         self._start_us, self._end_us = start_ms * 1000, end_ms * 1000
         self._people = {
@@ -106,7 +106,7 @@ class Stream:
         return [
             Connection(
                 each,
-                Random(f"{self._seed}/{each.name}"),  # noqa: S311  # nothing secret
+                Random(f"{self._seed}/{each.name}"),
                 self._people[each.name][CULPRITS:],
                 self._steps[each.name],
                 self._lines[each.name],
