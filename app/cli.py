@@ -6,6 +6,7 @@ from app.commands import (
     dead_letters,
     demo,
     ingest,
+    match,
     parse,
     replay,
     status,
@@ -32,6 +33,7 @@ app.command()(ingest.ingest)
 app.command()(worker.worker)
 app.command()(replay.replay)
 app.command()(parse.parse)
+app.command()(match.match)
 app.add_typer(topics.app, name="topics")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -17,30 +17,48 @@ from topology.match.documents import Problem
 FIELD_MAP = "fieldmap.yml"
 TESTS = "tests"
 SUFFIXES = {".yml", ".yaml"}
+KEPT = 8
+"""Compiled rule sets in a cache; older ones go."""
 CODE = Path(__file__).parents[1] / "topology"
 """Compiled rules hold objects of this code, so the cache key covers it."""
 
 
-def load_rules(paths: Sequence[Path], cache: Path | None = None) -> RuleSet:
+def load_rules(
+    paths: Sequence[Path], cache: Path | None = None, *, maps: Sequence[Path] | None = None
+) -> RuleSet:
     """Compile all rules under the paths, or take them from the folder `cache` if unchanged.
 
-    Raises RuleErrors with every problem of every file.
+    Field maps are those found beside the rules, or `maps` and no others. Raises RuleErrors with
+    every problem of every file.
     """
     problems: list[Problem] = []
-    texts = [(str(file), text) for file, text in _read(_files(paths), problems)]
+    files = list(_files(paths))
+    if maps is not None:
+        files = [file for file in files if file.name != FIELD_MAP]
+    texts = [(str(file), text) for file, text in _read(files, problems)]
+    given = [(str(file), text) for file, text in _read(maps or (), problems)]
     if problems:
         raise RuleErrors(problems)
-    kept = cache / f"rules-{_digest(texts)}.pickle" if cache is not None else None
+    kept = None
+    if cache is not None:
+        kept = cache / f"rules-{_digest([*texts, ('', ''), *given])}.pickle"
     if kept is not None and (found := _load(kept)) is not None:
         return found
-    maps = []
-    for path, text in texts:
-        if Path(path).name == FIELD_MAP:
-            maps.append(read_field_map(path, text))
-    rules = compile_rules([item for item in texts if Path(item[0]).name != FIELD_MAP], maps)
+    given += [item for item in texts if Path(item[0]).name == FIELD_MAP]
+    fields = [read_field_map(path, text) for path, text in given]
+    rules = compile_rules([item for item in texts if Path(item[0]).name != FIELD_MAP], fields)
     if kept is not None:
         _keep(kept, rules)
     return rules
+
+
+def user_cache() -> Path | None:
+    """Where commands without a configuration keep compiled rules; None without a home."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(given) if given else Path.home() / ".cache") / "northbound"
+    except RuntimeError:
+        return None
 
 
 def _files(paths: Sequence[Path]) -> Iterable[Path]:
@@ -94,5 +112,8 @@ def _keep(file: Path, rules: RuleSet) -> None:
         fresh.write_bytes(pickle.dumps(rules))
         fresh.chmod(0o600)
         fresh.replace(file)
+        older = sorted(file.parent.glob("rules-*.pickle"), key=lambda entry: entry.stat().st_mtime)
+        for entry in older[:-KEPT]:
+            entry.unlink(missing_ok=True)
     except OSError:
         return

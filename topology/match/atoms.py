@@ -8,14 +8,14 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
-import re2
 
 from topology.match.columns import Column, Mask, Positions, View
+from topology.match.regex import compiled
 
 TextTest: TypeAlias = Literal["equals", "startswith", "endswith", "contains"]
 NumberTest: TypeAlias = Literal["eq", "neq", "lt", "lte", "gt", "gte"]
@@ -101,15 +101,6 @@ class OneOf(Atom):
         if len(series) <= SMALL:
             return _each(series, self.texts.__contains__)
         return _mask(series.is_in(list(self.texts)))
-
-
-@cache
-def compiled(pattern: str) -> "re2._Regexp":
-    """RE2 runs in linear time whatever the pattern and the text."""
-    options = re2.Options()
-    options.never_capture = True
-    options.log_errors = False
-    return re2.compile(pattern, options)
 
 
 @dataclass(frozen=True, slots=True)

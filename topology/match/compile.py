@@ -11,11 +11,13 @@ from typing import Any
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
+from sigma.policy import SigmaPolicy
 from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 
-from topology.match.correlations import Members, compile_correlation
+from topology.match.correlations import Members, compile_correlation, timespan_problems
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
+from topology.match.regex import QuietEngine
 from topology.match.ruleset import RuleSet
 from topology.match.tree import Forest, Node, leaves
 from topology.match.values import PlaceholderError, UnsupportedError, Walker
@@ -31,6 +33,7 @@ LEVELS: dict[SigmaLevel | None, Level] = {
     SigmaLevel.HIGH: "high",
     SigmaLevel.CRITICAL: "critical",
 }
+POLICY = SigmaPolicy(regex_engine=QuietEngine())
 EXTENSIONS = "northbound"
 """Top-level key of a rule for what Sigma does not have; other Sigma tools ignore it."""
 
@@ -104,13 +107,15 @@ def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:
         problems.append(document.problem(text))
         return []
     try:
-        rule = kind.from_dict(content, collect_errors=True)
+        rule = kind.from_dict(content, collect_errors=True, policy=POLICY)
         errors: list[Exception] = list(rule.errors)
     except Exception as failure:
         errors = [failure]
     before = len(problems)
     if any("detection" in _keys(error, document) for error in errors):
         problems += _detection_problems(document)
+    if kind is SigmaCorrelationRule and errors:
+        problems += timespan_problems(document)
     located = len(problems) > before
     for error in errors:
         keys = _keys(error, document)
@@ -176,7 +181,8 @@ def _detection_problems(document: Document) -> list[Problem]:
         for entry in maps:
             for key, value in entry.items() if isinstance(entry, dict) else [("", entry)]:
                 try:
-                    SigmaDetection.from_definition({key: value} if key else value)
+                    item = {key: value} if key else value
+                    SigmaDetection.from_definition(item, policy=POLICY)
                 except Exception as error:
                     problems.append(_at_item(document, name, str(key), _message(error)))
     return problems

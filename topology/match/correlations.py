@@ -124,6 +124,19 @@ def compile_correlation(
     )
 
 
+def timespan_problems(document: Document) -> list[Problem]:
+    """What is wrong with the timespan, which pySigma does not say after other mistakes."""
+    section = document.content["correlation"]
+    timespan = section.get("timespan") if isinstance(section, dict) else None
+    if timespan is None:
+        return []
+    try:
+        SigmaCorrelationTimespan(timespan)
+    except SigmaError as error:
+        return [document.problem(str(error.args[0]), "correlation", "timespan")]
+    return []
+
+
 def _members(
     document: Document, rule: SigmaCorrelationRule, members: Members, problems: list[Problem]
 ) -> list[int]:

@@ -45,9 +45,9 @@ from topology.match.atoms import (
     Text,
     TextTest,
     TimePart,
-    compiled,
 )
 from topology.match.columns import KEYWORDS
+from topology.match.regex import compiled
 from topology.match.tree import Forest, Node
 
 Columns: TypeAlias = Callable[[str], Sequence[str]]

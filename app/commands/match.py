@@ -1,0 +1,208 @@
+"""`northbound match`: rules over a file of events, evaluated by the engine that workers run."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from app.output import FAILED, WRONG_USAGE, errors, fail
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from app.event_lines import Lines
+    from topology.match.compile import RuleSet
+    from topology.rules import Hits, LogSource
+
+ATTRIBUTES = ("product", "service", "category")
+GREATEST = 2**63 - 1
+
+
+def match(
+    events: Annotated[Path, typer.Argument(help="JSON lines; - reads standard input.")],
+    *,
+    rules: Annotated[list[Path], typer.Option(help="A rule file or a folder. Repeatable.")],
+    map_: Annotated[
+        list[Path] | None,
+        typer.Option("--map", help="A field map; without one, names are as given."),
+    ] = None,
+    logsource: Annotated[
+        str | None, typer.Option(help="Rules for these events only: product=..,service=..")
+    ] = None,
+    time_field: Annotated[
+        str | None, typer.Option(help="The field with the event's time, for correlations.")
+    ] = None,
+) -> None:
+    """Match events against Sigma rules, correlations included.
+
+    One JSON object for each hit: rule (its id), title, events (0-based line numbers), group, time.
+    The end of the input closes all windows.
+
+    Example: northbound match --rules rules/qumulo events.ndjson
+    """
+    from app.event_lines import read_events
+    from app.rules import load_rules, user_cache
+    from topology.match.compile import RuleErrors
+
+    wanted = _logsource(logsource)
+    for path in (*rules, *(map_ or ()), *([] if str(events) == "-" else [events])):
+        if not path.exists():
+            fail(f"{path}: no such file or folder", WRONG_USAGE)
+    try:
+        compiled = load_rules(rules, user_cache(), maps=map_ or ())
+    except RuleErrors as error:
+        fail(error)
+    for warning in compiled.warnings:
+        errors.print(f"warning: {warning}", markup=False)
+    if not compiled.rules.events:
+        fail(f"no rules under {', '.join(map(str, rules))}")
+    run = Matching(compiled, wanted, time_field)
+    out = sys.stdout.buffer
+    broken = False
+    try:
+        with nullcontext(sys.stdin.buffer) if str(events) == "-" else events.open("rb") as lines:
+            for stretch in read_events(lines):
+                for number, problem in stretch.problems:
+                    broken = True
+                    errors.print(f"{events}:{number + 1}: is no event: {problem}", markup=False)
+                out.writelines(orjson.dumps(hit) + b"\n" for hit in run.take(stretch))
+        out.writelines(orjson.dumps(hit) + b"\n" for hit in run.finish())
+        out.flush()
+    except BrokenPipeError:
+        # The reader has seen enough, as `head` does; nothing is left to flush to.
+        sys.stdout = None
+    except OSError as error:
+        fail(f"{events}: {error.strerror}")
+    if run.timeless:
+        errors.print(
+            f"warning: {run.timeless} matches have no time, so no correlation counts them; "
+            f"--time-field names the field",
+            markup=False,
+        )
+    if broken:
+        raise typer.Exit(FAILED)
+
+
+def _logsource(given: str | None) -> "LogSource | None":
+    from topology.rules import LogSource
+
+    if given is None:
+        return None
+    found: dict[str, str] = {}
+    for part in given.split(","):
+        name, equals, value = part.partition("=")
+        if name.strip() not in ATTRIBUTES or not equals or not value.strip():
+            fail(
+                f"--logsource: saw {part!r}, expected {'=.., '.join(ATTRIBUTES)}=.. with commas "
+                "between",
+                WRONG_USAGE,
+            )
+        found[name.strip()] = value.strip()
+    return LogSource(**found)
+
+
+class Matching:
+    """One run: hits of single events as they come, correlations once everything was read."""
+
+    def __init__(
+        self, rules: "RuleSet", logsource: "LogSource | None", time_field: str | None
+    ) -> None:
+        self._rules = rules
+        self._logsource = logsource
+        self._time_field = time_field
+        self._groups: dict[bytes, list[Any]] = {}
+        self._correlated = {
+            member for entry in rules.rules.correlations for member in entry.members
+        }
+        self.timeless = 0
+        """Matches that a correlation could not use."""
+
+    def take(self, lines: "Lines") -> Iterator[dict[str, Any]]:
+        """Hits of rules on single events, by line."""
+        from app.event_lines import times
+
+        hits = self._rules.match(lines.events, self._logsource)
+        if not hits:
+            return
+        moments = times(lines.events, self._time_field)
+        self._keep(lines, hits, moments)
+        found = [
+            (row, index)
+            for index, rows in hits.items()
+            if self._rules.rules.events[index].alerts
+            for row in rows.tolist()
+        ]
+        for row, index in sorted(found):
+            rule = self._rules.rules.events[index].rule
+            yield {
+                "rule": rule.id,
+                "title": rule.title,
+                "events": [lines.numbers[row]],
+                "group": {},
+                "time": moments[row],
+            }
+
+    def _keep(self, lines: "Lines", hits: "Hits", moments: "pl.Series") -> None:
+        """Remember what correlations count, as a worker would send it on."""
+        import numpy as np
+        import polars as pl
+
+        from schemas.packed import read_partial
+        from topology.correlate.chunks import unpack
+        from topology.correlate.partials import partials
+        from topology.rules import Rules
+
+        timed = moments.is_not_null().to_numpy()
+        counted = {index: rows for index, rows in hits.items() if index in self._correlated}
+        usable = {index: rows[timed[rows]] for index, rows in counted.items()}
+        self.timeless += sum(len(rows) for rows in counted.values())
+        self.timeless -= sum(len(rows) for rows in usable.values())
+        usable = {index: rows for index, rows in usable.items() if len(rows)}
+        rules = self._rules.rules
+        silent = tuple(_silent(rule) for rule in rules.events)
+        uids = pl.Series("metadata.uid", [f"{number:012}" for number in lines.numbers])
+        records = partials(
+            lines.events.with_columns(moments.fill_null(0), uids),
+            usable,
+            Rules(silent, rules.correlations),
+            tenants=["match"],
+            source="match",
+            watermarks=np.full(lines.events.height, -GREATEST),
+        )
+        for key, value in zip(records.keys, records.values, strict=True):
+            partial = read_partial(value)
+            matches = unpack(partial.times, partial.uids, partial.values)
+            self._groups.setdefault(key, []).extend(matches)
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Hits of correlations by time, as their final alerts would be."""
+        from topology.correlate.episodes import judge
+        from topology.keys import group_of
+
+        correlations = {entry.rule.id: entry for entry in self._rules.rules.correlations}
+        found = []
+        for key, matches in self._groups.items():
+            _, name, group = group_of(key)
+            correlation = correlations[name]
+            judged = judge(sorted(matches), correlation, -GREATEST, GREATEST)
+            for episode in judged.episodes:
+                hit = {
+                    "rule": name,
+                    "title": correlation.rule.title,
+                    "events": sorted(int(uid) for _, uid, _ in episode.matches),
+                    "group": dict(zip(correlation.group_by, group, strict=True)),
+                    "time": episode.opened[0],
+                }
+                found.append((episode.opened[0], name, group, hit))
+        for *_, hit in sorted(found, key=lambda entry: entry[:3]):
+            yield hit
+
+
+def _silent(rule: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(rule, alerts=False)
