@@ -40,6 +40,9 @@ STATUS_NAMES: Final[Mapping[int, str]] = {0: "Unknown", 1: "Success", 2: "Failur
 JSON_SUFFIX: Final = ":json"
 FRAME_COLUMNS: Final = frozenset({"row", "sub"})
 
+UNESCAPED: Final = frozenset({"metadata.original_time", "metadata.uid"})
+"""Texts of which JSON escapes nothing: time stamps that were parsed, and uids of our own making."""
+
 SHARED: Final[Mapping[str, tuple[str, ...]]] = {
     "@class": (
         "activity_id",
@@ -65,8 +68,7 @@ SHARED: Final[Mapping[str, tuple[str, ...]]] = {
         "unmapped.protocol",
     ),
     "@actor": ("actor.", "user."),
-    "@source": ("src_endpoint.",),
-    "@host": ("dst_endpoint.",),
+    "@source": ("src_endpoint.", "dst_endpoint."),
 }
 """Code columns (UInt32) and the attributes, or prefixes of them, that are functions of the code.
 

@@ -79,8 +79,7 @@ def _dimension(events: pl.DataFrame, field: str) -> Dimension:
         if code in events.columns and ocsf.shared_by(code, [field]):
             codes = events[code].to_numpy().astype(np.int64)
             return renumber(codes, int(codes.max(initial=0)) + 1)
-    column = events[field]
-    return factorize(column if column.dtype == pl.String else column.cast(pl.String))
+    return factorize(events.select(pl.col(field).cast(pl.String)), [field])[0]
 
 
 def _text(cell: Any) -> str | None:

@@ -7,7 +7,6 @@ an extension needs a name before its dot. UNC paths (`\\\\host\\share`) split at
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-import numpy as np
 import polars as pl
 
 from topology.dimension import SMALL
@@ -29,7 +28,7 @@ LAST_DOT = [
     pl.col("bare").str.strip_suffix(NAME).alias("parent_folder"),
 ]
 PARTS = [
-    pl.col("folder", "unc", "name"),
+    pl.col("unc", "name"),
     pl.when(
         (EXTENSION.str.len_bytes() > 0)
         & (EXTENSION.str.len_bytes() + 1 < NAME.str.len_bytes())
@@ -42,6 +41,7 @@ PARTS = [
     .when(PARENT == "/")
     .then(PARENT)
     .alias("parent_folder"),
+    pl.col("folder"),
 ]
 
 
@@ -81,11 +81,12 @@ def split_many(paths: pl.Series) -> pl.DataFrame:
     if len(paths) < SMALL:
         return _split_rows(paths)
     frame = paths.alias("path").to_frame().select(SPLIT).select(LAST_DOT).select(PARTS)
-    parts = frame.select(Path._fields)
-    unc = np.flatnonzero(frame["unc"].fill_null(value=False).to_numpy())
-    if len(unc) == 0:
+    unc, *columns = frame.get_columns()
+    parts = pl.DataFrame(columns)
+    if not unc.any():
         return parts
-    return overlay(parts, unc, _split_rows(paths[unc]))
+    rows = unc.fill_null(value=False).to_numpy().nonzero()[0]
+    return overlay(parts, rows, _split_rows(paths[rows]))
 
 
 def _split_rows(paths: pl.Series) -> pl.DataFrame:

@@ -6,15 +6,16 @@ class: `@user_ip`, `@user`, `@protocol`, `@operation`, `@status`, `@object_id`, 
 `metadata.event_code` everywhere, and `api.operation` on 6003 as well.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
-from topology.dimension import Dimension, combine, factorize, renumber
+from topology.dimension import Dimension, combine, factorize
+from topology.memo import Memo
 from topology.normalize import paths
 from topology.normalize import qumulo_attributes as attributes
 from topology.normalize.normalizer import Normalizer
@@ -31,6 +32,7 @@ LOGGED: Final = (
     "target_path",
 )
 KIND: Final = ("protocol", "operation", "status")
+ORIGIN: Final = ("hostname", "user_ip")
 USER: Final = ("user", "sid", "auth_id")
 JSON_ONLY: Final[Mapping[str, str]] = {
     "offset": "unmapped.offset",
@@ -47,43 +49,34 @@ Columns = dict[str, pl.Series]
 
 def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
     """One event per row."""
-    kinds = combine(*(factorize(fields[name]) for name in KIND))
+    kinds = _dimension(fields, "@kind", KIND)
+    shared = _spread("@class", kinds, attributes.KINDS, [fields[name] for name in KIND])
+    class_uid = shared["class_uid"].to_numpy()
+    is_login = class_uid == ocsf.AUTHENTICATION
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, fields.height)
+    identity = [fields[name] if name in fields.columns else nothing for name in USER]
+    logins = Dimension(is_login.astype(np.uint32), 2 if is_login.any() else 1)
+    known = [name for name in USER if name in fields.columns]
+    users = combine(*factorize(fields, known), logins)
+    who = [*identity, pl.Series(is_login)]
+    shared |= _spread("@actor", users, attributes.ACTORS, who)
+    origins = _dimension(fields, "@origin", ORIGIN)
+    shared |= _spread("@source", origins, attributes.ORIGINS, [fields[name] for name in ORIGIN])
     columns: Columns = {
         "row": fields["row"],
         "time": _milliseconds(fields["timestamp"]),
         "metadata.original_time": fields["@timestamp"],
     }
-    shared = _spread(kinds, attributes.CLASS, attributes.classify, [fields[name] for name in KIND])
-    class_uid = shared["class_uid"].to_numpy()
-    is_login = class_uid == ocsf.AUTHENTICATION
-    logins = renumber(is_login.astype(np.int64), 2)
-    login = pl.Series(is_login)
-    users = combine(*(factorize(fields[name]) for name in USER), logins)
-    sources = factorize(fields["user_ip"])
-    hosts = factorize(fields["hostname"])
-    shared |= _spread(
-        users,
-        attributes.ACTOR,
-        attributes.identify,
-        [*(fields[name] for name in USER), login],
-    )
-    shared |= _spread(sources, attributes.SOURCE, attributes.locate, [fields["user_ip"]])
-    shared |= _spread(hosts, attributes.HOST, attributes.name_cluster, [fields["hostname"]])
     is_file = class_uid == ocsf.FILE_HOSTING
     if is_file.any():
         columns |= _file_columns(fields, is_file, shared)
     if not is_file.all():
         columns |= _other_columns(fields, class_uid)
-    for name, attribute in JSON_ONLY.items():
-        columns[attribute] = fields[name]
+    columns |= {
+        attribute: fields[name] for name, attribute in JSON_ONLY.items() if name in fields.columns
+    }
     del shared["@file_type"], shared["@share"]
     columns |= shared
-    columns |= {
-        "@class": kinds.number,
-        "@actor": users.number,
-        "@source": sources.number,
-        "@host": hosts.number,
-    }
     columns |= {f"@{name}": fields[name] for name in LOGGED}
     return pl.DataFrame(
         [
@@ -94,6 +87,22 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     )
 
 
+def _dimension(fields: pl.DataFrame, code: str, names: tuple[str, ...]) -> Dimension:
+    """The combinations of some fields, from the parser's own codes where it gives them."""
+    if code not in fields.columns:
+        return combine(*factorize(fields, names))
+    codes = fields[code].to_numpy()
+    return Dimension(codes, int(codes.max()) + 1)
+
+
+def _spread(code: str, dimension: Dimension, memo: Memo, arguments: list[pl.Series]) -> Columns:
+    """What follows from the arguments, for every row, and the column that says which rows agree."""
+    keys = list(zip(*(dimension.distinct(each).to_list() for each in arguments), strict=True))
+    table, places = memo.look_up(keys)
+    numbers = pl.Series(code, places[dimension.codes])
+    return {**table[numbers].to_dict(), code: numbers}
+
+
 def _milliseconds(timestamp: pl.Series) -> pl.Series:
     """Datetime in microseconds to Int64 milliseconds."""
     if timestamp.null_count():
@@ -101,57 +110,51 @@ def _milliseconds(timestamp: pl.Series) -> pl.Series:
     return pl.Series(timestamp.cast(pl.Int64).to_numpy() // 1000)
 
 
-def _spread(
-    dimension: Dimension,
-    schema: Mapping[str, type[pl.DataType]],
-    function: Callable[..., tuple[Any, ...]],
-    arguments: list[pl.Series],
-) -> Columns:
-    """The function's values for every row, computed once per code."""
-    distinct = [dimension.distinct(argument).to_list() for argument in arguments]
-    values = zip(*(function(*row) for row in zip(*distinct, strict=True)), strict=True)
-    return {
-        name: dimension.spread(pl.Series(name, value, dtype=dtype))
-        for (name, dtype), value in zip(schema.items(), values, strict=True)
-    }
-
-
 def _file_columns(fields: pl.DataFrame, is_file: npt.NDArray[np.bool_], kinds: Columns) -> Columns:
     """Attributes of 6006 where `is_file`, null elsewhere."""
+    rows = fields.height
     path, target = fields["path"], fields["target_path"]
-    parts = paths.split_many(path)
     types = kinds["@file_type"].to_numpy()
-    columns: Columns = {
-        "file.path": path,
-        "file.name": parts["name"].fill_null("") if path.null_count() else parts["name"],
-        "file.ext": parts["ext"],
-        "file.parent_folder": parts["parent_folder"],
-        "file.uid": fields["object_id"],
-        "file.type_id": _type_ids(parts["folder"], types),
-        "file.size": fields["file_size"],
-    }
+    if target.null_count() < rows:
+        renamed = target.is_not_null().to_numpy().nonzero()[0]
+        targets = target[renamed]
+        parts = paths.split_many(pl.concat([path, targets]))
+        table = _path_table("file_result", targets, parts[rows:], types[renamed])
+        columns = expand(table, renamed, rows).to_dict()
+        parts = parts[:rows]
+    else:
+        parts = paths.split_many(path)
+        columns = {}
+    columns |= _path_table("file", path, parts, types).to_dict()
+    columns["file.uid"] = fields["object_id"]
+    if "file_size" in fields.columns:
+        columns["file.size"] = fields["file_size"]
     is_share = kinds["@share"]
     if is_share.any():
         columns["share"] = path.set(~is_share, None)
-    renamed = target.is_not_null().to_numpy().nonzero()[0]
-    if len(renamed):
-        table = _target_table(target[renamed], types[renamed])
-        columns |= expand(table, renamed, fields.height).to_dict()
     if not is_file.all():
         others = pl.Series(~is_file)
-        columns = {name: column.set(others, None) for name, column in columns.items()}
+        columns = {
+            name: column.set(others, None)
+            for name, column in columns.items()
+            if column.null_count() < rows
+        }
     return columns
 
 
-def _target_table(targets: pl.Series, types: npt.NDArray[np.int64]) -> pl.DataFrame:
-    parts = paths.split_many(targets)
+def _path_table(
+    attribute: str, path: pl.Series, parts: pl.DataFrame, types: npt.NDArray[np.int64]
+) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "file_result.path": targets,
-            "file_result.name": parts["name"],
-            "file_result.ext": parts["ext"],
-            "file_result.parent_folder": parts["parent_folder"],
-            "file_result.type_id": _type_ids(parts["folder"], types),
+            f"{attribute}.path": path,
+            # OCSF wants a name, and an empty one is all that the record says.
+            f"{attribute}.name": parts["name"].fill_null("")
+            if path.null_count()
+            else parts["name"],
+            f"{attribute}.ext": parts["ext"],
+            f"{attribute}.parent_folder": parts["parent_folder"],
+            f"{attribute}.type_id": _type_ids(parts["folder"], types),
         }
     )
 

@@ -1,17 +1,17 @@
 """What follows from a few values of a Qumulo audit record alone: class, actor, source and host.
 
-Each function is called once per distinct combination of its arguments, and remembers.
+Each function is called once per distinct combination of its arguments (topology/memo.py).
 """
 
 import ipaddress
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
 
 from schemas import ocsf
+from topology.memo import Memo
 from topology.normalize import qumulo_vocabulary as vocabulary
 
 UNKNOWN: Final = "unknown"
@@ -51,7 +51,6 @@ INBOUND: Final = 1
 UNKNOWN_DIRECTION: Final = 0
 
 
-@lru_cache(maxsize=8192)
 def classify(protocol: str | None, operation: str | None, status: str | None) -> tuple[Any, ...]:
     """The attributes of CLASS for one kind of record."""
     known = vocabulary.OPERATIONS.get(operation or "")
@@ -118,7 +117,6 @@ IDENTIFIER = re.compile(r"S-1(?:-[0-9]+)+|[0-9]+")
 SYSTEM_USER: Final = 3
 
 
-@lru_cache(maxsize=65536)
 def identify(
     user: str | None, sid: str | None, auth_id: str | None, login: bool
 ) -> tuple[Any, ...]:
@@ -138,25 +136,26 @@ def identify(
     return (name, domain, uid, uid_alt, type_id, None, *target)
 
 
-SOURCE: Final[Schema] = {"src_endpoint.ip": pl.String, "src_endpoint.name": pl.String}
-
-
-@lru_cache(maxsize=65536)
-def locate(user_ip: str | None) -> tuple[str | None, str | None]:
-    """The client's address, or a name when it is no address. OCSF wants one of them."""
-    try:
-        ipaddress.ip_address(user_ip or "")
-    except ValueError:
-        return None, user_ip or UNKNOWN
-    return user_ip, None
-
-
-HOST: Final[Schema] = {"dst_endpoint.hostname": pl.String, "dst_endpoint.svc_name": pl.String}
+ORIGIN: Final[Schema] = {
+    "src_endpoint.ip": pl.String,
+    "src_endpoint.name": pl.String,
+    "dst_endpoint.hostname": pl.String,
+    "dst_endpoint.svc_name": pl.String,
+}
 # Nodes are CLUSTER-<number>; the cluster's name may itself hold dashes and digits.
 NODE_NUMBER = re.compile(r"-[0-9]+$")
 
 
-@lru_cache(maxsize=8192)
-def name_cluster(hostname: str | None) -> tuple[str | None, str | None]:
-    """Node and cluster."""
-    return hostname, None if hostname is None else NODE_NUMBER.sub("", hostname)
+def locate(hostname: str | None, user_ip: str | None) -> tuple[str | None, ...]:
+    """The attributes of ORIGIN. OCSF wants an address or a name of the client; node and cluster."""
+    cluster = None if hostname is None else NODE_NUMBER.sub("", hostname)
+    try:
+        ipaddress.ip_address(user_ip or "")
+    except ValueError:
+        return None, user_ip or UNKNOWN, hostname, cluster
+    return user_ip, None, hostname, cluster
+
+
+KINDS: Final = Memo(classify, CLASS)
+ACTORS: Final = Memo(identify, ACTOR)
+ORIGINS: Final = Memo(locate, ORIGIN)

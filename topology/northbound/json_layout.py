@@ -23,10 +23,11 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An attribute; `json` when the column holds JSON text."""
+    """An attribute. `json`: the column holds JSON text. `unescaped`: its text needs no escaping."""
 
     column: str
     json: bool
+    unescaped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def tree_of(columns: Sequence[str]) -> Tree:
     root: Tree = {}
     for column in columns:
         path = column.removesuffix(ocsf.JSON_SUFFIX)
-        leaf = Leaf(column, json=path != column)
+        leaf = Leaf(column, json=path != column, unescaped=column in ocsf.UNESCAPED)
         members = root
         *steps, (name, label) = [step.groups() for step in STEP.finditer(path)]
         for step, element in steps:
@@ -107,7 +108,7 @@ def _enter(members: Tree, name: str, column: str) -> Tree:
 
 def _is_plain(node: Node) -> bool:
     if isinstance(node, Leaf):
-        return not node.json
+        return not (node.json or node.unescaped)
     return isinstance(node, dict) and all(_is_plain(member) for member in node.values())
 
 
@@ -143,6 +144,8 @@ def _value(node: Node, shared: Sequence[str]) -> list[Segment]:
         plain = {name: member for name, member in node.items() if _is_plain(member)}
         return _object(node, plain, {}, shared)
     if isinstance(node, Leaf):
+        if node.unescaped:
+            return ['"', Text(node.column), '"']
         return [Text(node.column)] if node.json else [Value(node.column)]
     segments: list[Segment] = ["["]
     for number, element in enumerate(node.elements.values()):

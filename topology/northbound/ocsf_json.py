@@ -6,52 +6,87 @@ structure of just the attributes that are there, as Polars' encoder would write 
 gives does not depend on the rows around it.
 """
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
-from topology.dimension import SMALL, renumber
+from topology.dimension import SMALL, Dimension, renumber
 from topology.northbound.json_layout import PARTIAL, expression, layout, render
 
-REMEMBERED: Final = 1024
+REMEMBERED: Final = 2048
 """Up to so many codes are encoded one by one and remembered, more of them in columns."""
 INNER: Final = "@inner."
 WHOLE: Final = "@whole."
+BITS: Final = 60
 
 Columns: TypeAlias = tuple[str, ...]
-Texts: TypeAlias = dict[str, pl.Series]
-"""Shared members, "" or beginning with a comma. `@class` and the like: members of the event.
-`@inner.metadata`: members of that object; `@whole.metadata`: the object itself as a member."""
+
+
+class Group(NamedTuple):
+    """Columns of one code that become one text: members of the event or of a partial object."""
+
+    name: str
+    """The code, or the partial object."""
+    columns: Columns
+    members: Columns
+    """The columns' names within the object."""
+
+    @property
+    def is_object(self) -> bool:
+        return self.name not in ocsf.SHARED
+
+
+class Plan(NamedTuple):
+    """How the columns of a frame are encoded: row by row, or once per code."""
+
+    own: Columns
+    shared: tuple[tuple[str, tuple[Group, ...]], ...]
 
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One JSON text per row (Binary). `without` names columns to leave out."""
-    present = sorted(
-        (
-            column.name
-            for column in events
-            if ocsf.is_written(column.name)
-            and column.name not in without
-            and column.null_count() < events.height
-        ),
-        key=_order,
+    rows = events.height
+    present = tuple(
+        column.name
+        for column in events
+        if column.null_count() < rows and column.name not in without
     )
-    texts: Texts = {}
+    plan = _plan(present)
+    texts: list[pl.Series] = []
+    for code, groups in plan.shared:
+        texts += _shared_texts(events, code, groups)
+    if rows < SMALL:
+        return pl.Series(_encode_rows(events, plan.own, texts), dtype=pl.String).cast(pl.Binary)
+    return _encode_columns(events, plan.own, texts).cast(pl.Binary)
+
+
+@lru_cache(maxsize=256)
+def _plan(present: Columns) -> Plan:
+    written = sorted(filter(ocsf.is_written, present), key=_order)
+    shared: list[tuple[str, tuple[Group, ...]]] = []
     apart: set[str] = set()
     for code in ocsf.SHARED:
-        columns = ocsf.shared_by(code, present)
-        if columns:
-            texts |= _shared_texts(events, code, columns)
-            apart.update(columns)
-    own = tuple(column for column in present if column not in apart)
-    if events.height < SMALL:
-        return pl.Series(_encode_rows(events, own, texts), dtype=pl.String).cast(pl.Binary)
-    return _encode_columns(events, own, texts).cast(pl.Binary)
+        columns = ocsf.shared_by(code, written)
+        apart.update(columns)
+        partly = [name for name, owner in PARTIAL.items() if owner == code]
+        inside = {name: [c for c in columns if c.startswith(f"{name}.")] for name in partly}
+        rest = [c for c in columns if c.partition(".")[0] not in inside]
+        groups = [_group(code, "", rest)]
+        groups += [_group(name, f"{name}.", found) for name, found in inside.items()]
+        used = tuple(group for group in groups if group.columns)
+        if used:
+            shared.append((code, used))
+    return Plan(tuple(column for column in written if column not in apart), tuple(shared))
+
+
+def _group(name: str, prefix: str, columns: Sequence[str]) -> Group:
+    return Group(name, tuple(columns), tuple(column.removeprefix(prefix) for column in columns))
 
 
 def _order(column: str) -> tuple[int, str]:
@@ -59,55 +94,64 @@ def _order(column: str) -> tuple[int, str]:
     return {"time": 0, "raw_data": 2}.get(column, 1), column
 
 
-def _shared_texts(events: pl.DataFrame, code: str, columns: list[str]) -> Texts:
+def _shared_texts(events: pl.DataFrame, code: str, groups: tuple[Group, ...]) -> list[pl.Series]:
     """What the code determines, for every row; without the code column, row by row."""
     dimension = None
+    table = pl.DataFrame([events[column] for group in groups for column in group.columns])
     if code in events.columns:
         codes = events[code].to_numpy().astype(np.int64)
         # Renumbered, as filtering leaves gaps.
         dimension = renumber(codes, int(codes.max(initial=0)) + 1)
-    groups: dict[str, list[str]] = {}
-    for column in columns:
-        top = column.partition(".")[0]
-        groups.setdefault(top if PARTIAL.get(top) == code else code, []).append(column)
-    texts: Texts = {}
-    for name, group in groups.items():
-        table = events.select(group) if dimension is None else events[group][dimension.first]
-        if name == code:
-            texts[code] = pl.Series(_members(table), dtype=pl.String)
+        table = table[dimension.first]
+    columns: Sequence[Sequence[str]]
+    if table.height <= REMEMBERED:
+        found = [_remembered(groups, row) for row in table.rows()]
+        columns = list(zip(*found, strict=True)) or [()] * len(groups)
+    else:
+        columns = [_members_in_columns(table, group) for group in groups]
+    texts: list[pl.Series] = []
+    for group, column in zip(groups, columns, strict=True):
+        if not group.is_object:
+            texts.append(pl.Series(code, column, dtype=pl.String))
             continue
-        members = _members(table.rename({column: column[len(name) + 1 :] for column in group}))
-        whole = [f',"{name}":{{{text[1:]}}}' if text else "" for text in members]
-        texts[INNER + name] = pl.Series(members, dtype=pl.String)
-        texts[WHOLE + name] = pl.Series(whole, dtype=pl.String)
+        name = group.name
+        whole = [f',"{name}":{{{text[1:]}}}' if text else "" for text in column]
+        texts.append(pl.Series(INNER + name, column, dtype=pl.String))
+        texts.append(pl.Series(WHOLE + name, whole, dtype=pl.String))
     if dimension is None:
         return texts
-    return {name: dimension.spread(text) for name, text in texts.items()}
-
-
-def _members(table: pl.DataFrame) -> list[str]:
-    """The present attributes of each row as members of an object, "" or beginning with a comma."""
-    columns = tuple(table.columns)
-    if table.height <= REMEMBERED:
-        return [_remembered(columns, row) for row in table.rows()]
-    objects = _encode_columns(table, columns, {}).to_list()
-    return ["" if text == "{}" else f",{text[1:-1]}" for text in objects]
+    return pl.DataFrame(texts)[pl.Series(dimension.codes)].get_columns()
 
 
 @lru_cache(maxsize=65536)
-def _remembered(columns: Columns, row: tuple[Any, ...]) -> str:
-    values = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
-    if not values:
-        return ""
-    return f",{render(layout(tuple(values)), values)[1:-1]}"
+def _remembered(groups: tuple[Group, ...], row: tuple[Any, ...]) -> tuple[str, ...]:
+    """For each group the present members, "" or beginning with a comma."""
+    texts = []
+    start = 0
+    for group in groups:
+        end = start + len(group.columns)
+        pairs = zip(group.members, row[start:end], strict=True)
+        values = {name: value for name, value in pairs if value is not None}
+        texts.append(f",{render(layout(tuple(values)), values)[1:-1]}" if values else "")
+        start = end
+    return tuple(texts)
 
 
-def _arrange(own: Columns, texts: Texts) -> tuple[tuple[tuple[str, str], ...], Columns]:
-    """For attributes `own`: shared members that go into their objects, and those that go last."""
-    objects = {column.partition(".")[0] for column in own}
-    inner = tuple(
-        (name, INNER + name) for name in PARTIAL if name in objects and INNER + name in texts
-    )
+def _members_in_columns(table: pl.DataFrame, group: Group) -> list[str]:
+    renamed = [
+        table[column].alias(member)
+        for column, member in zip(group.columns, group.members, strict=True)
+    ]
+    objects = _encode_columns(pl.DataFrame(renamed), group.members, []).to_list()
+    return ["" if text == "{}" else f",{text[1:-1]}" for text in objects]
+
+
+@lru_cache(maxsize=4096)
+def _arrange(present: Columns, texts: Columns) -> tuple[tuple[tuple[str, str], ...], Columns]:
+    """For attributes `present`: shared members inside their objects, and those that go last."""
+    objects = {column.partition(".")[0] for column in present}
+    inner = tuple((name, INNER + name) for name in PARTIAL if INNER + name in texts)
+    inner = tuple(pair for pair in inner if pair[0] in objects)
     inside = {name for name, _ in inner}
     tail = tuple(
         name
@@ -117,15 +161,16 @@ def _arrange(own: Columns, texts: Texts) -> tuple[tuple[tuple[str, str], ...], C
     return inner, tail
 
 
-def _encode_rows(events: pl.DataFrame, own: Columns, texts: Texts) -> list[str]:
+def _encode_rows(events: pl.DataFrame, own: Columns, texts: Sequence[pl.Series]) -> list[str]:
     """Row by row: fewer rows than the fixed cost of columns is worth."""
-    shared = [text.to_list() for text in texts.values()]
+    names = tuple(text.name for text in texts)
+    columns = [events[name].to_list() for name in own]
+    columns += [text.to_list() for text in texts]
     encoded = []
-    for number, row in enumerate(events.select(own).rows()):
-        values = {name: value for name, value in zip(own, row, strict=True) if value is not None}
-        present = tuple(values)
-        values |= {name: column[number] for name, column in zip(texts, shared, strict=True)}
-        inner, tail = _arrange(present, texts)
+    for row in zip(*columns, strict=True) if columns else [()] * events.height:
+        values = dict(zip((*own, *names), row, strict=True))
+        present = tuple(name for name in own if values[name] is not None)
+        inner, tail = _arrange(present, names)
         if present:
             encoded.append(render(layout(present, inner, tail), values))
         else:
@@ -133,26 +178,29 @@ def _encode_rows(events: pl.DataFrame, own: Columns, texts: Texts) -> list[str]:
     return encoded
 
 
-def _encode_columns(events: pl.DataFrame, own: Columns, texts: Texts) -> pl.Series:
+def _encode_columns(events: pl.DataFrame, own: Columns, texts: Sequence[pl.Series]) -> pl.Series:
     """One expression for each pattern of presence."""
-    parts = pl.DataFrame(
-        [*(events[name] for name in own), *(text.alias(name) for name, text in texts.items())]
-    )
-    optional = [name for name in own if parts[name].null_count()]
+    parts = pl.DataFrame([*(events[name] for name in own), *texts])
+    names = tuple(text.name for text in texts)
+    optional = tuple(name for name in own if parts[name].null_count())
+    if not optional:
+        return _encode_pattern(parts, own, names)
     patterns = _patterns(parts, optional)
-    if len(patterns) == 1:
-        return _encode_pattern(parts, own, texts)
+    rows = _rows_by_code(patterns)
     encoded = []
-    for rows in patterns:
-        chosen = parts[pl.Series(rows)]
-        present = tuple(name for name in own if chosen[name][0] is not None)
-        encoded.append(_encode_pattern(chosen, present, texts))
+    for chosen in rows:
+        part = parts[pl.Series(chosen)]
+        absent = {name for name in optional if part[name][0] is None}
+        present = tuple(name for name in own if name not in absent)
+        encoded.append(_encode_pattern(part, present, names))
+    if len(rows) == 1:
+        return encoded[0]
     places = np.empty(events.height, dtype=np.uint32)
-    places[np.concatenate(patterns)] = np.arange(events.height, dtype=np.uint32)
+    places[np.concatenate(rows)] = np.arange(events.height, dtype=np.uint32)
     return pl.concat(encoded, rechunk=True)[pl.Series(places)]
 
 
-def _encode_pattern(parts: pl.DataFrame, present: Columns, texts: Texts) -> pl.Series:
+def _encode_pattern(parts: pl.DataFrame, present: Columns, texts: Columns) -> pl.Series:
     inner, tail = _arrange(present, texts)
     if present:
         return parts.select(expression(present, inner, tail)).to_series()
@@ -161,19 +209,30 @@ def _encode_pattern(parts: pl.DataFrame, present: Columns, texts: Texts) -> pl.S
     return pl.Series(["{}"]).new_from_index(0, parts.height)
 
 
-def _patterns(parts: pl.DataFrame, optional: list[str]) -> list[npt.NDArray[np.uint32]]:
-    """Row numbers by which of the optional columns have a value."""
-    keys = np.zeros(parts.height, dtype=np.int64)
-    size = 1
-    for name in optional:
-        if size > 2**40:
-            dimension = renumber(keys, size)
-            keys, size = dimension.codes.astype(np.int64), dimension.size
-        keys = keys * 2 + parts[name].is_null().to_numpy()
-        size *= 2
-    dimension = renumber(keys, size)
-    if dimension.size == 1:
-        return [np.arange(parts.height, dtype=np.uint32)]
+def _patterns(parts: pl.DataFrame, optional: Columns) -> Dimension:
+    """Rows by which of the optional columns have a value."""
+    keys = [key.to_numpy() for key in parts.select(_pattern_keys(optional)).get_columns()]
+    pattern = renumber(keys[0], 1 << min(len(optional), BITS))
+    for key in keys[1:]:
+        more = renumber(key, 1 << BITS)
+        pattern = renumber(
+            pattern.codes.astype(np.int64) * more.size + more.codes, pattern.size * more.size
+        )
+    return pattern
+
+
+@lru_cache(maxsize=256)
+def _pattern_keys(optional: Columns) -> list[pl.Expr]:
+    return [
+        pl.sum_horizontal(
+            pl.col(name).is_null().cast(pl.Int64) * (1 << bit)
+            for bit, name in enumerate(optional[start : start + BITS])
+        ).alias(str(start))
+        for start in range(0, len(optional), BITS)
+    ]
+
+
+def _rows_by_code(dimension: Dimension) -> list[npt.NDArray[np.uint32]]:
     order = np.argsort(dimension.codes, kind="stable").astype(np.uint32)
     ends = np.cumsum(np.bincount(dimension.codes, minlength=dimension.size))
     return np.split(order, ends[:-1])

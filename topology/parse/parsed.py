@@ -71,14 +71,8 @@ def parse_rows(
             fields.append((row, *parse_line(text)))
         except MalformedError as error:
             failed.append((row, str(error)))
-    columns = list(zip(*fields, strict=True)) or [()] * len(schema)
     return Parsed(
-        pl.DataFrame(
-            [
-                pl.Series(name, values, dtype=dtype)
-                for (name, dtype), values in zip(schema.items(), columns, strict=True)
-            ]
-        ),
+        pl.DataFrame(fields, schema=schema, orient="row"),
         pl.DataFrame(failed, schema=FAILURES, orient="row") if failed else NO_FAILURES,
     )
 

@@ -7,7 +7,7 @@ known from JSON bodies only. Object ids have up to 97 bits and are text.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from topology.parse.parsed import (
     merge,
     parse_rows,
 )
+from topology.rows import unnest
 
 CSV_FIELDS: Final = (
     "user_ip",
@@ -49,28 +50,25 @@ CANONICAL = re.compile(
 # A cluster that does not double the quotes inside a path still has a recognisable middle.
 UNESCAPED = re.compile(rf'([^",]*),"(.*?)",({WORD}),({WORD}),({WORD}),({WORD}),"(.*)"', re.DOTALL)
 
-QUOTES = ["before", "user", "middle", "path", "comma", "target_path", "after", "more"]
-MIDDLE = ["empty", "protocol", "operation", "status", "object_id", "end"]
-TEXT = pl.col("text")
-SPLIT_QUOTES = [TEXT.str.splitn('"', 8).struct.rename_fields(QUOTES).struct.unnest()]
-SPLIT_MIDDLE = [
-    pl.col("user", "path", "target_path"),
-    pl.col("before").str.strip_suffix(",").alias("user_ip"),
-    pl.col("middle").str.splitn(",", 6).struct.rename_fields(MIDDLE).struct.unnest(),
+QUOTES = ("before", "user", "middle", "path", "comma", "target_path", "after", "more")
+MIDDLE = ("empty", "protocol", "operation", "status", "object_id", "end")
+SPLIT_QUOTES = pl.col("text").str.splitn('"', len(QUOTES))
+SPLIT_MIDDLE = pl.col("middle").str.splitn(",", len(MIDDLE))
+BEFORE = pl.col("before")
+USUAL = [
     (
         (pl.col("comma") == ",")
         & (pl.col("after") == "")
         & pl.col("more").is_null()
-        & (pl.col("before").str.find(",", literal=True) + 1 == pl.col("before").str.len_bytes())
+        & (pl.col("empty") == "")
+        & (pl.col("end") == "")
+        & (BEFORE.str.find(",", literal=True) + 1 == BEFORE.str.len_bytes())
     )
     .fill_null(value=False)
-    .alias("quoted"),
-]
-USUAL = [
-    (pl.col("quoted") & (pl.col("empty") == "") & (pl.col("end") == ""))
-    .fill_null(value=False)
     .alias("usual"),
-    *[pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in CSV_FIELDS],
+    pl.when(BEFORE != ",").then(BEFORE.str.strip_suffix(",")).alias("user_ip"),
+    *[pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in CSV_FIELDS[1:]],
+    *[pl.lit(None, dtype=dtype).alias(name) for name, dtype in qumulo_json.SCHEMA.items()],
 ]
 
 
@@ -115,22 +113,14 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
 
 def _parse_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
     """Fields of all rows, and which of the rows are right."""
-    fields = frame.select(SPLIT_QUOTES).select(SPLIT_MIDDLE).select(USUAL)
-    usual = fields["usual"].to_numpy()
-    rows = frame.height
-    return (
-        pl.DataFrame(
-            [
-                frame["row"],
-                *[fields[name] for name in CSV_FIELDS],
-                *[
-                    pl.Series(name, [None], dtype=dtype).new_from_index(0, rows)
-                    for name, dtype in qumulo_json.SCHEMA.items()
-                ],
-            ]
-        ),
-        usual,
-    )
+    quotes = _named(unnest(frame, SPLIT_QUOTES), QUOTES)
+    middle = _named(unnest(pl.DataFrame([quotes[QUOTES.index("middle")]]), SPLIT_MIDDLE), MIDDLE)
+    usual, *columns = pl.DataFrame([*quotes, *middle]).select(USUAL).get_columns()
+    return pl.DataFrame([frame["row"], *columns]), usual.to_numpy()
+
+
+def _named(columns: list[pl.Series], names: Sequence[str]) -> list[pl.Series]:
+    return [column.alias(name) for column, name in zip(columns, names, strict=True)]
 
 
 PARSER = Format("qumulo", "1", parse)

@@ -6,8 +6,8 @@ and nothing is gained by losing such a message.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from topology.parse.parsed import (
     merge,
     parse_rows,
 )
+from topology.rows import unnest
 
 TIME: Final = pl.Datetime("us")
 SCHEMA: Final[Schema] = {
@@ -43,6 +44,7 @@ SCHEMA: Final[Schema] = {
 }
 PRIVAL = re.compile(r"<(0|[1-9][0-9]{0,2})>([1-9][0-9]{0,2})")
 NAME = re.compile(r"[^\x00-\x20\x7f]+")
+PRIVALS = ("pri", "facility", "severity", "version")
 NAMES = ("hostname", "appname", "procid", "msgid")
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -56,7 +58,7 @@ def parse_line(text: str) -> tuple[Any, ...]:
     micros = None if parts[1] == "-" else timestamp.parse_one(parts[1])
     if micros is None and parts[1] != "-":
         raise MalformedError(f"TIMESTAMP is no RFC 3339 time: {parts[1][:40]!r}")
-    names = [decode_name(part)[0] for part in parts[2:6]]
+    names = [decode_name(part) for part in parts[2:6]]
     sd, message = structured_data.split_one(parts[6])
     message = message.lstrip(" ").removeprefix(BYTE_ORDER_MARK)
     written = None if micros is None else parts[1]
@@ -74,33 +76,28 @@ def decode_prival(text: str) -> tuple[int, int, int, int]:
     return pri, pri >> 3, pri & 7, int(found[2])
 
 
-def decode_name(text: str) -> tuple[str | None]:
+def decode_name(text: str) -> str | None:
     """HOSTNAME, APP-NAME, PROCID or MSGID; None for NILVALUE. Raises MalformedError."""
     if text == "-":
-        return (None,)
+        return None
     if NAME.fullmatch(text) is None:
         raise MalformedError(f"a header field is empty or has control characters: {text[:40]!r}")
-    return (text,)
+    return text
 
 
-Decode: TypeAlias = Callable[[str], tuple[Any, ...]]
-HEADER: Final[Mapping[str, tuple[Decode, tuple[str, ...]]]] = {
-    "prival": (decode_prival, ("pri", "facility", "severity", "version")),
-    **{name: (decode_name, (name,)) for name in NAMES},
+SPLIT = pl.col("text").str.splitn(" ", 8)
+SPLIT_NAMES = ("prival", "time", *NAMES, "sd", "rest")
+IS_NAME = {
+    name: pl.col(name).str.contains(r"^[^\x00-\x20\x7f]+$").fill_null(value=False).alias(f"{name}?")
+    for name in NAMES
 }
-"""Header fields that repeat from line to line: how one is decoded, and into which columns."""
-
-SPLIT = [
-    pl.col("text")
-    .str.splitn(" ", 8)
-    .struct.rename_fields(["prival", "time", *NAMES, "sd", "rest"])
-    .struct.unnest()
-]
+NAMED = {name: pl.when(pl.col(name) != "-").then(pl.col(name)).alias(name) for name in NAMES}
+NAME_COLUMNS = (IS_NAME, NAMED)
 MESSAGE = pl.col("msg")
 UNTRIMMED = [
-    MESSAGE.str.starts_with(BYTE_ORDER_MARK).any().alias("marked"),
-    MESSAGE.str.starts_with(" ").any().alias("blank"),
-    (MESSAGE == "").any().alias("empty"),
+    (
+        MESSAGE.str.starts_with(" ") | MESSAGE.str.starts_with(BYTE_ORDER_MARK) | (MESSAGE == "")
+    ).any()
 ]
 TRIMMED = [MESSAGE.str.strip_chars_start(" ").str.strip_prefix(BYTE_ORDER_MARK).replace("", None)]
 
@@ -118,47 +115,80 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
 
 def _parse_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
     """Fields of all rows, and which of the rows are right."""
-    parts = frame.select(SPLIT)
-    usual = np.ones(frame.height, dtype=np.bool_)
-    columns: dict[str, pl.Series] = {"row": frame["row"]}
-    for name, (decode, targets) in HEADER.items():
-        dimension = factorize(parts[name])
-        values, good = _decode(decode, len(targets), dimension.distinct(parts[name]))
-        usual &= good[dimension.codes]
-        for target, column in zip(targets, values, strict=True):
-            columns[target] = dimension.spread(pl.Series(target, column, dtype=SCHEMA[target]))
-    micros = timestamp.parse_many(parts["time"])
+    split = zip(unnest(frame, SPLIT), SPLIT_NAMES, strict=True)
+    parts = pl.DataFrame([part.alias(name) for part, name in split])
+    header, usual = _header(parts)
+    time = parts["time"]
+    micros = timestamp.parse_many(time)
     timed = micros != timestamp.NONE
-    columns["timestamp"], columns["@timestamp"] = pl.Series(micros).cast(TIME), parts["time"]
+    moment = pl.Series(micros).cast(TIME)
     if not timed.all():
-        usual &= timed | (parts["time"] == "-").fill_null(value=False).to_numpy()
-        for name in ("timestamp", "@timestamp"):
-            columns[name] = columns[name].set(pl.Series(~timed), None)
-    columns["sd:json"], message, good = structured_data.split_many(parts)
+        usual &= timed | _equals(time, "-")
+        moment, time = (column.set(pl.Series(~timed), None) for column in (moment, time))
+    sd, message, good = structured_data.split_many(parts)
     usual &= good
-    columns["msg"] = _message(message)
+    columns = {
+        "row": frame["row"],
+        **header,
+        "timestamp": moment,
+        "@timestamp": time,
+        "sd:json": sd,
+        "msg": _message(message),
+    }
     return pl.DataFrame([columns[name].alias(name) for name in SCHEMA]), usual
 
 
-def _decode(
-    decode: Decode, width: int, texts: pl.Series
-) -> tuple[list[tuple[Any, ...]], npt.NDArray[np.bool_]]:
-    """The decoded columns of the texts, and which of the texts are well-formed."""
-    rows: list[tuple[Any, ...]] = []
+def _header(parts: pl.DataFrame) -> tuple[dict[str, pl.Series], npt.NDArray[np.bool_]]:
+    """PRI, VERSION and the names, most of them constant; and the rows where all are right."""
+    (privals,) = factorize(parts, ["prival"])
+    decoded, good = _decode_privals(privals.distinct(parts["prival"]).to_list())
+    number = pl.Series(privals.codes)
+    columns = {name: column[number] for name, column in decoded.items()}
+    usual = good[privals.codes]
+    varying = []
+    for name in NAMES:
+        column = parts[name]
+        first = column[0]
+        if first is None or column.null_count() or not (column == first).all():
+            varying.append(name)
+            continue
+        columns[name] = column
+        if first == "-":
+            columns[name] = pl.Series([None], dtype=pl.String).new_from_index(0, len(column))
+        elif NAME.fullmatch(first) is None:
+            usual = np.zeros_like(usual)
+    if varying:
+        names = parts.select(
+            [expressions[name] for name in varying for expressions in NAME_COLUMNS]
+        )
+        for name in varying:
+            columns[name] = names[name]
+            usual = usual & names[f"{name}?"].to_numpy()
+    return columns, usual
+
+
+def _decode_privals(texts: list[str]) -> tuple[dict[str, pl.Series], npt.NDArray[np.bool_]]:
+    """The columns of PRIVALS for the texts, and which of them are well-formed."""
+    rows: list[tuple[int | None, ...]] = []
     good = np.ones(len(texts), dtype=np.bool_)
-    for number, text in enumerate(texts.to_list()):
+    for number, text in enumerate(texts):
         try:
-            rows.append(decode(text or ""))
+            rows.append(decode_prival(text))
         except MalformedError:
-            rows.append((None,) * width)
+            rows.append((None,) * len(PRIVALS))
             good[number] = False
-    return list(zip(*rows, strict=True)), good
+    columns = zip(PRIVALS, zip(*rows, strict=True), strict=True)
+    return {name: pl.Series(values, dtype=SCHEMA[name]) for name, values in columns}, good
+
+
+def _equals(column: pl.Series, text: str) -> npt.NDArray[np.bool_]:
+    return (column == text).fill_null(value=False).to_numpy()
 
 
 def _message(texts: pl.Series) -> pl.Series:
     """Without leading blanks and a byte order mark; null when nothing is left."""
     frame = texts.alias("msg").to_frame()
-    if any(frame.select(UNTRIMMED).row(0)):
+    if frame.select(UNTRIMMED).item():
         frame = frame.select(TRIMMED)
     return frame.to_series()
 

@@ -52,13 +52,15 @@ def split_one(text: str) -> tuple[str, str]:
 def split_many(parts: pl.DataFrame) -> Split:
     """The same in columns. `sd`: the text up to the next space, `rest`: what follows, or null."""
     rows = parts.height
-    good = (parts["sd"] == "-").fill_null(value=False).to_numpy().copy()
-    if good.all():
-        return Split(pl.Series([NIL]).new_from_index(0, rows), parts["rest"], good)
+    plain = parts["sd"] == "-"
+    if not plain.null_count() and plain.all():
+        nil = pl.Series([NIL]).new_from_index(0, rows)
+        return Split(nil, parts["rest"], np.ones(rows, dtype=np.bool_))
+    good = plain.fill_null(value=False).to_numpy().copy()
     bracketed = parts["sd"].str.starts_with("[").fill_null(value=False).to_numpy().nonzero()[0]
     groups = parts[bracketed].select(BLOCK_AND_MESSAGE)
     good[bracketed] = groups["block"].is_not_null().to_numpy()
-    blocks = factorize(groups["block"])
+    (blocks,) = factorize(groups, ["block"])
     texts = blocks.distinct(groups["block"]).to_list()
     known = pl.Series([NIL, *(NIL if text is None else to_json(text) for text in texts)])
     which = np.zeros(rows, dtype=np.uint32)

@@ -23,32 +23,26 @@ YEAR_ONE = -62_135_596_800_000_000
 NONE = int(np.iinfo(np.int64).min)
 """Stands for "no time" in arrays of microseconds."""
 
-TEXT, HEAD, TAIL = pl.col("text"), pl.col("head"), pl.col("tail")
-PARTS = [TEXT.str.head(19).alias("head"), TEXT.str.slice(19).alias("tail")]
-SECONDS = (
-    pl.when(HEAD.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9]$"))
-    .then(HEAD.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False))
-    .cast(pl.Int64)
-    .fill_null(NONE)
-)
-
-
-def _fraction(text: pl.Expr) -> pl.Expr:
-    """Microseconds of ".9558" and the like; "" is 0."""
-    seconds = text.cast(pl.Float64, strict=False).fill_null(0.0)
-    # To the nearest nanosecond first: cutting 0.29 s directly would give 289,999 microseconds.
-    return (seconds * 1e9).round().cast(pl.Int64, strict=False).fill_null(0) // 1000
-
-
-UTC_TAIL = [
-    TAIL.str.contains(r"^(?:\.[0-9]{1,9})?Z$").fill_null(value=False).alias("matches"),
-    _fraction(TAIL.str.head(-1)).alias("fraction"),
-]
+# Leap seconds are left to the exact path.
+USUAL = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\.[0-9]{1,9})?"
 OFFSET = r"[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]"
-OFFSET_TAIL = [
-    TAIL.str.contains(rf"^(?:\.[0-9]{{1,9}})?{OFFSET}$").fill_null(value=False).alias("matches"),
-    _fraction(TAIL.str.head(-6)).alias("fraction"),
-    TAIL.str.tail(6).alias("zone"),
+TEXT = pl.col("text")
+
+
+def _micros(matches: pl.Expr, zone: int) -> pl.Expr:
+    """Microseconds as if the text, which ends in `zone` characters of zone, were in UTC."""
+    seconds = TEXT.str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    fraction = TEXT.str.slice(19).str.head(-zone).cast(pl.Float64, strict=False).fill_null(0.0)
+    # To the nearest nanosecond first: cutting 0.29 s directly would give 289,999 microseconds.
+    nanos = (fraction * 1e9).round().cast(pl.Int64, strict=False)
+    micros = seconds.cast(pl.Int64) + nanos // 1000
+    return pl.when(matches & (seconds.cast(pl.Int64) >= YEAR_ONE)).then(micros).fill_null(NONE)
+
+
+IN_UTC = [_micros(TEXT.str.contains(rf"^{USUAL}Z$"), 1).alias("micros")]
+WITH_OFFSET = [
+    _micros(TEXT.str.contains(rf"^{USUAL}{OFFSET}$"), 6).alias("micros"),
+    TEXT.str.tail(6).alias("zone"),
 ]
 
 
@@ -78,27 +72,21 @@ def parse_many(column: pl.Series) -> npt.NDArray[np.int64]:
     """
     if len(column) < SMALL:
         return np.array([_exact(text) for text in column.to_list()], dtype=np.int64)
-    parts = column.alias("text").to_frame().select(PARTS)
-    seconds = factorize(parts["head"])
-    starts = seconds.distinct(parts["head"]).to_frame().select(SECONDS).to_series()
-    micros = starts.to_numpy()[seconds.codes]
-    decided = micros >= YEAR_ONE
-    utc = parts.select(UTC_TAIL)
-    matches = utc["matches"].to_numpy()
-    if matches.all():
-        micros = micros + utc["fraction"].to_numpy()
-    else:
-        micros[matches] += utc["fraction"].to_numpy()[matches]
-        offset = parts.select(OFFSET_TAIL)
-        zoned = offset["matches"].to_numpy()
-        zones = factorize(offset["zone"])
-        east = np.array([_east(zone or "") for zone in zones.distinct(offset["zone"]).to_list()])
-        shifted = micros + offset["fraction"].to_numpy() - east[zones.codes]
-        micros = np.where(decided & zoned, shifted, micros)
-        decided &= matches | zoned
-    undecided = np.flatnonzero(~decided)
-    if len(undecided):
-        micros[undecided] = [_exact(text) for text in column[undecided].to_list()]
+    texts = column.alias("text").to_frame()
+    micros = texts.select(IN_UTC).to_series().to_numpy()
+    others = np.flatnonzero(micros == NONE)
+    if len(others) == 0:
+        return micros
+    micros = micros.copy()
+    if len(others) >= SMALL:
+        zoned = texts[others].select(WITH_OFFSET)
+        (zones,) = factorize(zoned, ["zone"])
+        east = np.array([_east(zone or "") for zone in zones.distinct(zoned["zone"]).to_list()])
+        shifted = zoned["micros"].to_numpy()
+        decided = shifted != NONE
+        micros[others[decided]] = (shifted - east[zones.codes])[decided]
+        others = others[~decided]
+    micros[others] = [_exact(text) for text in column[others].to_list()]
     return micros
 
 
