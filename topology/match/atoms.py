@@ -14,15 +14,12 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 import polars as pl
 
-from topology.match.columns import Column, Mask, Positions, View
-from topology.match.regex import compiled
+from topology.match.columns import SMALL, Column, Mask, Positions, View
+from topology.match.regex import compiled, polars_pattern
 
 TextTest: TypeAlias = Literal["equals", "startswith", "endswith", "contains"]
 NumberTest: TypeAlias = Literal["eq", "neq", "lt", "lte", "gt", "gte"]
 TimePart: TypeAlias = Literal["minute", "hour", "day", "week", "month", "year"]
-
-SMALL = 64
-"""Up to so many elements a Python loop is cheaper than a call into Polars."""
 
 
 class Atom:
@@ -46,7 +43,7 @@ class Atom:
 
 
 def _take(series: pl.Series, picked: Positions | None) -> pl.Series:
-    return series if picked is None else series.gather(picked)
+    return series if picked is None else series[picked]
 
 
 def _mask(series: pl.Series) -> Mask:
@@ -118,6 +115,10 @@ class Regex(Atom):
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
         series = _take(column.lowered if self.lowered else column.texts, picked)
+        pattern = f"^(?:{self.pattern})$" if self.whole else self.pattern
+        rust = polars_pattern(pattern) if len(series) > SMALL else None
+        if rust is not None:
+            return _mask(series.str.contains(rust))
         regex = compiled(self.pattern)
         find = regex.fullmatch if self.whole else regex.search
         return _each(series, lambda value: find(value) is not None)

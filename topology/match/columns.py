@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from topology.dimension import Codes, factorize
 from topology.texts import as_text
 
 KEYWORDS = "*"
 """Name of the pseudo-column that keyword searches read: `raw_data`, or else every value."""
 RAW = "raw_data"
 
+SMALL = 64
+"""Up to so many elements a Python loop is cheaper than a call into Polars."""
 SAMPLE = 1024
 FEW = 96
 SHARE = 4
@@ -39,15 +42,14 @@ class Column:
     """One column as a series of elements that atoms are tested on.
 
     Three layouts: one element a row; one element for each distinct value, where few values repeat
-    (`codes`: row → element, -1 for null); several elements a row, for lists (`owners`: element →
-    row). Elements are not null in the last two.
+    (`codes`: row → element); several elements a row, for lists (`owners`: element → row).
     """
 
     def __init__(
         self,
         elements: pl.Series,
         height: int,
-        codes: Positions | None = None,
+        codes: Codes | None = None,
         owners: Positions | None = None,
     ) -> None:
         self.elements = elements
@@ -62,17 +64,15 @@ class Column:
         if isinstance(series.dtype, pl.List | pl.Array):
             frame = series.to_frame("value").with_row_index("row").explode("value").drop_nulls()
             return cls(frame["value"], height, owners=frame["row"].cast(pl.Int64).to_numpy())
-        head = series.head(SAMPLE)
-        if height <= FEW or head.n_unique() > max(FEW, len(head) // SHARE):
+        if height <= FEW or series.dtype != pl.String:
             return cls(series, height)
-        elements = series.unique().drop_nulls()
-        if len(elements) > height // SHARE:
+        head = series[:SAMPLE]
+        if head.n_unique() > max(FEW, len(head) // SHARE):
             return cls(series, height)
-        if series.dtype == pl.String:
-            coded = series.cast(pl.Enum(elements)).to_physical()
-        else:
-            coded = series.replace_strict(elements, range(len(elements)), default=None)
-        return cls(elements, height, codes=coded.cast(pl.Int64).fill_null(-1).to_numpy())
+        (values,) = factorize(series.to_frame("value"), ["value"])
+        if values.size > height // SHARE:
+            return cls(series, height)
+        return cls(values.distinct(series), height, codes=values.codes)
 
     @property
     def whole(self) -> bool:
@@ -87,7 +87,7 @@ class Column:
     @cached_property
     def lowered(self) -> pl.Series:
         """Elements as String in lower case."""
-        return self.texts.str.to_lowercase()
+        return lower(self.texts)
 
     @cached_property
     def numbers(self) -> pl.Series:
@@ -105,9 +105,10 @@ class Column:
             present = np.zeros(self.height, dtype=np.bool_)
             present[self.owners] = True
             return pack(~present)
-        if self.codes is not None:
-            return pack(self.codes < 0)
-        return pack(self.elements.is_null().to_numpy()) if self.elements.null_count() else 0
+        if not self.elements.null_count():
+            return 0
+        nulls = np.asarray([value is None for value in self.elements.to_list()])
+        return pack(nulls if self.codes is None else nulls[self.codes])
 
     def pick(self, alive: int, everything: int) -> Positions | None:
         """Elements to test when only the rows `alive` matter; None for all of them."""
@@ -122,12 +123,20 @@ class Column:
             full[picked[mask]] = True
             return pack(full)
         if self.codes is not None:
-            return pack(np.append(mask, False)[self.codes])
+            return pack(mask[self.codes])
         if self.owners is not None:
             full = np.zeros(self.height, dtype=np.bool_)
             full[self.owners[mask]] = True
             return pack(full)
         return pack(mask)
+
+
+def lower(texts: pl.Series) -> pl.Series:
+    """Texts in lower case."""
+    if len(texts) > SMALL:
+        return texts.str.to_lowercase()
+    found = [None if text is None else text.lower() for text in texts.to_list()]
+    return pl.Series(texts.name, found, dtype=pl.String)
 
 
 def keywords(events: pl.DataFrame) -> Column:
@@ -167,8 +176,8 @@ class View:
             return None
         series = self.events[name]
         if rows != self.everything:
-            series = series.gather(unpack(rows, self.height))
-        return as_text(series).str.to_lowercase()
+            series = series[unpack(rows, self.height)]
+        return lower(as_text(series))
 
     def spread(self, mask: Mask, rows: int) -> int:
         """The rows among `rows` for which the mask, one truth for each of them, is true."""
