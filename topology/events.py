@@ -121,13 +121,17 @@ class EventsSubTopology:
         changes = self._watermarks.changes()
         if changes.keys() - self._announced:
             self.announce(self._filled())
-        marks: dict[Partition, int] = {}
+        named = set()
         while self._to_announce:
-            marks.setdefault(self._to_announce.popleft(), NOTHING)
+            named.add(self._to_announce.popleft())
+        moved = {
+            partition: greatest - self._sources[partition[0]].lateness_ms
+            for partition, greatest in changes.items()
+            if greatest != NOTHING
+        }
+        # All are named before the first one moves, or its window would close without the others.
+        marks = dict.fromkeys(sorted(named - moved.keys()), NOTHING) | moved
         self._announced |= marks.keys()
-        for partition, greatest in changes.items():
-            if greatest != NOTHING:
-                marks[partition] = greatest - self._sources[partition[0]].lateness_ms
         values = [
             avro("Watermark", {"topic": topic, "partition": number, "watermark": mark})
             for (topic, number), mark in marks.items()
