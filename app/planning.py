@@ -16,7 +16,7 @@ from topology.topics import StoreTopic, Topic, declare
 
 LOG_SOURCES = {"qumulo": LogSource(product="qumulo", service="audit", category=None)}
 """Which rules' log source a format's events are (Sigma specification 2.1, Log Sources)."""
-KEYS = {"host": "dst_endpoint.hostname", "user": "actor.user.name"}
+KEYS = {"host": "dst_endpoint.hostname", "user": "@user"}
 
 
 def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:

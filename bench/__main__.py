@@ -20,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks.")
     parser.add_argument("--case", choices=sorted(CASES), help="default: all")
     parser.add_argument("--seed", type=int, default=1, help="changes the workload (default 1)")
-    parser.add_argument("--runs", type=int, default=1, help="Northbound's best of so many counts")
+    parser.add_argument("--runs", type=int, default=1, help="the best of so many runs counts")
     parser.add_argument(
         "--lines", type=int, default=LINES, help="a smaller workload, for a look: writes no figures"
     )

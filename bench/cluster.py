@@ -6,13 +6,19 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Self
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from app.broker import admin
 
 CHUNK = 20_000
 SETTLE_S = 30.0
+NOT_YET = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
+"""What a broker answers about a group while its coordinator starts."""
 
 
 class Cluster:
@@ -97,7 +103,12 @@ class Progress:
 
     def done(self) -> int:
         """Records that the group has committed."""
-        committed = self._consumer.committed(self._partitions, timeout=SETTLE_S)
+        try:
+            committed = self._consumer.committed(self._partitions, timeout=SETTLE_S)
+        except KafkaException as error:
+            if error.args[0].code() in NOT_YET:
+                return 0
+            raise
         return sum(max(0, min(at.offset, self._ends[at.partition])) for at in committed)
 
 

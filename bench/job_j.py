@@ -31,30 +31,30 @@ DRAIN_S = 300.0
 ALERTS_S = 20.0
 DIFFERENCES = 50_000
 """Events of each partition that are looked through for examples when digests differ."""
-console = Console()
+console = Console(highlight=False, soft_wrap=True)
 
 
 def run(seed: int, runs: int, lines: int) -> int:
     """The whole case: 0 when both systems told the same, 1 when not.
 
-    Northbound runs `runs` times and its best run counts. With fewer lines than W has, nothing is
-    written.
+    Each system runs `runs` times, in turn, and its best run counts. With fewer lines than W has,
+    nothing is written.
     """
     console.print(f"job J, seed {seed}: {PASSES * lines:,} records, two systems, exactly once")
-    systems: list[System] = [Northbound() for _ in range(runs)]
-    systems.append(KafkaStreams())
+    systems: list[System] = [Northbound(), KafkaStreams()]
+    turns = systems * runs
     Path("build").mkdir(exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="job-j-", dir="build")).absolute()
     try:
         with EmbeddedKafka(scratch / "broker", listen="127.0.0.1:0", advertise="localhost:0") as on:
             bench = _Bench(Cluster(on.bootstrap), scratch, seed, lines)
-            drained = [bench.drain(system, str(n)) for n, system in enumerate(systems)]
-            equal = bench.compare(systems)
-            *ours, theirs = drained
-            best = min(ours, key=lambda figures: figures["cpu_us_per_event"])
-            figures = {Northbound.name: best, KafkaStreams.name: theirs}
-            for system in systems[-2:]:
-                figures[system.name] |= bench.latency(system)
+            drained = [bench.drain(system, str(turn)) for turn, system in enumerate(turns)]
+            equal = bench.compare(turns)
+            figures = {
+                system.name: min(drained[first::2], key=lambda each: each["cpu_us_per_event"])
+                | bench.latency(system)
+                for first, system in enumerate(systems)
+            }
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     measurements = [
@@ -63,8 +63,8 @@ def run(seed: int, runs: int, lines: int) -> int:
         for metric, value in values.items()
     ]
     show(f"job J, {PASSES * lines:,} records, exactly once", measurements)
-    ratio = best["cpu_us_per_event"] / theirs["cpu_us_per_event"]
-    console.print(f"northbound / kafka-streams-eos, CPU per event: {ratio:.2f}")
+    ours, theirs = (figures[system.name]["cpu_us_per_event"] for system in systems)
+    console.print(f"northbound / kafka-streams-eos, CPU per event: {ours / theirs:.2f}")
     if lines == workload.LINES:
         write(measurements)
     return 0 if equal else 1
@@ -108,7 +108,7 @@ class _Bench:
             seconds = time.monotonic() - watch.started
             alerts = self._alerts(system, setup, process)
         finally:
-            cpu = stop(process)
+            cpu = stop(process, setup)
         self._check(system, alerts)
         steady = watch.steady_us_per_event()
         return {
@@ -118,13 +118,13 @@ class _Bench:
             "peak_rss_mb": watch.peak_kb / 1024,
         }
 
-    def compare(self, systems: list[System]) -> bool:
+    def compare(self, turns: list[System]) -> bool:
         """Whether each run gave every event once, all the same ones, and the alerts due.
 
         The runs' topics are removed.
         """
         total = PASSES * self._lines
-        setups = [self._setup(system, str(number)) for number, system in enumerate(systems)]
+        setups = [self._setup(system, str(turn)) for turn, system in enumerate(turns)]
         topics = [setup.names.events(TENANT) for setup in setups]
         bootstrap = self._cluster.bootstrap
         digests = [compare.digest(bootstrap, topic, PARTITIONS) for topic in topics]
@@ -137,7 +137,7 @@ class _Bench:
             for line in compare.differences(
                 bootstrap, (topic, topics[-1]), PARTITIONS, DIFFERENCES
             ):
-                console.print(line, markup=False, soft_wrap=True)
+                console.print(line, markup=False)
         for setup in setups:
             self._cluster.remove(setup.prefix)
         return self._equal

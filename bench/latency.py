@@ -36,7 +36,7 @@ def measure(system: System, setup: Setup, lines: Sequence[bytes]) -> tuple[float
     finally:
         sender.terminate()
         sender.join()
-        stop(process)
+        stop(process, setup)
     measured = seconds[RATE * WARM_UP_S :]
     p50, p99 = np.percentile(measured, [50, 99]) * 1e3
     return float(p50), float(p99)

@@ -17,6 +17,7 @@ import yaml
 from app.broker import admin
 from app.broker.java import find_java
 from app.config import DEFAULT_PATH, load
+from app.planning import build_plan, declared
 from bench.measure import reap
 from bench.peers.build import build
 from topology.topics import Feeds, Names, RawTopic, declare
@@ -74,8 +75,6 @@ class Northbound:
             frame.write_csv(setup.folder / f"{name}.csv")
         path = setup.folder / DEFAULT_PATH
         path.write_text(yaml.safe_dump(self._config(setup), sort_keys=False), encoding="utf-8")
-        from app.planning import build_plan, declared
-
         config = load(path)
         topics = declared(config, build_plan(config, origins={}))
         admin.ensure(admin.connect(config.client()), topics, config.replication)
@@ -87,7 +86,8 @@ class Northbound:
 
     def alert(self, value: bytes) -> tuple[str, int]:
         finding = orjson.loads(value)
-        return finding["actor"]["user"]["name"], finding["start_time"]
+        (user,) = finding["unmapped"]["group"].values()
+        return user, finding["start_time"]
 
     def _config(self, setup: Setup) -> dict[str, Any]:
         def join(name: str, key: str, field: str, label: str) -> dict[str, str]:
@@ -110,8 +110,8 @@ class Northbound:
             "aggregate": [
                 {
                     "name": "deletes",
-                    "select": {"operation": "fs_delete"},
-                    "by": ["user"],
+                    "select": {"@operation": "fs_delete"},
+                    "by": ["@user"],
                     "window": "5m",
                     "grace": "1h",
                     "alert": {"at": 100, "title": "Mass delete by a user"},
@@ -188,11 +188,10 @@ def running(process: subprocess.Popen[bytes], setup: Setup) -> None:
     """Raise RuntimeError, with the end of its log, when a system has ended by itself."""
     ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if ended is not None:
-        log = (setup.folder / LOG).read_text(encoding="utf-8", errors="replace")
-        raise RuntimeError(f"{process.args!r} ended with {ended.si_status}:\n{log[-3000:]}")
+        raise RuntimeError(f"{process.args!r} ended with {ended.si_status}:\n{_log(setup)}")
 
 
-def stop(process: subprocess.Popen[bytes]) -> float:
+def stop(process: subprocess.Popen[bytes], setup: Setup) -> float:
     """End a system by SIGTERM: the CPU seconds of its whole life. Raises if it failed.
 
     Not by Popen's own methods: they would reap the process before its usage is read.
@@ -202,5 +201,10 @@ def stop(process: subprocess.Popen[bytes]) -> float:
     process.returncode = status
     # A JVM that a signal stops in good order still ends with 128 + 15.
     if status not in {0, 128 + signal.SIGTERM, -signal.SIGTERM}:
-        raise RuntimeError(f"{process.args!r} ended with status {status}")
+        raise RuntimeError(f"{process.args!r} ended with status {status}:\n{_log(setup)}")
     return cpu
+
+
+def _log(setup: Setup) -> str:
+    """The end of what a system printed."""
+    return (setup.folder / LOG).read_text(encoding="utf-8", errors="replace")[-3000:]

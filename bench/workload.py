@@ -185,7 +185,7 @@ def addresses() -> list[str]:
     return [
         f"2001:db8:20::{number:x}"
         if number % 25 == 24
-        else f"10.{20 + number % 7}.{number % 31}.{10 + number}"
+        else f"10.{20 + number % 7}.{number % 31}.{1 + number}"
         for number in range(ADDRESSES)
     ]
 

@@ -1,6 +1,7 @@
 """Workload W is what the benchmark says it is."""
 
 import csv
+import ipaddress
 import re
 
 import polars as pl
@@ -39,6 +40,7 @@ def test_proportions(bodies: list[list[str]]) -> None:
     address, user, _, operation, status, *_ = zip(*bodies, strict=True)
     assert len(set(user)) == workload.USERS
     assert len(set(address)) == workload.ADDRESSES
+    assert {ipaddress.ip_address(each).version for each in set(address)} == {4, 6}
     assert set(operation) == set(workload.OPERATIONS)
     assert len(set(operation)) == 10
     assert operation.count("fs_delete") / LINES == pytest.approx(0.03, abs=0.003)
