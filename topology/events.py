@@ -71,7 +71,8 @@ class EventsSubTopology:
             self._owned.add(partition)
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
-        """Forget raw partitions."""
+        """Forget raw partitions; what an aborted commit announced is announced again."""
+        self._announced.clear()
         for partition in partitions:
             self._watermarks.revoke(partition)
             self._owned.discard(partition)
