@@ -6,6 +6,7 @@ It shares pySigma's parsing with the product and nothing else.
 import ipaddress
 import re
 from datetime import UTC, datetime
+from functools import cache
 
 import re2
 from sigma.collection import SigmaCollection
@@ -30,13 +31,16 @@ from sigma.types import (
 
 
 def rules_of(text):
-    """Rules of a YAML text as pySigma reads them."""
-    return list(SigmaCollection.from_yaml(text).rules)
+    """Rules of a YAML text as pySigma reads them, each as the trees of its conditions."""
+    return [
+        [condition.parsed for condition in rule.detection.parsed_condition]
+        for rule in SigmaCollection.from_yaml(text).rules
+    ]
 
 
 def matches(rule, event):
     """Whether the rule matches the event."""
-    return any(holds(condition.parsed, event) for condition in rule.detection.parsed_condition)
+    return any(holds(tree, event) for tree in rule)
 
 
 def holds(node, event):
@@ -98,15 +102,19 @@ def field_holds(wanted, value, event):
 
 
 def fold(wanted, text):
-    return text if isinstance(wanted, SigmaCasedString) else text.lower()
+    cased = isinstance(wanted, SigmaCasedString) or not isinstance(text, str)
+    return text if cased else text.lower()
 
 
 def string_regex(wanted):
+    return parts_regex(tuple(fold(wanted, part) for part in wanted.s))
+
+
+@cache
+def parts_regex(parts):
     signs = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
-    parts = (
-        re.escape(fold(wanted, part)) if isinstance(part, str) else signs[part] for part in wanted.s
-    )
-    return re.compile("".join(parts), re.DOTALL)
+    texts = (re.escape(part) if isinstance(part, str) else signs[part] for part in parts)
+    return re.compile("".join(texts), re.DOTALL)
 
 
 def regex(wanted):

@@ -42,6 +42,11 @@ def texts():
 
 
 @pytest.fixture(scope="module")
+def rules(texts):
+    return compile_rules(texts)
+
+
+@pytest.fixture(scope="module")
 def events():
     with lzma.open(EVENTS, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
@@ -61,9 +66,8 @@ def test_sample_equals_reference(texts, events, seed):
         assert wanted == found, name
 
 
-def test_hitting_rules_equal_reference(texts, events, seed):
+def test_hitting_rules_equal_reference(texts, rules, events, seed):
     """Rules that hit something, most of which random events would miss, hit nothing else."""
-    rules = compile_rules(texts)
     table = frame(events)
     hits = rules.match(table, PROCESS_CREATION)
     assert len(hits) > 150
@@ -77,9 +81,8 @@ def test_hitting_rules_equal_reference(texts, events, seed):
         assert wanted == [row for row in rows if row in found], texts[index][0]
 
 
-def test_batches_change_nothing(texts, events):
+def test_batches_change_nothing(rules, events):
     """One frame, or many small ones, give the same hits."""
-    rules = compile_rules(texts)
     whole = {
         (index, row)
         for index, rows in rules.match(frame(events), PROCESS_CREATION).items()
