@@ -34,6 +34,7 @@ LOGGED: Final = (
 KIND: Final = ("protocol", "operation", "status")
 ORIGIN: Final = ("hostname", "user_ip")
 USER: Final = ("user", "sid", "auth_id")
+LOGIN: Final = "is_login"
 JSON_ONLY: Final[Mapping[str, str]] = {
     "offset": "unmapped.offset",
     "size": "unmapped.size",
@@ -49,40 +50,36 @@ Columns = dict[str, pl.Series]
 
 def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
     """One event per row."""
-    kinds = _dimension(fields, "@kind", KIND)
-    shared = _spread("@class", kinds, attributes.KINDS, [fields[name] for name in KIND])
-    class_uid = shared["class_uid"].to_numpy()
+    given = {column.name: column for column in fields.get_columns()}
+    kinds = _spread("@class", _dimension(fields, "@kind", KIND), attributes.KINDS, given, KIND)
+    class_uid = kinds["class_uid"].to_numpy()
     is_login = class_uid == ocsf.AUTHENTICATION
-    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, fields.height)
-    identity = [fields[name] if name in fields.columns else nothing for name in USER]
-    logins = Dimension(is_login.astype(np.uint32), 2 if is_login.any() else 1)
-    known = [name for name in USER if name in fields.columns]
-    users = combine(*factorize(fields, known), logins)
-    who = [*identity, pl.Series(is_login)]
-    shared |= _spread("@actor", users, attributes.ACTORS, who)
+    given[LOGIN] = pl.Series(is_login)
+    who = (*(name for name in USER if name in given), LOGIN)
+    users = combine(*factorize(fields, who[:-1]), Dimension(is_login.astype(np.uint32), 2))
+    actors = _spread("@actor", users, attributes.ACTORS[len(who)], given, who)
     origins = _dimension(fields, "@origin", ORIGIN)
-    shared |= _spread("@source", origins, attributes.ORIGINS, [fields[name] for name in ORIGIN])
-    columns: Columns = {
-        "row": fields["row"],
-        "time": _milliseconds(fields["timestamp"]),
-        "metadata.original_time": fields["@timestamp"],
-    }
+    sources = _spread("@source", origins, attributes.ORIGINS, given, ORIGIN)
     is_file = class_uid == ocsf.FILE_HOSTING
+    columns: Columns = {"metadata.original_time": given["@timestamp"]}
     if is_file.any():
-        columns |= _file_columns(fields, is_file, shared)
+        columns |= _file_columns(given, is_file, kinds)
     if not is_file.all():
-        columns |= _other_columns(fields, class_uid)
-    columns |= {
-        attribute: fields[name] for name, attribute in JSON_ONLY.items() if name in fields.columns
-    }
-    del shared["@file_type"], shared["@share"]
-    columns |= shared
-    columns |= {f"@{name}": fields[name] for name in LOGGED}
+        columns |= _other_columns(given, class_uid)
+    for name, attribute in JSON_ONLY.items():
+        if name in given:
+            columns[attribute] = given[name]
+    for name in LOGGED:
+        columns[f"@{name}"] = given[name]
+    rows = fields.height
     return pl.DataFrame(
         [
-            column.alias(name)
-            for name, column in columns.items()
-            if column.null_count() < len(column) or name in ("row", "time")
+            given["row"],
+            _milliseconds(given["timestamp"]).alias("time"),
+            *(c.alias(name) for name, c in columns.items() if c.null_count() < rows),
+            *kinds.get_columns(),
+            *actors.get_columns(),
+            *sources.get_columns(),
         ]
     )
 
@@ -95,12 +92,14 @@ def _dimension(fields: pl.DataFrame, code: str, names: tuple[str, ...]) -> Dimen
     return Dimension(codes, int(codes.max()) + 1)
 
 
-def _spread(code: str, dimension: Dimension, memo: Memo, arguments: list[pl.Series]) -> Columns:
+def _spread(
+    code: str, dimension: Dimension, memo: Memo, given: Columns, arguments: tuple[str, ...]
+) -> pl.DataFrame:
     """What follows from the arguments, for every row, and the column that says which rows agree."""
-    keys = list(zip(*(dimension.distinct(each).to_list() for each in arguments), strict=True))
-    table, places = memo.look_up(keys)
+    distinct = [dimension.distinct(given[name]).to_list() for name in arguments]
+    table, places = memo.look_up(list(zip(*distinct, strict=True)))
     numbers = pl.Series(code, places[dimension.codes])
-    return {**table[numbers].to_dict(), code: numbers}
+    return table[numbers].hstack([numbers])
 
 
 def _milliseconds(timestamp: pl.Series) -> pl.Series:
@@ -110,25 +109,25 @@ def _milliseconds(timestamp: pl.Series) -> pl.Series:
     return pl.Series(timestamp.cast(pl.Int64).to_numpy() // 1000)
 
 
-def _file_columns(fields: pl.DataFrame, is_file: npt.NDArray[np.bool_], kinds: Columns) -> Columns:
+def _file_columns(given: Columns, is_file: npt.NDArray[np.bool_], kinds: pl.DataFrame) -> Columns:
     """Attributes of 6006 where `is_file`, null elsewhere."""
-    rows = fields.height
-    path, target = fields["path"], fields["target_path"]
+    path, target = given["path"], given["target_path"]
+    rows = len(path)
     types = kinds["@file_type"].to_numpy()
+    columns: Columns = {}
     if target.null_count() < rows:
         renamed = target.is_not_null().to_numpy().nonzero()[0]
         targets = target[renamed]
         parts = paths.split_many(pl.concat([path, targets]))
         table = _path_table("file_result", targets, parts[rows:], types[renamed])
-        columns = expand(table, renamed, rows).to_dict()
+        columns |= expand(table, renamed, rows).to_dict()
         parts = parts[:rows]
     else:
         parts = paths.split_many(path)
-        columns = {}
     columns |= _path_table("file", path, parts, types).to_dict()
-    columns["file.uid"] = fields["object_id"]
-    if "file_size" in fields.columns:
-        columns["file.size"] = fields["file_size"]
+    columns["file.uid"] = given["object_id"]
+    if "file_size" in given:
+        columns["file.size"] = given["file_size"]
     is_share = kinds["@share"]
     if is_share.any():
         columns["share"] = path.set(~is_share, None)
@@ -167,16 +166,16 @@ def _type_ids(folder: pl.Series, types: npt.NDArray[np.int64]) -> pl.Series:
     return pl.Series(np.where(folder.to_numpy(), FOLDER, types))
 
 
-def _other_columns(fields: pl.DataFrame, class_uid: npt.NDArray[np.int64]) -> Columns:
+def _other_columns(given: Columns, class_uid: npt.NDArray[np.int64]) -> Columns:
     """What a record of 3002 or 6003 says about an object; `resources` is an attribute of 6003."""
     is_file = pl.Series(class_uid == ocsf.FILE_HOSTING)
     no_call = pl.Series(class_uid != ocsf.API_ACTIVITY)
     return {
-        "unmapped.path": fields["path"].set(is_file, None),
-        "unmapped.target_path": fields["target_path"].set(is_file, None),
-        "unmapped.object_id": fields["object_id"].set(is_file, None),
-        "resources[0].name": fields["path"].set(no_call, None),
-        "resources[0].uid": fields["object_id"].set(no_call, None),
+        "unmapped.path": given["path"].set(is_file, None),
+        "unmapped.target_path": given["target_path"].set(is_file, None),
+        "unmapped.object_id": given["object_id"].set(is_file, None),
+        "resources[0].name": given["path"].set(no_call, None),
+        "resources[0].uid": given["object_id"].set(no_call, None),
     }
 
 

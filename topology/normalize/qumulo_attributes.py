@@ -157,5 +157,9 @@ def locate(hostname: str | None, user_ip: str | None) -> tuple[str | None, ...]:
 
 
 KINDS: Final = Memo(classify, CLASS)
-ACTORS: Final = Memo(identify, ACTOR)
+ACTORS: Final = {
+    2: Memo(lambda user, login: identify(user, None, None, login), ACTOR),
+    4: Memo(identify, ACTOR),
+}
+"""By the number of arguments: CSV bodies know the user only."""
 ORIGINS: Final = Memo(locate, ORIGIN)

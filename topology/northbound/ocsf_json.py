@@ -41,6 +41,11 @@ class Group(NamedTuple):
     def is_object(self) -> bool:
         return self.name not in ocsf.SHARED
 
+    @property
+    def texts(self) -> Columns:
+        """Names of the texts made of it."""
+        return (INNER + self.name, WHOLE + self.name) if self.is_object else (self.name,)
+
 
 class Plan(NamedTuple):
     """How the columns of a frame are encoded: row by row, or once per code."""
@@ -58,11 +63,9 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
         if column.null_count() < rows and column.name not in without
     )
     plan = _plan(present)
-    texts: list[pl.Series] = []
-    for code, groups in plan.shared:
-        texts += _shared_texts(events, code, groups)
     if rows < SMALL:
-        return pl.Series(_encode_rows(events, plan.own, texts), dtype=pl.String).cast(pl.Binary)
+        return pl.Series(_encode_rows(events, plan), dtype=pl.String).cast(pl.Binary)
+    texts = [text for code, groups in plan.shared for text in _shared_texts(events, code, groups)]
     return _encode_columns(events, plan.own, texts).cast(pl.Binary)
 
 
@@ -111,13 +114,13 @@ def _shared_texts(events: pl.DataFrame, code: str, groups: tuple[Group, ...]) ->
         columns = [_members_in_columns(table, group) for group in groups]
     texts: list[pl.Series] = []
     for group, column in zip(groups, columns, strict=True):
-        if not group.is_object:
-            texts.append(pl.Series(code, column, dtype=pl.String))
-            continue
-        name = group.name
-        whole = [f',"{name}":{{{text[1:]}}}' if text else "" for text in column]
-        texts.append(pl.Series(INNER + name, column, dtype=pl.String))
-        texts.append(pl.Series(WHOLE + name, whole, dtype=pl.String))
+        variants = [column]
+        if group.is_object:
+            variants.append([_whole(group.name, members) for members in column])
+        texts += [
+            pl.Series(name, variant, dtype=pl.String)
+            for name, variant in zip(group.texts, variants, strict=True)
+        ]
     if dimension is None:
         return texts
     return pl.DataFrame(texts)[pl.Series(dimension.codes)].get_columns()
@@ -135,6 +138,11 @@ def _remembered(groups: tuple[Group, ...], row: tuple[Any, ...]) -> tuple[str, .
         texts.append(f",{render(layout(tuple(values)), values)[1:-1]}" if values else "")
         start = end
     return tuple(texts)
+
+
+def _whole(name: str, members: str) -> str:
+    """A partly shared object that has no members of its own, as a member of the event."""
+    return f',"{name}":{{{members[1:]}}}' if members else ""
 
 
 def _members_in_columns(table: pl.DataFrame, group: Group) -> list[str]:
@@ -161,15 +169,30 @@ def _arrange(present: Columns, texts: Columns) -> tuple[tuple[tuple[str, str], .
     return inner, tail
 
 
-def _encode_rows(events: pl.DataFrame, own: Columns, texts: Sequence[pl.Series]) -> list[str]:
+def _encode_rows(events: pl.DataFrame, plan: Plan) -> list[str]:
     """Row by row: fewer rows than the fixed cost of columns is worth."""
-    names = tuple(text.name for text in texts)
-    columns = [events[name].to_list() for name in own]
-    columns += [text.to_list() for text in texts]
+    own = [events[name].to_list() for name in plan.own]
+    shared = [
+        [events[column].to_list() for group in groups for column in group.columns]
+        for _, groups in plan.shared
+    ]
+    names = tuple(name for _, groups in plan.shared for group in groups for name in group.texts)
     encoded = []
-    for row in zip(*columns, strict=True) if columns else [()] * events.height:
-        values = dict(zip((*own, *names), row, strict=True))
-        present = tuple(name for name in own if values[name] is not None)
+    for number in range(events.height):
+        values = {
+            name: column[number]
+            for name, column in zip(plan.own, own, strict=True)
+            if column[number] is not None
+        }
+        present = tuple(values)
+        texts: list[str] = []
+        for (_, groups), columns in zip(plan.shared, shared, strict=True):
+            row = tuple(column[number] for column in columns)
+            for group, members in zip(groups, _remembered(groups, row), strict=True):
+                texts.append(members)
+                if group.is_object:
+                    texts.append(_whole(group.name, members))
+        values |= zip(names, texts, strict=True)
         inner, tail = _arrange(present, names)
         if present:
             encoded.append(render(layout(present, inner, tail), values))
