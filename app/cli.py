@@ -3,12 +3,15 @@
 import typer
 
 from app.commands import (
+    broker_files,
     dead_letters,
     demo,
     ingest,
     match,
     parse,
     replay,
+    rules,
+    setup,
     status,
     tail,
     tenants,
@@ -32,9 +35,12 @@ app.command()(tail.tail)
 app.command()(ingest.ingest)
 app.command()(worker.worker)
 app.command()(replay.replay)
+app.command()(setup.setup)
+app.command()(broker_files.broker_files)
 app.command()(parse.parse)
 app.command()(match.match)
 app.add_typer(topics.app, name="topics")
+app.add_typer(rules.app, name="rules")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 

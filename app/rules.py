@@ -1,7 +1,7 @@
 """Reads Sigma rules and field maps from files, and keeps their compiled form in a cache.
 
 A folder is read with all below it, except folders named `tests`. A file named `fieldmap.yml` is a
-field map; every other `*.yml` or `*.yaml` holds rules.
+field map, also for a rule file beside it; every other `*.yml` or `*.yaml` holds rules.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def load_rules(
     every problem of every file.
     """
     problems: list[Problem] = []
-    files = list(_files(paths))
+    files = list(dict.fromkeys(_files(paths)))
     if maps is not None:
         files = [file for file in files if file.name != FIELD_MAP]
     texts = [(str(file), text) for file, text in _read(files, problems)]
@@ -65,6 +65,9 @@ def _files(paths: Sequence[Path]) -> Iterable[Path]:
     for path in paths:
         if path.is_file():
             yield path
+            beside = path.with_name(FIELD_MAP)
+            if beside.is_file() and beside not in paths:
+                yield beside
             continue
         for file in sorted(path.rglob("*")):
             below = file.relative_to(path).parts[:-1]

@@ -1,32 +1,27 @@
 """Every shipped rule is run over the streams beside it, from audit line to final alert."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-import orjson
 import polars as pl
 import pytest
 import yaml
 
+from app.rule_streams import RuleTest, read_tests
+from app.rule_tests import differences, final_alerts
 from app.rules import FIELD_MAP, load_rules
 from app.rules_page import alerting, read_documents, rules_page
-from tests.rules.streams import RuleTest, read_tests
 from topology.formats import decode
 from topology.match.compile import RuleSet
-from topology.pipeline import PIPELINE
-from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource
-from topology.testing import Step, TopologyTestDriver
-from topology.topics import Names
 
 FOLDER = Path(__file__).parents[2] / "rules" / "qumulo"
 FILES = [path for path in sorted(FOLDER.glob("*.yml")) if path.name != FIELD_MAP]
 TESTS = [test for path in sorted((FOLDER / "tests").glob("*.yml")) for test in read_tests(path)]
 QUMULO = LogSource("qumulo", "audit")
-NAMES = Names()
-HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")
@@ -35,50 +30,21 @@ def rules() -> RuleSet:
     return load_rules([FOLDER], None)
 
 
-def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
-    """What the whole topology gives for a stream once all its windows are closed."""
-    plan = Plan(
-        names=NAMES,
-        sources={"nas": SourcePlan("nas", "qumulo", QUMULO)},
-        tenants={"acme": TenantPlan("acme", frozenset({"nas"}), events=False)},
-        origins={NAMES.raw("nas"): "AAAAAAAAAAA"},
-        rules=rules,
-        matches_partitions=2,
-    )
-    steps = [Step(lambda node=node: node.build(plan), node.topics(plan)) for node in PIPELINE]
-    driver = TopologyTestDriver(steps, partitions={NAMES.matches: 2}, max_batch=64)
-    lines = test.lines()
-    for time, line in lines:
-        driver.pipe(NAMES.raw("nas"), line, timestamp=time, partition=0)
-    driver.run()
-    driver.advance_wall_clock(lines[-1][0] + HOUR_MS)
-    driver.run()
-    assert driver.counts["dead_letters"] == 0
-    found = [orjson.loads(record.value or b"") for record in driver.read(NAMES.alerts("acme"))]
-    return [alert for alert in found if alert["unmapped"]["state"] == "final"]
-
-
 @pytest.mark.parametrize("test", TESTS, ids=lambda test: f"{test.rule}: {test.name}")
 def test_stream(rules: RuleSet, test: RuleTest) -> None:
     """A stream leads to exactly the alerts its test names, of whichever rule."""
-    expected = sorted(test.alerts, key=lambda alert: (alert.title, str(alert.group)))
-    found = sorted(final_alerts(rules, test), key=lambda alert: (title(alert), str(group(alert))))
-    assert [alert.title for alert in expected] == [title(alert) for alert in found]
-    for wanted, alert in zip(expected, found, strict=True):
-        if wanted.group is not None:
-            assert wanted.group == group(alert)
-        if wanted.count is not None:
-            assert wanted.count == alert["count"]
+    assert differences(test, final_alerts(rules, test)) == []
 
 
-def title(alert: dict[str, Any]) -> str:
-    """The rule's title in an alert."""
-    return str(alert["finding_info"]["title"])
-
-
-def group(alert: dict[str, Any]) -> dict[str, str]:
-    """Names and values of the group in an alert."""
-    return dict(alert["unmapped"].get("group", {}))
+def test_differences_are_told(rules: RuleSet) -> None:
+    """A test that expects something else says what came instead."""
+    test = next(test for test in TESTS if test.rule == "mass_delete_by_user" and test.alerts)
+    found = final_alerts(rules, test)
+    assert differences(replace(test, alerts=()), found)
+    assert differences(test, [])
+    wrong = replace(test.alerts[0], count=1)
+    (told,) = differences(replace(test, alerts=(wrong,)), found)
+    assert "expected count 1" in told
 
 
 ALERTING = [rule for path in FILES for rule in alerting(read_documents(path))]

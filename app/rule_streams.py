@@ -1,4 +1,4 @@
-"""The streams that shipped rules are tested with: a few lines of YAML become audit lines.
+"""The streams that Qumulo rules are tested with: a few lines of YAML become audit lines.
 
 ```yaml
 tests:

@@ -1,0 +1,115 @@
+"""`northbound rules`: check, list and test Sigma rules."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.output import FAILED, WRONG_USAGE, errors, fail, rows
+
+if TYPE_CHECKING:
+    from topology.match.compile import RuleSet
+    from topology.rules import Correlation
+
+app = typer.Typer(help="Check, list and test Sigma rules.", no_args_is_help=True)
+
+Paths = Annotated[list[Path], typer.Argument(help="Rule files or folders.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
+COLUMNS = ("title", "kind", "level", "logsource", "fields", "condition", "path")
+
+
+def _loaded(paths: list[Path]) -> "RuleSet":
+    from app.rules import load_rules, user_cache
+    from topology.match.compile import RuleErrors
+
+    for path in paths:
+        if not path.exists():
+            fail(f"{path}: no such file or folder", WRONG_USAGE)
+    try:
+        return load_rules(paths, user_cache())
+    except RuleErrors as error:
+        fail(error)
+
+
+@app.command()
+def check(paths: Paths) -> None:
+    """Say everything that is wrong with rules, with file and line; 0 if nothing is.
+
+    Example: northbound rules check rules/qumulo
+    """
+    found = _loaded(paths)
+    for warning in found.warnings:
+        errors.print(f"warning: {warning}", markup=False)
+    print(f"{len(found.rules.events)} rules and {len(found.rules.correlations)} correlations load")
+
+
+@app.command(name="list")
+def list_(paths: Paths, *, json: Json = False) -> None:
+    """Show rules with what they need: log source, event columns, condition.
+
+    Example: northbound rules list rules/qumulo
+    """
+    found = _loaded(paths).rules
+    table: list[dict[str, Any]] = [
+        {
+            "title": entry.rule.title,
+            "kind": "event" if entry.alerts else "base",
+            "level": entry.rule.level,
+            "logsource": str(entry.logsource),
+            "fields": " ".join(entry.columns),
+            "condition": "",
+            "id": entry.rule.id,
+            "tags": list(entry.rule.tags),
+            "path": f"{entry.rule.path}:{entry.rule.line}",
+        }
+        for entry in found.events
+    ]
+    table += [
+        {
+            "title": entry.rule.title,
+            "kind": entry.type,
+            "level": entry.rule.level,
+            "logsource": " ".join({str(found.events[at].logsource) for at in entry.members}),
+            "fields": " ".join(entry.group_by),
+            "condition": _condition(entry),
+            "id": entry.rule.id,
+            "tags": list(entry.rule.tags),
+            "path": f"{entry.rule.path}:{entry.rule.line}",
+        }
+        for entry in found.correlations
+    ]
+    rows(sorted(table, key=lambda row: str(row["path"])), COLUMNS, json=json)
+
+
+def _condition(entry: "Correlation") -> str:
+    return f"{entry.operator} {entry.count} in {entry.timespan_ms // 1000}s"
+
+
+@app.command()
+def test(paths: Paths) -> None:
+    """Run the streams in `tests/` beside rules, from audit line to final alert.
+
+    Example: northbound rules test rules/qumulo
+    """
+    from app.rule_streams import read_tests
+    from app.rule_tests import differences, final_alerts
+
+    rules = _loaded(paths)
+    folders = {(path if path.is_dir() else path.parent) / "tests" for path in paths}
+    files = sorted(file for folder in folders for file in folder.glob("*.yml"))
+    if not files:
+        fail(f"no tests in {', '.join(map(str, sorted(folders)))}")
+    failed = 0
+    for file in files:
+        try:
+            tests = read_tests(file)
+        except (ValueError, KeyError, TypeError) as error:
+            fail(f"{file}: is no test of rules: {error}")
+        for entry in tests:
+            problems = differences(entry, final_alerts(rules, entry))
+            failed += bool(problems)
+            print(f"{'FAIL' if problems else 'ok  '} {entry.rule}: {entry.name}")
+            for problem in problems:
+                print(f"       {problem}")
+    if failed:
+        raise typer.Exit(FAILED)

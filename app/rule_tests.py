@@ -1,0 +1,71 @@
+"""Runs a rule's test stream through the whole topology, from audit line to final alert."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from app.rule_streams import ExpectedAlert, RuleTest
+from topology.match.compile import RuleSet
+from topology.pipeline import PIPELINE
+from topology.plan import Plan, SourcePlan, TenantPlan
+from topology.rules import LogSource
+from topology.testing import Step, TopologyTestDriver
+from topology.topics import Names
+
+NAMES = Names()
+SOURCE, TENANT = "nas", "acme"
+HOUR_MS = 3_600_000
+PARTITIONS = 2
+
+
+def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
+    """The final alerts of a stream once all its windows are closed."""
+    plan = Plan(
+        names=NAMES,
+        sources={SOURCE: SourcePlan(SOURCE, "qumulo", LogSource("qumulo", "audit"))},
+        tenants={TENANT: TenantPlan(TENANT, frozenset({SOURCE}), events=False)},
+        origins={NAMES.raw(SOURCE): "AAAAAAAAAAA"},
+        rules=rules,
+        matches_partitions=PARTITIONS,
+    )
+    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in PIPELINE]
+    driver = TopologyTestDriver(steps, partitions={NAMES.matches: PARTITIONS}, max_batch=64)
+    lines = test.lines()
+    for time, line in lines:
+        driver.pipe(NAMES.raw(SOURCE), line, timestamp=time, partition=0)
+    driver.run()
+    driver.advance_wall_clock(lines[-1][0] + HOUR_MS)
+    driver.run()
+    found = [orjson.loads(record.value or b"") for record in driver.read(NAMES.alerts(TENANT))]
+    return [alert for alert in found if alert["unmapped"]["state"] == "final"]
+
+
+def differences(test: RuleTest, found: Sequence[dict[str, Any]]) -> list[str]:
+    """What is not as the test says; nothing where it passes."""
+    wanted = sorted(test.alerts, key=lambda alert: (alert.title, str(alert.group)))
+    came = sorted(found, key=lambda alert: (_title(alert), str(_group(alert))))
+    if [alert.title for alert in wanted] != [_title(alert) for alert in came]:
+        expected = ", ".join(alert.title for alert in wanted) or "no alert"
+        seen = ", ".join(map(_title, came)) or "no alert"
+        return [f"expected {expected}; saw {seen}"]
+    pairs = zip(wanted, came, strict=True)
+    return [problem for alert, seen in pairs for problem in _unlike(alert, seen)]
+
+
+def _unlike(wanted: ExpectedAlert, seen: dict[str, Any]) -> list[str]:
+    problems = []
+    if wanted.group is not None and wanted.group != _group(seen):
+        problems.append(f"{wanted.title}: expected group {wanted.group}, saw {_group(seen)}")
+    if wanted.count is not None and wanted.count != seen["count"]:
+        problems.append(f"{wanted.title}: expected count {wanted.count}, saw {seen['count']}")
+    return problems
+
+
+def _title(alert: dict[str, Any]) -> str:
+    return str(alert["finding_info"]["title"])
+
+
+def _group(alert: dict[str, Any]) -> dict[str, str]:
+    return dict(alert["unmapped"].get("group", {}))
