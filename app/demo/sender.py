@@ -84,7 +84,8 @@ async def send(
     lines: list[Line] = []
     try:
         for each in connections:
-            lines.append(await Line.open(each.address, host, port))
+            line = await Line.open(each.address, host, port)
+            lines.append(line)  # at once, so that it is closed if the next one fails
         sent = await _send(connections, lines, rate, progress)
         await asyncio.gather(*(each.finish() for each in lines))
     except (OSError, TimeoutError) as error:

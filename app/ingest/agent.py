@@ -66,7 +66,10 @@ class IngestAgent:
         try:
             for each in self.settings.listeners:
                 publisher = Publisher(
-                    self._client, self._names.raw(each.source), linger_ms=self.settings.linger_ms
+                    self._client,
+                    self._names.raw(each.source),
+                    linger_ms=self.settings.linger_ms,
+                    buffer_kib=self.settings.buffer_kib,
                 )
                 listener = TcpListener(each, publisher)
                 self.listeners.append(listener)

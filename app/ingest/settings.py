@@ -26,7 +26,8 @@ class AgentSettings:
     """All of an agent. `ticks`: seconds of quiet after which a source's partition gets a tick.
 
     `web`: where /health, /ready and /metrics are; None for nowhere. `status_file` is rewritten
-    every second. `drain_s`: how long a stop waits for senders, `flush_s` for Kafka.
+    every second. `buffer_kib`: what may wait for Kafka in memory, for each listener, before its
+    senders are held back. `drain_s`: how long a stop waits for senders, `flush_s` for Kafka.
     """
 
     listeners: tuple[ListenerSettings, ...]
@@ -34,5 +35,6 @@ class AgentSettings:
     web: tuple[str, int] | None = ("127.0.0.1", 0)
     status_file: Path | None = None
     linger_ms: int = 10
+    buffer_kib: int = 65_536
     drain_s: float = 2.0
     flush_s: float = 30.0

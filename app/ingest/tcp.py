@@ -106,6 +106,8 @@ class TcpListener:
         self.settings = settings
         self.publisher = publisher
         self.ledger = Ledger(settings.protocol, settings.source)
+        self.address = (settings.host, settings.port)
+        """Where it listens, once started."""
         self.buffer = memoryview(bytearray(READ_SIZE))
         self.paused = False
         self._connections: set[Connection] = set()
@@ -130,16 +132,10 @@ class TcpListener:
                 f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
                 "in northbound.yaml",
             ) from None
-        host, port = self.address
+        bound = self._server.sockets[0].getsockname()
+        self.address = host, port = str(bound[0]), int(bound[1])
         self.ledger.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         log.info("Listening. address=%s source=%s", self.ledger.address, settings.source)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens."""
-        assert self._server is not None  # noqa: S101  # only after start
-        bound = self._server.sockets[0].getsockname()
-        return str(bound[0]), int(bound[1])
 
     def opened(self, connection: Connection) -> None:
         """A connection has been made."""

@@ -1,0 +1,68 @@
+"""What ingest tests share: an agent on a loop of its own kind, and a topic read back."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from app.ingest.agent import IngestAgent
+from app.ingest.settings import AgentSettings, ListenerSettings
+from topology.topics import Names
+
+T = TypeVar("T")
+HOUR = 3600.0
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run as the command does: on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def make_agent(bootstrap: str, *listeners: ListenerSettings, **options: Any) -> IngestAgent:
+    """An agent that does not tick unless told to."""
+    chosen = {"ticks": {each.source: HOUR for each in listeners}, **options}
+    settings = AgentSettings(listeners=listeners, **chosen)
+    return IngestAgent(settings, {"bootstrap.servers": bootstrap}, Names())
+
+
+def listener(source: str, **options: Any) -> ListenerSettings:
+    """A listener on any free loopback port."""
+    return ListenerSettings(source=source, host="127.0.0.1", port=0, **options)
+
+
+async def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition; fail with `what` when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        await asyncio.sleep(0.01)
+
+
+def read_topic(bootstrap: str, topic: str, count: int, seconds: float = 60.0) -> list[Message]:
+    """All records of a topic, partition by partition; waits until `count` are there."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "reader", "fetch.wait.max.ms": 50}
+    )
+    try:
+        numbers = consumer.list_topics(topic, timeout=15).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
+        found: list[Message] = []
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            batch = consumer.consume(10_000, 0.2)
+            found += batch
+            if len(found) >= count and not batch:
+                break
+        assert not [message.error() for message in found if message.error()]
+        return sorted(found, key=lambda message: (message.partition(), message.offset()))
+    finally:
+        consumer.close()
+
+
+def values(messages: list[Message]) -> list[bytes | None]:
+    """Values of records."""
+    return [message.value() for message in messages]
