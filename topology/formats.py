@@ -207,7 +207,8 @@ def _read_short(
             codes[places] = codes.max() + 1 + np.arange(len(places), dtype=np.uint32)
             merged = merged.hstack([pl.Series(column, codes)])
     rare = [name for name in shortcut.rare if found[name].null_count() < found.height]
-    merged = merged.hstack(expand(found.select(rare), places, merged.height).get_columns())
+    if rare:  # a frame of no columns has no rows either
+        merged = merged.hstack(expand(found.select(rare), places, merged.height).get_columns())
     if failed.any():
         merged = merged.filter(pl.Series(~failed))
     return Read([Fields(name, merged)], odd.failures)

@@ -158,3 +158,19 @@ def test_a_dead_letter_sent_again_keeps_its_uid() -> None:
     run.run()
     (event,) = run.read("northbound.acme.events")
     assert orjson.loads(event.value or b"")["metadata"]["uid"] == "BBBBBBBBBBB-0-9"
+
+
+def test_a_batch_of_sound_lines_is_worked_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halving a batch is for bad rows; lines in the usual forms must never cause it."""
+    import topology.isolate
+
+    def refuse(row: int, error: Exception) -> None:
+        raise AssertionError(f"row {row} was isolated") from error
+
+    monkeypatch.setattr(topology.isolate, "_failure", refuse)
+    run = driver()
+    for number in range(300):
+        body = line(START + number, f"u{number % 9}", path=f"/data/ünter, {number}/a.txt")
+        run.pipe(RAW, b"not a line" if number == 5 else body, timestamp=START + number)
+    run.run()
+    assert len(run.read("northbound.acme.events")) == 299
