@@ -1,0 +1,132 @@
+"""Finals are the same bytes however matches arrive, and what the reference says."""
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.correlate import reference
+from tests.correlate.deployment import (
+    CORRELATIONS,
+    END,
+    LATENESS,
+    NAMES,
+    driver,
+    partial,
+    send,
+    tell,
+)
+
+
+@st.composite
+def streams(draw):
+    """For each of two raw partitions its matches as they arrive: (time, uid, path, user)."""
+    streams = []
+    for number in range(2):
+        times = draw(st.lists(st.integers(0, 70), max_size=14))
+        lag = draw(st.lists(st.integers(0, LATENESS), min_size=len(times), max_size=len(times)))
+        order = sorted(zip(times, lag, strict=True), key=sum)
+        streams.append(
+            [
+                (
+                    time,
+                    f"u{number}-{n:02}",
+                    draw(st.sampled_from("xyz")),
+                    draw(st.sampled_from("ab")),
+                )
+                for n, (time, _) in enumerate(order)
+            ]
+        )
+    return streams
+
+
+@st.composite
+def runs(draw):
+    """How a run goes: partitions of matches, batches, in which turn and cuts, and restarts."""
+    return {
+        "partitions": draw(st.integers(1, 3)),
+        "workers": draw(st.integers(1, 2)),
+        "max_batch": draw(st.integers(1, 7)),
+        "turns": draw(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 5)), max_size=12)),
+        "restarts": draw(st.sets(st.integers(0, 12), max_size=3)),
+        "crashes": draw(st.sets(st.integers(0, 12), max_size=2)),
+    }
+
+
+def run(streams, plan):
+    """Alerts of a run by tenant and state, after all windows are closed."""
+    partitions = plan["partitions"]
+    topology = driver(partitions, plan["workers"], plan["max_batch"])
+    tell(topology, -(2**63), partitions=partitions)
+    left = [list(stream) for stream in streams]
+    greatest = [-(2**63)] * 2
+    for step, (number, size) in enumerate([*plan["turns"], (0, 100), (1, 100)]):
+        batch, left[number] = left[number][:size], left[number][size:]
+        for tenant in ("acme", "zeta"):
+            for rule in ("many", "spread", "few"):
+                for user in "ab":
+                    matches = sorted(match for match in batch if match[3] == user)
+                    if matches:
+                        send(topology, partial(rule, (user,), matches, tenant))
+        if batch:
+            greatest[number] = max(greatest[number], *(match[0] for match in batch))
+            tell(topology, greatest[number] - LATENESS, (number,), partitions)
+        if step in plan["crashes"]:
+            topology.step_once()
+            topology.crash()
+        topology.run()
+        if step in plan["restarts"]:
+            topology.restart()
+    tell(topology, END, partitions=partitions)
+    topology.run()
+    found = {}
+    for tenant in ("acme", "zeta"):
+        for record in topology.read(NAMES.alerts(tenant)):
+            state = orjson.loads(record.value)["unmapped"]["state"]
+            found.setdefault((tenant, state), []).append(record)
+    assert not [key for key in topology.store("alerts") if not key.startswith(b"\0")]
+    assert topology.counts["dead_letters"] == 0
+    assert topology.counts["matches_after_close"] == 0
+    return found
+
+
+def finals(found, tenant):
+    return sorted((record.key, record.value) for record in found.get((tenant, "final"), ()))
+
+
+@settings(max_examples=60)
+@given(streams(), runs(), runs())
+def test_finals_do_not_depend_on_the_run(streams, first, second):
+    """Any cuts, interleaving, partitions, workers, restarts: byte-identical finals, each once."""
+    one, other = run(streams, first), run(streams, second)
+    for tenant in ("acme", "zeta"):
+        assert finals(one, tenant) == finals(other, tenant)
+    for found in (one, other):
+        for tenant in ("acme", "zeta"):
+            said = {record.key for record in found.get((tenant, "provisional"), ())}
+            fallen = {record.key for record in found.get((tenant, "superseded"), ())}
+            final = {key for key, _ in finals(found, tenant)}
+            assert len(final) == len(finals(found, tenant))
+            assert fallen <= said - final
+            assert said <= final | fallen
+    expected = []
+    for entry in CORRELATIONS:
+        for user in "ab":
+            matches = [
+                (time, uid, path if entry.rule.id == "spread" else None)
+                for stream in streams
+                for time, uid, path, who in stream
+                if who == user
+            ]
+            for time, _, begin, end, uids, _ in reference.finals(matches, entry):
+                expected.append((entry.rule.id, user, time, begin, end, uids))
+    assert sorted(expected) == sorted(
+        (
+            alert["unmapped"]["rule"]["id"],
+            alert["unmapped"]["group"]["user"],
+            alert["time"],
+            alert["start_time"],
+            alert["end_time"],
+            tuple(event["uid"] for event in alert["finding_info"]["related_events"]),
+        )
+        for alert in (orjson.loads(value) for _, value in finals(one, "acme"))
+    )
