@@ -21,6 +21,7 @@ from topology.northbound.json_layout import PARTIAL, expression, layout, render
 
 REMEMBERED: Final = 2048
 """Up to so many codes are encoded one by one and remembered, more of them in columns."""
+MOST_REMEMBERED: Final = 65_536
 INNER: Final = "@inner."
 WHOLE: Final = "@whole."
 BITS: Final = 60
@@ -108,8 +109,7 @@ def _shared_texts(events: pl.DataFrame, code: str, groups: tuple[Group, ...]) ->
         table = table[dimension.first]
     columns: Sequence[Sequence[str]]
     if table.height <= REMEMBERED:
-        found = [_remembered(groups, row) for row in table.rows()]
-        columns = list(zip(*found, strict=True)) or [()] * len(groups)
+        columns = list(zip(*_recall(groups, table.rows()), strict=True)) or [()] * len(groups)
     else:
         columns = [_members_in_columns(table, group) for group in groups]
     texts: list[pl.Series] = []
@@ -126,9 +126,26 @@ def _shared_texts(events: pl.DataFrame, code: str, groups: tuple[Group, ...]) ->
     return pl.DataFrame(texts)[pl.Series(dimension.codes)].get_columns()
 
 
-@lru_cache(maxsize=65536)
-def _remembered(groups: tuple[Group, ...], row: tuple[Any, ...]) -> tuple[str, ...]:
-    """For each group the present members, "" or beginning with a comma."""
+@lru_cache(maxsize=64)
+def _memory(groups: tuple[Group, ...]) -> dict[tuple[Any, ...], tuple[str, ...]]:  # noqa: ARG001
+    """Texts by row for these groups; a dictionary of its own, as hashing the groups is not free."""
+    return {}
+
+
+def _recall(groups: tuple[Group, ...], rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+    """For each row, for each group, the present members, "" or beginning with a comma."""
+    memory = _memory(groups)
+    found = [memory.get(row) for row in rows]
+    if None in found:
+        if len(memory) > MOST_REMEMBERED:
+            memory.clear()
+        for number, row in enumerate(rows):
+            if found[number] is None:
+                found[number] = memory[row] = _members(groups, row)
+    return found  # type: ignore[return-value]  # no None is left
+
+
+def _members(groups: tuple[Group, ...], row: tuple[Any, ...]) -> tuple[str, ...]:
     texts = []
     start = 0
     for group in groups:
@@ -188,7 +205,7 @@ def _encode_rows(events: pl.DataFrame, plan: Plan) -> list[str]:
         texts: list[str] = []
         for (_, groups), columns in zip(plan.shared, shared, strict=True):
             row = tuple(column[number] for column in columns)
-            for group, members in zip(groups, _remembered(groups, row), strict=True):
+            for group, members in zip(groups, _recall(groups, [row])[0], strict=True):
                 texts.append(members)
                 if group.is_object:
                     texts.append(_whole(group.name, members))
@@ -208,13 +225,13 @@ def _encode_columns(events: pl.DataFrame, own: Columns, texts: Sequence[pl.Serie
     optional = tuple(name for name in own if parts[name].null_count())
     if not optional:
         return _encode_pattern(parts, own, names)
-    patterns = _patterns(parts, optional)
-    rows = _rows_by_code(patterns)
+    rows = _rows_by_code(_patterns(parts, optional))
     encoded = []
     for chosen in rows:
-        part = parts[pl.Series(chosen)]
-        absent = {name for name in optional if part[name][0] is None}
+        one = int(chosen[0])
+        absent = {name for name in optional if parts[name][one] is None}
         present = tuple(name for name in own if name not in absent)
+        part = pl.DataFrame([parts[name] for name in (*present, *names)])[pl.Series(chosen)]
         encoded.append(_encode_pattern(part, present, names))
     if len(rows) == 1:
         return encoded[0]
