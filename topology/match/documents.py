@@ -64,7 +64,8 @@ class Document:
 
 def _entry(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
     if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
+        # Of a key that is given twice YAML takes the last.
+        for name, value in reversed(node.value):
             if name.value == key:
                 return name, value
     return None

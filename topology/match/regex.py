@@ -100,3 +100,7 @@ class QuietEngine(RE2RegexEngine):  # type: ignore[misc]
     def compile(self, pattern: str, flags: int = 0) -> "re2._Regexp":
         prefix = "".join(sign for flag, sign in FLAGS.items() if int(flags) & flag)
         return compiled(f"(?{prefix}){pattern}" if prefix else pattern)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "QuietEngine":
+        """Filters copy rules with the engine that checked them, which holds a module."""
+        return self

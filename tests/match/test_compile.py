@@ -1,0 +1,217 @@
+"""What compiles, what does not, and that every mistake is told with its line at once."""
+
+import polars as pl
+import pytest
+
+from topology.match.compile import RuleErrors, compile_rules, read_field_map
+from topology.rules import LogSource
+
+BASE = """
+title: Base
+id: 11111111-1111-4111-8111-111111111111
+name: base
+logsource: {product: test}
+detection:
+  sel:
+    a: x
+  condition: sel
+"""
+OTHER = """
+---
+title: Other
+name: other
+logsource: {product: test, service: s}
+detection: {sel: {a: y}, condition: sel}
+"""
+CORRELATION = """
+---
+title: Many
+id: 22222222-2222-4222-8222-222222222222
+level: high
+correlation:
+  type: event_count
+  rules:
+    - base
+    - other
+  group-by:
+    - user
+  timespan: 5m
+  condition:
+    gte: 3
+"""
+
+
+def problems(text, *maps):
+    with pytest.raises(RuleErrors) as error:
+        compile_rules([("r.yml", text)], maps)
+    return error.value.problems
+
+
+def hits(text, events, logsource=None, maps=()):
+    rules = compile_rules([("r.yml", text)], maps)
+    found = rules.match(pl.DataFrame(events), logsource)
+    return {rules.rules.events[index].rule.title: rows.tolist() for index, rows in found.items()}
+
+
+def test_correlation():
+    """Windows, thresholds and members; base rules are silent, suppress is the timespan."""
+    rules = compile_rules([("r.yml", BASE + OTHER + CORRELATION)]).rules
+    (many,) = rules.correlations
+    assert (many.type, many.operator, many.count) == ("event_count", "gte", 3)
+    assert (many.timespan_ms, many.suppress_ms) == (300_000, 300_000)
+    assert (many.members, many.group_columns) == ((0, 1), ((("user",),), (("user",),)))
+    assert (many.rule.level, many.rule.path, many.rule.line) == ("high", "r.yml", 18)
+    assert [rule.alerts for rule in rules.events] == [False, False]
+
+
+def test_generate_lets_base_rules_alert():
+    """One correlation that says generate is enough."""
+    loud = CORRELATION.replace("type:", "generate: true\n  type:").replace("    - other\n", "")
+    loud = loud.replace("22222222-2222-4222-8222", "33333333-3333-4333-8333")
+    rules = compile_rules([("r.yml", BASE + OTHER + CORRELATION + loud)]).rules
+    assert [rule.alerts for rule in rules.events] == [True, False]
+
+
+def test_suppress():
+    """`northbound: {suppress: ..}` mutes for another time; anything else there is a mistake."""
+    text = BASE + OTHER + CORRELATION
+    (many,) = compile_rules([("r.yml", text + "northbound: {suppress: 1h}")]).rules.correlations
+    assert many.suppress_ms == 3_600_000
+    (told,) = problems(text + "northbound: {supress: 1h}")
+    assert told.startswith("r.yml:31: northbound: saw {'supress': '1h'}")
+    (told,) = problems(text + "northbound:\n  suppress: soon")
+    assert told.startswith("r.yml:32: northbound.suppress: Timespan 'soon' is invalid")
+
+
+def test_aliases():
+    """A group-by field may be called differently by each rule, and has to be named for each."""
+    alias = "  aliases:\n    user:\n      base: a\n      other: b\n"
+    text = BASE + OTHER + CORRELATION.replace("  timespan", alias + "  timespan")
+    (many,) = compile_rules([("r.yml", text)]).rules.correlations
+    assert many.group_columns == ((("a",),), (("b",),))
+    (told,) = problems(text.replace("      other: b\n", ""))
+    assert told == "r.yml:29: correlation.aliases.user: names no field for rule 'other'"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("event_count", "temporal"), "type: temporal is not supported by this version"),
+        (("- other", "- third"), "rules: 'third' is neither id nor name of an event rule"),
+        (("gte: 3", "lt: 1"), "condition.lt: asks for absence"),
+        (("gte: 3", "gte: 3\n    lte: 9"), "exactly one condition item"),
+        (("event_count", "value_count"), "Value count correlation rule without field"),
+        (("5m", "1h30m"), "timespan: Timespan '1h30m' is invalid"),
+    ],
+)
+def test_broken_correlations(change, told):
+    """What a correlation cannot mean is refused where it stands."""
+    (problem,) = problems(BASE + OTHER + CORRELATION.replace(*change))
+    assert told in problem
+
+
+def test_every_mistake_at_once():
+    """Files, documents and keys: all of them in one error."""
+    broken = """\
+title: Bad
+id: not-a-uuid
+level: huge
+logsource: {product: test}
+detection:
+  sel:
+    A|contans: x
+    B|re: '(?<=a)b'
+  condition: sel
+---
+title: Twice
+logsource: {product: test}
+detection:
+  sel: {A: 1}
+  sel: {A|cidr: 300.0.0.1/8}
+  condition: sel and (
+---
+- a list
+---
+title: Nothing
+---
+title: Collected
+action: global
+"""
+    with pytest.raises(RuleErrors) as error:
+        compile_rules([("a.yml", broken), ("b.yml", "a: [1"), ("c.yml", BASE), ("d.yml", BASE)])
+    assert [problem.partition(": ")[0] for problem in error.value.problems] == [
+        *("a.yml:2", "a.yml:3", "a.yml:7", "a.yml:8", "a.yml:15", "a.yml:15", "a.yml:18"),
+        *("a.yml:20", "a.yml:23", "b.yml:2", "d.yml:3", "d.yml:4"),
+    ]
+
+
+def test_conditions_are_checked():
+    """A condition that names what is not there, or cannot be parsed."""
+    assert (
+        "r.yml:9: detection.condition: "
+        in problems(BASE.replace("condition: sel", "condition: x"))[0]
+    )
+    assert "r.yml:9: detection.condition: " in problems(BASE.replace("n: sel", "n: 1 of x*"))[0]
+
+
+def test_field_map():
+    """Fields become columns by the most specific map; one that no map knows is a mistake."""
+    loose = read_field_map("m.yml", "product: test\nfields: {a: col}")
+    tight = read_field_map("m.yml", "product: test\nservice: s\nfields: {a: [one, two]}")
+    events = {"col": ["x", "y", None], "one": [None, None, "z"], "two": ["y", "z", "y"]}
+    assert hits(BASE + OTHER, events, maps=(loose, tight)) == {"Base": [0], "Other": [0, 2]}
+    (told,) = problems(BASE.replace("a: x", "b: x"), loose)
+    assert told == "r.yml:8: detection.sel.b: field 'b' is not in the field map; known: a"
+
+
+def test_field_map_mistakes():
+    """A map says what it expects."""
+    with pytest.raises(RuleErrors) as error:
+        read_field_map("m.yml", "product: 1\nfield: {}\nfields:\n  a: 7\n")
+    assert [problem.partition(": ")[0] for problem in error.value.problems] == [
+        "m.yml:1",
+        "m.yml:2",
+        "m.yml:4",
+    ]
+
+
+def test_log_sources_route():
+    """A rule meets events whose log source has everything that the rule's names."""
+    events = {"a": ["x", "y"]}
+    both = {"Base": [0], "Other": [1]}
+    assert hits(BASE + OTHER, events) == both
+    assert hits(BASE + OTHER, events, LogSource("test", "s", "c")) == both
+    assert hits(BASE + OTHER, events, LogSource("test")) == {"Base": [0]}
+    assert hits(BASE + OTHER, events, LogSource("else", "s")) == {}
+
+
+def test_placeholders_warn():
+    """A rule whose list nobody gave loads, never matches, and is named."""
+    text = BASE.replace("    a: x", "    a|expand: '%users%'")
+    rules = compile_rules([("r.yml", text)])
+    assert rules.match(pl.DataFrame({"a": ["%users%", "x"]}), None) == {}
+    (warning,) = rules.warnings
+    assert warning.startswith("r.yml:8: detection.sel.a|expand: has the placeholder %users%")
+
+
+def test_filters_apply():
+    """A Sigma filter takes its matches away from the rules it names."""
+    sieve = """
+---
+title: Not z
+id: 44444444-4444-4444-8444-444444444444
+logsource: {product: test}
+filter:
+  rules: [base]
+  sel: {b: z}
+  condition: not sel
+"""
+    events = {"a": ["x", "x"], "b": ["z", "y"]}
+    assert hits(BASE + sieve, events) == {"Base": [1]}
+
+
+def test_missing_columns_are_missing_values():
+    """A rule over fields that no event has matches only what it says about their absence."""
+    text = BASE.replace("    a: x", "    a: null\n    b|exists: false")
+    assert hits(text, {"c": ["1", "2"]}) == {"Base": [0, 1]}
+    assert hits(BASE.replace("n: sel", "n: not sel"), {"c": ["1"]}) == {"Base": [0]}
