@@ -124,6 +124,8 @@ class Ticker:
             (part.topic, part.partition): found.result().offset for part, found in futures.items()
         }
         self.reachable_at = time.monotonic()
+        if any(end < 0 for end in ends.values()):
+            self._counts_at = -PARTITIONS_S  # a leader went away; asking anew tells who leads now
         return ends
 
     def write(self, ends: Mapping[Partition, int]) -> None:

@@ -65,13 +65,19 @@ class Offsets:
                 futures = self._admin.list_offsets(
                     dict.fromkeys(wanted, spec),
                     isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                    request_timeout=limit / 2,
+                    request_timeout=limit / 4,
                 )
                 try:
-                    return {
+                    found = {
                         (where.topic, where.partition): future.result(limit).offset
                         for where, future in futures.items()
                     }
+                    if all(offset >= 0 for offset in found.values()):
+                        return found
+                    # A partition whose leader went away comes as -1001 and without an error, until
+                    # the client has asked who leads now.
+                    self._admin.list_topics(timeout=limit / 4)
+                    raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
                 except (KafkaException, FutureTimeoutError) as error:
                     cause = error.args[0] if isinstance(error, KafkaException) else None
                     if cause is not None and cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
