@@ -1,0 +1,80 @@
+"""`northbound setup`: topics, tenants' users, rights and bundles, then the end."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.commands.options import ConfigOption, configured
+from app.commands.topics import declaration, reported
+from app.config import DEFAULT_PATH
+from app.output import fail, rows
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+POLL_S = 0.2
+
+
+def setup(
+    *,
+    bundles: Annotated[
+        Path | None, typer.Option(help="Write each tenant's bundle into a folder in here.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the brokers.")] = 120.0,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Bring Kafka in line with northbound.yaml and end; run it again after each change.
+
+    Waits until as many brokers are there as topics get replicas. What is as declared is left alone.
+
+    Example: northbound setup --bundles bundles
+    """
+    from app import audit
+    from app import bundles as writer
+    from app.broker import admin, tenants
+
+    settings = configured(config)
+    external = settings.kafka.external
+    client, names = settings.client(), settings.names
+    with reported():
+        topics = declaration(settings)
+        kafka = admin.connect(client)
+        _wait_for_brokers(kafka, settings.replication, wait)
+        if external is not None and not external.manage:
+            todo = [str(change) for change in admin.plan(kafka, topics)]
+            todo += tenants.plan(kafka, names, settings.tenants)
+            rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
+            return
+        for change in admin.ensure(kafka, topics, settings.replication):
+            audit.record(client, names, f"topic.{change.action}", change.topic)
+            typer.echo(str(change))
+        for name in settings.tenants:
+            missing = tenants.plan(kafka, names, [name])
+            tenants.add(kafka, names, name, settings.credentials)
+            if missing:
+                audit.record(client, names, "tenant.add", name)
+            if bundles is not None:
+                writer.write(settings, name, bundles / name)
+            typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")
+
+
+def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float) -> None:
+    """Return when `count` brokers are in the cluster; end the command when they do not come."""
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + seconds
+    found = 0
+    while found < count:
+        try:
+            found = len(kafka.list_topics(timeout=2.0).brokers)
+        except KafkaException:
+            found = 0
+        if found < count:
+            if time.monotonic() > deadline:
+                fail(
+                    f"{found} of {count} brokers answer after {seconds:.0f} s. Are all up? "
+                    "kafka.external.replication says how many are needed."
+                )
+            time.sleep(POLL_S)
