@@ -187,12 +187,16 @@ def resident_kb() -> int:
 
 
 def test_a_thousand_connections(kafka: EmbeddedKafka, source: str) -> None:
-    """A thousand open connections that all send: every line arrives, under 300 MB in all."""
+    """A thousand open connections that all send: every line arrives, for less than 200 MB more.
+
+    Other tests' memory is this process's too, so the growth is what counts.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2_500:
         pytest.skip(f"only {hard} open files are allowed here")
 
     async def work() -> None:
+        before = resident_kb()
         agent = make_agent(kafka.bootstrap, listener(source))
         await agent.start()
         clients = []
@@ -206,8 +210,8 @@ def test_a_thousand_connections(kafka: EmbeddedKafka, source: str) -> None:
             for number, writer in enumerate(clients):
                 writer.write(b" of %d %d\n" % (number, turn))
         await until(lambda: agent.ledgers()[0].published == 20_000, "20,000 lines")
-        rss = resident_kb()
-        assert rss < 300_000, f"{rss} kB with 1,000 connections"
+        grown = resident_kb() - before
+        assert grown < 200_000, f"{grown} kB more with 1,000 connections"
         for writer in clients:
             writer.close()
         await until(lambda: agent.ledgers()[0].connections == 0, "the end of all")
