@@ -15,6 +15,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from app.ingest.complaints import quietly
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
 from app.ingest.metrics import exposition
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 TURN_S: Final = 0.02
 TURN_PAUSED_S: Final = 0.002
 STATUS_S: Final = 1.0
+SETTLE_S: Final = 3.0
 
 
 class IngestError(Exception):
@@ -47,7 +49,7 @@ class IngestAgent:
         self._ticker: Ticker | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        metrics = exposition(self.ledgers, lambda: self._ticker.written if self._ticker else 0)
+        metrics = exposition(self.ledgers, self._ticks)
         self._endpoint = Endpoint(
             {
                 "/health": lambda: Answer(b"ok\n"),
@@ -129,9 +131,12 @@ class IngestAgent:
             "ready": self.ready,
             "stopping": self._stopping,
             "web": f"{self.web[0]}:{self.web[1]}" if self.web else None,
-            "ticks": self._ticker.written if self._ticker else 0,
+            "ticks": self._ticks(),
             "listeners": [each.as_dict() for each in self.ledgers()],
         }
+
+    def _ticks(self) -> int:
+        return self._ticker.written.total() if self._ticker else 0
 
     def _ready_page(self) -> Answer:
         if self.ready:
@@ -148,7 +153,14 @@ class IngestAgent:
         return sum(each.publisher.in_flight for each in self.listeners)
 
     async def _turns(self) -> None:
+        was_ready = self.ready
         while True:
+            if self.ready != was_ready:
+                was_ready = not was_ready
+                if was_ready:
+                    log.info("Kafka takes messages.")
+                else:
+                    log.warning("Kafka takes no messages; senders are held back if it lasts.")
             for each in self.listeners:
                 each.turn()
             paused = any(each.paused for each in self.listeners)
@@ -177,17 +189,23 @@ def require_topics(client: Mapping[str, Any], topics: list[str]) -> None:
 
     When Kafka does not answer the agent starts all the same: senders are held back until it does.
     """
-    admin = AdminClient({**client, "logger": log})
-    try:
-        there = admin.list_topics(timeout=5.0).topics
-    except KafkaException as error:
-        log.warning("Kafka does not answer yet; senders will be held back. error=%s", error)
-        return
-    missing = [topic for topic in topics if topic not in there]
-    if missing:
-        raise IngestError(
-            f"no topic {', '.join(missing)} in Kafka: run `northbound topics create` first"
-        )
+    admin = AdminClient({**client, **quietly()})
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            there = admin.list_topics(timeout=5.0).topics
+        except KafkaException as error:
+            log.warning("Kafka does not answer yet; senders will be held back. error=%s", error)
+            return
+        missing = [topic for topic in topics if topic not in there]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(SETTLE_S / 10)  # a topic made just now takes a moment to show
+    raise IngestError(
+        f"no topic {', '.join(missing)} in Kafka: run `northbound topics create` first"
+    )
 
 
 def _allow_many_connections() -> None:

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from app.ingest.complaints import quietly
+
 log = logging.getLogger(__name__)
 
 KeyBy: TypeAlias = Literal["peer", "host", "spread"]
@@ -82,7 +84,7 @@ class Publisher:
             "queue.buffering.max.kbytes": buffer_kib,
             "delivery.report.only.error": True,
             "on_delivery": self._on_error,
-            "logger": log,
+            **quietly(),
         }
         self._producer = Producer(self._config)
         self._held: deque[tuple[Sequence[bytes], bytes | None, KeyBy]] = deque()

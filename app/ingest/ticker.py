@@ -12,12 +12,14 @@ import logging
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from app.ingest.complaints import quietly
 from topology.records import Partition
 
 log = logging.getLogger(__name__)
@@ -60,14 +62,15 @@ class Ticker:
     def __init__(
         self, client: Mapping[str, Any], intervals: Mapping[str, float], busy: Callable[[str], bool]
     ) -> None:
-        self.written = 0
+        self.written: Counter[str] = Counter()
+        """Ticks written so far, by topic."""
         self.reachable_at = -math.inf
         self._intervals = dict(intervals)
         self._busy = busy
         self._quiet = Quiet()
         self._counts: dict[str, int] = {}
         self._counts_at = -PARTITIONS_S
-        common = {**client, "logger": log, "reconnect.backoff.max.ms": 1_000}
+        common = {**client, **quietly(), "reconnect.backoff.max.ms": 1_000}
         self._admin = AdminClient(common)
         # A tick that cannot be written now has no use later.
         self._producer = Producer(
@@ -143,5 +146,5 @@ class Ticker:
         self._producer.poll(0)
         self._admin.poll(0)
 
-    def _delivered(self, error: object, _message: object) -> None:
-        self.written += error is None
+    def _delivered(self, error: object, message: Message) -> None:
+        self.written[message.topic()] += error is None

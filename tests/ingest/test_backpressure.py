@@ -1,0 +1,186 @@
+"""Kafka away or slow: senders are held back, memory stays bounded, nothing is lost."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.broker.server import EmbeddedKafka
+from app.ingest.publisher import Publisher
+from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
+
+pytestmark = [pytest.mark.broker, pytest.mark.kill]
+
+LINE = b"<13>line %07d " + b"x" * 1_000
+COUNT = 30_000
+BUFFER_KIB = 4_096
+
+
+def resident_mb() -> float:
+    """Memory of this process now."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def with_topic(kafka: EmbeddedKafka, partitions: int) -> EmbeddedKafka:
+    """A broker of the test's own with the topic raw.nas."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.create_topics([NewTopic("raw.nas", partitions)])["raw.nas"].result(30)
+    return kafka
+
+
+def test_a_stopped_broker_holds_senders_back(make_kafka: Callable[..., EmbeddedKafka]) -> None:
+    """With the broker stopped (SIGSTOP) the sender blocks, memory stays; after SIGCONT all arrives.
+
+    30 MB are sent through a bound of 4 MiB; what is beyond it stays in the sender.
+    """
+    kafka = with_topic(make_kafka(), partitions=2)
+    sent = 0
+
+    def pour(address: tuple[str, int]) -> None:
+        nonlocal sent
+        with socket.create_connection(address) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+            for first in range(0, COUNT, 100):
+                client.sendall(b"".join(LINE % n + b"\n" for n in range(first, first + 100)))
+                sent += 100
+
+    async def work() -> None:
+        nonlocal sent
+        agent = make_agent(kafka.bootstrap, listener("nas"), buffer_kib=BUFFER_KIB)
+        await agent.start()
+        await until(lambda: agent.ready, "readiness")
+        os.kill(kafka.pid, signal.SIGSTOP)
+        try:
+            before = resident_mb()
+            sender = asyncio.create_task(asyncio.to_thread(pour, agent.listeners[0].address))
+            await until(lambda: agent.listeners[0].paused, "the pause")
+            await until(lambda: not agent.ready, "readiness to go red")
+            held = sent
+            await asyncio.sleep(1.0)
+            assert agent.listeners[0].paused
+            # The kernel's buffers may still take some; then the sender stands still.
+            while held != sent:
+                held = sent
+                await asyncio.sleep(0.5)
+            assert held < COUNT
+            assert resident_mb() - before < 60
+            ledger = agent.ledgers()[0]
+            assert ledger.in_flight * len(LINE) < (BUFFER_KIB + 1_024) * 1_024
+            assert ledger.balanced
+        finally:
+            os.kill(kafka.pid, signal.SIGCONT)
+        await sender
+        await until(lambda: agent.ledgers()[0].published == COUNT, "all lines", 120)
+        await until(lambda: agent.ready, "readiness")
+        assert agent.ledgers()[0].pauses > 0
+        assert await agent.stop() == 0
+
+    run(work())
+    found = values(read_topic(kafka.bootstrap, "raw.nas", COUNT))
+    assert found == [LINE % n for n in range(COUNT)]
+
+
+def test_a_broker_that_is_killed_loses_and_doubles_nothing(
+    make_kafka: Callable[..., EmbeddedKafka],
+) -> None:
+    """Kill -9 of the broker in mid-stream: once it is back, each line is there once.
+
+    An agent that then has to end without Kafka says how many messages it could not publish.
+    """
+    kafka = with_topic(make_kafka(), partitions=2)
+    lines = [b"<13>number %06d" % n for n in range(40_000)]
+
+    async def work() -> None:
+        agent = make_agent(kafka.bootstrap, listener("nas"), flush_s=1.0)
+        await agent.start()
+        _, writer = await asyncio.open_connection(*agent.listeners[0].address)
+        for first in range(0, len(lines), 500):
+            writer.write(b"\n".join(lines[first : first + 500]) + b"\n")
+            await writer.drain()
+            await asyncio.sleep(0.002)
+            if first == 15_000:
+                kafka.kill()
+            if first == 25_000:
+                await asyncio.to_thread(kafka.start)
+        await until(lambda: agent.ledgers()[0].published == len(lines), "all lines", 120)
+        found = await asyncio.to_thread(read_topic, kafka.bootstrap, "raw.nas", len(lines))
+        assert values(found) == lines
+        kafka.kill()
+        writer.write(b"<13>one\n<13>two\n")
+        await until(lambda: agent.ledgers()[0].received == len(lines) + 2, "two lines")
+        assert await agent.stop() == 2
+        assert agent.ledgers()[0].balanced
+        writer.close()
+
+    run(work())
+
+
+class FailingProducer:
+    """Stands for a librdkafka producer that a fatal error has ended; all it held comes back."""
+
+    def __init__(self, config: dict[str, object]) -> None:
+        self._failed = config["on_delivery"]
+        self._held: list[tuple[bytes, bytes | None]] = []
+
+    def produce(self, _topic: str, value: bytes, key: bytes | None = None) -> None:
+        self._held.append((value, key))
+
+    def poll(self, _timeout: float) -> None:
+        held, self._held = self._held, []
+        for value, key in held:
+            self._failed(FatalError(), FailedMessage(value, key))  # type: ignore[operator]
+
+    def purge(self) -> None:
+        """Nothing is left."""
+
+    def flush(self, timeout: float) -> None:
+        self.poll(timeout)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+class FatalError:
+    """KafkaError as a delivery report has it."""
+
+    def code(self) -> int:
+        return int(KafkaError._FATAL)
+
+    def fatal(self) -> bool:
+        return True
+
+
+class FailedMessage:
+    """Message as a delivery report has it."""
+
+    def __init__(self, value: bytes, key: bytes | None) -> None:
+        self.value = lambda: value
+        self.key = lambda: key
+        self.timestamp = lambda: (1, 1_700_000_000_000)
+
+
+def test_a_fatal_error_renews_the_producer(
+    kafka: EmbeddedKafka, create_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages of a producer that has failed for good go out through a new one, times kept."""
+    topic = create_topic("raw.fatal")
+    kinds = [FailingProducer, Producer]
+
+    def next_kind(config: dict[str, object]) -> object:
+        return kinds.pop(0)(config)
+
+    monkeypatch.setattr("app.ingest.publisher.Producer", next_kind)
+    publisher = Publisher({"bootstrap.servers": kafka.bootstrap}, topic)
+    publisher.publish([b"one", b"two"], b"key")
+    assert publisher.flush(30) == 0
+    assert (publisher.published, publisher.retried, publisher.renewed) == (2, 2, 1)
+    found = read_topic(kafka.bootstrap, topic, 2)
+    assert values(found) == [b"one", b"two"]
+    assert {message.timestamp()[1] for message in found} == {1_700_000_000_000}
