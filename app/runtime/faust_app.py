@@ -164,7 +164,9 @@ class App(faust.App):  # type: ignore[misc]
 
     async def when_ready(self) -> None:
         """Once all engines are ready: everything made so far is no garbage, never look again."""
-        if not self.ready and all(engine.statistics.ready for engine in self.engines):
+        if self.ready or not self.engines:
+            return
+        if all(engine.statistics.ready for engine in self.engines):
             self.ready = True
             gc.collect()
             gc.freeze()
