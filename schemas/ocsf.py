@@ -3,7 +3,7 @@
 Rules for column names of an events frame:
 - `src_endpoint.ip`: an attribute path; null means absent, and absent attributes are not written.
 - `enrichments[asset].name`: `name` of one element of the array `enrichments`; elements are written
-  in column order, without their label.
+  in the order of their labels, without the label.
 - `unmapped.before:json`: the column holds JSON text, which is written as it is.
 - `row`, `sub` and names that begin with `@` are internal and never written.
 """
@@ -38,6 +38,8 @@ SEVERITY_NAMES: Final[Mapping[int, str]] = {
 STATUS_NAMES: Final[Mapping[int, str]] = {0: "Unknown", 1: "Success", 2: "Failure", 99: "Other"}
 
 JSON_SUFFIX: Final = ":json"
+CODE: Final = "@code."
+"""`@code.<column>` (UInt32) may say which rows of that column are equal: those with equal code."""
 FRAME_COLUMNS: Final = frozenset({"row", "sub"})
 
 UNESCAPED: Final = frozenset({"metadata.original_time", "metadata.uid"})

@@ -28,12 +28,11 @@ class Dictionary:
         known = {str(row[key]): row for row in rows}
         columns = dict.fromkeys(column for row in rows for column in row if column != key)
         self._places: Final = {value: place for place, value in enumerate(known, start=1)}
+        element = f"enrichments[{name}]{ocsf.JSON_SUFFIX}"
+        self._code: Final = f"{ocsf.CODE}{element}"
         # Row 0 is what a miss gets.
         cells: dict[str, list[str | None]] = {
-            f"enrichments[{name}]{ocsf.JSON_SUFFIX}": [
-                None,
-                *(self._element(value, key, row) for value, row in known.items()),
-            ]
+            element: [None, *(self._element(value, key, row) for value, row in known.items())]
         }
         for column in columns:
             cells[f"@enrich.{name}.{column}"] = [
@@ -70,7 +69,8 @@ class Dictionary:
         )
         if not places.any():
             return events
-        return events.hstack(self._table[pl.Series(places[dimension.codes])])
+        code = pl.Series(self._code, places[dimension.codes])
+        return events.hstack([*self._table[code].get_columns(), code])
 
 
 def _dimension(events: pl.DataFrame, field: str) -> Dimension:
