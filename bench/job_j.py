@@ -111,12 +111,15 @@ class _Bench:
             cpu = stop(process, setup)
         self._check(system, alerts)
         steady = watch.steady_us_per_event()
-        return {
+        figures = {
             "cpu_us_per_event": cpu / total * 1e6,
             **({} if steady is None else {"cpu_us_per_event_steady": steady}),
             "events_per_s": total / seconds,
             "peak_rss_mb": watch.peak_kb / 1024,
         }
+        said = ", ".join(f"{metric} {value:,.2f}" for metric, value in figures.items())
+        console.print(f"{system.name}: {said}")
+        return figures
 
     def compare(self, turns: list[System]) -> bool:
         """Whether each run gave every event once, all the same ones, and the alerts due.
