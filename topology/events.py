@@ -172,8 +172,8 @@ class EventsSubTopology:
         alerted = [tenant.name for tenant in tenants if tenant.alerts]
         if alerted:
             self._match(source, events, watermarks[events["row"].to_numpy()], alerted, stretch)
-        encoded: dict[tuple[str, frozenset[str]], list[bytes]] = {}
-        keyed: dict[str, list[bytes]] = {}
+        encoded: dict[tuple[str, frozenset[str]], pl.Series] = {}
+        keyed: dict[str, pl.Series] = {}
         for tenant in tenants:
             if not tenant.events or not events.height:
                 continue
@@ -257,16 +257,16 @@ def _received(events: pl.DataFrame, batch: Batch, uids: pl.Series) -> pl.DataFra
     return events
 
 
-def _encode(events: pl.DataFrame, tenant: TenantPlan) -> list[bytes]:
+def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:
     with stage("encode", tenant.format):
         encoded = SERIALIZERS[tenant.format](events, without=tenant.without).cast(pl.Binary)
         longest = encoded.bin.size().max()
         if isinstance(longest, int) and longest > LARGEST:
             raise ValueError(f"{longest} bytes in {tenant.format}, at most {LARGEST} fit a record")
-        return encoded.to_list()
+        return encoded
 
 
-def _keys(events: pl.DataFrame, column: str) -> list[bytes]:
+def _keys(events: pl.DataFrame, column: str) -> pl.Series:
     if column not in events.columns:
-        return [b""] * events.height
-    return events[column].cast(pl.String).cast(pl.Binary).fill_null(b"").to_list()
+        return pl.Series([b""]).new_from_index(0, events.height)
+    return events[column].cast(pl.String).cast(pl.Binary).fill_null(b"")

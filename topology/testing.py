@@ -273,7 +273,7 @@ class TopologyTestDriver:
             announce([(t, n) for t in topics for n, log in enumerate(self._topic(t)) if log])
         self._take(task, task.sub_topology.before_commit())
         for output in task.pending:
-            keys = output.keys or [None] * len(output.values)
+            keys = [None] * len(output.values) if output.keys is None else output.keys
             for key, value in zip(keys, output.values, strict=True):
                 self._append(output.topic, Record(key, value, self._now), output.partition)
         task.pending.clear()

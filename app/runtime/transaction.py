@@ -12,9 +12,11 @@ from itertools import repeat
 from operator import length_hint
 from typing import Any
 
+import polars as pl
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.runtime.clients import Clients
+from app.runtime.columns import QUEUE_FULL, ColumnWriter, column_writer, writable
 from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
 from app.runtime.parcel import Parcel
 from app.runtime.settings import EngineSettings
@@ -42,19 +44,22 @@ class Transactions:
         self._watchdog = watchdog
         self._producer: Any = None
         self._failure: Exception | None = None
+        self._columns: ColumnWriter | None = None
+        self._explain = False
         self.open = False
 
     def start(self) -> None:
         """Make the producer; this fences off and aborts what a predecessor left open."""
         config = self._settings.producer_config()
         self._producer = self._clients.producer(config, self._on_delivery)
+        self._columns = column_writer(self._producer)
         self._call("init_transactions", self._producer.init_transactions, SLICE, first=True)
 
     def produce(self, outputs: Iterable[Output]) -> int:
         """Put records into the transaction; returns how many. Waits while the queue is full."""
         count = 0
         for output in outputs:
-            if output.values:
+            if len(output.values):
                 self._begin()
                 self._produce(output)
                 count += len(output.values)
@@ -112,6 +117,7 @@ class Transactions:
         self._call("commit_transaction", producer.commit_transaction, SLICE)
         self.open = False
         self._failure = None
+        self._explain = False
 
     def abort(self) -> None:
         """Abort the open transaction, if there is one. Raises EngineError when fenced."""
@@ -119,6 +125,8 @@ class Transactions:
             self._call("abort_transaction", self._producer.abort_transaction, SLICE, last=True)
             self.open = False
         self._failure = None
+        # Columns have no delivery reports: record by record, a refusal would tell its reason.
+        self._explain = True
 
     def _begin(self) -> None:
         if not self.open:
@@ -126,11 +134,15 @@ class Transactions:
             self.open = True
 
     def _produce(self, output: Output) -> None:
-        values, keys = list(output.values), output.keys
-        if keys is not None and len(keys) != len(values):
-            raise ValueError(f"Output to {output.topic}: {len(values)} values, {len(keys)} keys")
+        count, keys = len(output.values), output.keys
+        if keys is not None and len(keys) != count:
+            raise ValueError(f"Output to {output.topic}: {count} values, {len(keys)} keys")
         partition = -1 if output.partition is None else output.partition
-        done = 0
+        done = self._produce_columns(output, partition)
+        if done == count:
+            return
+        values = list(output.values)
+        keys = None if keys is None else list(keys)
         while done < len(values):
             rest = iter(values[done:])
             try:
@@ -153,6 +165,24 @@ class Transactions:
             except KafkaException as error:
                 failed = len(values) - length_hint(rest) - 1
                 raise self._refused(error, output.topic, values[failed]) from error
+
+    def _produce_columns(self, output: Output, partition: int) -> int:
+        """Queue columns as they are; how many records are in. The rest goes one by one."""
+        values, keys = output.values, output.keys
+        if self._columns is None or self._explain or not isinstance(values, pl.Series):
+            return 0
+        if not writable(values) or not (keys is None or writable(keys)):
+            return 0
+        own = keys if isinstance(keys, pl.Series) else None
+        done, error = self._columns.write(output.topic, values, own, partition, 0)
+        while error == QUEUE_FULL:
+            self._wait_for_room()
+            done, error = self._columns.write(output.topic, values, own, partition, done)
+        if error:
+            # The next transaction goes record by record and tells which one it is.
+            reason = KafkaError(error).str()
+            raise TransactionAborted(f"produce to {output.topic}: {reason}")
+        return done
 
     def _wait_for_room(self) -> None:
         """The queue is full: wait until half of it has arrived, or some record has failed."""
