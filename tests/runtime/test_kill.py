@@ -14,7 +14,7 @@ import pytest
 from app.broker.server import EmbeddedKafka
 from app.runtime.inflight import InFlight
 from app.runtime.watchdog import STALLED
-from tests.runtime.processes import wait_for
+from tests.runtime.processes import WorkerProcess, wait_for
 from tests.runtime.scenario import KILLS, Scenario
 
 pytestmark = [pytest.mark.broker, pytest.mark.kill]
@@ -110,11 +110,17 @@ def test_stop_beyond_the_time_outs(kafka: EmbeddedKafka, scenario: Make) -> None
     for number in range(max(1, KILLS // 3)):
         zombie, other = workers[number % 2], workers[1 - number % 2]
         run.progress(zombie)
+        assignments = zombie.stats()["rebalances"]
         zombie.signal(signal.SIGSTOP)
         wait_for(lambda o=other: len(o.stats().get("partitions", [])) == 4, "take-over")
         time.sleep(run.random.uniform(0.0, 2.0))  # the other one works on meanwhile
         zombie.signal(signal.SIGCONT)
-        wait_for(lambda z=zombie: z.supervise() or z.ready(), "the zombie is back")
+
+        # It still says that it is ready; only a new assignment or process shows that it has woken.
+        def back(zombie: WorkerProcess = zombie, before: int = assignments) -> bool:
+            return zombie.supervise() or zombie.stats().get("rebalances", 0) > before
+
+        wait_for(back, "the zombie is back")
     count = run.finish()
     stop_all(run)
     check(run, count)
