@@ -1,15 +1,18 @@
 """What each stage costs: `python -m bench.stages [--lines 1000000] [--batch 20000]`.
 
 Workload W (bench/workload.py) through decode, two dictionaries and JSON: one thread, CPU time per
-event, and the fixed cost of small batches. `reference` is one fixed operation of the columns engine
+event, and the fixed cost of small batches. Then the same for JSON bodies (those of the demo's
+stream, with `before` and `after` in metadata changes), of which ODD in a hundred are for the exact
+path, and for CSV and JSON lines in turn. `reference` is one fixed operation of the columns engine
 on 20,000 of the lines: divide by it to compare runs on machines, or hours, of different speed.
 """
 
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from random import Random
 
 # Before Polars is loaded: one thread, and memory that is freed is kept for the next batch.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -17,6 +20,8 @@ os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:
 
 import polars as pl
 
+from app.demo.noise import Noise
+from app.demo.vocabulary import people
 from bench import workload
 from topology import formats
 from topology.enrich.dictionary import Dictionary
@@ -25,6 +30,7 @@ from topology.northbound import SERIALIZERS
 SEED = 1
 BASE_MS = 1_769_522_400_000
 MOST_BATCHES = 200
+ODD = 2
 TOTAL = ("parse and normalize", "two dictionaries", "json")
 
 
@@ -76,17 +82,35 @@ def run(batches: list[list[bytes]], watch: Stopwatch) -> int:
     return size
 
 
-def main() -> None:
+def json_lines(count: int) -> list[bytes]:
+    """Lines of a cluster that writes JSON."""
+    random = Random(SEED)
+    noise = Noise(random, people(random, 150, 1), "json")
+    change = b', "before": {"ctime": "%d", "owner": {"sid": "S-1", "auth_id": "5"}}, "after": {}}'
+    lines = []
+    for number in range(count):
+        text = noise.pool[random.randrange(len(noise.pool))]
+        if b'"fs_write_metadata"' in text:
+            head, _, tail = text.partition(b'"details": {')
+            inside, _, tail = tail.partition(b"}")
+            text = head + b'"details": {' + inside + change % number + tail
+        if number % 100 < ODD:
+            # A number where the documentation has text, and a key twice.
+            text = text[:-1] + (b', "status": 7}' if number % 2 else b', "status": "ok"}')
+        second = number // 1000
+        header = b"<14>1 2026-01-27T%02d:%02d:%02d.%03dZ nas-%d qumulo - - - " % (
+            second // 3600 % 24, second // 60 % 60, second % 60, number % 1000, number % 4 + 1,
+        )  # fmt: skip
+        lines.append(header + text)
+    return lines
+
+
+def report(lines: list[bytes], sizes: Iterable[int]) -> None:
     """Print microseconds of CPU per event and per batch for each stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=20_000)
-    arguments = parser.parse_args()
-    lines = workload.generate(SEED, BASE_MS, arguments.lines).lines()
     texts = pl.Series(lines[:20_000]).cast(pl.String)
     print(f"{sum(map(len, lines)) / len(lines):.0f} bytes a line")
     print(f"{'batch':>8} {'stage':<22}{'us per event':>14}{'us per batch':>14}")
-    for size in (10, 100, 1000, arguments.batch):
+    for size in sizes:
         batches = [lines[at : at + size] for at in range(0, len(lines), size)][:MOST_BATCHES]
         run(batches[:3], Stopwatch())
         watch = Stopwatch()
@@ -104,6 +128,22 @@ def main() -> None:
         each = reference.spent["reference"] / 10 / len(texts) * 1e6
         print(f"{size:>8} {'reference':<22}{each:>14.3f}")
         print(f"{size:>8} {written / events:.0f} bytes an event\n")
+
+
+def main() -> None:
+    """Print what each stage costs for CSV bodies, JSON bodies and both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--batch", type=int, default=20_000)
+    arguments = parser.parse_args()
+    csv_bodies = workload.generate(SEED, BASE_MS, arguments.lines).lines()
+    report(csv_bodies, (10, 100, 1000, arguments.batch))
+    json_bodies = json_lines(arguments.lines // 5)
+    print("JSON bodies")
+    report(json_bodies, (100, 1000, arguments.batch))
+    print("CSV and JSON bodies in turn")
+    both = [line for pair in zip(csv_bodies, json_bodies, strict=False) for line in pair]
+    report(both, (arguments.batch,))
 
 
 if __name__ == "__main__":

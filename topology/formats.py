@@ -33,6 +33,8 @@ NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)
 PARSE: Final = "parse"
 NORMALIZE: Final = "normalize"
 RAW_BASE64: Final = "unmapped.raw_base64"
+CHUNK: Final = 64
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Shortcut:
     `parse` gives the fields that the normalizer always needs, of all rows, and for which rows they
     are right; for these it agrees with the parsers, which read the other rows. Columns of UInt32
     that the parsers do not give are codes: rows that share one agree in some fields. `rare` names
-    fields of the parsers that usual lines never have.
+    fields of the parsers that `parse` leaves out when it finds few lines that have them.
     """
 
     parse: Callable[[pl.DataFrame], tuple[pl.DataFrame, npt.NDArray[np.bool_]]]
@@ -147,24 +149,34 @@ def read(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Read:
 
 def _texts(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
     """`row` and `text` without line end; and base64 for rows that are not UTF-8, if there are."""
-    exact = None
     try:
-        text = raw["raw"].cast(pl.String)
+        text, exact = raw["raw"].cast(pl.String), None
     except pl.exceptions.ComputeError:
-        decoded = [_decode_one(value) for value in raw["raw"].to_list()]
-        text = pl.Series([text for text, _ in decoded], dtype=pl.String)
-        exact = pl.Series([whole for _, whole in decoded], dtype=pl.String)
+        text, exact = _decode(raw["raw"])
     frame = pl.DataFrame([raw["row"], text.alias("text")])
     if frame.select(ENDED).item():
         frame = frame.with_columns(TEXT.str.strip_chars_end("\r\n"))
     return frame, exact
 
 
-def _decode_one(value: bytes) -> tuple[str, str | None]:
-    try:
-        return value.decode(), None
-    except UnicodeDecodeError:
-        return value.decode(errors="replace"), base64.b64encode(value).decode()
+def _decode(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """As `_texts`: a column is converted whole or not at all, so a few rows at a time."""
+    parts: list[pl.Series] = []
+    exact: dict[int, str] = {}
+    for at in range(0, len(raw), CHUNK):
+        part = raw[at : at + CHUNK]
+        try:
+            parts.append(part.cast(pl.String))
+        except pl.exceptions.ComputeError:
+            values = part.to_list()
+            texts = [value.decode(errors="replace") for value in values]
+            parts.append(pl.Series(raw.name, texts, dtype=pl.String))
+            for row, (value, text) in enumerate(zip(values, texts, strict=True), at):
+                if REPLACEMENT in text and text.encode() != value:
+                    exact[row] = base64.b64encode(value).decode()
+    whole = pl.DataFrame({"exact": list(exact.values())}, schema={"exact": pl.String})
+    rows = np.array(list(exact), dtype=np.intp)
+    return pl.concat(parts, rechunk=True), expand(whole, rows, len(raw)).to_series()
 
 
 def _read(
@@ -206,7 +218,11 @@ def _read_short(
             codes = fields[column].to_numpy().copy()
             codes[places] = codes.max() + 1 + np.arange(len(places), dtype=np.uint32)
             merged = merged.hstack([pl.Series(column, codes)])
-    rare = [name for name in shortcut.rare if found[name].null_count() < found.height]
+    rare = [
+        name
+        for name in shortcut.rare
+        if name not in fields.columns and found[name].null_count() < found.height
+    ]
     if rare:  # a frame of no columns has no rows either
         merged = merged.hstack(expand(found.select(rare), places, merged.height).get_columns())
     if failed.any():

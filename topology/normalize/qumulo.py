@@ -50,13 +50,18 @@ Columns = dict[str, pl.Series]
 
 def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
     """One event per row."""
+    rows = fields.height
     given = {column.name: column for column in fields.get_columns()}
     kinds = _spread("@class", _dimension(fields, "@kind", KIND), attributes.KINDS, given, KIND)
     class_uid = kinds["class_uid"].to_numpy()
     is_login = class_uid == ocsf.AUTHENTICATION
     given[LOGIN] = pl.Series(is_login)
+    if "sid" in given or "auth_id" in given:
+        for name in USER:
+            given.setdefault(name, pl.Series([None], dtype=pl.String).new_from_index(0, rows))
     who = (*(name for name in USER if name in given), LOGIN)
-    users = combine(*factorize(fields, who[:-1]), Dimension(is_login.astype(np.uint32), 2))
+    known = pl.DataFrame([given[name].alias(name) for name in who[:-1]])
+    users = combine(*factorize(known, known.columns), Dimension(is_login.astype(np.uint32), 2))
     actors = _spread("@actor", users, attributes.ACTORS[len(who)], given, who)
     origins = _dimension(fields, "@origin", ORIGIN)
     sources = _spread("@source", origins, attributes.ORIGINS, given, ORIGIN)
@@ -71,7 +76,6 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
             columns[attribute] = given[name]
     for name in LOGGED:
         columns[f"@{name}"] = given[name]
-    rows = fields.height
     return pl.DataFrame(
         [
             given["row"],

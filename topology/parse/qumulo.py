@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from topology.dimension import SMALL
-from topology.parse import csv, qumulo_json
+from topology.parse import csv, qumulo_json, qumulo_json_columns
 from topology.parse.parsed import (
     NO_FAILURES,
     Format,
@@ -55,6 +55,7 @@ MIDDLE = ("empty", "protocol", "operation", "status", "object_id", "end")
 SPLIT_QUOTES = pl.col("text").str.splitn('"', len(QUOTES))
 SPLIT_MIDDLE = pl.col("middle").str.splitn(",", len(MIDDLE))
 BEFORE = pl.col("before")
+IS_JSON = [pl.col("text").str.starts_with("{")]
 USUAL = [
     (
         (pl.col("comma") == ",")
@@ -101,14 +102,30 @@ def _parse_csv(text: str) -> list[str]:
 
 
 def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: ARG001
-    """CSV bodies with the usual quoting go through columns, all others through `parse_body`."""
+    """Usual bodies of either format go through columns, all others through `parse_body`."""
     if frame.height < SMALL:
         return parse_rows(frame, parse_body, SCHEMA)
-    fields, usual = _parse_columns(frame)
+    is_json = frame.select(IS_JSON).to_series().to_numpy()
+    csv_rows, json_rows = np.flatnonzero(~is_json), np.flatnonzero(is_json)
+    if len(json_rows) < SMALL:
+        fields, usual = _parse_columns(frame)
+    elif len(csv_rows) == 0:
+        fields, usual = _parse_json(frame)
+    else:
+        fields, usual = _parse_json(frame[json_rows])
+        others, usual_others = _parse_columns(frame[csv_rows])
+        order = np.argsort(np.concatenate([json_rows, csv_rows]))
+        fields = pl.concat([fields, others], rechunk=True)[order]
+        usual = np.concatenate([usual, usual_others])[order]
     if usual.all():
         return Parsed(fields, NO_FAILURES)
     odd = parse_rows(frame.filter(~usual), parse_body, SCHEMA)
     return merge(fields, usual, odd)
+
+
+def _parse_json(frame: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+    fields, usual = qumulo_json_columns.read_many(frame["text"])
+    return pl.DataFrame([frame["row"], *fields.get_columns()]), usual
 
 
 def _parse_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:

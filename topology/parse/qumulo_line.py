@@ -7,23 +7,31 @@ once per distinct text.
 
 Out: `row`, `timestamp`, `@timestamp`, `hostname` and the eight values of a CSV body, and the codes
 `@origin` and `@kind` (UInt32): rows with the same code have the same (hostname, user_ip), and the
-same (protocol, operation, status).
+same (protocol, operation, status). Lines with JSON bodies go to qumulo_json_line.py.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from topology.dimension import Dimension, factorize
+from topology.dimension import SMALL, factorize
 from topology.memo import Memo
-from topology.parse import csv, qumulo, qumulo_json, rfc5424, timestamp
+from topology.parse import (
+    csv,
+    qumulo,
+    qumulo_header,
+    qumulo_json,
+    qumulo_json_line,
+    rfc5424,
+    timestamp,
+)
 from topology.parse.parsed import MalformedError, Schema
+from topology.parse.qumulo_header import Mask
 from topology.rows import overlay, unnest
 
 QUOTES: Final = pl.col("text").str.splitn('"', len(qumulo.QUOTES))
-HEADER: Final = pl.col("before").str.splitn(" ", 3)
 LAST: Final = pl.col("middle").str.extract(r"[^,]*,$", 0)
 KIND: Final = [pl.col("middle").str.strip_suffix(pl.col("last")).alias("kind")]
 REST: Final = [
@@ -47,10 +55,9 @@ KIND_SCHEMA: Final[Schema] = {
 PATHS: Final = ("path", "target_path")
 COLUMNS: Final = ("row", "timestamp", "@timestamp", "hostname", *qumulo.CSV_FIELDS)
 """What comes out, beside the codes."""
+CODES: Final = ("@origin", "@kind")
 RARE: Final = tuple(qumulo_json.SCHEMA)
 """What only JSON bodies have."""
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 def read_origin(text: str) -> tuple[str | None, str | None, bool]:
@@ -81,12 +88,36 @@ KINDS: Final = Memo(read_kind, KIND_SCHEMA)
 
 
 def parse_usual(frame: pl.DataFrame) -> tuple[pl.DataFrame, Mask]:
-    """Fields of all rows (`row`, `text`), and which of the rows are right."""
+    """Fields of all rows (`row`, `text`), and which of the rows are right.
+
+    Those of RARE are among them when there are many JSON bodies.
+    """
+    is_json = frame.select(qumulo_json_line.IS_JSON).to_series().to_numpy()
+    json_rows = np.flatnonzero(is_json)
+    if len(json_rows) < SMALL:
+        return _parse_csv(frame)
+    if len(json_rows) == frame.height:
+        return qumulo_json_line.parse_usual(frame)
+    csv_rows = np.flatnonzero(~is_json)
+    fields, usual = _parse_csv(frame[csv_rows])
+    others, usual_others = qumulo_json_line.parse_usual(frame[json_rows])
+    # The same code stands for different things in the two.
+    apart = [int(fields[code].to_numpy().max()) + 1 for code in CODES]
+    others = others.with_columns(
+        pl.col(code) + pl.lit(first, dtype=pl.UInt32)
+        for code, first in zip(CODES, apart, strict=True)
+    )
+    order = np.argsort(np.concatenate([csv_rows, json_rows]))
+    both = pl.concat([fields, others], how="diagonal", rechunk=True)
+    return both[order], np.concatenate([usual, usual_others])[order]
+
+
+def _parse_csv(frame: pl.DataFrame) -> tuple[pl.DataFrame, Mask]:
     parts = dict(zip(qumulo.QUOTES, unnest(frame, QUOTES), strict=True))
     header = dict(
         zip(
-            ("prival", "time", "origin"),
-            unnest(pl.DataFrame({"before": parts["before"]}), HEADER),
+            qumulo_header.PARTS,
+            unnest(pl.DataFrame({"before": parts["before"]}), qumulo_header.SPLIT),
             strict=True,
         )
     )
@@ -98,10 +129,10 @@ def parse_usual(frame: pl.DataFrame) -> tuple[pl.DataFrame, Mask]:
         [part.alias(name) for name, part in parts.items()] + middle.get_columns()[1:]
     ).select(REST)
     micros = timestamp.parse_many(header["time"])
-    origin = _look_up(ORIGINS, origins, keys["origin"])
-    kind = _look_up(KINDS, kinds, keys["kind"])
+    origin = qumulo_header.look_up(ORIGINS, origins, keys["origin"])
+    kind = qumulo_header.look_up(KINDS, kinds, keys["kind"])
     good = origin["good"].to_numpy() & kind["good"].to_numpy() & (micros != timestamp.NONE)
-    good &= _is_prival(header["prival"])
+    good &= qumulo_header.is_prival(header["prival"])
     usual = rest["usual"].to_numpy() & good
     odd = np.flatnonzero(good & ~usual & kind["word"].to_numpy())
     paths = rest.select(PATHS)
@@ -120,17 +151,8 @@ def parse_usual(frame: pl.DataFrame) -> tuple[pl.DataFrame, Mask]:
         "@origin": origins.number,
         "@kind": kinds.number,
     }
-    names = (*COLUMNS, "@origin", "@kind")
+    names = (*COLUMNS, *CODES)
     return pl.DataFrame([columns[name].alias(name) for name in names]), usual
-
-
-def _look_up(memo: Memo, dimension: Dimension, texts: pl.Series) -> dict[str, pl.Series]:
-    """The memo's columns for every row."""
-    keys = [(text or "",) for text in dimension.distinct(texts).to_list()]
-    table, places = memo.look_up(keys)
-    found = table[pl.Series(places[dimension.codes])].to_dict()
-    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
-    return dict.fromkeys(memo.columns, nothing) | found
 
 
 def _odd_paths(
@@ -152,15 +174,3 @@ def _odd_paths(
             values.append(tuple(path or None for path in paths))
     schema = dict.fromkeys(PATHS, pl.String)
     return np.array(found, dtype=np.intp), pl.DataFrame(values, schema=schema, orient="row")
-
-
-def _is_prival(column: pl.Series) -> Mask | bool:
-    """Where PRI and VERSION are right; they are the same in all lines, or none is usual."""
-    first = column[0]
-    if first is None or column.null_count() or not (column == first).all():
-        return False
-    try:
-        rfc5424.decode_prival(first)
-    except MalformedError:
-        return False
-    return True
