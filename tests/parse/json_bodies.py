@@ -9,7 +9,7 @@ CHARACTERS = st.sampled_from([
     *"abAD/.,:{}[] 0é日\U0001f600\u2028\x7f\ufeff",
     r"\"", r"\\", r"\/", r"\b", r"\f", r"\n", r"\r", r"\t",
     r"\u00e9", r"\u0000", r"\u001f", r"\u0041", r"\ud83d\ude00", r"\uD83D\uDE00",
-    r"\"before\": {", '": ', r"\"path\": ",
+    r"\"before\": {", r"\"path\": ",
 ])  # fmt: skip
 ODD_CHARACTERS = st.sampled_from(
     ["\\", r"\a", r"\u12", r"\ud800", r"\udc00", r"\ud83dx", '"', "\n", "\x00", "\x1f", r"\x41"]
@@ -127,7 +127,7 @@ def odd(draw: st.DrawFn) -> str:
         st.lists(
             st.tuples(
                 st.sampled_from(["sid", "auth_id", "name", "name", "x"]),
-                st.one_of(STRINGS, ODD_STRINGS, VALUES),
+                st.one_of(STRINGS, STRINGS, STRINGS, ODD_STRINGS, VALUES),
             ),
             max_size=4,
         )
@@ -139,7 +139,7 @@ def odd(draw: st.DrawFn) -> str:
                 st.tuples(st.sampled_from(DETAILS[:5]), texts),
                 st.tuples(st.sampled_from(DETAILS[5:8]), numbers),
                 st.tuples(st.sampled_from(DETAILS[8:]), st.one_of(CHANGES, values)),
-                st.tuples(st.sampled_from(["x", "pat", "paths", "name"]), values),
+                st.tuples(st.sampled_from(["x", "pat", "paths", "name"]), st.one_of(texts, values)),
             ),
             max_size=5,
         )
@@ -155,6 +155,15 @@ def odd(draw: st.DrawFn) -> str:
         piece = draw(st.sampled_from(['"', "}", "{", "\\", ",", " ", ""]))
         text = text[:at] + piece + text[at + 1 :]
     return text
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> str:
+    """A usual body with a few characters replaced."""
+    text = draw(usual())
+    at = draw(st.integers(0, len(text)))
+    piece = draw(st.one_of(ODD_NUMBERS, ODD_CHARACTERS, st.sampled_from([*"{}[],: x9", "null"])))
+    return text[:at] + piece + text[at + draw(st.integers(0, 2)) :]
 
 
 TRAPS = [

@@ -1,5 +1,6 @@
 """JSON bodies in columns: equal to the exact path row by row, and which bodies they take."""
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.demo.bodies import Record, body
 from app.demo.vocabulary import Person
-from tests.parse.json_bodies import TRAPS, odd, usual
+from tests.parse.json_bodies import TRAPS, changed, odd, usual
 from topology import formats
 from topology.dimension import SMALL
 from topology.formats import CHAINS
@@ -44,7 +45,7 @@ def _columns(bodies: list[str]) -> list[tuple[Any, ...] | None]:
 
 
 CSV = st.builds('{},"{}",{},{},{},{},"{}","{}"'.format, *[st.sampled_from(["a", "b c", ""])] * 8)
-BODIES = st.one_of(usual(), odd(), odd())
+BODIES = st.one_of(usual(), changed(), odd(), odd())
 
 
 @settings(max_examples=300)
@@ -134,9 +135,17 @@ def _raw(lines: list[bytes]) -> pl.DataFrame:
     )
 
 
+GOLDEN = [
+    line
+    for path in sorted(Path("tests/golden/qumulo").glob("*.log"))
+    for line in path.read_bytes().split(b"\n")
+]
+
+
 @pytest.mark.parametrize("company", ["json", "csv and json", "invalid bytes and json"])
 @settings(max_examples=25)
 @given(lines=st.lists(LINES, min_size=1, max_size=12))
+@example(lines=GOLDEN)
 def test_a_line_gives_the_same_event_in_a_large_batch(company: str, lines: list[bytes]):
     """Byte for byte what it gives alone, and the same reason when it is none."""
     usual = [
