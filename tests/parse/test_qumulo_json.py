@@ -137,7 +137,7 @@ def _raw(lines: list[bytes]) -> pl.DataFrame:
 
 GOLDEN = [
     line
-    for path in sorted(Path("tests/golden/qumulo").glob("*.log"))
+    for path in sorted((Path(__file__).parents[1] / "golden/qumulo").glob("*.log"))
     for line in path.read_bytes().split(b"\n")
 ]
 
