@@ -20,6 +20,9 @@ start again.""",
 Another Kafka broker uses {data}. Stop it or choose another kafka.embedded.data.""",
     r"InconsistentClusterId|Invalid cluster\.id|cluster ID .* does not match": """\
 {data} belongs to another Kafka cluster. Choose another kafka.embedded.data.""",
+    r"UnsupportedVersionException|Unsupported feature|unknown feature": """\
+{data} was written by a newer Kafka than this one, which cannot read it. Use the Northbound that \
+wrote it, or choose another kafka.embedded.data.""",
     r"Permission denied|AccessDenied|Read-only file system": """\
 The Kafka broker cannot write to {data}. Give this user write access or choose another \
 kafka.embedded.data.""",

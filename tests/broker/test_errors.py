@@ -26,6 +26,7 @@ java.io.IOException: {cause}
         ("There is insufficient memory for the Java Runtime", "Lower kafka.embedded.heap"),
         ("Failed to acquire lock on file .lock in /d", "Another Kafka broker uses /d"),
         ("Permission denied", "Give this user write access"),
+        ("UnsupportedVersionException: Can't read version 4 of X", "written by a newer Kafka"),
         ("something new", "The end of its log"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.broker.errors import BrokerError
@@ -110,3 +110,51 @@ def test_data_survives_everything(
     kafka.start()
     assert kafka.bootstrap == bootstrap
     assert consume(kafka, "kept", unique("group"), 2) == [b"a", b"b"]
+
+
+@pytest.mark.kill
+def test_an_open_transaction_is_aborted_after_a_crash(
+    make_kafka: Callable[..., EmbeddedKafka],
+) -> None:
+    """What was not committed when the broker was killed is never seen by read_committed consumers.
+
+    The transaction times out while the broker waits for its old registration to end, and no
+    partition has a leader. Kafka 4.2.0 to 4.4.0 forget the abort then (KAFKA-20734), and the next
+    commit of the same producer commits the old records too.
+    """
+    kafka = make_kafka()
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.create_topics([NewTopic("decided", 1)])["decided"].result()
+
+    def transaction(values: list[bytes]) -> Producer:
+        producer = Producer(
+            {
+                "bootstrap.servers": kafka.bootstrap,
+                "transactional.id": "worker",
+                "transaction.timeout.ms": 3000,
+                "log_level": 0,
+            }
+        )
+        producer.init_transactions(60)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce("decided", value)
+        assert producer.flush(20) == 0
+        return producer
+
+    left_open = transaction([b"open"])
+    kafka.kill()
+    kafka.start()
+    transaction([b"committed"]).commit_transaction(30)
+    reader = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "group.id": "reader",
+            "isolation.level": "read_committed",
+        }
+    )
+    reader.assign([TopicPartition("decided", 0, 0)])
+    (first,) = reader.consume(1, timeout=30)
+    reader.close()
+    assert first.value() == b"committed"
+    left_open.purge()

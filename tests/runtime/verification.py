@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
 
 KEYS = 50
+ANSWER_S = 5.0
 
 
 class Counting:
@@ -151,15 +152,22 @@ def read_all(
     return records
 
 
-def lag(bootstrap: str, group: str, topic: str) -> int:
-    """Records of a topic that a group has not committed."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+def lag(bootstrap: str, group: str, topic: str) -> int | None:
+    """Records of a topic that a group has not committed; None while Kafka does not say.
+
+    Committed offsets wait for transactions that are being decided, and the caller has workers to
+    look after meanwhile.
+    """
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
     try:
-        found = consumer.list_topics(topic, 20).topics[topic].partitions
+        found = consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
         behind = 0
-        for position in consumer.committed([TopicPartition(topic, n) for n in found], 20):
-            _, high = consumer.get_watermark_offsets(position, 20)
+        for position in consumer.committed([TopicPartition(topic, n) for n in found], ANSWER_S):
+            _, high = consumer.get_watermark_offsets(position, ANSWER_S)
             behind += high - max(0, position.offset)
+    except KafkaException:
+        return None
+    else:
         return behind
     finally:
         consumer.close()
