@@ -56,6 +56,7 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
         self._subscribed: frozenset[str] | None = None
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._beating: asyncio.Task[None] | None = None
         self._failures: dict[Engine, asyncio.Future[BaseException]] = {}
         super().__init__(**options)
 
@@ -72,7 +73,7 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
         self._subscribed = wanted
         await self.app.topics.on_partitions_assigned({TP(topic, ROUTE) for topic in wanted})
         self.app.flow_control.resume()
-        self._tasks.append(self.loop.create_task(self._beat()))
+        self._beating = self.loop.create_task(self._beat())
         for engine in self.app.start_engines(wanted):
             self._tasks.append(self.loop.create_task(self._run(engine)))
 
@@ -81,6 +82,8 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
         self._stopping = True
         with self.app.watchdog.guard("the worker's shutdown", STOP_SECONDS):
             await asyncio.gather(*self._tasks)
+        if self._beating is not None:
+            self._beating.cancel()
 
     async def on_task_error(self, exc: BaseException) -> None:
         """An agent raised. Faust calls this before it acks the agent's message."""
@@ -124,11 +127,13 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
     async def _beat(self) -> None:
         """Tell the watchdog that the event loop runs."""
         pulse = self.app.watchdog.watch("the event loop", self.app.stall_timeout)
-        while not self._stopping:
-            pulse.beat("running agents, timers and web views")
-            await asyncio.sleep(min(BEAT_SECONDS, self.app.stall_timeout / 3))
-            await self.app.when_ready()
-        pulse.end()
+        try:
+            while True:
+                pulse.beat("running agents, timers and web views")
+                await asyncio.sleep(min(BEAT_SECONDS, self.app.stall_timeout / 3))
+                await self.app.when_ready()
+        finally:
+            pulse.end()
 
     def assignment(self) -> set[TP]:
         return {TP(*where) for engine in self.app.engines for where in engine.statistics.positions}
