@@ -14,8 +14,11 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.config import Config
+from app.offsets import list_offsets
 from app.reading import SILENT, TIMEOUT, ReadingError, open_reader
 
+LEADER_S = 5.0
+"""Seconds that a partition may be without a leader, as while leadership changes."""
 SHORT = 50
 """Offsets left over that are worth reading."""
 
@@ -34,7 +37,10 @@ class Level:
 
 
 def lags(config: Config) -> dict[str, Level]:
-    """Every topic of the deployment, in flow order. Raises ReadingError when Kafka is away."""
+    """Every topic of the deployment, in flow order.
+
+    Raises ReadingError when Kafka is away or does not know where a partition ends.
+    """
     names = config.names
     raw = [names.raw(source) for source in config.sources]
     read_by = dict.fromkeys(raw, names.group("events")) | {names.matches: names.group("alerts")}
@@ -49,20 +55,23 @@ def lags(config: Config) -> dict[str, Level]:
     try:
         known = admin.list_topics(timeout=TIMEOUT).topics
         partitions = [
-            TopicPartition(topic, number)
+            (topic, number)
             for topic in wanted
             if topic in known
             for number in known[topic].partitions
         ]
-        begin = _offsets(admin, partitions, OffsetSpec.earliest())
-        end = _offsets(admin, partitions, OffsetSpec.latest())
+        begin = list_offsets(admin, partitions, OffsetSpec.earliest(), LEADER_S)
+        end = list_offsets(admin, partitions, OffsetSpec.latest(), LEADER_S)
         committed = {
             (group, item.topic, item.partition): item.offset
             for group in set(read_by.values())
             for item in _committed(admin, group)
         }
     except KafkaException as error:
-        raise ReadingError(f"Kafka cannot be reached: {error.args[0].str()}; is it up?") from None
+        cause = error.args[0]
+        if cause.code() == KafkaError.LEADER_NOT_AVAILABLE:
+            raise ReadingError(f"Kafka is not complete: {cause.str()}; is a broker down?") from None
+        raise ReadingError(f"Kafka cannot be reached: {cause.str()}; is it up?") from None
     levels: defaultdict[str, Level] = defaultdict(Level)
     short: list[TopicPartition] = []
     for (topic, number), last in end.items():
@@ -99,13 +108,6 @@ def _unread(config: Config, positions: list[TopicPartition]) -> Iterator[str]:
                     open_ends.discard((message.topic(), message.partition()))
     finally:
         consumer.close()
-
-
-def _offsets(
-    admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec
-) -> dict[tuple[str, int], int]:
-    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT)
-    return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
 
 
 def _committed(admin: AdminClient, group: str) -> list[TopicPartition]:

@@ -9,33 +9,33 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Before Polars is loaded. One thread: workers scale by processes, and handing small columns to a
 # pool costs more than it saves. Memory of one batch is kept for the next one.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:-1")
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
-
 from app.broker import admin, ports
 from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.planning import build_plan
+from app.raw_partitions import RawPartitions
+from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
 from topology.pipeline import PIPELINE, Node
 from topology.plan import Plan
-from topology.records import Partition, SubTopology
 from topology.uid import origin
+
+if TYPE_CHECKING:
+    from topology.records import SubTopology
 
 log = logging.getLogger("northbound.worker")
 
 STATUS_S = 1.0
 ANNOUNCE_S = 2.0
-TIMEOUT_S = 10.0
 
 
 class Origins(Mapping[str, str]):
@@ -60,31 +60,6 @@ class Origins(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._topics)
-
-
-class RawPartitions:
-    """Asks Kafka which raw partitions hold records; called from engine and timer threads."""
-
-    def __init__(self, client: Mapping[str, Any], topics: Sequence[str]) -> None:
-        self._admin = AdminClient({**client, "logger": logging.getLogger("northbound.rdkafka")})
-        self._topics = topics
-
-    def __call__(self) -> list[Partition]:
-        """Those that ever got a record; none when Kafka does not answer."""
-        try:
-            known = self._admin.list_topics(timeout=TIMEOUT_S).topics
-            wanted = {
-                TopicPartition(topic, number): OffsetSpec.latest()
-                for topic in self._topics
-                if topic in known
-                for number in known[topic].partitions
-            }
-            futures = self._admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
-            ends = {(at.topic, at.partition): found.result() for at, found in futures.items()}
-        except KafkaException as error:
-            log.warning("Raw partitions could not be looked at. error=%s", error)
-            return []
-        return [partition for partition, end in ends.items() if end.offset > 0]
 
 
 def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
@@ -132,7 +107,10 @@ def _add(app: App, config: Config, plan: Plan, node: Node) -> None:
 
         async def look() -> None:
             """Notice raw partitions that got their first record while their owner is away."""
-            events.announce(await app.loop.run_in_executor(None, filled))
+            try:
+                events.announce(await app.loop.run_in_executor(None, filled))
+            except EngineError as error:
+                log.warning("Raw partitions could not be looked at. error=%s", error)
 
         app.timer(ANNOUNCE_S)(look)
     else:

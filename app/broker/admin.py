@@ -113,13 +113,14 @@ def settings(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, s
 
 def partitions(admin: AdminClient, topic: str) -> list[dict[str, Any]]:
     """Partitions of a topic that exists: `partition`, `leader`, `replicas`, `in_sync` (broker
-    ids), `first` and `next` (offset of the oldest record and of the next one)."""
+    ids), `first` and `next` (offset of the oldest record and of the next one; None while nobody
+    leads the partition)."""
     with cluster_error(f"describe topic {topic}"):
         futures = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)
         described = futures[topic].result().partitions
         first, after = (
             {
-                where.partition: future.result().offset
+                where.partition: _known(future.result().offset)
                 for where, future in admin.list_offsets(
                     {TopicPartition(topic, each.id): spec for each in described},
                     request_timeout=TIMEOUT_S,
@@ -138,6 +139,11 @@ def partitions(admin: AdminClient, topic: str) -> list[dict[str, Any]]:
         }
         for each in described
     ]
+
+
+def _known(offset: int) -> int | None:
+    """librdkafka says -1001, and no error, where a leader is dead."""
+    return offset if offset >= 0 else None
 
 
 def plan(admin: AdminClient, declared: Sequence[Topic]) -> list[Change]:

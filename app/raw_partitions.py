@@ -1,0 +1,42 @@
+"""Which raw partitions hold records, owned by this worker or not: windows wait for all of them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from app.offsets import list_offsets
+from app.runtime.errors import EngineError
+from topology.records import Partition
+
+TIMEOUT_S = 10.0
+
+
+class RawPartitions:
+    """Asks Kafka which raw partitions hold records; called from engine and timer threads."""
+
+    def __init__(self, client: Mapping[str, Any], topics: Sequence[str]) -> None:
+        self._admin = AdminClient({**client, "logger": logging.getLogger("northbound.rdkafka")})
+        self._topics = topics
+
+    def __call__(self) -> list[Partition]:
+        """Those that ever got a record. Raises EngineError when Kafka does not say in time.
+
+        One that is left out would not hold windows back, and they would close without it.
+        """
+        try:
+            known = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            wanted = [
+                (topic, number)
+                for topic in self._topics
+                if topic in known
+                for number in known[topic].partitions
+            ]
+            ends = list_offsets(self._admin, wanted, OffsetSpec.latest(), TIMEOUT_S)
+        except KafkaException as error:
+            raise EngineError(
+                f"Kafka does not say which raw partitions hold records: {error.args[0].str()}"
+            ) from error
+        return [partition for partition, end in ends.items() if end > 0]
