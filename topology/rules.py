@@ -74,7 +74,8 @@ class Correlation:
     `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one entry
     for each member: for each group-by field, and field of the condition, its event columns, of
     which the first with a value counts.
-    Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`.
+    Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
+    meanwhile, and what it took counts for no other alert.
     """
 
     rule: Rule

@@ -21,19 +21,15 @@ def _holds(members, correlation):
 
 
 def _rising(matches, correlation):
-    muted = None
+    muted = -1
     for position, (time, uid, _) in enumerate(matches):
-        if muted is not None and time <= muted:
+        if time <= muted:
             continue
-        seen = [
-            match for match in matches[: position + 1] if match[0] > time - correlation.timespan_ms
-        ]
+        begin = max(muted, time - correlation.timespan_ms)
+        seen = [match for match in matches[: position + 1] if match[0] > begin]
         if _holds(seen, correlation):
             muted = time + correlation.suppress_ms
-            members = [
-                match for match in matches if time - correlation.timespan_ms < match[0] <= muted
-            ]
-            yield _alert(time, uid, members)
+            yield _alert(time, uid, [match for match in matches if begin < match[0] <= muted])
 
 
 def _closing(matches, correlation):

@@ -148,7 +148,7 @@ def test_judged_in_steps(times, correlation, marks):
     for mark in [*sorted(marks), 200]:
         judged = judge([m for m in matches if m[0] > keep], correlation, start, mark)
         finals += [summary(episode) for episode in judged.episodes]
-        start, keep = judged.start, judged.keep
+        start, keep = judged.start, max(keep, judged.keep)
         assert judged.due is None or judged.due >= mark
     assert reference.finals(matches, correlation) == finals
 
@@ -169,6 +169,48 @@ def test_window_is_open_at_its_old_end(gap, alerts):
     group = Group(MemoryStore(), KEY, minute(2))
     said = group.add(matches_at(0, gap), b"", -1)
     assert len(said) == alerts
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_an_alert_took_counts_for_no_other(restarted):
+    """After the mute a condition needs matches of its own; each match is in one alert at most."""
+    store, correlation = MemoryStore(), minute(3)
+    group = Group(store, KEY, correlation)
+
+    def arrive(*times):
+        part = matches_at(*times)
+        return [time for ep in group.add(part, chunks.pack(part), -1) for time, *_ in ep.matches]
+
+    assert arrive(0, 1, 2) == [0, 1, 2]
+    assert arrive(60_000, 60_002) == []
+    if restarted:
+        finals = group.settle(60_003).finals
+        group.flush()
+        store.commit()
+        group = restored(store, correlation)
+    assert arrive(60_003, 60_004) == []
+    assert arrive(60_005) == [60_003, 60_004, 60_005]
+    if not restarted:
+        finals = group.settle(120_006).finals
+    assert [match[0] for match in finals[0].matches] == [0, 1, 2, 60_000, 60_002]
+
+
+@settings(max_examples=100)
+@given(TIMES, CORRELATION.filter(lambda correlation: correlation.rising))
+def test_every_final_was_said_at_once(times, correlation):
+    """Of ordered matches, the one that opens an alert says it when it comes."""
+    valued = correlation.type == "value_count"
+    ordered = [
+        (time, f"u{n:02}", value if valued else None)
+        for n, (time, value) in enumerate(sorted(times))
+    ]
+    group = Group(MemoryStore(), KEY, correlation)
+    said = [
+        episode.opened[:2]
+        for match in ordered
+        for episode in group.add([match], chunks.pack([match]), -1)
+    ]
+    assert said == [(time, uid) for time, uid, *_ in reference.finals(ordered, correlation)]
 
 
 def minute(count):

@@ -2,8 +2,10 @@
 
 A match is settled when its time is before the watermark; then no earlier one can follow. With
 `gte` and `gt` an episode opens at the match where the condition comes true in
-`(t - timespan, t]`, takes everything up to `t + suppress`, and is one alert. The other operators
-are judged when a window closes: it opens with a match and takes what is in `[t, t + timespan)`.
+`(t - timespan, t]`, takes everything up to `t + suppress`, and is one alert. What an episode took
+counts for no other: the next one needs a condition that later matches fulfil alone. The other
+operators are judged when a window closes: it opens with a match and takes what is in
+`[t, t + timespan)`.
 """
 
 import operator
@@ -49,8 +51,8 @@ class Judgement:
     """What a watermark decides about a group.
 
     `start`: matches before it were judged. `keep`: later matches are still needed, earlier and
-    equal ones are not. `due`: nothing more happens before the watermark is greater; None if
-    nothing is open.
+    equal ones must not come again. `due`: nothing more happens before the watermark is greater;
+    None if nothing is open.
     """
 
     episodes: list[Episode]
@@ -81,18 +83,27 @@ def _time(match: Match) -> int:
 def _rising(
     matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
 ) -> Judgement:
-    scan = TYPES[correlation.type].scan(correlation)
+    kind = TYPES[correlation.type]
+    scan = kind.scan(correlation)
     episodes: list[Episode] = []
+    taken: int | None = None
     for match in matches[: bisect_left(matches, watermark, key=_time)]:
         time, _, value = match
+        if taken is not None and time <= taken:
+            continue
         if scan.add(time, value) and time >= start:
             until = time + correlation.suppress_ms
-            after = time - correlation.timespan_ms
+            before = _later(time - correlation.timespan_ms, taken)
             if until >= watermark:
-                return Judgement(episodes, start, after, until)
-            episodes.append(Episode(match, window(matches, after + 1, until), until))
-            start = until + 1
-    return Judgement(episodes, watermark, watermark - correlation.timespan_ms)
+                return Judgement(episodes, start, before, until)
+            episodes.append(Episode(match, window(matches, before + 1, until), until))
+            start, taken = until + 1, until
+            scan = kind.scan(correlation)
+    return Judgement(episodes, watermark, _later(watermark - correlation.timespan_ms, taken))
+
+
+def _later(time: int, other: int | None) -> int:
+    return time if other is None else max(time, other)
 
 
 def _closing(

@@ -19,7 +19,9 @@ from topology.records import KeyValueStore
 from topology.rules import Correlation
 
 LEAST = -(2**63)
-VERSION = b"\x01"
+VERSION = b"\x02"
+OLDER = b"\x01"
+"""Heads that do not say what the last alert took."""
 HEAD = b"h" + bytes(8)
 SMALL = 64
 
@@ -58,6 +60,7 @@ class Group:
         "_key",
         "_last",
         "_log",
+        "_muted",
         "_needed",
         "_open_due",
         "_prune_at",
@@ -65,6 +68,7 @@ class Group:
         "_scan",
         "_start",
         "_store",
+        "_taken",
         "dirty",
         "queued",
     )
@@ -78,6 +82,10 @@ class Group:
         self._log: list[Match] | None = None
         self._last = LEAST
         self._start = LEAST
+        self._taken = LEAST
+        """Matches up to this time belong to final alerts and count for no other."""
+        self._muted = LEAST
+        """Matches up to this time belong to an episode that the scan has seen."""
         self._said: list[Said] = []
         self._scan: Scan | None = None
         self._open_due: int | None = None
@@ -94,9 +102,10 @@ class Group:
             number = int.from_bytes(suffix[1:], "big")
             self._last = max(self._last, self._chunks.restore(number, value))
             return
-        if value[:1] != VERSION:
+        if value[:1] not in (VERSION, OLDER):
             raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
-        self._start, said = orjson.loads(value[1:])
+        self._start, said, *taken = orjson.loads(value[1:])
+        self._taken = taken[0] if taken else LEAST
         self._said = [Said(*entry) for entry in said]
 
     def add(self, matches: list[Match], piece: bytes, watermark: int) -> list[Episode]:
@@ -127,6 +136,7 @@ class Group:
         """Provisional alerts for what the fresh matches make true, once for each episode."""
         suppress = self._correlation.suppress_ms
         if len(log) < self._needed:
+            self._scan = None
             return []
         if not ordered:
             self._scan = None
@@ -136,14 +146,20 @@ class Group:
         scan = self._scan
         if scan is None:
             scan = self._scan = self._new_scan()
+            self._muted = LEAST
             fresh = log
         found: list[Episode] = []
         for match in fresh:
             time, uid, value = match
+            if time <= self._muted:
+                continue
             if scan.add(time, value) and time >= self._start:
+                before = max(time - self._correlation.timespan_ms, self._muted)
+                self._muted = time + suppress
+                scan = self._scan = self._new_scan()
                 if any(abs(time - said.time) <= suppress for said in self._said):
                     continue
-                members = window(log, time - self._correlation.timespan_ms + 1, time + suppress)
+                members = window(log, before + 1, time + suppress)
                 self._said.append(Said(time, uid, members[0][0], members[-1][0], len(members)))
                 self._head_changed = True
                 found.append(Episode(match, members, time + suppress))
@@ -171,6 +187,8 @@ class Group:
         self.dirty |= changed
         self._said = kept
         self._start = judged.start
+        if judged.episodes:
+            self._taken = judged.episodes[-1].until
         self._scan = None
         self._forget(judged.keep)
         # What the fallen ones covered may be an episode of its own.
@@ -196,7 +214,9 @@ class Group:
         self._chunks.flush()
         if self._head_changed:
             said = [(s.time, s.uid, s.start, s.end, s.count) for s in self._said]
-            self._store.put(self._key + HEAD, VERSION + orjson.dumps([self._start, said]))
+            self._store.put(
+                self._key + HEAD, VERSION + orjson.dumps([self._start, said, self._taken])
+            )
         self._head_changed = self.dirty = False
 
     def remove(self) -> None:
@@ -211,7 +231,9 @@ class Group:
 
     def _matches(self) -> list[Match]:
         if self._log is None:
-            self._log = self._chunks.load()
+            log = self._chunks.load()
+            # A chunk stays while it holds a match that is needed.
+            self._log = log[bisect_right(log, self._taken, key=_time) :]
         return self._log
 
     def _forget(self, keep: int) -> None:
