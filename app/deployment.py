@@ -3,6 +3,7 @@
 `northbound up` and `northbound demo` are two ways to watch the same deployment.
 """
 
+import errno
 import fcntl
 import os
 import socket
@@ -16,6 +17,7 @@ from typing import IO, Any
 
 from app.broker import admin, ports, tenants
 from app.broker.cluster_error import ClusterError
+from app.broker.errors import BrokerError
 from app.broker.server import EmbeddedKafka
 from app.config import Config, host_port
 from app.planning import build_plan, declared
@@ -24,6 +26,10 @@ from app.supervisor import Child, Supervisor
 from topology.plan import Plan
 
 READY_S = 60.0
+DYING_S = 3.0
+"""Seconds that a broker which no longer answers may take to end and to say why."""
+FULL_BYTES = 32 * 1024
+"""A disk with less room than this is full."""
 TRIES = 3
 LOCK = "up.lock"
 POLL_S = 0.1
@@ -47,7 +53,7 @@ class Deployment:
     ingest: bool = True
     workers: bool = True
     kafka: EmbeddedKafka | None = None
-    _lock: IO[str] | None = None
+    _lock: IO[bytes] | None = None
     _supervisor: Supervisor | None = None
 
     def start(self, stopping: threading.Event | None = None) -> None:
@@ -64,6 +70,15 @@ class Deployment:
             self._apply(plan)
             self._start_processes()
             self._wait_ready(stopping or threading.Event())
+        except ClusterError as error:
+            failure = self._broker_failure()
+            self.stop()
+            if failure is not None:
+                raise BrokerError(failure) from error
+            raise
+        except OSError as error:
+            self.stop()
+            raise self._unwritable(error) from error
         except BaseException:
             self.stop()
             raise
@@ -71,6 +86,8 @@ class Deployment:
     def check(self) -> None:
         """Restart what has ended. Call this about once a second."""
         if self._supervisor is not None:
+            if self._supervisor.ended() and self._full():
+                self.report(self._no_room())
             self._supervisor.check()
         failure = self.kafka.failure() if self.kafka is not None else None
         if self.kafka is not None and failure is not None:
@@ -97,11 +114,9 @@ class Deployment:
         state = self.config.state
         try:
             state.mkdir(parents=True, exist_ok=True)
-            self._lock = (state / LOCK).open("a+", encoding="utf-8")
+            self._lock = (state / LOCK).open("ab+", buffering=0)
         except OSError as error:
-            raise DeploymentError(
-                f"cannot write {state}: {error.strerror}; free or choose another workers.state"
-            ) from None
+            raise self._unwritable(error) from None
         if not _try_lock(self._lock):
             self._lock.close()
             self._lock = None
@@ -109,9 +124,13 @@ class Deployment:
                 f"{self.path} is up already (process {owner(state)}); `northbound status` shows "
                 "it, `northbound down` stops it"
             )
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+        try:
+            self._lock.truncate(0)
+            self._lock.write(b"%d" % os.getpid())
+        except OSError as error:
+            self._lock.close()
+            self._lock = None
+            raise self._unwritable(error) from None
 
     def _check_ports(self) -> None:
         for number, listener in enumerate(self.config.listeners if self.ingest else ()):
@@ -185,8 +204,8 @@ class Deployment:
         deadline = time.monotonic() + READY_S
         wanted = self.config.workers.count if self.workers else 0
         while not stopping.is_set():
-            self.check()
             self._give_up_on_failures()
+            self.check()
             status = read_status(self.config.state)
             workers = [item for name, item in status.items() if name.startswith(WORKER_FILE)]
             ready = sum(1 for item in workers if item.get("ready"))
@@ -205,6 +224,8 @@ class Deployment:
 
     def _give_up_on_failures(self) -> None:
         """A process that cannot start will not start the fourth time either."""
+        if self._supervisor is not None and self._supervisor.ended() and self._full():
+            raise DeploymentError(self._no_room())
         for child in self._supervisor.children if self._supervisor else ():
             if child.restarts >= TRIES:
                 raise DeploymentError(
@@ -212,17 +233,45 @@ class Deployment:
                     f"{child.last_lines(10)}"
                 )
 
+    def _broker_failure(self) -> str | None:
+        """Why the broker has ended, when it has: the reason for what Kafka does not answer."""
+        deadline = time.monotonic() + DYING_S
+        while self.kafka is not None and time.monotonic() < deadline:
+            failure = self.kafka.failure()
+            if failure is not None:
+                return failure
+            time.sleep(POLL_S)
+        return None
+
+    def _full(self) -> bool:
+        disk = os.statvfs(self.config.state)
+        return disk.f_bavail * disk.f_frsize < FULL_BYTES
+
+    def _no_room(self) -> str:
+        return (
+            f"The disk that holds {self.config.state} is full. Free some space or set "
+            "workers.state to a folder on another disk, then start again."
+        )
+
+    def _unwritable(self, error: OSError) -> DeploymentError:
+        if error.errno == errno.ENOSPC:
+            return DeploymentError(self._no_room())
+        return DeploymentError(
+            f"cannot write {error.filename or self.config.state}: {error.strerror}; free or choose "
+            "another workers.state"
+        )
+
 
 def owner(state: Path) -> int | None:
     """The process that is up with this state directory; None when there is none."""
     try:
-        with (state / LOCK).open("r", encoding="utf-8") as lock:
+        with (state / LOCK).open("rb") as lock:
             return None if _try_lock(lock) else int(lock.read() or 0)
     except OSError:
         return None
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: IO[bytes]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

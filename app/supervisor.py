@@ -88,6 +88,13 @@ class Supervisor:
         child.start()
         self.children.append(child)
 
+    def ended(self) -> bool:
+        """Whether a child has ended since the last check."""
+        return any(
+            child.process is not None and child.process.poll() is not None
+            for child in self.children
+        )
+
     def check(self) -> None:
         """Restart what has ended and is due. Call this about once a second."""
         now = time.monotonic()

@@ -41,7 +41,12 @@ def setup(
     with reported():
         topics = declaration(settings)
         kafka = admin.connect(client)
-        _wait_for_brokers(kafka, settings.replication, wait)
+        advice = (
+            "Start the embedded one with `northbound up`, which also does what setup does."
+            if external is None
+            else "Are all up? kafka.external.replication says how many are needed."
+        )
+        _wait_for_brokers(kafka, settings.replication, wait, advice)
         if external is not None and not external.manage:
             todo = [str(change) for change in admin.plan(kafka, topics)]
             todo += tenants.plan(kafka, names, settings.tenants)
@@ -60,7 +65,7 @@ def setup(
             typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")
 
 
-def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float) -> None:
+def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float, advice: str) -> None:
     """Return when `count` brokers are in the cluster; end the command when they do not come."""
     from confluent_kafka import KafkaException
 
@@ -73,8 +78,5 @@ def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float) -> None:
             found = 0
         if found < count:
             if time.monotonic() > deadline:
-                fail(
-                    f"{found} of {count} brokers answer after {seconds:.0f} s. Are all up? "
-                    "kafka.external.replication says how many are needed."
-                )
+                fail(f"{found} of {count} brokers answer after {seconds:.0f} s. {advice}")
             time.sleep(POLL_S)
