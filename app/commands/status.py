@@ -51,7 +51,8 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             )
         else:
             what = "; ".join(
-                f"{each['name']} {each['committed']:,} records, lag {each['lag']:,}"
+                f"{each['name']} {each['committed']:,} records from "
+                f"{len(each['partitions'])} partitions, lag {each['lag']:,}"
                 for each in item.get("engines", [])
             )
         row = {"process": name, "pid": item["pid"], "ready": item.get("ready", False)}

@@ -69,6 +69,8 @@ class Assignment:
             self._count(self._changelogs.restore(self.stores, pulse))
         self._committed = positions
         self.next = {where: position.offset for where, position in positions.items()}
+        with self._statistics.lock:
+            self._statistics.positions = dict(self.next)
         self.seek(consumer)
         if self._sub_topology is not None and partitions:
             pulse.beat("handing over partitions")

@@ -109,6 +109,19 @@ def test_outputs_changes_and_offsets_commit_together(kafka: FakeKafka) -> None:
     assert engine.statistics.counts == {"copied": 3}
 
 
+def test_owned_partitions_are_shown_from_the_assignment_on(kafka: FakeKafka) -> None:
+    """Without traffic too, with where the next read begins; until they are taken away."""
+    kafka.offsets = {A: (7, "")}
+    kafka.write("in", 0, *[b"x"] * 7)
+    engine, _ = engine_on(kafka)
+    turn(engine, 1)
+    shown = engine.statistics.snapshot()["partitions"]
+    assert [(each["partition"], each["next"]) for each in shown] == [(0, 7), (1, 0)]
+    kafka.events.append(("revoke", [A, B]))
+    turn(engine, 1)
+    assert engine.statistics.snapshot()["partitions"] == []
+
+
 def test_nothing_to_commit_opens_no_transaction(kafka: FakeKafka) -> None:
     """Idle turns cost no transaction."""
     engine, _ = engine_on(kafka)
