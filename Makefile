@@ -51,7 +51,7 @@ bench: $(VENV)/.dev ## benchmarks (CASE=job-j)
 chaos: $(VENV)/.dev ## the kill experiments, many times each (CASE=name SEED=n KILLS=n)
 	@echo "SEED=$(SEED) KILLS=$(KILLS)"
 	NORTHBOUND_SEED=$(SEED) NORTHBOUND_KILLS=$(KILLS) \
-	  $(BIN)/python -m pytest -q -m kill $(if $(CASE),-k $(CASE))
+	  $(BIN)/python -m pytest -q -m kill -o faulthandler_timeout=$$((180 + 60 * $(KILLS))) $(if $(CASE),-k $(CASE))
 
 lock: ## renew requirements/*.lock from pyproject.toml
 	sh requirements/lock.sh

@@ -15,7 +15,7 @@ def test_the_demo_balances(tmp_path: Path, seed: int) -> None:
     """Every raw record has one outcome and each planted incident one final alert."""
     options = ["--seed", str(seed + 1), "--lines", "40000", "--folder", str(tmp_path / "demo")]
     done = subprocess.run(
-        [NORTHBOUND, "demo", *options], capture_output=True, timeout=300, check=False, text=True
+        [NORTHBOUND, "demo", *options], capture_output=True, timeout=170, check=False, text=True
     )
     print(done.stdout[-6000:], done.stderr[-2000:])
     assert done.returncode == 0

@@ -1,5 +1,6 @@
 """docker-compose.yml on a Docker engine, through testcontainers."""
 
+import faulthandler
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ def compose(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerCompose]:
     nobody else's. Ports 5514 and 9094 to 9096 have to be free."""
     if not engine_answers():
         pytest.skip("no Docker engine answers")
+    # Building images may take longer than a hang of any other test; the deadlines below are enough.
+    faulthandler.cancel_dump_traceback_later()
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"northbound-test-{secrets.token_hex(4)}")
     for name in ("NORTHBOUND_ADVERTISE", "NORTHBOUND_PUBLISH"):
         monkeypatch.delenv(name, raising=False)
