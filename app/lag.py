@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.config import Config
 from app.offsets import list_offsets
-from app.reading import SILENT, TIMEOUT, ReadingError, open_reader
+from app.reading import IS_IT_UP, SILENT, TIMEOUT, ReadingError, open_reader
 
 LEADER_S = 5.0
 """Seconds that a partition may be without a leader, as while leadership changes."""
@@ -71,7 +71,7 @@ def lags(config: Config) -> dict[str, Level]:
         cause = error.args[0]
         if cause.code() == KafkaError.LEADER_NOT_AVAILABLE:
             raise ReadingError(f"Kafka is not complete: {cause.str()}; is a broker down?") from None
-        raise ReadingError(f"Kafka cannot be reached: {cause.str()}; is it up?") from None
+        raise ReadingError(f"Kafka cannot be reached: {cause.str()}; {IS_IT_UP}") from None
     levels: defaultdict[str, Level] = defaultdict(Level)
     short: list[TopicPartition] = []
     for (topic, number), last in end.items():

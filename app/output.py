@@ -8,6 +8,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -35,9 +36,24 @@ def rows(
             sys.stdout.buffer.write(orjson.dumps(row, default=str) + b"\n")
         sys.stdout.flush()
         return
+    body = [[_cell(row.get(column)) for column in columns] for row in found]
+    if not body:
+        Console().print(f"{title or 'Rows'}: none", highlight=False)
+        return
     table = Table(title=title or None, title_justify="left")
     for column in columns:
         table.add_column(column.replace("_", " "))
-    for row in found:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
+    for cells in body:
+        table.add_row(*cells)
     Console().print(table)
+
+
+def _cell(value: Any) -> Text:
+    """A value as people write it."""
+    if value is None:
+        return Text("")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, list | tuple | set | frozenset):
+        return Text(", ".join(map(str, value)))
+    return Text(str(value))

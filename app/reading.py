@@ -12,6 +12,7 @@ TIMEOUT = 15.0
 """Seconds to wait for the cluster before saying that it cannot be reached."""
 
 
+IS_IT_UP = "is it up? `northbound up` starts the embedded one."
 SILENT = logging.getLogger("northbound.librdkafka")
 """librdkafka's own lines about lost connections; ReadingError says what matters of them."""
 SILENT.addHandler(logging.NullHandler())
@@ -42,7 +43,7 @@ def partitions(consumer: Consumer, topics: Sequence[str]) -> list[Assignment]:
     try:
         known = consumer.list_topics(timeout=TIMEOUT).topics
     except KafkaException as error:
-        raise ReadingError(f"Kafka cannot be reached: {error.args[0].str()}; is it up?") from None
+        raise ReadingError(f"Kafka cannot be reached: {error.args[0].str()}; {IS_IT_UP}") from None
     missing = [topic for topic in topics if topic not in known]
     if missing:
         raise ReadingError(
@@ -87,6 +88,6 @@ def read(
                 elif not error.retriable():
                     raise ReadingError(f"{message.topic()}: {error.str()}")
             if not follow and time.monotonic() - heard > TIMEOUT:
-                raise ReadingError(f"nothing came from Kafka for {TIMEOUT:.0f} s; is it up?")
+                raise ReadingError(f"nothing came from Kafka for {TIMEOUT:.0f} s; {IS_IT_UP}")
     finally:
         consumer.close()

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
 
+IS_IT_UP = "is Kafka up (`northbound up`), and is the address right?"
 ADVICE = {
-    KafkaError._TRANSPORT: "Nobody answers: is Kafka up, and is the address right?",  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN: "Nobody answers: is Kafka up, and is the address right?",  # noqa: SLF001
-    KafkaError._TIMED_OUT: "No answer in time: is Kafka up, and is the address right?",  # noqa: SLF001
+    KafkaError._TRANSPORT: f"Nobody answers: {IS_IT_UP}",  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: f"Nobody answers: {IS_IT_UP}",  # noqa: SLF001
+    KafkaError._TIMED_OUT: f"No answer in time: {IS_IT_UP}",  # noqa: SLF001
     KafkaError._AUTHENTICATION: "The user name or password is wrong.",  # noqa: SLF001
     KafkaError._SSL: "TLS failed: does ca_file hold the CA of the brokers' certificate?",  # noqa: SLF001
     KafkaError._RESOLVE: "The host name is unknown.",  # noqa: SLF001
@@ -37,9 +38,15 @@ class ClusterError(Exception):
 
 @contextmanager
 def cluster_error(doing: str, ignore: int | None = None) -> Iterator[None]:
-    """Turn a KafkaException into a ClusterError; an error with code `ignore` is dropped."""
+    """Turn a KafkaException, or a future that is not done in time, into a ClusterError.
+
+    An error with code `ignore` is dropped.
+    """
     try:
         yield
+    except TimeoutError as error:
+        advice = ADVICE[KafkaError._TIMED_OUT]  # noqa: SLF001  # a public constant
+        raise ClusterError(f"Cannot {doing}: {advice}") from error
     except KafkaException as error:
         problem = error.args[0]
         code = problem.code() if isinstance(problem, KafkaError) else None

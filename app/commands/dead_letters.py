@@ -7,7 +7,7 @@ import typer
 
 from app.commands.options import ConfigOption, JsonOption, configured
 from app.config import DEFAULT_PATH
-from app.output import as_json, fail, rows
+from app.output import as_json, errors, fail, rows
 
 app = typer.Typer(help="What could not become an event, and another try at it.")
 
@@ -49,6 +49,10 @@ def list_(
         return
     shown = [_shown(letter) for letter in (found[-count:] if count else found)]
     rows(shown, ["time", "source", "stage", "reason", "raw"], json=json, title="Dead letters")
+    if shown and not as_json(json):
+        errors.print(
+            "`northbound dead-letters replay` sends them again, after a fix.", markup=False
+        )
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """`northbound match`: rules over a file of events, evaluated by the engine that workers run."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,16 +62,18 @@ def match(
         fail(f"no rules under {', '.join(map(str, rules))}")
     run = Matching(compiled, wanted, time_field)
     out = sys.stdout.buffer
-    broken = False
+    broken, hits = False, 0
     try:
         with nullcontext(sys.stdin.buffer) if str(events) == "-" else events.open("rb") as lines:
             for stretch in read_events(lines):
                 for number, problem in stretch.problems:
                     broken = True
                     errors.print(f"{events}:{number + 1}: is no event: {problem}", markup=False)
-                out.writelines(orjson.dumps(hit) + b"\n" for hit in run.take(stretch))
-        out.writelines(orjson.dumps(hit) + b"\n" for hit in run.finish())
+                hits += _write(run.take(stretch))
+        hits += _write(run.finish())
         out.flush()
+        if not hits and sys.stdout.isatty():
+            errors.print("No rule matched.")
     except BrokenPipeError:
         # The reader has seen enough, as `head` does; nothing is left to flush to.
         sys.stdout = None
@@ -85,6 +87,13 @@ def match(
         )
     if broken:
         raise typer.Exit(FAILED)
+
+
+def _write(found: Iterable[object]) -> int:
+    """Print hits, one JSON object a line; how many."""
+    lines = [orjson.dumps(hit) + b"\n" for hit in found]
+    sys.stdout.buffer.writelines(lines)
+    return len(lines)
 
 
 def _logsource(given: str | None) -> "LogSource | None":

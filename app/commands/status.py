@@ -8,17 +8,22 @@ from app.commands.options import ConfigOption, JsonOption, configured
 from app.config import DEFAULT_PATH, Config
 from app.output import as_json, fail, rows
 
+NOTHING = "Nothing runs here; start it with `northbound up`."
+
 
 def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
     """Show what runs, what flows and how far behind it is. Status 1 if something is not ready.
 
     Example: northbound status --json
     """
+    from app.deployment import owner
     from app.reading import ReadingError
     from app.status import read_status
 
     settings = configured(config)
     processes = _processes(read_status(settings.state))
+    if settings.kafka.embedded is not None and not processes and owner(settings.state) is None:
+        fail(NOTHING)
     try:
         topics = _topics(settings)
     except ReadingError as error:
@@ -36,7 +41,7 @@ def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> 
     if problem is not None:
         fail(problem)
     if not processes:
-        fail("Nothing runs here; start it with `northbound up`.")
+        fail(NOTHING)
     if not all(row["ready"] for row in processes):
         raise typer.Exit(1)
 

@@ -9,7 +9,7 @@ import typer
 
 from app.commands.options import ConfigOption, configured
 from app.config import DEFAULT_PATH, Config
-from app.output import WRONG_USAGE, fail
+from app.output import WRONG_USAGE, errors, fail
 
 FEEDS = ("events", "alerts", "raw", "matches", "dead-letters", "audit")
 
@@ -33,6 +33,12 @@ def tail(
     settings = configured(config)
     topics = _topics(settings, feed, tenant, source)
     seen = 0
+    if follow and not from_start and sys.stdout.isatty():
+        errors.print(
+            f"Waiting for new records of {', '.join(topics)}. Ctrl-C ends; --from-start shows all "
+            "that is kept.",
+            markup=False,
+        )
     try:
         for message in read(settings.client(), topics, from_start=from_start, follow=follow):
             value = message.value()
