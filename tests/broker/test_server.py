@@ -119,7 +119,7 @@ def test_an_open_transaction_is_aborted_after_a_crash(
     """What was not committed when the broker was killed is never seen by read_committed consumers.
 
     The transaction times out while the broker waits for its old registration to end, and no
-    partition has a leader. Kafka 4.2.0 to 4.4.0 forget the abort then (KAFKA-20734), and the next
+    partition has a leader. Kafka 4.3 and 4.4 forget the abort then (KAFKA-20734), and the next
     commit of the same producer commits the old records too.
     """
     kafka = make_kafka()
