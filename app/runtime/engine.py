@@ -22,6 +22,7 @@ from app.runtime.errors import EngineError, RecordRefusedError, TransactionAbort
 from app.runtime.inflight import InFlight
 from app.runtime.intake import Intake
 from app.runtime.parcel import Outbox, Parcel
+from app.runtime.rhythm import Rhythm
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineStatistics
 from app.runtime.transaction import Transactions
@@ -69,9 +70,8 @@ class Engine:
         self._broken: TransactionAborted | None = None
         self._stopping = False
         self._aborts = 0
-        self._due = 0.0
+        self._rhythm = Rhythm(settings.commit_interval)
         self._delivered = 0.0
-        self._work = 0.0
 
     def start(self) -> None:
         """Connect, end what a predecessor left open, and join the group."""
@@ -89,7 +89,8 @@ class Engine:
         try:
             self._accept(done)
             # With suspects, each part has a transaction of its own, so that a refusal points at it.
-            if self._pending and (time.monotonic() >= self._due or self._in_flight.suspects):
+            now = time.monotonic()
+            if self._pending and (now >= self._rhythm.due or self._in_flight.suspects):
                 self._commit()
             if not self._backlog:
                 self._poll()
@@ -205,7 +206,7 @@ class Engine:
             self._counts.update(outcome.counts)
             self._records += len(delivery)
         if done:
-            self._work = time.monotonic() - self._delivered
+            self._rhythm.worked(time.monotonic() - self._delivered)
             self._in_flight.end()
 
     def _commit(self, *, leaving: bool = False) -> None:
@@ -232,21 +233,16 @@ class Engine:
         assignment.commit(ends)
         self._outbox.committed(parcels)
         self._in_flight.settle(assignment.next)
-        self.statistics.commit(self._records, self._counts, time.monotonic() - started)
+        ended = time.monotonic()
+        self.statistics.commit(self._records, self._counts, ended - started)
+        self._rhythm.committed(started, ended)
         self._records, self._aborts = 0, 0
         self._counts.clear()
-        self._due = started + self.settings.commit_interval
 
     def _poll(self) -> None:
-        """Fetch the next batches into the backlog.
-
-        While a commit is not due yet, records are gathered until it is: consumers that read
-        committed records see them no earlier, and few large batches cost less than many small ones.
-        """
+        """Fetch the next batches into the backlog."""
         self._pulse.beat("polling")
-        gather = self._due - time.monotonic() - self._work
-        gather = max(0.0, min(gather, self.settings.commit_interval))
-        batches = self._intake.poll(idle=not self._pending, gather=gather)
+        batches = self._intake.poll(idle=not self._pending, until=self._rhythm.gather_until())
         if batches is None:
             if self._assignment.next:
                 self._assignment.seek(self._intake.consumer)
@@ -256,7 +252,7 @@ class Engine:
             if kept is not None:
                 for part, rejected in self._in_flight.pieces(kept):
                     self._backlog.append(Delivery(self, part, rejected=rejected))
-        self._intake.look_at_ends(self._assignment.next)
+        self._rhythm.polled(self._intake.left(self._assignment.next) - sum(map(len, batches)))
 
     def _deliver(self) -> list[Delivery]:
         """What is in work next: all that was polled, or one part when some of it is suspect."""
@@ -290,6 +286,7 @@ class Engine:
     def _abort(self) -> None:
         self.statistics.aborts += self._transactions.open
         self._broken = None
+        self._rhythm.aborted()
         self._backlog.clear()
         self._counts.clear()
         self._records = 0

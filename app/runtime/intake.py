@@ -64,11 +64,11 @@ class Intake:
                 self.consumer.close()
             self._raise_failure()
 
-    def poll(self, *, idle: bool, gather: float) -> list[Batch] | None:
+    def poll(self, *, idle: bool, until: float) -> list[Batch] | None:
         """Batches in offset order, or None when there was a rebalance meanwhile.
 
-        When `idle`, waits for a first record; then takes what is there and what comes within
-        `gather` seconds. After a rebalance nothing of the poll is used: some of it may have been
+        When `idle`, waits for a first record; then takes what is there and what comes until then,
+        by the monotonic clock. After a rebalance nothing of the poll is used: some of it may have been
         fetched before.
         """
         count = int(self._settings.max_batch_bytes / self._record_bytes) + 1
@@ -76,6 +76,7 @@ class Intake:
         rebalances = self._rebalances
         messages = self.consumer.consume(1, IDLE) if idle else []
         if messages or not idle:
+            gather = max(0.0, until - time.monotonic())
             messages += self.consumer.consume(max(1, count - len(messages)), gather)
         self._raise_failure()
         if self._rebalances != rebalances:
@@ -87,20 +88,23 @@ class Intake:
             self._learn_size(batches[0])
         return batches
 
-    def look_at_ends(self, positions: Mapping[Partition, int]) -> None:
-        """Note where the partitions end, from what the last fetches said."""
+    def left(self, positions: Mapping[Partition, int]) -> int:
+        """How many offsets there are from these positions on, as far as the last fetches said.
+
+        Notes the partitions' ends for the statistics.
+        """
         now = time.monotonic()
-        if now < self._lags_due:
-            return
-        self._lags_due = now + LAG_INTERVAL
         ends = {}
         for where, position in positions.items():
             bounds = self.consumer.get_watermark_offsets(TopicPartition(*where), cached=True)
             if bounds is not None and bounds[1] >= 0:
                 # After the last record may come markers of transactions, which are no backlog.
                 ends[where] = position if self._ends.get(where) == bounds[1] else bounds[1]
-        with self._statistics.lock:
-            self._statistics.ends = ends
+        if now >= self._lags_due:
+            self._lags_due = now + LAG_INTERVAL
+            with self._statistics.lock:
+                self._statistics.ends = ends
+        return sum(ends.values()) - sum(positions[where] for where in ends)
 
     def _learn_size(self, batch: Batch) -> None:
         values = [value for value in batch.values[:: len(batch) // SAMPLES + 1] if value]

@@ -1,5 +1,6 @@
 """The engine's decisions, on fake clients: what is committed, dropped, delivered again."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from app.runtime.engine import ABORTS, Engine
 from app.runtime.errors import EngineError, RecordRefusedError
 from app.runtime.parcel import Parcel
+from app.runtime.rhythm import BEHIND, SOONEST
 from app.runtime.settings import EngineSettings
 from app.runtime.watchdog import Watchdog
 from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
@@ -17,6 +19,9 @@ from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, P
 
 A, B = ("in", 0), ("in", 1)
 CHANGELOG = {"seen": "seen-changelog"}
+NEVER = 1e12
+"""A time of the monotonic clock that no test reaches."""
+HOUR = 3600.0
 
 
 class Copy:
@@ -88,6 +93,14 @@ def turn(engine: Engine, times: int = 3) -> None:
     engine.turn(done)
 
 
+def cycle(engine: Engine, done: Sequence[Any]) -> list[Any]:
+    """One cycle: what was done before is taken over, and what is next is worked on."""
+    delivered = engine.turn(done)
+    for delivery in delivered:
+        delivery.work()
+    return delivered
+
+
 @pytest.fixture
 def kafka() -> FakeKafka:
     kafka = FakeKafka()
@@ -127,6 +140,44 @@ def test_nothing_to_commit_opens_no_transaction(kafka: FakeKafka) -> None:
     engine, _ = engine_on(kafka)
     turn(engine, 10)
     assert kafka.calls == ["init", "committed"]
+
+
+def test_a_quiet_engine_commits_long_before_the_interval(kafka: FakeKafka) -> None:
+    """With nothing left behind, records are not kept until the interval is over."""
+    engine, _ = engine_on(kafka, Copy(stores=()), commit_interval=HOUR)
+    done: list[Any] = []
+    deadline = time.monotonic() + 10
+    for number in range(3):
+        kafka.write("in", 0, b"%d" % number)
+        while kafka.offsets.get(A, (0, ""))[0] <= number:
+            assert time.monotonic() < deadline, f"record {number} was not committed"
+            done = cycle(engine, done)
+    assert kafka.values("out") == [b"0", b"1", b"2"]
+    assert kafka.calls.count("commit") == 3
+
+
+def test_a_backlog_is_committed_at_the_interval(kafka: FakeKafka) -> None:
+    """While much is left behind, the interval decides; once it is not, the rest goes at once."""
+    count, size = BEHIND + 500, 50
+    kafka.write("in", 0, *(b"%d" % number for number in range(count)))
+    engine, copy = engine_on(kafka, Copy(stores=()), commit_interval=HOUR, max_batch=size)
+    work = copy.process
+
+    def slow(batch: Batch) -> Outcome:
+        """Work for as long as a quiet engine would leave between two commits."""
+        time.sleep(SOONEST)
+        return work(batch)
+
+    copy.process = slow  # type: ignore[method-assign]
+    done: list[Any] = []
+    while engine.statistics.records < 400:
+        done = cycle(engine, done)
+    assert kafka.offsets == {A: (size, "")}, "the first batch ends a silence and is due at once"
+    deadline = time.monotonic() + 10
+    while kafka.offsets[A][0] < count:
+        assert time.monotonic() < deadline, f"committed {kafka.offsets[A]} of {count}"
+        done = cycle(engine, done)
+    assert kafka.values("out") == [b"%d" % number for number in range(count)]
 
 
 def test_progress_without_outputs_commits(kafka: FakeKafka) -> None:
@@ -293,7 +344,7 @@ def test_revocation_commits_at_the_barrier(kafka: FakeKafka) -> None:
     kafka.write("in", 0, b"a")
     engine, copy = engine_on(kafka)
     turn(engine)
-    engine._due = 1e12
+    engine._rhythm.committed(NEVER, NEVER)
     kafka.write("in", 0, b"b")
     delivered = engine.turn()
     assert [d.batch.values for d in delivered] == [[b"b"]]
@@ -309,7 +360,7 @@ def test_lost_partitions_are_aborted(kafka: FakeKafka) -> None:
     """Partitions that were taken away already commit nothing more."""
     kafka.write("in", 0, b"a")
     engine, copy = engine_on(kafka)
-    engine._due = 1e12
+    engine._rhythm.committed(NEVER, NEVER)
     turn(engine, 2)
     kafka.events.append(("lost", [A, B]))
     turn(engine, 1)
@@ -322,12 +373,12 @@ def test_assign_without_revoke_in_an_open_transaction(kafka: FakeKafka) -> None:
     """What the open transaction has processed is aborted, not committed beside its repetition."""
     kafka.write("in", 0, b"a", b"b")
     engine, copy = engine_on(kafka)
-    engine._due = 1e12
+    engine._rhythm.committed(NEVER, NEVER)
     turn(engine, 2)
     assert copy.story[-1] == ("process", [0, 1])
     kafka.events.append(("assign", [A, B]))
     engine.turn()
-    engine._due = 0.0
+    engine._rhythm.committed(0.0, 0.0)
     turn(engine)
     assert kafka.values("out") == [b"a", b"b"]
     assert kafka.values("seen-changelog") == [b"1", b"1"]
@@ -448,7 +499,7 @@ def test_a_raising_stage_commits_nothing(kafka: FakeKafka) -> None:
     """`fail` aborts what earlier batches of the transaction wrote, too."""
     kafka.write("in", 0, b"a")
     engine, _ = engine_on(kafka)
-    engine._due = 1e12
+    engine._rhythm.committed(NEVER, NEVER)
     turn(engine, 2)
     engine.fail()
     assert kafka.calls[-1] == "abort"
@@ -459,7 +510,7 @@ def test_stop_commits_and_leaves(kafka: FakeKafka) -> None:
     """A stop takes in what is done, commits it before its time and closes the consumer."""
     kafka.write("in", 0, b"a")
     engine, _ = engine_on(kafka)
-    engine._due = 1e12
+    engine._rhythm.committed(NEVER, NEVER)
     engine.turn()
     delivered = engine.turn()
     delivered[0].work()
