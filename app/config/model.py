@@ -121,7 +121,8 @@ class Workers(Strict):
     count: Annotated[int, Field(ge=1, le=64)] = 2
     """How many processes."""
     commit_interval: Duration = 100
-    """How often output, state and offsets are committed."""
+    """The longest time between two commits of output, state and offsets while records come in. It
+    counts under load; a worker that keeps up commits sooner, down to every 30 ms."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 20_000
     """Records of one batch at most."""
     state: Path = Path("state")

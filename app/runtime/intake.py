@@ -68,8 +68,8 @@ class Intake:
         """Batches in offset order, or None when there was a rebalance meanwhile.
 
         When `idle`, waits for a first record; then takes what is there and what comes until then,
-        by the monotonic clock. After a rebalance nothing of the poll is used: some of it may have been
-        fetched before.
+        by the monotonic clock. After a rebalance nothing of the poll is used: some of it may have
+        been fetched before.
         """
         count = int(self._settings.max_batch_bytes / self._record_bytes) + 1
         count = min(self._settings.max_batch, count)

@@ -6,9 +6,10 @@ arrays, objects that are partly shared), then text that is shared, which begins 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import orjson
@@ -63,6 +64,7 @@ class Value:
 
 
 Segment: TypeAlias = str | Open | Text | Value
+Row: TypeAlias = tuple[Any, ...]
 
 STEP = re.compile(r"([^.\[\]]+)(?:\[([^\]]*)\])?")
 PARTIAL: Mapping[str, str] = {
@@ -197,25 +199,65 @@ def _structure(members: Tree) -> pl.Expr:
     )
 
 
-def render(segments: Sequence[Segment], values: Mapping[str, Any]) -> str:
-    """The layout filled with one row's values."""
-    return "".join(_in_row(segment, values) for segment in segments)
+@lru_cache(maxsize=4096)
+def writer(
+    given: tuple[str, ...],
+    columns: tuple[str, ...],
+    inner: tuple[tuple[str, str], ...] = (),
+    tail: tuple[str, ...] = (),
+) -> Callable[[Row], str]:
+    """The layout as a function of one row, whose values are those of the columns `given`."""
+    places = {column: place for place, column in enumerate(given)}
+    pieces: list[str] = []
+    order: list[int] = []
+    made: list[Callable[[Row], str]] = []
+    for segment in layout(columns, inner, tail):
+        if isinstance(segment, str):
+            pieces.append(segment.replace("%", "%%"))
+            continue
+        pieces.append("%s")
+        if isinstance(segment, Text):
+            order.append(places[segment.column])
+            continue
+        order.append(len(given) + len(made))
+        if isinstance(segment, Value):
+            made.append(_encoded(itemgetter(places[segment.column])))
+        else:
+            made.append(_opened(_nested(segment.members, places)))
+    template, pick = "".join(pieces), _picker(order)
+    return lambda row: template % pick((*row, *[make(row) for make in made]))
 
 
-def _in_row(segment: Segment, values: Mapping[str, Any]) -> str:
-    if isinstance(segment, str):
-        return segment
-    if isinstance(segment, Text):
-        text: str = values[segment.column]
-        return text
-    if isinstance(segment, Value):
-        return orjson.dumps(values[segment.column]).decode()
-    return orjson.dumps(_nested(segment.members, values)).decode()[:-1]
+def _encoded(value: Callable[[Row], Any]) -> Callable[[Row], str]:
+    return lambda row: orjson.dumps(value(row)).decode()
 
 
-def _nested(members: Tree, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: values[node.column] if isinstance(node, Leaf) else _nested(node, values)
-        for name, node in members.items()
-        if not isinstance(node, Array)
-    }
+def _opened(value: Callable[[Row], Any]) -> Callable[[Row], str]:
+    return lambda row: orjson.dumps(value(row))[:-1].decode()
+
+
+def _nested(members: Tree, places: Mapping[str, int]) -> Callable[[Row], dict[str, Any]]:
+    """Objects of plain members, from one row."""
+    names: list[str] = []
+    order: list[int] = []
+    inside: list[Callable[[Row], dict[str, Any]]] = []
+    for name, node in members.items():
+        if isinstance(node, Array):
+            continue
+        names.append(name)
+        if isinstance(node, Leaf):
+            order.append(places[node.column])
+        else:
+            order.append(len(places) + len(inside))
+            inside.append(_nested(node, places))
+    pick = _picker(order)
+    if not inside:
+        return lambda row: dict(zip(names, pick(row), strict=True))
+    return lambda row: dict(zip(names, pick((*row, *[make(row) for make in inside])), strict=True))
+
+
+def _picker(order: Sequence[int]) -> Callable[[Row], Row]:
+    """`itemgetter`, which gives no tuple for one place and does not exist for none."""
+    if len(order) > 1:
+        return itemgetter(*order)
+    return lambda row: tuple(row[place] for place in order)

@@ -7,27 +7,30 @@ gives does not depend on the rows around it.
 """
 
 import re
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 import polars as pl
 
 from schemas import ocsf
 from topology.dimension import SMALL
-from topology.northbound.json_layout import PARTIAL, layout, render
+from topology.northbound.json_layout import PARTIAL, Row, writer
 from topology.northbound.presence import Columns, arrange, encode_columns
 from topology.northbound.shared_text import (
     LIST,
     Group,
     group_of,
+    list_text,
     list_texts,
-    recall_one,
+    recall,
     shared_texts,
-    whole,
 )
 
 LIST_ELEMENT: Final = re.compile(rf"([^.\[]+)\[[^\]]*\]{ocsf.JSON_SUFFIX}")
+MOST_PATTERNS: Final = 4096
 
 
 class Plan(NamedTuple):
@@ -95,36 +98,44 @@ def _order(column: str) -> tuple[int, str]:
 
 def _encode_rows(events: pl.DataFrame, plan: Plan) -> list[str]:
     """Row by row: fewer rows than the fixed cost of columns is worth."""
-    own = [events[name].to_list() for name in plan.own]
-    shared = [
-        [events[column].to_list() for group in groups for column in group.columns]
+    texts = [
+        recall(
+            groups, pl.DataFrame([events[column] for group in groups for column in group.columns])
+        )
         for _, groups in plan.shared
     ]
+    for name, columns in plan.lists:
+        elements = zip(*(events[column].to_list() for column in columns), strict=True)
+        texts.append([(list_text(name, row),) for row in elements])
     names = tuple(name for _, groups in plan.shared for group in groups for name in group.texts)
     names += tuple(LIST + name for name, _ in plan.lists)
-    lists = [[events[column].to_list() for column in columns] for _, columns in plan.lists]
+    writers = _writers(plan.own, names)
+    values = [events[name].to_list() for name in plan.own]
+    nothing: list[Row] = [()] * events.height
+    rows = zip(*values, strict=True) if values else nothing
+    together = zip(*texts, strict=True) if texts else nothing
     encoded = []
-    for number in range(events.height):
-        values = {
-            name: column[number]
-            for name, column in zip(plan.own, own, strict=True)
-            if column[number] is not None
-        }
-        present = tuple(values)
-        texts: list[str] = []
-        for (_, groups), columns in zip(plan.shared, shared, strict=True):
-            row = tuple(column[number] for column in columns)
-            for group, members in zip(groups, recall_one(groups, row), strict=True):
-                texts.append(members)
-                if group.is_object:
-                    texts.append(whole(group.name, members))
-        for (name, _), columns in zip(plan.lists, lists, strict=True):
-            elements = [c[number] for c in columns if c[number] is not None]
-            texts.append(f',"{name}":[{",".join(elements)}]' if elements else "")
-        values |= zip(names, texts, strict=True)
-        inner, tail = arrange(present, names)
-        if present:
-            encoded.append(render(layout(present, inner, tail), values))
-        else:
-            encoded.append("{" + "".join(values[name] for name in tail)[1:] + "}")
+    for own, found in zip(rows, together, strict=True):
+        absent = tuple([value is None for value in own])
+        write = writers.get(absent)
+        if write is None:
+            if len(writers) >= MOST_PATTERNS:
+                writers.clear()
+            write = writers[absent] = _writer(plan.own, names, absent)
+        encoded.append(write((*own, *chain.from_iterable(found))))
     return encoded
+
+
+@lru_cache(maxsize=64)
+def _writers(own: Columns, names: Columns) -> dict[tuple[bool, ...], Callable[[Row], str]]:  # noqa: ARG001
+    """Writers by which of the row's own columns are absent."""
+    return {}
+
+
+def _writer(own: Columns, names: Columns, absent: tuple[bool, ...]) -> Callable[[Row], str]:
+    present = tuple(name for name, missing in zip(own, absent, strict=True) if not missing)
+    inner, tail = arrange(present, names)
+    if present:
+        return writer(own + names, present, inner, tail)
+    places = [(own + names).index(name) for name in tail]
+    return lambda row: "{" + "".join([row[place] for place in places])[1:] + "}"

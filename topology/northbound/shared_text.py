@@ -5,16 +5,16 @@ of an object that also has members of its own in the event; `@whole.metadata`: t
 member, for events where it has none. `@list.enrichments.0`: an element of an array.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
 
 from schemas import ocsf
 from topology.dimension import Dimension, factorize, renumber
-from topology.northbound.json_layout import layout, render
+from topology.northbound.json_layout import Row, writer
 from topology.northbound.presence import INNER, WHOLE, encode_columns
 
 MOST_REMEMBERED: Final = 65_536
@@ -23,7 +23,7 @@ FEW: Final = 512
 LIST: Final = "@list."
 
 Columns: TypeAlias = tuple[str, ...]
-Row: TypeAlias = tuple[Any, ...]
+Texts: TypeAlias = tuple[str, ...]
 
 
 class Group(NamedTuple):
@@ -56,17 +56,12 @@ def shared_texts(events: pl.DataFrame, code: str, groups: tuple[Group, ...]) -> 
     if code in events.columns:
         dimension = _dense(events[code])
         table = table[dimension.first]
-    found = _recall(groups, table)
-    texts: list[pl.Series] = []
-    for number, group in enumerate(groups):
-        members = [row[number] for row in found]
-        variants = [members]
-        if group.is_object:
-            variants.append([whole(group.name, text) for text in members])
-        texts += [
-            pl.Series(name, variant, dtype=pl.String)
-            for name, variant in zip(group.texts, variants, strict=True)
-        ]
+    columns = zip(*recall(groups, table), strict=True)
+    names = [name for group in groups for name in group.texts]
+    texts = [
+        pl.Series(name, values, dtype=pl.String)
+        for name, values in zip(names, columns, strict=True)
+    ]
     if dimension is None:
         return texts
     return pl.DataFrame(texts)[dimension.number].get_columns()
@@ -107,70 +102,71 @@ def _dense(code: pl.Series) -> Dimension:
     return renumber(codes, int(codes.max(initial=0)) + 1)
 
 
+def list_text(name: str, elements: Row) -> str:
+    """The same for one row."""
+    present = [element for element in elements if element is not None]
+    return f',"{name}":[{",".join(present)}]' if present else ""
+
+
 @lru_cache(maxsize=64)
-def _memory(groups: tuple[Group, ...]) -> dict[Row, tuple[str, ...]]:  # noqa: ARG001
+def _memory(groups: tuple[Group, ...]) -> dict[Row, Texts]:  # noqa: ARG001
     """Texts by row for these groups; a dictionary of its own, as hashing the groups is not free."""
     return {}
 
 
-def recall_one(groups: tuple[Group, ...], row: Row) -> tuple[str, ...]:
-    """For each group the members of an object that the row has, "" or beginning with a comma."""
-    memory = _memory(groups)
-    texts = memory.get(row)
-    if texts is None:
-        texts = _members(groups, row)
-        _remember(memory, [row], [texts])
-    return texts
-
-
-def _recall(groups: tuple[Group, ...], table: pl.DataFrame) -> list[tuple[str, ...]]:
-    """The same for each row of a table."""
+def recall(groups: tuple[Group, ...], table: pl.DataFrame) -> list[Texts]:
+    """For each row of a table, which has the columns of the groups, their texts in order."""
     memory = _memory(groups)
     rows = table.rows()
     found = [memory.get(row) for row in rows]
     missing = [number for number, texts in enumerate(found) if texts is None]
     if missing:
-        if len(missing) <= FEW:
-            made = [_members(groups, rows[number]) for number in missing]
+        new: dict[Row, int] = {}
+        for number in missing:
+            new.setdefault(rows[number], number)
+        if len(new) <= FEW:
+            made = dict(zip(new, _by_row(groups, new), strict=True))
         else:
-            part = table[missing]
-            columns = [_members_in_columns(part, group) for group in groups]
-            made = list(zip(*columns, strict=True))
-        _remember(memory, [rows[number] for number in missing], made)
-        for number, texts in zip(missing, made, strict=True):
-            found[number] = texts
+            made = dict(zip(new, _by_column(groups, table[list(new.values())]), strict=True))
+        if len(memory) + len(made) > MOST_REMEMBERED:
+            memory.clear()
+        memory.update(made)
+        for number in missing:
+            found[number] = made[rows[number]]
     return [texts for texts in found if texts is not None]
 
 
-def _remember(
-    memory: dict[Row, tuple[str, ...]], rows: list[Row], texts: list[tuple[str, ...]]
-) -> None:
-    if len(memory) + len(rows) > MOST_REMEMBERED:
-        memory.clear()
-    memory.update(zip(rows, texts, strict=True))
+def _by_row(groups: tuple[Group, ...], rows: Iterable[Row]) -> Iterator[Texts]:
+    for row in rows:
+        texts: list[str] = []
+        start = 0
+        for group in groups:
+            end = start + len(group.columns)
+            values = row[start:end]
+            present = tuple(
+                name for name, value in zip(group.members, values, strict=True) if value is not None
+            )
+            text = writer(group.members, present)(values) if present else "{}"
+            texts += _variants(group, text)
+            start = end
+        yield tuple(texts)
 
 
-def _members(groups: tuple[Group, ...], row: tuple[Any, ...]) -> tuple[str, ...]:
-    texts = []
-    start = 0
+def _by_column(groups: tuple[Group, ...], table: pl.DataFrame) -> Iterator[Texts]:
+    texts: list[Texts] = []
     for group in groups:
-        end = start + len(group.columns)
-        pairs = zip(group.members, row[start:end], strict=True)
-        values = {name: value for name, value in pairs if value is not None}
-        texts.append(f",{render(layout(tuple(values)), values)[1:-1]}" if values else "")
-        start = end
-    return tuple(texts)
+        renamed = [
+            table[column].alias(member)
+            for column, member in zip(group.columns, group.members, strict=True)
+        ]
+        objects = encode_columns(pl.DataFrame(renamed), group.members, []).to_list()
+        texts += zip(*(_variants(group, text) for text in objects), strict=True)
+    return zip(*texts, strict=True)
 
 
-def whole(name: str, members: str) -> str:
-    """A partly shared object that has no members of its own, as a member of the event."""
-    return f',"{name}":{{{members[1:]}}}' if members else ""
-
-
-def _members_in_columns(table: pl.DataFrame, group: Group) -> list[str]:
-    renamed = [
-        table[column].alias(member)
-        for column, member in zip(group.columns, group.members, strict=True)
-    ]
-    objects = encode_columns(pl.DataFrame(renamed), group.members, []).to_list()
-    return ["" if text == "{}" else f",{text[1:-1]}" for text in objects]
+def _variants(group: Group, text: str) -> list[str]:
+    """An object's text as the texts of its group."""
+    members = "" if text == "{}" else f",{text[1:-1]}"
+    if not group.is_object:
+        return [members]
+    return [members, f',"{group.name}":{text}' if members else ""]
