@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from app.broker.server import EmbeddedKafka
-from bench import compare, latency, workload
+from bench import alert_latency, compare, latency, workload
 from bench.cluster import Cluster, Progress, wait
 from bench.measure import Measurement, Watch, show, write
 from bench.systems import (
@@ -27,6 +27,7 @@ from bench.systems import (
 
 CASE = "job-j"
 PASSES = 3
+RULES = Path(__file__).with_name("rules")
 DRAIN_S = 300.0
 ALERTS_S = 20.0
 DIFFERENCES = 50_000
@@ -55,6 +56,7 @@ def run(seed: int, runs: int, lines: int) -> int:
                 | bench.latency(system)
                 for first, system in enumerate(systems)
             }
+            figures[systems[0].name] |= bench.alert_latency()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     measurements = [
@@ -151,6 +153,14 @@ class _Bench:
         p50, p99 = latency.measure(system, setup, self._workload.lines())
         self._cluster.remove(setup.prefix)
         return {"p50_ms": p50, "p99_ms": p99}
+
+    def alert_latency(self) -> dict[str, float]:
+        """The same of the product's provisional alerts."""
+        system = Northbound(RULES)
+        setup = self._setup(system, "alert-latency")
+        p50, p99 = alert_latency.measure(system, setup, self._workload.lines())
+        self._cluster.remove(setup.prefix)
+        return {"alert_p50_ms": p50, "alert_p99_ms": p99}
 
     def _setup(self, system: System, label: str) -> Setup:
         folder = self._scratch / f"{system.name}-{label}"

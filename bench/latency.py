@@ -3,7 +3,8 @@
 import multiprocessing
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle, islice
 
 import numpy as np
@@ -27,21 +28,30 @@ def measure(system: System, setup: Setup, lines: Sequence[bytes]) -> tuple[float
     system.prepare(setup)
     process = start(system, setup)
     chosen = list(islice(cycle(lines), RATE * (WARM_UP_S + MEASURED_S)))
-    # A fresh process: a fork would copy this one's librdkafka threads half alive.
-    sender = multiprocessing.get_context("spawn").Process(
-        target=send,
-        args=(setup.bootstrap, setup.names.raw(SOURCE), PARTITIONS, RATE, chosen),
-    )
-    sender.start()
     try:
-        topic = setup.names.events(TENANT)
-        seconds = _receive(setup.bootstrap, topic, len(chosen), lambda: running(process, setup))
+        with sending(setup, chosen):
+            topic = setup.names.events(TENANT)
+            seconds = _receive(setup.bootstrap, topic, len(chosen), lambda: running(process, setup))
     finally:
-        sender.terminate()
-        sender.join()
         stop(process, setup)
     p50, p99 = np.percentile(seconds[RATE * WARM_UP_S :], [50, 99]) * 1e3
     return float(p50), float(p99)
+
+
+@contextmanager
+def sending(setup: Setup, lines: Sequence[bytes]) -> Iterator[None]:
+    """Lines go to the raw topic at the rate, from a process of its own."""
+    # A fresh process: a fork would copy this one's librdkafka threads half alive.
+    sender = multiprocessing.get_context("spawn").Process(
+        target=send,
+        args=(setup.bootstrap, setup.names.raw(SOURCE), PARTITIONS, RATE, lines),
+    )
+    sender.start()
+    try:
+        yield
+    finally:
+        sender.terminate()
+        sender.join()
 
 
 def _receive(

@@ -67,6 +67,10 @@ class Northbound:
 
     name = "northbound"
 
+    def __init__(self, rules: Path | None = None) -> None:
+        """`rules`: a folder of rules to run, beside what job J asks for."""
+        self._rules = rules
+
     def group(self, setup: Setup) -> str:
         return setup.names.group("events")
 
@@ -107,6 +111,7 @@ class Northbound:
                 join("departments", "user", "actor.user.name", "department"),
                 join("extensions", "ext", "file.ext", "flagged_extension"),
             ],
+            "rules": [] if self._rules is None else [str(self._rules)],
             "aggregate": [
                 {
                     "name": "deletes",
