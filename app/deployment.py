@@ -20,7 +20,9 @@ from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError
 from app.broker.server import EmbeddedKafka
 from app.config import Config, host_port
+from app.lag import lags
 from app.planning import build_plan, declared
+from app.reading import ReadingError
 from app.status import WORKER_FILE, read_status
 from app.supervisor import Child, Supervisor
 from topology.plan import Plan
@@ -168,6 +170,7 @@ class Deployment:
         external = self.config.kafka.external
         client = admin.connect(self.client())
         topics = declared(self.config, plan)
+        self._check_left_over(client)
         if external is not None and not external.manage:
             todo = [str(change) for change in admin.plan(client, topics)]
             todo += tenants.plan(client, self.config.names, self.config.tenants)
@@ -183,6 +186,29 @@ class Deployment:
                 self.report(str(change))
         for tenant in self.config.tenants:
             tenants.add(client, self.config.names, tenant, self.config.credentials)
+
+    def _check_left_over(self, client: Any) -> None:
+        """Events between two agents would be lost if one agent went on without them."""
+        names = self.config.names
+        topics = [
+            names.normalized(source)
+            for source in self.config.sources
+            if "normalized" not in self.config.expose
+        ]
+        if not topics or not admin.existing(client, topics):
+            return
+        try:
+            levels = lags(self.config)
+        except ReadingError as error:
+            raise DeploymentError(str(error)) from None
+        left = [f"{topic} ({levels[topic].lag})" for topic in topics if levels[topic].lag]
+        if left:
+            raise DeploymentError(
+                "normalized events that no worker has read yet would be lost without `expose: "
+                f"[normalized]`: {', '.join(left)}. Put it back into {self.path}, run `northbound "
+                "up --no-ingest --no-workers` and `northbound worker --agent events --agent "
+                "alerts` until `northbound status` shows lag 0 for them, then take it out"
+            )
 
     def _start_processes(self) -> None:
         self._supervisor = Supervisor(self.report)

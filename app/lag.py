@@ -43,14 +43,16 @@ def lags(config: Config) -> dict[str, Level]:
     """
     names = config.names
     raw = [names.raw(source) for source in config.sources]
+    normalized = [names.normalized(source) for source in config.sources]
     read_by = dict.fromkeys(raw, names.group("events")) | {names.matches: names.group("alerts")}
+    read_by |= dict.fromkeys(normalized, names.group("normalized"))
     outputs = [
         topic
         for tenant, found in config.tenants.items()
         for feed, topic in (("events", names.events(tenant)), ("alerts", names.alerts(tenant)))
         if feed in found.feeds
     ]
-    wanted = [*raw, names.matches, *outputs, names.dead_letters]
+    wanted = [*raw, *normalized, names.matches, *outputs, names.dead_letters]
     admin = AdminClient({**config.client(), "logger": SILENT})
     try:
         known = admin.list_topics(timeout=TIMEOUT).topics
@@ -64,7 +66,7 @@ def lags(config: Config) -> dict[str, Level]:
         end = list_offsets(admin, partitions, OffsetSpec.latest(), LEADER_S)
         committed = {
             (group, item.topic, item.partition): item.offset
-            for group in set(read_by.values())
+            for group in {read_by[topic] for topic in read_by if topic in known}
             for item in _committed(admin, group)
         }
     except KafkaException as error:

@@ -9,7 +9,7 @@ from topology.enrich.dictionary import Dictionary
 from topology.formats import SOURCE_FORMATS
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
 from topology.northbound import SERIALIZERS
-from topology.pipeline import PIPELINE, alerts
+from topology.pipeline import alerts, pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource, Tumbling
 from topology.topics import StoreTopic, Topic, declare
@@ -71,19 +71,21 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
         dictionaries=tuple(dictionaries),
         aggregates=tuple(_aggregates(config)),
         matches_partitions=config.kafka.matches_partitions,
+        expose=frozenset(config.expose),
     )
 
 
 def declared(config: Config, plan: Plan) -> list[Topic]:
     """Every topic of the deployment as it should be, in flow order."""
     window = alerts(plan).window_ms
-    stores = [StoreTopic(store, window) for node in PIPELINE for store in node.stores]
+    stores = [StoreTopic(store, window) for node in pipeline(plan.expose) for store in node.stores]
     return declare(
         config.names,
         config.raw_topics(),
         config.feeds(),
         stores,
         matches_partitions=config.kafka.matches_partitions,
+        expose=plan.expose,
     )
 
 

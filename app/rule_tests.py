@@ -8,7 +8,7 @@ import orjson
 
 from app.rule_streams import ExpectedAlert, RuleTest
 from topology.match.compile import RuleSet
-from topology.pipeline import PIPELINE
+from topology.pipeline import pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource
 from topology.testing import Step, TopologyTestDriver
@@ -30,7 +30,7 @@ def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
         rules=rules,
         matches_partitions=PARTITIONS,
     )
-    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in PIPELINE]
+    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline()]
     driver = TopologyTestDriver(steps, partitions={NAMES.matches: PARTITIONS}, max_batch=64)
     lines = test.lines()
     for time, line in lines:

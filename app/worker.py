@@ -1,7 +1,8 @@
 """One stream worker: `faust -A app.worker worker`. Runs the sub-topologies of topology/pipeline.py.
 
 NORTHBOUND_CONFIG names the configuration (default: northbound.yaml in the working directory), and
-NORTHBOUND_AGENTS the sub-topologies to run (default: all), such as `events,alerts`.
+NORTHBOUND_AGENTS the sub-topologies to run (default: all), such as `events,alerts`. With
+`expose: [normalized]` there is one more, `normalize`.
 """
 
 import logging
@@ -25,7 +26,7 @@ from app.runtime.faust_app import App
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
-from topology.pipeline import PIPELINE, Node
+from topology.pipeline import Node, pipeline
 from topology.plan import Plan
 from topology.uid import origin
 
@@ -63,11 +64,17 @@ class Origins(Mapping[str, str]):
 
 
 def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
-    """The Faust app of a worker. Raises ConfigError for a bad rule, dictionary or setting."""
+    """The Faust app of a worker. Raises ConfigError for a bad rule, dictionary, key or agent."""
     client = config.client()
     raw = [config.names.raw(source) for source in config.sources]
     plan = build_plan(config, Origins(client, raw))
-    chosen = set(agents) if agents is not None else {node.name for node in PIPELINE}
+    nodes = {node.name: node for node in pipeline(plan.expose)}
+    chosen = list(nodes) if agents is None else list(agents)
+    if unknown := [name for name in chosen if name not in nodes]:
+        known = ", ".join(nodes)
+        raise ConfigError(
+            [f"NORTHBOUND_AGENTS: saw {name!r}, expected one of {known}" for name in unknown]
+        )
     app = App(
         f"{config.kafka.topic_prefix}northbound",
         client=client,
@@ -79,8 +86,8 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             "max_batch": config.workers.max_batch,
         },
     )
-    for node in PIPELINE:
-        if node.name in chosen:
+    for name, node in nodes.items():
+        if name in chosen:
             _add(app, config, plan, node)
 
     async def status() -> None:
@@ -102,7 +109,7 @@ def _add(app: App, config: Config, plan: Plan, node: Node) -> None:
         options["changelogs"] = {store: config.names.changelog(store) for store in node.stores}
     sub_topology: SubTopology
     if node.build is EventsSubTopology:
-        filled = RawPartitions(app.client, node.topics(plan))
+        filled = RawPartitions(app.client, [plan.names.raw(name) for name in plan.sources])
         sub_topology = events = EventsSubTopology(plan, filled)
 
         async def look() -> None:
@@ -116,7 +123,7 @@ def _add(app: App, config: Config, plan: Plan, node: Node) -> None:
     else:
         sub_topology = node.build(plan)
     app.add_sub_topology(
-        sub_topology, node.topics(plan), group=config.names.group(node.name), **options
+        sub_topology, node.topics(plan), group=config.names.group(node.group), **options
     )
 
 

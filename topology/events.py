@@ -1,6 +1,7 @@
 """Sub-topology 1: raw records in; events, matches and dead letters out. Stateless and fused.
 
 One pass over a batch, no topic between parse and match: parse, normalize, enrich, match, encode.
+Where `normalized` is exposed this is the second half, from enrich on, and reads that topic.
 Each raw record has exactly one outcome: event(s), filtered, or dead letter; a tick has none. The
 only thing remembered from batch to batch is how far event time is on each raw partition, and that
 lives in the committed offset.
@@ -9,20 +10,22 @@ lives in the committed offset.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from schemas.codec import encode as avro
+from topology import exposed
 from topology.aggregate.tumbling import tallies
 from topology.correlate.partials import partials
-from topology.formats import decode
+from topology.dead_letters import dead_letters
 from topology.isolate import Failure, isolate, stage
 from topology.northbound import SERIALIZERS
 from topology.plan import Plan, SourcePlan, TenantPlan
+from topology.received import RawRecord, receive, record_of
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
-from topology.uid import record_uids
 from topology.watermark import NOTHING, Watermarks
 
 LARGEST = 4_000_000
@@ -37,8 +40,22 @@ class Stretch:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+class Arrived(NamedTuple):
+    """A batch after normalize: `watermarks` has one entry for each record, that of its raw
+    partition before it; `record` gives the raw record of a row."""
+
+    events: pl.DataFrame
+    failures: list[Failure]
+    watermarks: npt.NDArray[np.int64]
+    record: Callable[[int], RawRecord]
+    counts: dict[str, int]
+
+
 class EventsSubTopology:
-    """Implements topology.records.SubTopology over the raw topics of every source."""
+    """Implements topology.records.SubTopology over the raw, or normalized, topics of every source.
+
+    Progress is that of raw partitions either way: they are what `matches` hears of.
+    """
 
     name = "events"
     stores: Sequence[str] = ()
@@ -48,33 +65,32 @@ class EventsSubTopology:
         take-over and before a partition's first watermark, so that windows wait for the others."""
         self._plan = plan
         self._filled = filled
-        self._sources = {plan.names.raw(name): source for name, source in plan.sources.items()}
+        names = plan.names
+        self._exposed = "normalized" in plan.expose
+        read = names.normalized if self._exposed else names.raw
+        self._sources = {read(name): source for name, source in plan.sources.items()}
+        self._lateness = {names.raw(name): each.lateness_ms for name, each in plan.sources.items()}
         self._watermarks = Watermarks()
         self._owned: set[Partition] = set()
         self._announced: set[Partition] = set()
         self._to_announce: deque[Partition] = deque()
-
-    @property
-    def topics(self) -> list[str]:
-        """The raw topics read."""
-        return list(self._sources)
 
     def assign(
         self,
         positions: Mapping[Partition, Position],
         stores: Mapping[tuple[str, int], KeyValueStore],  # noqa: ARG002  # stateless
     ) -> None:
-        """Take over raw partitions where their last owner committed."""
+        """Take over partitions where their last owner committed."""
         self.announce(self._filled())
         for partition, position in positions.items():
-            self._watermarks.assign(partition, position.metadata)
+            self._watermarks.assign(self._raw(partition), position.metadata)
             self._owned.add(partition)
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
-        """Forget raw partitions; what an aborted commit announced is announced again."""
+        """Forget partitions; what an aborted commit announced is announced again."""
         self._announced.clear()
         for partition in partitions:
-            self._watermarks.revoke(partition)
+            self._watermarks.revoke(self._raw(partition))
             self._owned.discard(partition)
 
     def announce(self, partitions: Iterable[Partition]) -> None:
@@ -85,31 +101,21 @@ class EventsSubTopology:
         self._to_announce.extend(set(partitions) - self._announced)
 
     def process(self, batch: Batch) -> Outcome:
-        """Work on records of one raw topic, from any number of its partitions."""
+        """Work on records of one topic, from any number of its partitions."""
         source = self._sources[batch.topic]
-        uids = record_uids(batch, self._plan.origins[batch.topic])
-        raw = pl.DataFrame(
-            {
-                "row": np.arange(len(batch), dtype=np.uint32),
-                "raw": pl.Series(batch.values, dtype=pl.Binary),
-            }
+        arrived = (self._normalized if self._exposed else self._receive)(source, batch)
+        stretches, broken = isolate(
+            arrived.events, lambda rows: self._finish(source, rows, arrived.watermarks)
         )
-        empty = raw["raw"].is_null().to_numpy()
-        ticks = int(empty.sum())
-        if ticks:
-            raw = raw.filter(pl.col("raw").is_not_null())
-        decoded = decode(source.format, raw, source.options)
-        events = _received(decoded.events, batch, uids)
-        watermarks = self._advance(source, batch, events, empty)
-        stretches, broken = isolate(events, lambda rows: self._finish(source, rows, watermarks))
-        failures = [Failure(*row) for row in decoded.failures.iter_rows()] + broken
+        failures = arrived.failures + broken
         outcome = Outcome([output for stretch in stretches for output in stretch.outputs])
-        counts = Counter(records=len(batch) - ticks, ticks=ticks, dead_letters=len(failures))
-        counts["events"] = events.height - len(broken)
+        counts = Counter(arrived.counts | {"dead_letters": len(failures)})
+        counts["events"] = arrived.events.height - len(broken)
         for stretch in stretches:
             counts.update(stretch.counts)
         if failures:
-            outcome.outputs.append(self._dead_letters(source, batch, uids, failures))
+            letters = dead_letters(self._plan.names, source.name, failures, arrived.record)
+            outcome.outputs.append(letters)
         outcome.counts = dict(counts)
         return outcome
 
@@ -126,7 +132,7 @@ class EventsSubTopology:
         while self._to_announce:
             named.add(self._to_announce.popleft())
         moved = {
-            partition: greatest - self._sources[partition[0]].lateness_ms
+            partition: greatest - self._lateness[partition[0]]
             for partition, greatest in changes.items()
             if greatest != NOTHING
         }
@@ -142,23 +148,43 @@ class EventsSubTopology:
             for number in range(self._plan.matches_partitions)
             if values
         ]
-        metadata = {partition: self._watermarks.metadata(partition) for partition in self._owned}
+        metadata = {
+            partition: self._watermarks.metadata(self._raw(partition)) for partition in self._owned
+        }
         return Outcome(outputs, metadata)
 
-    def _advance(
-        self,
-        source: SourcePlan,
-        batch: Batch,
-        events: pl.DataFrame,
-        ticks: npt.NDArray[np.bool_],
-    ) -> npt.NDArray[np.int64]:
-        """For each record the watermark of its partition before it, or NOTHING."""
-        times = np.where(ticks, batch.timestamps, NOTHING)
-        rows = events["row"].to_numpy()
-        capped = np.minimum(events["time"].to_numpy(), batch.timestamps[rows])
-        np.maximum.at(times, rows, capped)
+    def _raw(self, partition: Partition) -> Partition:
+        """The raw partition behind an input partition."""
+        topic, number = partition
+        return self._plan.names.raw(self._sources[topic].name), number
+
+    def _receive(self, source: SourcePlan, batch: Batch) -> Arrived:
+        """Parse and normalize raw records."""
+        events, failures, uids, ticks, times = receive(
+            source, batch, self._plan.origins[batch.topic]
+        )
         before = self._watermarks.observe(batch.topic, batch.partitions, times)
-        return np.where(before == NOTHING, NOTHING, before - source.lateness_ms)
+        count = int(ticks.sum())
+        return Arrived(
+            events,
+            failures,
+            _less(before, source.lateness_ms),
+            lambda row: record_of(batch, uids, row),
+            {"records": len(batch) - count, "ticks": count},
+        )
+
+    def _normalized(self, source: SourcePlan, batch: Batch) -> Arrived:
+        """Read events that another sub-topology normalized, which knows what came before each."""
+        topic = self._plan.names.raw(source.name)
+        events, failures, times, before = exposed.arrive(source, batch)
+        self._watermarks.observe(topic, batch.partitions, np.maximum(times, before))
+        return Arrived(
+            events,
+            failures,
+            _less(before, source.lateness_ms),
+            lambda row: exposed.raw_record(topic, batch, events, row),
+            {},
+        )
 
     def _finish(
         self, source: SourcePlan, events: pl.DataFrame, watermarks: npt.NDArray[np.int64]
@@ -219,42 +245,10 @@ class EventsSubTopology:
                 stretch.outputs.append(Output(plan.names.matches, records.values, records.keys))
             stretch.counts.update(records.counts)
 
-    def _dead_letters(
-        self, source: SourcePlan, batch: Batch, uids: pl.Series, failures: Iterable[Failure]
-    ) -> Output:
-        values = [
-            avro(
-                "DeadLetter",
-                {
-                    **failure._asdict(),
-                    "source": source.name,
-                    "raw": batch.values[failure.row],
-                    "key": batch.keys[failure.row],
-                    "topic": batch.topic,
-                    "partition": int(batch.partitions[failure.row]),
-                    "offset": int(batch.offsets[failure.row]),
-                    "timestamp": int(batch.timestamps[failure.row]),
-                    "uid": uids[failure.row],
-                },
-            )
-            for failure in failures
-        ]
-        key = source.name.encode()
-        return Output(self._plan.names.dead_letters, values, [key] * len(values))
 
-
-def _received(events: pl.DataFrame, batch: Batch, uids: pl.Series) -> pl.DataFrame:
-    """Add `metadata.uid` and `metadata.logged_time`; without a time of its own, that of receipt."""
-    rows = events["row"]
-    logged = pl.Series("metadata.logged_time", batch.timestamps[rows.to_numpy()])
-    uid = uids.gather(rows).rename("metadata.uid")
-    if "sub" in events.columns:
-        sub = events["sub"]
-        uid = uid.zip_with(sub == 0, uid + "-" + sub.cast(pl.String))
-    events = events.with_columns(uid, logged)
-    if events["time"].null_count():
-        events = events.with_columns(time=pl.col("time").fill_null(logged))
-    return events
+def _less(times: npt.NDArray[np.int64], lateness_ms: int) -> npt.NDArray[np.int64]:
+    """Watermarks of stream times; NOTHING stays."""
+    return np.where(times == NOTHING, NOTHING, times - lateness_ms)
 
 
 def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:

@@ -3,13 +3,19 @@
 raw.<source> ─► events ─┬─► northbound.<tenant>.events
                         ├─► dead-letters
                         └─► matches ─► alerts ─► northbound.<tenant>.alerts
+
+`expose: [normalized]` makes the boundary after normalize a topic, with equal results:
+
+raw.<source> ─► normalize ─┬─► normalized.<source> ─► events ─► as above
+                           └─► dead-letters
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from topology.alerts import AlertsSubTopology
 from topology.events import EventsSubTopology
+from topology.normalization import NormalizeSubTopology
 from topology.plan import Plan
 from topology.records import SubTopology
 
@@ -26,10 +32,17 @@ class Node:
     build: Callable[[Plan], SubTopology]
     topics: Callable[[Plan], list[str]]
     """Physical names of what it reads."""
+    group: str
+    """Names its consumer group. What reads raw topics is `events` in every placement, so that
+    another placement goes on where the last one stopped."""
 
 
 def _raw(plan: Plan) -> list[str]:
     return [plan.names.raw(source) for source in plan.sources]
+
+
+def _normalized(plan: Plan) -> list[str]:
+    return [plan.names.normalized(source) for source in plan.sources]
 
 
 def _matches(plan: Plan) -> list[str]:
@@ -47,7 +60,7 @@ def alerts(plan: Plan) -> AlertsSubTopology:
     )
 
 
-PIPELINE: tuple[Node, ...] = (
+FUSED = (
     Node(
         name="events",
         reads=("raw.<source>",),
@@ -56,14 +69,43 @@ PIPELINE: tuple[Node, ...] = (
         writes=("northbound.<tenant>.events", "matches", "dead-letters"),
         build=EventsSubTopology,
         topics=_raw,
-    ),
-    Node(
-        name="alerts",
-        reads=("matches",),
-        stages=("aggregate", "correlate", "encode"),
-        stores=("alerts",),
-        writes=("northbound.<tenant>.alerts",),
-        build=alerts,
-        topics=_matches,
+        group="events",
     ),
 )
+SPLIT = (
+    Node(
+        name="normalize",
+        reads=("raw.<source>",),
+        stages=("parse", "normalize"),
+        stores=(),
+        writes=("normalized.<source>", "dead-letters"),
+        build=NormalizeSubTopology,
+        topics=_raw,
+        group="events",
+    ),
+    Node(
+        name="events",
+        reads=("normalized.<source>",),
+        stages=("enrich", "match", "encode"),
+        stores=(),
+        writes=("northbound.<tenant>.events", "matches", "dead-letters"),
+        build=EventsSubTopology,
+        topics=_normalized,
+        group="normalized",
+    ),
+)
+ALERTS = Node(
+    name="alerts",
+    reads=("matches",),
+    stages=("aggregate", "correlate", "encode"),
+    stores=("alerts",),
+    writes=("northbound.<tenant>.alerts",),
+    build=alerts,
+    topics=_matches,
+    group="alerts",
+)
+
+
+def pipeline(expose: Collection[str] = ()) -> tuple[Node, ...]:
+    """The nodes in flow order, with the boundaries in `expose` as topics between them."""
+    return (*(SPLIT if "normalized" in expose else FUSED), ALERTS)

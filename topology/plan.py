@@ -37,7 +37,8 @@ class TenantPlan:
 class Plan:
     """Everything that decides what comes out, given what goes in.
 
-    `origins` gives each raw topic the stem of its events' uids (topology/uid.py).
+    `origins` gives each raw topic the stem of its events' uids (topology/uid.py). `expose` names
+    the stage boundaries that are topics (topology/topics.py BOUNDARIES).
     """
 
     names: Names
@@ -48,6 +49,7 @@ class Plan:
     dictionaries: tuple[Dictionary, ...] = ()
     aggregates: tuple[Tumbling, ...] = ()
     matches_partitions: int = 4
+    expose: frozenset[str] = frozenset()
 
     def tenants_of(self, source: str) -> list[TenantPlan]:
         """The tenants that receive a source."""

@@ -4,7 +4,7 @@ It keeps topics as lists of bytes, so every hop goes through the real codecs, an
 engine does: batches, one commit for outputs, state, offsets and metadata, take-over from what was
 committed. Time is what the caller says. Several partitions and workers show a missing repartition;
 `crash` shows output that was not part of a commit; `replay` shows a result that depends on when or
-in which cuts records were read.
+in which cuts records were read; `place` shows one that depends on which stages share a step.
 """
 
 import zlib
@@ -180,6 +180,23 @@ class TopologyTestDriver:
         self._workers = workers or self._workers
         self._start()
 
+    def place(self, steps: Sequence[Step]) -> None:
+        """Commit, stop and go on in another placement, on the same topics and state."""
+        for step, task in self._tasks:
+            self._commit(step, task)
+        reader = {topic: number for number, step in enumerate(steps) for topic in step.topics}
+        keeper = {name: number for number, step in enumerate(steps) for name in step.make().stores}
+        self._committed = {
+            (reader[where[0]], where): position
+            for (_, where), position in self._committed.items()
+            if where[0] in reader
+        }
+        self._stores = {
+            (keeper[name], name, number): store for (_, name, number), store in self._stores.items()
+        }
+        self._steps = steps
+        self._start()
+
     def replay(self, *, workers: int | None = None, max_batch: int | None = None) -> None:
         """Read the first step's topics again from the start, with empty state and outputs."""
         inputs = set(self._steps[0].topics)
@@ -269,7 +286,7 @@ class TopologyTestDriver:
     def _commit(self, step: int, task: _Task) -> None:
         announce = getattr(task.sub_topology, "announce", None)
         if announce is not None:
-            topics = self._steps[step].topics
+            topics = self._steps[0].topics  # what it names are raw partitions
             announce([(t, n) for t in topics for n, log in enumerate(self._topic(t)) if log])
         self._take(task, task.sub_topology.before_commit())
         for output in task.pending:

@@ -1,7 +1,7 @@
 """Every topic, in flow order: the one source for creation, checks, documentation and ACLs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -11,6 +11,11 @@ SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
+BOUNDARIES: Mapping[str, str] = {
+    "normalized": "events after normalize, before enrich, match and encode",
+}
+"""Boundaries between stages of sub-topology 1 that `expose` makes a topic for each source."""
+
 Cleanup: TypeAlias = Literal["delete", "compact", "compact,delete"]
 
 
@@ -18,7 +23,8 @@ Cleanup: TypeAlias = Literal["delete", "compact", "compact,delete"]
 class Topic:
     """A topic as it should be. `retention_ms` None means the broker's default.
 
-    `fixed`: its number of partitions never changes, because state depends on it.
+    `fixed`: its number of partitions never changes, because state depends on it. `alike` names a
+    topic above it that it has at least as many partitions as, whatever that one has in the cluster.
     """
 
     name: str
@@ -30,6 +36,7 @@ class Topic:
     config: Mapping[str, str] = field(default_factory=dict)
     tenant: str | None = None
     fixed: bool = False
+    alike: str | None = None
 
     def settings(self) -> dict[str, str]:
         """The topic's configuration entries as Kafka names them."""
@@ -45,6 +52,9 @@ class Names:
 
     def raw(self, source: str) -> str:
         return f"{self.prefix}raw.{source}"
+
+    def normalized(self, source: str) -> str:
+        return f"{self.prefix}normalized.{source}"
 
     @property
     def matches(self) -> str:
@@ -71,9 +81,9 @@ class Names:
     def changelog(self, store: str) -> str:
         return f"{self.prefix}{store}-changelog"
 
-    def group(self, sub_topology: str) -> str:
-        """Consumer group of a sub-topology; also the stem of its transactional ids."""
-        return f"{self.prefix}northbound-{sub_topology}"
+    def group(self, name: str) -> str:
+        """Consumer group of a node (topology/pipeline.py); also the stem of transactional ids."""
+        return f"{self.prefix}northbound-{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +136,10 @@ def declare(
     stores: Iterable[StoreTopic],
     *,
     matches_partitions: int = 4,
+    expose: Collection[str] = (),
 ) -> list[Topic]:
     """All topics in the order in which data flows through them."""
+    sources = list(sources)
     topics = [
         Topic(
             names.raw(source.source),
@@ -139,6 +151,19 @@ def declare(
         )
         for source in sources
     ]
+    if "normalized" in expose:
+        topics += [
+            Topic(
+                names.normalized(source.source),
+                "peer address",
+                "JSON, a normalized event or a tick (topology/normalized.py)",
+                source.partitions,
+                retention_ms=source.retention_ms,
+                config=OUTPUT_CONFIG,
+                alike=names.raw(source.source),
+            )
+            for source in sources
+        ]
     topics.append(
         Topic(
             names.matches,

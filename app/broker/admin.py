@@ -159,7 +159,7 @@ def plan(admin: AdminClient, declared: Sequence[Topic]) -> list[Change]:
     for topic in declared:
         wanted = topic.settings()
         if topic.name not in found:
-            changes.append(Change("create", topic.name, topic.partitions, wanted))
+            changes.append(Change("create", topic.name, _wanted(topic, found), wanted))
             continue
         partitions = found[topic.name].partitions
         if topic.fixed and partitions != topic.partitions:
@@ -168,8 +168,8 @@ def plan(admin: AdminClient, declared: Sequence[Topic]) -> list[Change]:
                 f"{topic.partitions}. State depends on this number, so it never changes: set "
                 f"kafka.matches_partitions to {partitions}."
             )
-        elif partitions < topic.partitions:
-            changes.append(Change("grow", topic.name, topic.partitions))
+        elif partitions < _wanted(topic, found):
+            changes.append(Change("grow", topic.name, _wanted(topic, found)))
         now = present[topic.name]
         differs = {key: value for key, value in wanted.items() if not _same(now.get(key), value)}
         if differs:
@@ -178,6 +178,12 @@ def plan(admin: AdminClient, declared: Sequence[Topic]) -> list[Change]:
     if problems:
         raise ClusterError("\n".join(problems))
     return changes
+
+
+def _wanted(topic: Topic, found: Mapping[str, Found]) -> int:
+    """How many partitions a topic has at least: as many as the one that it is like."""
+    like = found.get(topic.alike) if topic.alike is not None else None
+    return topic.partitions if like is None else max(topic.partitions, like.partitions)
 
 
 def apply(admin: AdminClient, changes: Sequence[Change], replication: int) -> None:

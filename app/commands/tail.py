@@ -11,14 +11,14 @@ from app.commands.options import ConfigOption, configured
 from app.config import DEFAULT_PATH, Config
 from app.output import WRONG_USAGE, errors, fail
 
-FEEDS = ("events", "alerts", "raw", "matches", "dead-letters", "audit")
+FEEDS = ("events", "alerts", "raw", "normalized", "matches", "dead-letters", "audit")
 
 
 def tail(
     feed: Annotated[str, typer.Argument(help=" | ".join(FEEDS))] = "events",
     *,
     tenant: Annotated[str | None, typer.Option(help="For events and alerts.")] = None,
-    source: Annotated[str | None, typer.Option(help="For raw.")] = None,
+    source: Annotated[str | None, typer.Option(help="For raw and normalized.")] = None,
     from_start: Annotated[bool, typer.Option(help="All that is kept, not only new.")] = False,
     follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,
     count: Annotated[int, typer.Option("--count", "-n", help="Stop after so many; 0: never.")] = 0,
@@ -44,7 +44,8 @@ def tail(
             value = message.value()
             if value is None:
                 continue
-            sys.stdout.buffer.write(_line(value) + b"\n")
+            line = value.replace(b"\n", b"") if feed == "normalized" else _line(value)
+            sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
             seen += 1
             if count and seen >= count:
@@ -67,10 +68,13 @@ def _topics(settings: Config, feed: str, tenant: str | None, source: str | None)
         if not chosen:
             fail(f"no tenant {tenant or ''} with {feed}; see `northbound tenants list`")
         return [topic(name) for name in chosen]
-    if feed == "raw":
+    if feed in {"raw", "normalized"}:
+        if feed == "normalized" and feed not in settings.expose:
+            fail("no feed normalized here; `expose: [normalized]` in northbound.yaml makes it")
         if source is not None and source not in settings.sources:
             fail(f"no source {source}; expected one of {', '.join(settings.sources)}")
-        return [names.raw(source)] if source else [names.raw(name) for name in settings.sources]
+        of_source = names.raw if feed == "raw" else names.normalized
+        return [of_source(name) for name in ([source] if source else settings.sources)]
     single = {"matches": names.matches, "dead-letters": names.dead_letters, "audit": names.audit}
     if feed not in single:
         fail(f"no feed {feed!r}; expected one of {', '.join(FEEDS)}", WRONG_USAGE)

@@ -83,7 +83,7 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
         for topic in declared
     ]
     names = {topic.name for topic in declared}
-    ours = (f"{settings.names.prefix}raw.", f"{settings.names.prefix}northbound.")
+    ours = tuple(f"{settings.names.prefix}{stem}." for stem in ("raw", "normalized", "northbound"))
     table += [
         {"topic": name, "partitions": topic.partitions, "state": "not declared"}
         for name, topic in found.items()

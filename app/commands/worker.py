@@ -11,13 +11,12 @@ from app.commands.options import ConfigOption, configured
 from app.config import DEFAULT_PATH
 from app.output import fail
 
-AGENTS = ("events", "alerts")
-
 
 def worker(
     *,
     agent: Annotated[
-        list[str] | None, typer.Option(help="events or alerts; repeat. Default: both.")
+        list[str] | None,
+        typer.Option(help="normalize (with `expose`), events or alerts; repeat. Default: all."),
     ] = None,
     web_port: Annotated[int, typer.Option(help="For /ready, /stats, /metrics; 0: free.")] = 0,
     loglevel: Annotated[str, typer.Option(help="Of the worker's log.")] = "warn",
@@ -27,10 +26,13 @@ def worker(
 
     Example: northbound worker --agent events
     """
-    unknown = set(agent or ()) - set(AGENTS)
-    if unknown:
-        fail(f"no agent {', '.join(unknown)}; expected {' or '.join(AGENTS)}", status=2)
-    configured(config)
+    settings = configured(config)
+    if agent:
+        from topology.pipeline import pipeline
+
+        known = [node.name for node in pipeline(settings.expose)]
+        if unknown := [name for name in agent if name not in known]:
+            fail(f"no agent {', '.join(unknown)}; expected {' or '.join(known)}", status=2)
     os.environ["NORTHBOUND_CONFIG"] = str(config.absolute())
     if agent:
         os.environ["NORTHBOUND_AGENTS"] = ",".join(agent)

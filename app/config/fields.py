@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from topology.topics import SOURCE_NAME, TENANT_NAME
+from topology.topics import BOUNDARIES, SOURCE_NAME, TENANT_NAME
 
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
@@ -65,10 +65,17 @@ def tenant_name(value: str) -> str:
     return value
 
 
+def boundary(value: str) -> str:
+    if value not in BOUNDARIES:
+        raise ValueError(f"expected one of {', '.join(BOUNDARIES)}")
+    return value
+
+
 Duration = Annotated[int, BeforeValidator(duration)]
 Address = Annotated[str, AfterValidator(address)]
 SourceName = Annotated[str, AfterValidator(source_name)]
 TenantName = Annotated[str, AfterValidator(tenant_name)]
+Boundary = Annotated[str, AfterValidator(boundary)]
 Positive = Annotated[int, Field(ge=1)]
 
 

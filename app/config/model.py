@@ -9,6 +9,7 @@ from app.config.connection import Kafka, Strict
 from app.config.fields import (
     UNITS_MS,
     Address,
+    Boundary,
     Duration,
     Positive,
     SourceName,
@@ -157,6 +158,9 @@ class Config(Strict):
     """Sigma rule files, or folders of them."""
     tenants: dict[TenantName, Tenant] = Field(default_factory=dict)
     """Who receives what, by name; tenants.d/<name>.yaml adds more."""
+    expose: list[Boundary] = Field(default_factory=list)
+    """Stage boundaries that are topics of each source, with an agent on either side; `normalized`:
+    normalized.<source>, after normalize, before enrich, match and encode."""
     workers: Workers = Workers()
     """The stream workers."""
     ingest: Ingest = Ingest()

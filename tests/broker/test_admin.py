@@ -56,6 +56,20 @@ def test_a_change_is_applied(admin: AdminClient, unique: Callable[[str], str]) -
     assert topics.plan(admin, [replace(wanted, partitions=1)]) == []
 
 
+def test_an_exposed_boundary_has_the_partitions_of_its_raw_topic(
+    admin: AdminClient, unique: Callable[[str], str]
+) -> None:
+    """Even those that someone added beyond the declaration: each raw partition has its like."""
+    names = Names(f"{unique('p')}.")
+    topics.ensure(admin, declare(names, [RawTopic("a", 3)], [], []), 1)
+    declared = declare(names, [RawTopic("a", 2)], [], [], expose=["normalized"])
+    (change,) = topics.ensure(admin, declared, 1)
+    assert (change.action, change.topic, change.partitions) == ("create", names.normalized("a"), 3)
+    declared = declare(names, [RawTopic("a", 4)], [], [], expose=["normalized"])
+    grown = {each.topic: each.partitions for each in topics.ensure(admin, declared, 1)}
+    assert grown == {names.raw("a"): 4, names.normalized("a"): 4}
+
+
 def test_state_keeps_its_partitions(admin: AdminClient, unique: Callable[[str], str]) -> None:
     """matches and changelogs never change their number of partitions, neither up nor down."""
     names = Names(f"{unique('p')}.")

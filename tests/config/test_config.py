@@ -49,6 +49,14 @@ MISTAKES = [
         "password_file or password_env",
     ),
     ("tenants:", "rules: [nowhere]\ntenants:", 8, "rules[0]", "nothing at"),
+    (
+        "tenants:",
+        "expose: [parsed]\ntenants:",
+        8,
+        "expose[0]",
+        "saw 'parsed', expected one of norm",
+    ),
+    ("tenants:", "expose: normalized\ntenants:", 8, "expose", "saw 'normalized'"),
     ("version: 1", "version: 1\nversion: 1", 2, "version", "given twice"),
 ]
 

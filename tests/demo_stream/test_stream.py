@@ -17,7 +17,7 @@ from app.ingest.framing import Framer, frames
 from app.rules import load_rules
 from topology.formats import decode
 from topology.match.compile import RuleSet
-from topology.pipeline import PIPELINE
+from topology.pipeline import pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource
 from topology.testing import Step, TopologyTestDriver
@@ -115,17 +115,23 @@ def test_event_times_are_nearly_in_order(seed: int) -> None:
         assert times.max() <= START_MS + SPAN_MS
 
 
-def alerts(made: Stream, rules: RuleSet) -> list[dict[str, Any]]:
-    """Final alerts of the whole topology, each cluster on a partition of its own."""
+def processed(
+    made: Stream, rules: RuleSet, *, events: bool = False, expose: frozenset[str] = frozenset()
+) -> TopologyTestDriver:
+    """The stream through the whole topology, each cluster on a partition of its own."""
     plan = Plan(
         names=NAMES,
         sources={"qumulo": SourcePlan("qumulo", "qumulo", LogSource("qumulo", "audit"))},
-        tenants={"acme": TenantPlan("acme", frozenset({"qumulo"}), events=False)},
+        tenants={"acme": TenantPlan("acme", frozenset({"qumulo"}), events=events)},
         origins={RAW: "AAAAAAAAAAA"},
         rules=rules,
+        expose=expose,
     )
-    steps = [Step(lambda node=node: node.build(plan), node.topics(plan)) for node in PIPELINE]
-    driver = TopologyTestDriver(steps, partitions={RAW: 3, NAMES.matches: 4}, max_batch=5_000)
+    steps = [
+        Step(lambda node=node: node.build(plan), node.topics(plan)) for node in pipeline(expose)
+    ]
+    partitions = {RAW: 3, NAMES.normalized("qumulo"): 3, NAMES.matches: 4}
+    driver = TopologyTestDriver(steps, partitions=partitions, max_batch=5_000)
     received = START_MS + SPAN_MS + 3_600_000
     for partition, data in enumerate(wire(made).values()):
         for line in frames(data):
@@ -135,6 +141,12 @@ def alerts(made: Stream, rules: RuleSet) -> list[dict[str, Any]]:
     driver.run()
     assert driver.counts["dead_letters"] == made.expected.malformed
     assert driver.counts["matches_late"] == 0
+    return driver
+
+
+def alerts(made: Stream, rules: RuleSet) -> list[dict[str, Any]]:
+    """Final alerts of the whole topology."""
+    driver = processed(made, rules)
     found = [orjson.loads(record.value or b"") for record in driver.read(NAMES.alerts("acme"))]
     return [each for each in found if each["unmapped"]["state"] == "final"]
 
@@ -155,6 +167,25 @@ def test_each_incident_is_one_alert_and_there_is_no_other(
     )
     expected = Counter((each.rule, each.group, each.count) for each in made.expected.incidents)
     assert expected == found
+
+
+def test_an_exposed_boundary_changes_nothing(rules: RuleSet, seed: int) -> None:
+    """With CSV and JSON bodies, odd bytes and attacks, two agents write the bytes that one does."""
+    made = stream(seed, MINIMUM)
+    fused, cut = (
+        processed(made, rules, events=True, expose=expose)
+        for expose in (frozenset[str](), frozenset({"normalized"}))
+    )
+    for topic in (NAMES.events("acme"), NAMES.dead_letters):
+        one, two = (Counter((r.key, r.value) for r in run.read(topic)) for run in (fused, cut))
+        assert one == two
+        assert one.total() > 0
+    one, two = (
+        sorted(r.value or b"" for r in run.read(NAMES.alerts("acme")) if b'"final"' in r.value)
+        for run in (fused, cut)
+    )
+    assert one == two
+    assert len(one) == len(made.expected.incidents)
 
 
 def test_incidents_cover_the_shipped_rules(rules: RuleSet) -> None:

@@ -1,11 +1,11 @@
 """A small deployment for the topology test driver: one source, two tenants, the shipped rules."""
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 from app.rules import load_rules
-from topology.events import EventsSubTopology
-from topology.pipeline import alerts
+from topology.pipeline import pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource
 from topology.testing import Step, TopologyTestDriver
@@ -16,7 +16,10 @@ START = 1_790_000_000_000
 RAW = "raw.q"
 
 
-def plan(matches_partitions: int = 1) -> Plan:
+NORMALIZED = "normalized.q"
+
+
+def plan(matches_partitions: int = 1, expose: frozenset[str] = frozenset()) -> Plan:
     """Both tenants receive the source; `other` alerts only."""
     return Plan(
         names=Names(),
@@ -28,7 +31,15 @@ def plan(matches_partitions: int = 1) -> Plan:
         origins={RAW: "AAAAAAAAAAA"},
         rules=load_rules([RULES]),
         matches_partitions=matches_partitions,
+        expose=expose,
     )
+
+
+def steps(chosen: Plan) -> list[Step]:
+    """The whole topology in the placement that the plan wants."""
+    return [
+        Step(partial(node.build, chosen), node.topics(chosen)) for node in pipeline(chosen.expose)
+    ]
 
 
 def driver(
@@ -38,15 +49,13 @@ def driver(
     workers: int = 1,
     max_batch: int = 1_000,
     commit_every: int = 1,
+    expose: frozenset[str] = frozenset(),
 ) -> TopologyTestDriver:
     """The whole topology on that plan."""
-    chosen = plan(matches)
+    chosen = plan(matches, expose)
     return TopologyTestDriver(
-        [
-            Step(lambda: EventsSubTopology(chosen), [RAW]),
-            Step(lambda: alerts(chosen), ["matches"]),
-        ],
-        partitions={RAW: raw, "matches": matches},
+        steps(chosen),
+        partitions={RAW: raw, NORMALIZED: raw, "matches": matches},
         workers=workers,
         max_batch=max_batch,
         commit_every=commit_every,

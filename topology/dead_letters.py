@@ -1,0 +1,31 @@
+"""Raw records that did not become events, as records of the topic `dead-letters`."""
+
+from collections.abc import Callable, Iterable
+
+from schemas.codec import encode
+from topology.isolate import Failure
+from topology.received import RawRecord
+from topology.records import Output
+from topology.topics import Names
+
+
+def dead_letters(
+    names: Names, source: str, failures: Iterable[Failure], record: Callable[[int], RawRecord]
+) -> Output:
+    """One dead letter for each failure. `record` gives the raw record of a failure's row."""
+    values = []
+    for failure in failures:
+        topic, partition, offset, timestamp, key, value, uid = record(failure.row)
+        letter = {
+            **failure._asdict(),
+            "source": source,
+            "raw": value,
+            "key": key,
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "timestamp": timestamp,
+            "uid": uid,
+        }
+        values.append(encode("DeadLetter", letter))
+    return Output(names.dead_letters, values, [source.encode()] * len(values))

@@ -1,0 +1,95 @@
+"""What arrives in a raw topic: records become normalized events with the uids they keep."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from topology.formats import decode
+from topology.isolate import Failure
+from topology.plan import SourcePlan
+from topology.records import Batch
+from topology.uid import record_uids
+from topology.watermark import NOTHING
+
+
+class RawRecord(NamedTuple):
+    """A record of a raw topic, and its uid."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    uid: str
+
+
+class Received(NamedTuple):
+    """`events` by `row`, the place of their record in the batch; every row is there, a failure or
+    a tick. `times`: for each record the greatest event time in it, at most its time stamp; that of
+    a tick; or NOTHING."""
+
+    events: pl.DataFrame
+    failures: list[Failure]
+    uids: pl.Series
+    ticks: npt.NDArray[np.bool_]
+    times: npt.NDArray[np.int64]
+
+
+def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
+    """Parse and normalize records of a raw topic. `origin` begins their uids."""
+    raw = pl.DataFrame(
+        {
+            "row": np.arange(len(batch), dtype=np.uint32),
+            "raw": pl.Series(batch.values, dtype=pl.Binary),
+        }
+    )
+    ticks = raw["raw"].is_null().to_numpy()
+    if ticks.any():
+        raw = raw.filter(pl.col("raw").is_not_null())
+    uids = record_uids(batch, origin)
+    decoded = decode(source.format, raw, source.options)
+    events = stamped(decoded.events, batch.timestamps, uids)
+    times = capped(events, batch.timestamps, np.where(ticks, batch.timestamps, NOTHING))
+    failures = [Failure(*row) for row in decoded.failures.iter_rows()]
+    return Received(events, failures, uids, ticks, times)
+
+
+def capped(
+    events: pl.DataFrame, timestamps: npt.NDArray[np.int64], times: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """`times` raised to those of the events of each record, which count up to its time stamp."""
+    rows = events["row"].to_numpy()
+    np.maximum.at(times, rows, np.minimum(events["time"].to_numpy(), timestamps[rows]))
+    return times
+
+
+def stamped(
+    events: pl.DataFrame, timestamps: npt.NDArray[np.int64], uids: pl.Series
+) -> pl.DataFrame:
+    """Add `metadata.uid` and `metadata.logged_time`; without a time of its own, that of receipt."""
+    rows = events["row"]
+    logged = pl.Series("metadata.logged_time", timestamps[rows.to_numpy()])
+    uid = uids.gather(rows).rename("metadata.uid")
+    if "sub" in events.columns:
+        sub = events["sub"]
+        uid = uid.zip_with(sub == 0, uid + "-" + sub.cast(pl.String))
+    events = events.with_columns(uid, logged)
+    if events["time"].null_count():
+        events = events.with_columns(time=pl.col("time").fill_null(logged))
+    return events
+
+
+def record_of(batch: Batch, uids: pl.Series, row: int) -> RawRecord:
+    """A record of a batch of a raw topic."""
+    return RawRecord(
+        batch.topic,
+        int(batch.partitions[row]),
+        int(batch.offsets[row]),
+        int(batch.timestamps[row]),
+        batch.keys[row],
+        batch.values[row],
+        uids[row],
+    )
