@@ -1,0 +1,51 @@
+"""Which agents a worker runs: a name that the placement does not have stops it with the others."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUSED = """\
+version: 1
+kafka:
+  embedded: {data: ./data}
+sources:
+  q: {format: qumulo}
+"""
+
+
+def _run(folder: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name(argv[0])), *argv[1:]],
+        cwd=ROOT,
+        env={**os.environ, "NORTHBOUND_CONFIG": str(folder / "northbound.yaml"), **env},
+        capture_output=True,
+        timeout=60,
+        check=False,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expose", "known"),
+    [("", "events or alerts"), ("expose: [normalized]\n", "normalize or events or alerts")],
+)
+def test_an_agent_that_is_not_there_is_named(tmp_path: Path, expose: str, known: str) -> None:
+    """`northbound worker` and `faust worker` say which agents this configuration has."""
+    (tmp_path / "northbound.yaml").write_text(FUSED + expose, encoding="utf-8")
+    wrong = "nonsense" if expose else "normalize"
+    options = ("--agent", wrong, "--config", str(tmp_path / "northbound.yaml"))
+    done = _run(tmp_path, "northbound", "worker", *options)
+    assert done.returncode == 2
+    assert f"no agent {wrong}; expected {known}" in " ".join(done.stderr.split())
+    done = _run(
+        tmp_path, "faust", "-A", "app.worker", "worker", NORTHBOUND_AGENTS=f"events,{wrong}"
+    )
+    assert done.returncode == 1
+    text = " ".join(done.stderr.split())
+    assert (
+        f"NORTHBOUND_AGENTS: saw '{wrong}', expected one of {known.replace(' or ', ', ')}" in text
+    )
