@@ -5,17 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.config import Config
 from app.offsets import list_offsets
 from app.reading import IS_IT_UP, SILENT, TIMEOUT, ReadingError, open_reader
+from topology.records import Partition
 
 LEADER_S = 5.0
 """Seconds that a partition may be without a leader, as while leadership changes."""
@@ -67,7 +63,9 @@ def lags(config: Config) -> dict[str, Level]:
         committed = {
             (group, item.topic, item.partition): item.offset
             for group in {read_by[topic] for topic in read_by if topic in known}
-            for item in _committed(admin, group)
+            for item in _committed(
+                config, group, [where for where in partitions if read_by.get(where[0]) == group]
+            )
         }
     except KafkaException as error:
         cause = error.args[0]
@@ -112,7 +110,16 @@ def _unread(config: Config, positions: list[TopicPartition]) -> Iterator[str]:
         consumer.close()
 
 
-def _committed(admin: AdminClient, group: str) -> list[TopicPartition]:
-    futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-    found: list[TopicPartition] = futures[group].result(TIMEOUT).topic_partitions
+def _committed(config: Config, group: str, partitions: list[Partition]) -> list[TopicPartition]:
+    """Committed offsets, negative where there is none.
+
+    By a consumer that joins nothing: librdkafka 2.16's AdminClient ends the process (SIGSEGV in
+    rd_kafka_cgrp_op) when the group's coordinator is just changing.
+    """
+    consumer = open_reader(config.client(), group)
+    try:
+        wanted = [TopicPartition(*where) for where in partitions]
+        found: list[TopicPartition] = consumer.committed(wanted, timeout=TIMEOUT)
+    finally:
+        consumer.close()
     return found

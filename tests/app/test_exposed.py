@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,7 +27,7 @@ from app.lag import Level, lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError, read
 from tests.runtime.processes import ROOT, wait_for
-from tests.topology.deployment import START, line
+from tests.topology.deployment import line
 from topology.pipeline import pipeline
 from topology.testing import Step, TopologyTestDriver
 from topology.uid import origin
@@ -36,6 +37,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.kill]
 PARTITIONS = 3
 ROUNDS = 4
 LINES = 4_000
+START = int(time.time() * 1000) - 3_600_000
+"""Raw records keep the time stamps given here, and those beyond the retention would be removed."""
 END = START + 3_600_000
 
 
