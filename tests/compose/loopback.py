@@ -44,6 +44,7 @@ class Loopback:
         )
         self._listen = ports.free("127.0.0.1", len(HOSTS))
         self.syslog = ("127.0.0.1", ports.free("127.0.0.1"))
+        self.bundle = home / "bundles" / "acme"
         self._webs = {name: ports.free("127.0.0.1") for name in ("ingest", "worker-1", "worker-2")}
         self._environment = {**os.environ, **self._northbound(), "KAFKA_HEAP_OPTS": HEAP}
         self._lay_out()
@@ -124,6 +125,20 @@ class Loopback:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def kill_broker(self, name: str) -> None:
+        """It stays down until it is started again."""
+        self.kill(name)
+
+    def kill_worker(self, number: int) -> None:
+        """`keep_running` starts it again."""
+        process = self.processes[f"worker-{number}"]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def northbound(self, *arguments: str) -> str:
+        """Standard output of a command, as `docker compose exec ingest northbound`."""
+        return self._run(["northbound", *arguments], "northbound")
+
     def keep_running(self) -> None:
         """`restart: unless-stopped`: agent and workers that have ended are started again."""
         for name, process in list(self.processes.items()):
@@ -168,8 +183,11 @@ class Loopback:
         return [str(here / command[0]) if command[0] == "northbound" else command[0], *command[1:]]
 
     def _one_shot(self, name: str) -> None:
+        self._run(self._services[name]["command"], name)
+
+    def _run(self, argv: list[str], name: str) -> str:
         done = subprocess.run(
-            self._adapted(self._services[name]["command"]),
+            self._adapted(argv),
             cwd=self.home,
             env=self._environment,
             capture_output=True,
@@ -178,6 +196,7 @@ class Loopback:
             check=False,
         )
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}\n{self.logs()}"
+        return done.stdout
 
     def _start(self, name: str, argv: list[str], home: Path | None = None, **env: str) -> None:
         self._started[name] = {

@@ -2,24 +2,28 @@
 
 import faulthandler
 import secrets
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 from docker.errors import DockerException
-from testcontainers.compose import DockerCompose
 
-from tests.compose.project import FILE, ROOT
-from tests.compose.scenario import exactly_once
-from tests.runtime.processes import wait_for
+from tests.compose.containers import Containers
+from tests.compose.scenario import (
+    DENIALS,
+    DENIED,
+    LINES,
+    Feed,
+    Run,
+    alert_of,
+    balanced,
+    denials,
+    exactly_once,
+    new_mark,
+)
 
 pytestmark = [pytest.mark.docker, pytest.mark.kill]
-
-HEALTHY = {"ingest": 1, "worker": 2}
-READY_S = 300.0
-COMMAND_S = 120.0
 
 
 def engine_answers() -> bool:
@@ -29,17 +33,8 @@ def engine_answers() -> bool:
         return False
 
 
-def run(compose: DockerCompose, *arguments: str) -> None:
-    """One `docker compose` command, with a deadline."""
-    argv = [*compose.compose_command_property, *arguments]
-    done = subprocess.run(
-        argv, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_S, check=False
-    )
-    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
-
-
 @pytest.fixture
-def compose(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerCompose]:
+def containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Containers]:
     """The deployment under a project name of its own: its volumes are removed at the end, and
     nobody else's. Ports 5514 and 9094 to 9096 have to be free."""
     if not engine_answers():
@@ -49,31 +44,32 @@ def compose(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerCompose]:
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"northbound-test-{secrets.token_hex(4)}")
     for name in ("NORTHBOUND_ADVERTISE", "NORTHBOUND_PUBLISH"):
         monkeypatch.delenv(name, raising=False)
-    with DockerCompose(ROOT, compose_file_name=FILE.name, build=True, wait=False) as started:
+    with Containers(tmp_path / "bundles") as started:
         yield started
 
 
-def healthy(compose: DockerCompose) -> bool:
-    """Whether agent and workers are ready by their own health checks."""
-    found = [each.Service for each in compose.get_containers() if each.Health == "healthy"]
-    return all(found.count(service) == count for service, count in HEALTHY.items())
-
-
-def test_lines_to_events_once_each_although_a_broker_ends(
-    compose: DockerCompose, tmp_path: Path
-) -> None:
-    """Lines sent to the published port reach the bundle's consumer on localhost once each, while
-    one of the three brokers is killed and comes back."""
+def test_each_line_has_one_outcome_and_state_is_kept(containers: Containers) -> None:
+    """Lines sent to the published port reach the bundle's consumer on localhost, or the dead
+    letters, once each while the leader of their events and each worker are killed. After `down` and
+    `up` all of it is there, nothing of it twice, and a rule goes on counting where it was."""
     try:
-        wait_for(lambda: healthy(compose), "agent and workers healthy", READY_S)
-        bundles = tmp_path / "bundles"
-        run(compose, "cp", "setup:/northbound/bundles", str(bundles))
-        exactly_once(
-            ("127.0.0.1", 5514),
-            bundles / "acme",
-            kill_broker=lambda: run(compose, "kill", "kafka-2"),
-            start_broker=lambda: run(compose, "start", "kafka-2"),
-        )
+        containers.up("--build")
+        containers.copy_bundles()
+        mark, user = new_mark(), new_mark()
+        exactly_once(containers, mark)
+        assert all(containers.restarts("worker")), "a worker was not killed"
+        denials(containers, user, 0)
+        containers.run("down")
+        containers.up()
+        with Feed(containers, "events") as feed:
+            run = Run(feed, mark)
+            run.read_until(LINES)
+        balanced(containers, mark, run)
+        denials(containers, user, DENIALS)
+        alert = alert_of(containers, user)["finding_info"]
+        title, threshold = DENIED
+        assert alert["title"] == title
+        assert threshold <= alert["related_events_count"] <= 2 * DENIALS
     except AssertionError:
-        print("\n".join(compose.get_logs())[-20_000:])
+        print(containers.logs())
         raise
