@@ -6,7 +6,7 @@ class: `@user_ip`, `@user`, `@protocol`, `@operation`, `@status`, `@object_id`, 
 `metadata.event_code` everywhere, and `api.operation` on 6003 as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
-from topology.dimension import Dimension, combine, factorize
+from topology.dimension import SMALL, Dimension, combine, factorize
 from topology.memo import Memo
 from topology.normalize import paths
 from topology.normalize import qumulo_attributes as attributes
@@ -52,7 +52,9 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     """One event per row."""
     rows = fields.height
     given = {column.name: column for column in fields.get_columns()}
-    kinds = _spread("@class", _dimension(fields, "@kind", KIND), attributes.KINDS, given, KIND)
+    kinds = _spread(
+        "@class", lambda: _dimension(fields, "@kind", KIND), attributes.KINDS, given, KIND
+    )
     class_uid = kinds["class_uid"].to_numpy()
     is_login = class_uid == ocsf.AUTHENTICATION
     given[LOGIN] = pl.Series(is_login)
@@ -60,11 +62,20 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
         for name in USER:
             given.setdefault(name, pl.Series([None], dtype=pl.String).new_from_index(0, rows))
     who = (*(name for name in USER if name in given), LOGIN)
-    known = pl.DataFrame([given[name].alias(name) for name in who[:-1]])
-    users = combine(*factorize(known, known.columns), Dimension(is_login.astype(np.uint32), 2))
+
+    def users() -> Dimension:
+        known = pl.DataFrame([given[name].alias(name) for name in who[:-1]])
+        logins = Dimension(is_login.astype(np.uint32), 2)
+        return combine(*factorize(known, known.columns), logins)
+
     actors = _spread("@actor", users, attributes.ACTORS[len(who)], given, who)
-    origins = _dimension(fields, "@origin", ORIGIN)
-    sources = _spread("@source", origins, attributes.ORIGINS, given, ORIGIN)
+    sources = _spread(
+        "@source",
+        lambda: _dimension(fields, "@origin", ORIGIN),
+        attributes.ORIGINS,
+        given,
+        ORIGIN,
+    )
     is_file = class_uid == ocsf.FILE_HOSTING
     columns: Columns = {"metadata.original_time": given["@timestamp"]}
     if is_file.any():
@@ -97,12 +108,25 @@ def _dimension(fields: pl.DataFrame, code: str, names: tuple[str, ...]) -> Dimen
 
 
 def _spread(
-    code: str, dimension: Dimension, memo: Memo, given: Columns, arguments: tuple[str, ...]
+    code: str,
+    dimension: Callable[[], Dimension],
+    memo: Memo,
+    given: Columns,
+    arguments: tuple[str, ...],
 ) -> pl.DataFrame:
-    """What follows from the arguments, for every row, and the column that says which rows agree."""
-    distinct = [dimension.distinct(given[name]).to_list() for name in arguments]
-    table, places = memo.look_up(list(zip(*distinct, strict=True)))
-    numbers = pl.Series(code, places[dimension.codes])
+    """What follows from the arguments, for every row, and the column that says which rows agree.
+
+    `dimension` gives their combinations; a few rows are looked up one by one.
+    """
+    columns = [given[name] for name in arguments]
+    if len(columns[0]) < SMALL:
+        table, places = memo.look_up(list(zip(*(c.to_list() for c in columns), strict=True)))
+    else:
+        combinations = dimension()
+        distinct = [combinations.distinct(column).to_list() for column in columns]
+        table, found = memo.look_up(list(zip(*distinct, strict=True)))
+        places = found[combinations.codes]
+    numbers = pl.Series(code, places)
     return table[numbers].hstack([numbers])
 
 

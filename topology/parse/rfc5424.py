@@ -7,6 +7,7 @@ and nothing is gained by losing such a message.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -65,6 +66,7 @@ def parse_line(text: str) -> tuple[Any, ...]:
     return (*pri, micros, written, *names, sd, message or None)
 
 
+@lru_cache(maxsize=256)
 def decode_prival(text: str) -> tuple[int, int, int, int]:
     """PRI, facility, severity and version. Raises MalformedError."""
     found = PRIVAL.fullmatch(text)
