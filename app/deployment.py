@@ -79,8 +79,9 @@ class Deployment:
                 raise BrokerError(failure) from error
             raise
         except OSError as error:
+            reason = self._unwritable(error)
             self.stop()
-            raise self._unwritable(error) from error
+            raise reason from error
         except BaseException:
             self.stop()
             raise
@@ -88,8 +89,9 @@ class Deployment:
     def check(self) -> None:
         """Restart what has ended. Call this about once a second."""
         if self._supervisor is not None:
-            if self._supervisor.ended() and self._full():
-                self.report(self._no_room())
+            full = self._full_disk() if self._supervisor.ended() else None
+            if full is not None:
+                self.report(full)
             self._supervisor.check()
         failure = self.kafka.failure() if self.kafka is not None else None
         if self.kafka is not None and failure is not None:
@@ -250,8 +252,9 @@ class Deployment:
 
     def _give_up_on_failures(self) -> None:
         """A process that cannot start will not start the fourth time either."""
-        if self._supervisor is not None and self._supervisor.ended() and self._full():
-            raise DeploymentError(self._no_room())
+        full = self._full_disk() if self._supervisor and self._supervisor.ended() else None
+        if full is not None:
+            raise DeploymentError(full)
         for child in self._supervisor.children if self._supervisor else ():
             if child.restarts >= TRIES:
                 raise DeploymentError(
@@ -269,19 +272,24 @@ class Deployment:
             time.sleep(POLL_S)
         return None
 
-    def _full(self) -> bool:
-        disk = os.statvfs(self.config.state)
-        return disk.f_bavail * disk.f_frsize < FULL_BYTES
-
-    def _no_room(self) -> str:
-        return (
-            f"The disk that holds {self.config.state} is full. Free some space or set "
-            "workers.state to a folder on another disk, then start again."
-        )
+    def _full_disk(self) -> str | None:
+        """What to do about a disk without room, where there is one: of the state or of Kafka."""
+        folders = {"workers.state": self.config.state}
+        if self.kafka is not None:
+            folders["kafka.embedded.data"] = self.config.data
+        for setting, folder in folders.items():
+            disk = os.statvfs(next(one for one in (folder, *folder.parents) if one.exists()))
+            if disk.f_bavail * disk.f_frsize < FULL_BYTES:
+                return (
+                    f"The disk that holds {folder} is full. Free some space or set {setting} to a "
+                    "folder on another disk, then start again."
+                )
+        return None
 
     def _unwritable(self, error: OSError) -> DeploymentError:
-        if error.errno == errno.ENOSPC:
-            return DeploymentError(self._no_room())
+        full = self._full_disk() if error.errno == errno.ENOSPC else None
+        if full is not None:
+            return DeploymentError(full)
         return DeploymentError(
             f"cannot write {error.filename or self.config.state}: {error.strerror}; free or choose "
             "another workers.state"
