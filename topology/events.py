@@ -136,12 +136,13 @@ class EventsSubTopology:
             for partition, greatest in changes.items()
             if greatest != NOTHING
         }
-        # All are named before the first one moves, or its window would close without the others.
-        marks = dict.fromkeys(sorted(named - moved.keys()), NOTHING) | moved
-        self._announced |= marks.keys()
+        # All are named before the first one moves, or its window would close without the others;
+        # those, too, that move in the same commit.
+        unnamed = sorted((named | moved.keys()) - self._announced)
+        self._announced.update(unnamed)
         values = [
             avro("Watermark", {"topic": topic, "partition": number, "watermark": mark})
-            for (topic, number), mark in marks.items()
+            for (topic, number), mark in [*dict.fromkeys(unnamed, NOTHING).items(), *moved.items()]
         ]
         outputs = [
             Output(self._plan.names.matches, values, [b""] * len(values), number)

@@ -99,6 +99,26 @@ def test_a_replay_of_the_same_topics_gives_the_same_finals(seed: int) -> None:
     assert live == _finals(run)
 
 
+def test_a_first_batch_that_reaches_far_on_one_partition_closes_no_window_of_another() -> None:
+    """A backlog is read for the first time: partitions come along at different speeds, and those
+    that all move with the first commit wait for each other as later ones do."""
+
+    def finals(max_batch: int) -> list[bytes]:
+        run = driver(raw=2, max_batch=max_batch)
+        for number in range(40):
+            run.pipe(RAW, line(START + number * 60_000, "bob"), timestamp=END, partition=0)
+            run.pipe(RAW, line(START + number, "bob"), timestamp=END, partition=1)
+        for number in range(120):
+            run.pipe(RAW, line(START + 1_000 + number, "eve"), timestamp=END, partition=1)
+        run.advance_wall_clock(END)
+        run.run()
+        assert not run.counts["matches_after_close"]
+        return _finals(run)
+
+    assert len(finals(1)) == 1
+    assert finals(40) == finals(1) == finals(1_000)
+
+
 def test_a_crash_between_commits_doubles_nothing(seed: int) -> None:
     """What was not committed comes again, and only then counts."""
     run = driver(raw=3, matches=2, max_batch=25, commit_every=1_000)
