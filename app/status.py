@@ -1,10 +1,13 @@
 """Status files: each process writes one every second, commands and the live view read them."""
 
 import json
+import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 WORKER_FILE = "worker-"
 FRESH_S = 10.0
@@ -12,11 +15,17 @@ FRESH_S = 10.0
 
 
 def write_status(folder: Path, name: str, status: dict[str, Any]) -> None:
-    """Replace the status file of a process at once."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Replace the status file of a process at once.
+
+    A full or read-only disk is logged and no reason for the process to end.
+    """
     fresh = folder / f"{name}.json.new"
-    fresh.write_text(json.dumps({"pid": os.getpid(), "time": time.time(), **status}))
-    fresh.replace(folder / f"{name}.json")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps({"pid": os.getpid(), "time": time.time(), **status}))
+        fresh.replace(folder / f"{name}.json")
+    except OSError as error:
+        log.warning("The status file cannot be written. path=%s error=%s", fresh, error)
 
 
 def read_status(folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ batches, at the third one by one; a record that was alone each time up to the fi
 import json
 import math
 import mmap
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.runtime.batch import Ranges, cut, runs
+from app.runtime.errors import EngineError
 from topology.records import Batch, Partition
 
 HALF = 1 << 16
@@ -47,16 +49,26 @@ class Suspect:
 
 
 class InFlight:
-    """The mark file of one engine, for one process at a time. Without a file nothing outlives."""
+    """The mark file of one engine, for one process at a time. Without a file nothing outlives.
+
+    Raises EngineError when there is no room for the file.
+    """
 
     def __init__(self, file: Path | None) -> None:
         if file is None:
             self._map = mmap.mmap(-1, 2 * HALF)
         else:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("a+b") as opened:
-                opened.truncate(2 * HALF)
-                self._map = mmap.mmap(opened.fileno(), 2 * HALF)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("a+b") as opened:
+                    # All blocks now: a write into a hole of the map would be SIGBUS on a full disk.
+                    os.posix_fallocate(opened.fileno(), 0, 2 * HALF)
+                    self._map = mmap.mmap(opened.fileno(), 2 * HALF)
+            except OSError as error:
+                raise EngineError(
+                    f"Cannot keep the worker's state in {file.parent}: {error.strerror or error}. "
+                    "Free some space, or set workers.state in northbound.yaml to another directory."
+                ) from error
         self.suspects = _merge(self._read(HALF), self._read(0))
         self._write(HALF, self.suspects)
         self.end()

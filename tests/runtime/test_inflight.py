@@ -1,5 +1,6 @@
 """The mark of the records in work survives the process and narrows down a deadly record."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from app.runtime.errors import EngineError
 from app.runtime.inflight import HALF, InFlight, Suspect
 from topology.records import Batch
 
@@ -35,6 +38,29 @@ def test_kill_9_leaves_the_mark(tmp_path: Path) -> None:
     file = tmp_path / "state" / "mark"
     subprocess.run([sys.executable, "-c", program, str(file)], check=False, cwd=Path.cwd())
     assert InFlight(file).suspects == {WHERE: Suspect(5, 9, 1)}
+
+
+def test_a_full_disk_cannot_kill_a_worker_that_runs(tmp_path: Path) -> None:
+    """All blocks of the mark are there from the start, also in a file that an older version made:
+    writing into a hole of a mapped file on a full disk ends the process by SIGBUS."""
+    file = tmp_path / "mark"
+    with file.open("wb") as sparse:
+        sparse.truncate(2 * HALF)
+    InFlight(file)
+    assert file.stat().st_blocks * 512 >= 2 * HALF
+
+
+def test_no_room_for_the_mark_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts on a full disk says so."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(EngineError, match="No space left on device"):
+        InFlight(tmp_path / "mark")
 
 
 def test_work_that_was_done_leaves_no_mark(tmp_path: Path) -> None:
