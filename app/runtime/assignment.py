@@ -74,8 +74,24 @@ class Assignment:
         self.seek(consumer)
         if self._sub_topology is not None and partitions:
             pulse.beat("handing over partitions")
-            self._sub_topology.assign(positions, dict(self.stores))
+            self._hand_over(self._sub_topology, positions)
         self._statistics.ready = True
+
+    def _hand_over(
+        self, sub_topology: SubTopology, positions: Mapping[Partition, Position]
+    ) -> None:
+        try:
+            sub_topology.assign(positions, dict(self.stores))
+        except Exception as error:
+            changelogs = ", ".join(sorted(self._settings.changelogs.values()))
+            if not changelogs:
+                raise
+            raise EngineError(
+                f"The state in {changelogs} cannot be taken over: {error}. Nothing was changed. "
+                "Start the version of Northbound that wrote it; or, to give up what open windows "
+                "have counted so far, stop all workers, delete the topic and create it again "
+                "(`northbound topics delete`, `northbound topics create`)."
+            ) from error
 
     def drop(self) -> list[Partition]:
         """Forget what was not committed and own nothing; returns what was owned.

@@ -536,6 +536,21 @@ def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:
     assert isinstance(answers[-1], EngineError)
 
 
+def test_state_of_an_unknown_version_is_one_message(kafka: FakeKafka) -> None:
+    """Nothing is overwritten, and the message says where the state is and what can be done."""
+    kafka.write("in", 0, b"a")
+
+    class Newer(Copy):
+        def assign(self, *_: Any) -> None:
+            raise ValueError("saw version 9 of a chunk, expected 1")
+
+    engine, _ = engine_on(kafka, Newer())
+    with pytest.raises(EngineError, match="seen-changelog cannot be taken over: saw version 9"):
+        turn(engine)
+    assert kafka.values("seen-changelog") == []
+    assert kafka.offsets == {}
+
+
 def test_stores_and_changelogs_must_agree(kafka: FakeKafka) -> None:
     """An engine without a changelog for each store would lose state silently."""
     with pytest.raises(EngineError, match=r"stores .'seen'. need one changelog each"):
