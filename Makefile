@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SEED ?= 1
 CASE ?=
 KEEP ?=
-KILLS ?= 10
+KEEP_TOPICS ?=
 
 .PHONY: help install demo test check bench chaos lock clean
 
@@ -48,10 +48,9 @@ bench: $(VENV)/.dev ## benchmarks (CASE=job-j)
 	@echo "SEED=$(SEED)"
 	$(BIN)/python -m bench --seed $(SEED) $(if $(CASE),--case $(CASE))
 
-chaos: $(VENV)/.dev ## the kill experiments, many times each (CASE=name SEED=n KILLS=n)
-	@echo "SEED=$(SEED) KILLS=$(KILLS)"
-	NORTHBOUND_SEED=$(SEED) NORTHBOUND_KILLS=$(KILLS) \
-	  $(BIN)/python -m pytest -q -m kill -o faulthandler_timeout=$$((180 + 60 * $(KILLS))) $(if $(CASE),-k $(CASE))
+chaos: $(VENV)/.dev ## experiments that try to break the guarantee (CASE=name SEED=n KEEP_TOPICS=1)
+	@echo "SEED=$(SEED)"
+	$(BIN)/python -m chaos --seed $(SEED) $(if $(CASE),--case $(CASE)) $(if $(KEEP_TOPICS),--keep-topics)
 
 lock: ## renew requirements/*.lock from pyproject.toml
 	sh requirements/lock.sh

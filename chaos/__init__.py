@@ -1,0 +1,1 @@
+"""Experiments against real processes that try to break the guarantee; see docs/guarantees.md."""

@@ -1,0 +1,115 @@
+"""`python -m chaos.sender`: real syslog senders over TCP, at a steady rate, until SIGTERM.
+
+One connection for each loopback address, so that keys fall on several partitions. A connection
+that breaks is opened again and what was in flight on it is not sent again, as syslog over TCP does.
+Writes every line to OUT/input-<n>.log and OUT/sender.json about four times a second.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from chaos.lines import Lines
+
+TURN_S = 0.02
+FINISH_S = 20.0
+
+
+class Connection:
+    """One sender."""
+
+    def __init__(self, number: int, given: argparse.Namespace) -> None:
+        self.lines = Lines(given.seed, given.first + number, tree=given.tree)
+        self.resets = 0
+        self.blocked = 0.0
+        self.sent = 0
+        self._address = f"127.0.1.{given.first + number + 1}"
+        self._port = given.port
+        self._rate = given.rate / given.connections
+        name = f"input-{given.first + number}.log"
+        self._log = (given.out / name).open("ab")
+
+    async def run(self, ending: asyncio.Event) -> None:
+        """Send until `ending`, then let the agent read everything."""
+        while not ending.is_set():
+            try:
+                reader, writer = await self._open()
+            except OSError:
+                await asyncio.sleep(0.1)
+                continue
+            try:
+                await self._send(writer, ending)
+                writer.write_eof()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(), FINISH_S)
+            except OSError:
+                self.resets += 1
+            finally:
+                writer.close()
+        self._log.close()
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        ends = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        ends.setblocking(False)
+        try:
+            ends.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+            ends.bind((self._address, 0))
+            await asyncio.get_running_loop().sock_connect(ends, ("127.0.0.1", self._port))
+            reader, writer = await asyncio.open_connection(sock=ends)
+        except BaseException:
+            ends.close()
+            raise
+        writer.transport.set_write_buffer_limits(high=0)
+        return reader, writer
+
+    async def _send(self, writer: asyncio.StreamWriter, ending: asyncio.Event) -> None:
+        due = time.monotonic()
+        while not ending.is_set():
+            now = time.monotonic()
+            due = max(due, now - 1.0)  # what could not be sent in time is not made up for
+            count = int((now - due) * self._rate)
+            if count:
+                due += count / self._rate
+                data = b"".join(self.lines.next(time.time()) + b"\n" for _ in range(count))
+                self._log.write(data)
+                self._log.flush()
+                writer.write(data)
+                await writer.drain()
+                self.sent += count
+                self.blocked = max(self.blocked, time.monotonic() - now)
+            await asyncio.sleep(TURN_S)
+
+
+async def main(given: argparse.Namespace) -> None:
+    """All connections until SIGTERM."""
+    ending = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
+    connections = [Connection(number, given) for number in range(given.connections)]
+    tasks = [asyncio.create_task(each.run(ending)) for each in connections]
+    while True:
+        _, running = await asyncio.wait(tasks, timeout=0.25)
+        report = {
+            "sent": sum(each.sent for each in connections),
+            "resets": sum(each.resets for each in connections),
+            "blocked": max(each.blocked for each in connections),
+        }
+        fresh = given.out / f"sender-{given.first}.new"
+        fresh.write_text(json.dumps(report))
+        fresh.replace(given.out / f"sender-{given.first}.json")
+        if not running:
+            return
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Send audit lines until SIGTERM.")
+    for name in ("seed", "port", "rate", "connections"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--first", type=int, default=0, help="number of the first connection")
+    parser.add_argument("--tree", default="data", help="top folder of the paths")
+    parser.add_argument("--out", type=Path, required=True)
+    asyncio.run(main(parser.parse_args()))

@@ -1,0 +1,116 @@
+"""The oracle of the experiments sees each kind of mistake; one that sees nothing proves nothing."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from chaos.books import Expected, Read, Row, close
+
+ALERT = b'{"unmapped":{"state":"final"}}'
+
+
+def _books() -> tuple[Read, Expected]:
+    """Three raw records: two events and a dead letter, one final alert."""
+    read = Read(
+        raw={"r-0": "a", "r-1": "b", "r-2": "c"},
+        events={"acme": Counter([("r-0", "A"), ("r-1", "B")])},
+        carried={"r-0": "a", "r-1": "b"},
+        dead=Counter([("r-2", "c")]),
+        finals={"acme": Counter([ALERT])},
+    )
+    expected = Expected(
+        events={"acme": {"r-0": "A", "r-1": "B"}},
+        dead={"r-2": "c"},
+        finals={"acme": Counter([ALERT])},
+    )
+    return read, expected
+
+
+def test_true_books_balance() -> None:
+    """Each raw record has one outcome, and the alerts are the true ones."""
+    row = close(Row("case", 1), *_books())
+    assert row.balances
+    assert (row.sent, row.events, row.dead_letters, row.filtered) == (3, 2, 1, 0)
+
+
+def _lost(read: Read) -> None:
+    del read.events["acme"]["r-1", "B"]
+
+
+def _lost_dead_letter(read: Read) -> None:
+    read.dead.clear()
+
+
+def _doubled(read: Read) -> None:
+    read.events["acme"]["r-1", "B"] = 2
+
+
+def _two_outcomes(read: Read) -> None:
+    read.dead["r-1", "b"] = 1
+
+
+def _doubled_dead_letter(read: Read) -> None:
+    read.dead["r-2", "c"] = 2
+
+
+def _invented(read: Read) -> None:
+    read.events["acme"]["r-9", "X"] = 1
+
+
+def _altered(read: Read) -> None:
+    del read.events["acme"]["r-1", "B"]
+    read.events["acme"]["r-1", "Z"] = 1
+
+
+def _altered_raw_data(read: Read) -> None:
+    read.carried["r-1"] = "z"
+
+
+def _altered_dead_letter(read: Read) -> None:
+    read.dead = Counter([("r-2", "z")])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "column"),
+    [
+        (_lost, "lost"),
+        (_lost_dead_letter, "lost"),
+        (_doubled, "doubled"),
+        (_two_outcomes, "doubled"),
+        (_doubled_dead_letter, "doubled"),
+        (_invented, "invented"),
+        (_altered, "altered"),
+        (_altered_raw_data, "altered"),
+        (_altered_dead_letter, "altered"),
+    ],
+)
+def test_each_mistake_is_seen(spoil: Callable[[Read], None], column: str) -> None:
+    """One record too few, too many, foreign or changed, in any place, and the row says which."""
+    read, expected = _books()
+    spoil(read)
+    row = close(Row("case", 1), read, expected)
+    assert getattr(row, column) == 1
+    assert not row.balances
+
+
+@pytest.mark.parametrize("finals", [Counter(), Counter([ALERT] * 2), Counter([ALERT, b"other"])])
+def test_alerts_are_compared_byte_for_byte(finals: Counter[bytes]) -> None:
+    """One missing, one twice, one that should not be there."""
+    read, expected = _books()
+    read.finals["acme"] = finals
+    assert not close(Row("case", 1), read, expected).balances
+
+
+def test_an_event_that_only_one_tenant_lacks_is_lost() -> None:
+    """Both tenants receive the source; one of them has all of it."""
+    read, expected = _books()
+    read.events["globex"] = Counter([("r-0", "A")])
+    expected.events["globex"] = {"r-0": "A", "r-1": "B"}
+    row = close(Row("case", 1), read, expected)
+    assert row.lost == 1
+
+
+def test_nothing_sent_proves_nothing() -> None:
+    """An empty run does not balance."""
+    assert not close(Row("case", 1), Read(), Expected()).balances
