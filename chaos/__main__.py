@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,19 @@ TOTAL_S = 40 * 60
 
 
 def run(
-    name: str, experiment: Experiment, seed: int, folder: Path, *, keep: bool = False
+    name: str,
+    experiment: Experiment,
+    seed: int,
+    folder: Path,
+    *,
+    keep: bool = False,
+    scale: float = 1.0,
 ) -> Result:
     """One experiment, from its start to its row."""
     started = time.monotonic()
-    rig = Rig(folder, name, seed, experiment.setup, started + experiment.seconds)
+    rig = Rig(
+        folder, name, seed, replace(experiment.setup, scale=scale), started + experiment.seconds
+    )
     false: list[str] = []
     try:
         rig.start()
@@ -56,6 +65,7 @@ def main() -> int:
     parser.add_argument("--case", choices=sorted(EXPERIMENTS), help="default: all but the soak")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep-topics", action="store_true", help="leave topics and input")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the senders' rates")
     parser.add_argument("--list", action="store_true", help="say what there is")
     given = parser.parse_args()
     if given.list:
@@ -78,7 +88,9 @@ def main() -> int:
             continue
         print(f"{name}: {experiment.what}", file=sys.stderr, flush=True)
         folder = build / "chaos" / name
-        results.append(run(name, experiment, given.seed, folder, keep=given.keep_topics))
+        results.append(
+            run(name, experiment, given.seed, folder, keep=given.keep_topics, scale=given.scale)
+        )
         if len(chosen) > 1:
             print(render(results[-1:]), file=sys.stderr, flush=True)
         _write(build, results)

@@ -172,7 +172,7 @@ class Rig:
         options = {
             "seed": self.seed,
             "port": self.config.listeners[source].listen.rpartition(":")[2],
-            "rate": rate,
+            "rate": max(connections, int(rate * self.setup.scale)),
             "connections": connections,
             "first": first,
             "tree": tree or "data",

@@ -27,6 +27,8 @@ class Setup:
     agent_too: bool = False
     """Whether the agent gets the same environment."""
     change: Callable[[dict[str, Any]], None] = lambda _: None
+    scale: float = 1.0
+    """Of the senders' rates."""
     settles: bool = True
     """False: the experiment settles by itself."""
     around: Callable[[], AbstractContextManager[None]] = nullcontext

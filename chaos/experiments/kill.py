@@ -50,10 +50,10 @@ def _everything(rig: Rig) -> None:
 
 
 WORKERS = Experiment(
-    "30 kills of workers at random moments", Setup(), lambda rig: _workers(rig, KILLS), 200
+    "30 kills of workers at random moments", Setup(), lambda rig: _workers(rig, KILLS), 300
 )
-FEW_KILLS = replace(WORKERS, run=lambda rig: _workers(rig, 3), seconds=90)
+FEW_KILLS = replace(WORKERS, run=lambda rig: _workers(rig, 3), seconds=180)
 """For `make test`."""
-AGENT = Experiment("kill -9 of the ingest agent", Setup(), _agent, 120)
-BROKER = Experiment("kill -9 of the broker", Setup(), _broker, 180)
-EVERYTHING = Experiment("kill -9 of everything at once", Setup(), _everything, 180)
+AGENT = Experiment("kill -9 of the ingest agent", Setup(), _agent, 200)
+BROKER = Experiment("kill -9 of the broker", Setup(), _broker, 300)
+EVERYTHING = Experiment("kill -9 of everything at once", Setup(), _everything, 300)
