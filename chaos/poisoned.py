@@ -45,5 +45,6 @@ def poison() -> Iterator[None]:
 
 
 if "NORTHBOUND_CONFIG" in os.environ:
-    poison().__enter__()
+    installed = poison()  # kept: what is collected ends the block
+    installed.__enter__()
     from app.worker import app  # noqa: F401
