@@ -55,6 +55,7 @@ class Rig:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
+        setup.prepare(folder)
         self.path = folder / "northbound.yaml"
         self.path.write_text(yaml.safe_dump(configuration(setup), sort_keys=False))
         self.config: Config = load(self.path)
@@ -77,7 +78,6 @@ class Rig:
 
     def start(self) -> None:
         """Everything up and under load."""
-        self.setup.prepare(self.folder)
         self._place.enter_context(self.setup.place(self.folder))
         self.deployment.start()
         self._supervisor.start()
@@ -108,7 +108,7 @@ class Rig:
         """Read everything back and compare."""
         if self._observer is not None:
             self._observer.finish()
-            if self.faults:
+            if any(fault.recovered for fault in self.faults):
                 self.row.recovery_s = round(self._observer.recovery(self.faults), 2)
         truth = Truth(self.config)
         with self.setup.around():

@@ -65,7 +65,8 @@ def _truncated(rig: Rig) -> None:
     ends = _ends(rig, changelog, rig.config.kafka.matches_partitions)
     rig.fault(f"the changelog is cut off: {list(ends.values())} records", recovered=False)
     wanted = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
-    for future in AdminClient(rig.client).delete_records(wanted).values():
+    client = AdminClient(rig.client)  # its futures end with it
+    for future in client.delete_records(wanted).values():
         future.result(30)
     _go_on(rig)
 
