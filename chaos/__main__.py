@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 
-from app.broker.errors import BrokerError
 from chaos.books import Row
 from chaos.experiment import Experiment
 from chaos.experiments import EXPERIMENTS
@@ -48,7 +47,7 @@ def run(
             rig.settle()
         rig.verify()
         experiment.check(rig)
-    except (RuntimeError, OSError, BrokerError) as error:
+    except Exception as error:
         false.append(f"{type(error).__name__}: {error}")
         rig.say(traceback.format_exc())
     finally:

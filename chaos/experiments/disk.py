@@ -85,7 +85,9 @@ def _read_only(rig: Rig) -> None:
     for worker in rig.workers:
         worker.stop()
     place = str(rig.config.state)
-    _mount("-o", "remount,ro", place)
+    # A mount of its own: a file system that somebody has a file open in cannot be remounted.
+    _mount("--bind", place, place)
+    _mount("-o", "remount,bind,ro", place)
     rig.fault("the state directory is read-only", recovered=False)
     for worker in rig.workers:
         worker.start()
@@ -93,7 +95,7 @@ def _read_only(rig: Rig) -> None:
     said = rig.workers[0].log.read_text(errors="replace")
     rig.claim("the log says what to do", ok="workers.state in northbound.yaml" in said)
     rig.claim("the agent goes on", ok=not rig.agent.statuses)
-    _mount("-o", "remount,rw", place)
+    subprocess.run(["umount", "-l", place], check=True, timeout=30)
     rig.fault("the state directory is writable again")
     rig.flowing()
 
