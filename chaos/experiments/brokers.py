@@ -99,7 +99,7 @@ def _open(rig: Rig) -> None:
     rig.measured |= {name: round(value, 2) for name, value in held.items()}
 
 
-LEADERS = Experiment("the leader of each topic in turn, kill -9", THREE, _leaders, 280)
-TWO = Experiment("two of three brokers, kill -9", THREE, _two, 200)
-ROLLING = Experiment("a rolling restart under load", THREE, _rolling, 200)
-OPEN = Experiment("how long a dead worker's transaction holds consumers back", THREE, _open, 180)
+LEADERS = Experiment("the leader of each topic in turn, kill -9", THREE, _leaders, 480)
+TWO = Experiment("two of three brokers, kill -9", THREE, _two, 300)
+ROLLING = Experiment("a rolling restart under load", THREE, _rolling, 300)
+OPEN = Experiment("how long a dead worker's transaction holds consumers back", THREE, _open, 300)
