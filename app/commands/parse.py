@@ -38,7 +38,10 @@ def parse(
     ] = None,
     framing: Annotated[
         str,
-        typer.Option(help="lines, or auto, lf, octet, nul: the bytes of one TCP connection."),
+        typer.Option(
+            help="lines, or auto, lf, octet, nul: the bytes of one TCP connection; --option max=N "
+            "bounds a message (octet: a larger count is a fault; else a message is split)."
+        ),
     ] = "lines",
 ) -> None:
     """Parse lines: exactly one JSON object for each line, in order.
@@ -58,8 +61,14 @@ def parse(
     chosen = next((each for each in OUTPUTS if each == output), None)
     if chosen is None:
         fail(f"no output {output!r}; --output expects one of {', '.join(OUTPUTS)}", WRONG_USAGE)
-    options = _options(option or [], format_, SOURCE_FORMATS[format_].options)
-    batches = _lines(sys.stdin.buffer) if framing == "lines" else _frames(sys.stdin.buffer, framing)
+    given = option or []
+    if framing == "lines":
+        batches = _lines(sys.stdin.buffer)
+    else:
+        bounds = [each for each in given if each.startswith("max=")]
+        given = [each for each in given if each not in bounds]
+        batches = _frames(sys.stdin.buffer, framing, _bound(bounds))
+    options = _options(given, format_, SOURCE_FORMATS[format_].options)
     out = sys.stdout.buffer
     try:
         for lines in batches:
@@ -103,14 +112,25 @@ def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _frames(source: BinaryIO, framing: str) -> Iterator[list[bytes]]:
-    from app.ingest.framing import MODES, Framer
+def _bound(given: list[str]) -> int | None:
+    """Bytes of `--option max=N`; None where it is not given."""
+    if not given:
+        return None
+    value = given[-1].removeprefix("max=")
+    if re.fullmatch("[1-9][0-9]{0,8}", value) is None:
+        fail(f"--option max: saw {value!r}, expected a number of bytes", WRONG_USAGE)
+    return int(value)
+
+
+def _frames(source: BinaryIO, framing: str, bound: int | None) -> Iterator[list[bytes]]:
+    from app.ingest.framing import LARGEST_COUNT, LIMIT, MODES, Framer
 
     mode = next((each for each in MODES if each == framing), None)
     if mode is None:
         known = ", ".join(("lines", *MODES))
         fail(f"no framing {framing!r}; --framing expects one of {known}", WRONG_USAGE)
-    framer = Framer(mode)
+    largest = bound if bound and mode == "octet" else LARGEST_COUNT
+    framer = Framer(mode, limit=bound or LIMIT, largest=largest)
     read = cast("Any", source).read1
     while not framer.error and (data := read(READ_SIZE)):
         yield framer.feed(data)

@@ -61,6 +61,7 @@ class Framer:
         "_cut",
         "_head",
         "_in_line",
+        "_largest",
         "_limit",
         "_lined",
         "_lookahead",
@@ -78,10 +79,16 @@ class Framer:
     )
 
     def __init__(
-        self, mode: Mode = "auto", *, limit: int = LIMIT, oversize: Oversize = "split"
+        self,
+        mode: Mode = "auto",
+        *,
+        limit: int = LIMIT,
+        oversize: Oversize = "split",
+        largest: int = LARGEST_COUNT,
     ) -> None:
         self._mode = mode
         self._limit = limit
+        self._largest = largest  # a count above it is none; in mode octet it is a fault
         self._truncate = oversize == "truncate"
         self._separator = b"\0" if mode == "nul" else b"\n"
         self._lookahead = _NUL_LOOKAHEAD if mode == "auto" else 0
@@ -152,7 +159,8 @@ class Framer:
         """Take counted frames from `position` on; the first position that does not start one."""
         strict = self._mode == "octet"
         known, width = (_COUNTS_ANY, 4) if strict else (_COUNTS_PRI, 5)
-        lookup, append, limit, size = known.get, out.append, self._limit, len(data)
+        lookup, append, size = known.get, out.append, len(data)
+        limit = min(self._limit, self._largest)
         while position < size:
             if strict or self._counted:
                 while True:
@@ -179,7 +187,7 @@ class Framer:
                     return size
                 break
             count = int(found[1])
-            if not 0 < count <= LARGEST_COUNT:
+            if not 0 < count <= self._largest:
                 self.malformed += not strict
                 break
             self._need = count
