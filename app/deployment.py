@@ -138,9 +138,12 @@ class Deployment:
 
     def _check_ports(self) -> None:
         for number, listener in enumerate(self.config.listeners if self.ingest else ()):
+            if listener.protocol == "unix":
+                continue
             host, port = host_port(listener.listen)
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
+            kind = socket.SOCK_DGRAM if listener.datagrams else socket.SOCK_STREAM
+            with socket.socket(family, kind) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((host, port))

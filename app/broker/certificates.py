@@ -30,14 +30,18 @@ class Certificates:
     server: Path
 
 
-def ensure(folder: Path, hosts: list[str], now: dt.datetime) -> Certificates:
+def ensure(
+    folder: Path, hosts: list[str], now: dt.datetime, server: str = "server.pem"
+) -> Certificates:
     """Certificates in `folder` for `hosts` (names or addresses) and this machine itself.
+
+    `server`: file of the server certificate; several servers may share the CA.
 
     The CA is made once. The server certificate is made again when its SANs differ, it does not
     belong to the CA, or it ends within 30 days of `now`.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    files = Certificates(folder / "ca.pem", folder / "server.pem")
+    files = Certificates(folder / "ca.pem", folder / server)
     key_file = folder / "ca.key"
     if not (files.ca.is_file() and key_file.is_file()):
         _make_ca(files.ca, key_file, now)

@@ -1,16 +1,24 @@
 """`northbound ingest`: the agent that takes lines from the network into raw topics."""
 
 import asyncio
+import datetime as dt
 import logging
 import signal
+import socket
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.commands.options import ConfigOption, configured
 from app.config import DEFAULT_PATH, Config, host_port
+from app.config.listeners import Listener, ListenerTls
 from app.ingest.settings import AgentSettings, ListenerSettings
+from app.ingest.tls import TlsSettings
 from app.output import fail
+
+log = logging.getLogger(__name__)
 
 STATUS_FILE = "ingest.json"
 
@@ -52,29 +60,70 @@ def ingest(
 
 
 def agent_settings(config: Config, linger_ms: int = 10) -> AgentSettings:
-    """northbound.yaml as the agent sees it."""
-    listeners = []
-    for each in config.listeners:
-        host, port = host_port(each.listen)
-        listeners.append(
-            ListenerSettings(
-                source=each.source,
-                host=host,
-                port=port,
-                protocol=each.protocol,
-                framing=each.framing,
-                limit=each.max_line,
-                oversize=each.oversize,
-                key=config.sources[each.source].key,
-            )
-        )
+    """northbound.yaml as the agent sees it. Makes certificates where Northbound's CA is to."""
+    own = _own_certificate(config)
+    sources = config.sources
     return AgentSettings(
-        listeners=tuple(listeners),
-        ticks={name: source.tick / 1000 for name, source in config.sources.items()},
+        listeners=tuple(_listener(config, each, own) for each in config.listeners),
+        ticks={name: source.tick / 1000 for name, source in sources.items()},
         web=host_port(config.ingest.web),
         status_file=config.state / STATUS_FILE,
         linger_ms=linger_ms,
+        silent_after={name: source.silent_after / 1000 for name, source in sources.items()},
+        monitor=config.ingest.monitor,
     )
+
+
+def _listener(config: Config, each: Listener, own: Path | None) -> ListenerSettings:
+    unix = each.protocol == "unix"
+    host, port = ("", 0) if unix else host_port(each.listen)
+    tls = None
+    if each.secured:
+        given = each.tls or ListenerTls()
+        certificate = own if given.certificate is None else config.path(given.certificate)
+        tls = TlsSettings(
+            certificate=certificate or Path(),
+            key=config.path(given.key) if given.key else None,
+            client_ca=config.path(given.client_ca) if given.client_ca else None,
+            clients=given.client_certificates,
+        )
+    return ListenerSettings(
+        source=each.source,
+        host=host,
+        port=port,
+        protocol=each.protocol,
+        framing=each.framing,
+        limit=each.max_line,
+        oversize=each.oversize,
+        key=config.sources[each.source].key,
+        path=Path(each.listen) if unix else None,
+        mode=int(each.permissions, 8),
+        datagram=each.datagrams,
+        tls=tls,
+        proxy_from=tuple(map(ip_network, each.proxy_protocol)),
+        spool=config.path(config.ingest.spool),
+        spool_bytes=each.spool_bytes,
+        threads=each.threads,
+        receive_buffer=each.receive_buffer,
+    )
+
+
+def _own_certificate(config: Config) -> Path | None:
+    """One certificate by Northbound's own CA for all listeners that bring none."""
+    from app.broker import certificates
+
+    bare = [
+        each.tls or ListenerTls()
+        for each in config.listeners
+        if each.secured and (each.tls is None or each.tls.certificate is None)
+    ]
+    if not bare:
+        return None
+    hosts = [socket.gethostname(), *(host for each in bare for host in each.hosts)]
+    now = dt.datetime.now(dt.UTC)
+    made = certificates.ensure(config.data / "tls", hosts, now, "ingest.pem")
+    log.info("Senders check this agent's certificate against %s", made.ca)
+    return made.server
 
 
 async def _run(config: Config, settings: AgentSettings) -> int:

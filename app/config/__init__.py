@@ -138,10 +138,17 @@ def _cross_check(config: Config, document: Document) -> list[str]:
         for at, file in files
         if not config.path(file).exists()
     ]
-    ports: dict[str, int] = {}
+    if config.ingest.monitor not in (None, *config.sources):
+        problems.append(
+            document.problem(
+                ("ingest", "monitor"),
+                f"saw {config.ingest.monitor!r}, expected one of the sources: {known}",
+            )
+        )
+    ports: dict[tuple[str, str], int] = {}
     for number, listener in enumerate(config.listeners):
-        first = ports.setdefault(f"{listener.protocol} {listener.listen}", number)
-        if first != number:
+        first = ports.setdefault(listener.port_key, number)
+        if first != number and not listener.listen.endswith(":0"):
             problems.append(
                 document.problem(
                     ("listeners", number, "listen"),

@@ -1,6 +1,7 @@
 """Field types of northbound.yaml: durations, addresses, names; each says what it expects."""
 
 import re
+from ipaddress import ip_network
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -10,6 +11,8 @@ from topology.topics import BOUNDARIES, SOURCE_NAME, TENANT_NAME
 
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d)")
+SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)")
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:]+):(?P<port>\d{1,5})")
 
 
@@ -26,6 +29,42 @@ def duration_text(milliseconds: int) -> str:
         if milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"
     return f"{milliseconds}ms"
+
+
+def size(value: object) -> int:
+    found = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("expected a number with a unit: 512KiB, 64MiB or 1GiB")
+    return int(found[1]) * SIZES[found[2]]
+
+
+def size_text(octets: int) -> str:
+    """The shortest way to write a size: 1048576 as `1MiB`."""
+    for unit, each in reversed(SIZES.items()):
+        if octets % each == 0:
+            return f"{octets // each}{unit}"
+    return f"{octets}B"
+
+
+def network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValueError(
+            "expected an address or network, such as 10.0.0.5 or 10.0.0.0/24"
+        ) from None
+    return value
+
+
+def permissions(value: str) -> str:
+    if not re.fullmatch("0[0-7]{3}", value):
+        raise ValueError("expected four octal digits in quotes, such as '0660'")
+    return value
+
+
+def endpoint(value: str) -> str:
+    """An address, or the absolute path of a Unix socket."""
+    return value if value.startswith("/") else address(value)
 
 
 def address(value: str) -> str:
@@ -72,6 +111,10 @@ def boundary(value: str) -> str:
 
 
 Duration = Annotated[int, BeforeValidator(duration)]
+Size = Annotated[int, BeforeValidator(size)]
+NetworkText = Annotated[str, AfterValidator(network)]
+Permissions = Annotated[str, AfterValidator(permissions)]
+Endpoint = Annotated[str, AfterValidator(endpoint)]
 Address = Annotated[str, AfterValidator(address)]
 SourceName = Annotated[str, AfterValidator(source_name)]
 TenantName = Annotated[str, AfterValidator(tenant_name)]

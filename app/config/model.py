@@ -17,6 +17,7 @@ from app.config.fields import (
     host_port,
     zone,
 )
+from app.config.listeners import Listener
 from topology.topics import Feeds, Names, RawTopic
 
 
@@ -37,25 +38,10 @@ class Source(Strict):
     """How far an event may be behind its partition and still count for alerts."""
     tick: Duration = 5 * UNITS_MS["s"]
     """A partition that is quiet for so long gets a tick, so that its windows close."""
+    silent_after: Duration = 15 * UNITS_MS["m"]
+    """A source that was heard before and is silent for so long is reported (`ingest.monitor`)."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the format."""
-
-
-class Listener(Strict):
-    """A port that the ingest agent listens on."""
-
-    protocol: Literal["tcp"]
-    """Transport."""
-    listen: Address
-    """host:port; 0.0.0.0 for all addresses."""
-    source: str
-    """Which source the lines belong to."""
-    framing: Literal["auto", "lf", "octet", "nul"] = "auto"
-    """How lines are cut (RFC 6587); auto tells LF and octet counting apart frame by frame."""
-    max_line: Positive = 1_048_576
-    """Bytes a line may have."""
-    oversize: Literal["truncate", "split"] = "truncate"
-    """What happens to a longer line; either way it is counted."""
 
 
 class Enrichment(Strict):
@@ -137,6 +123,11 @@ class Ingest(Strict):
 
     web: Address = "127.0.0.1:0"
     """Where it serves /health, /ready and /metrics; port 0: any free."""
+    spool: Path = Path("spool")
+    """Folder of the listeners' spools."""
+    monitor: str | None = None
+    """Source that monitoring events go to (sources that fall silent), as JSON lines; its rules may
+    raise alerts on them. Without it they are logged and in /metrics only."""
 
 
 class Config(Strict):

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app.config.connection import Strict
-from app.config.fields import duration, duration_text
+from app.config.fields import duration, duration_text, size, size_text
 from app.config.model import Config
 
 HEAD = """\
@@ -70,6 +70,8 @@ def _models(annotation: Any) -> list[tuple[type[BaseModel], str]]:
 def _type(field: FieldInfo) -> str:
     if any(getattr(item, "func", None) is duration for item in field.metadata):
         return "duration"
+    if any(getattr(item, "func", None) is size for item in field.metadata):
+        return "size"
     return _name(field.annotation).replace("|", "\\|")
 
 
@@ -84,7 +86,8 @@ def _name(annotation: Any) -> str:
     if origin is dict:
         return f"name to {_name(inner[1])}"
     if hasattr(annotation, "__metadata__"):
-        return _name(inner[0])
+        sized = any(getattr(item, "func", None) is size for item in annotation.__metadata__)
+        return "size" if sized else _name(inner[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "mapping"
     names = {str: "text", int: "number", bool: "true or false", Path: "path"}
@@ -99,6 +102,8 @@ def _default(field: FieldInfo) -> str:
         return ""
     if any(getattr(item, "func", None) is duration for item in field.metadata):
         return f"`{duration_text(value)}`"
+    if any(getattr(item, "func", None) is size for item in field.metadata):
+        return f"`{size_text(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, list | dict):

@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,10 +18,9 @@ from confluent_kafka.admin import AdminClient
 from app.ingest.complaints import quietly
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
+from app.ingest.listeners import Listener, make_listener
 from app.ingest.metrics import exposition
-from app.ingest.publisher import Publisher
-from app.ingest.settings import AgentSettings
-from app.ingest.tcp import TcpListener
+from app.ingest.settings import AgentSettings, ListenerSettings
 from app.ingest.ticker import Ticker
 from topology.topics import Names
 
@@ -42,7 +41,7 @@ class IngestAgent:
 
     def __init__(self, settings: AgentSettings, client: Mapping[str, Any], names: Names) -> None:
         self.settings = settings
-        self.listeners: list[TcpListener] = []
+        self.listeners: list[Listener] = []
         self.web: tuple[str, int] | None = None
         self._client = client
         self._names = names
@@ -67,15 +66,7 @@ class IngestAgent:
         await asyncio.to_thread(require_topics, self._client, sorted({*topics, *used}))
         try:
             for each in self.settings.listeners:
-                publisher = Publisher(
-                    self._client,
-                    self._names.raw(each.source),
-                    linger_ms=self.settings.linger_ms,
-                    buffer_kib=self.settings.buffer_kib,
-                )
-                listener = TcpListener(each, publisher)
-                self.listeners.append(listener)
-                await listener.start()
+                await self._open(each)
             if self.settings.web is not None:
                 self.web = await self._endpoint.start(*self.settings.web)
         except OSError as error:
@@ -89,18 +80,25 @@ class IngestAgent:
         ]
         gc.freeze()  # what start-up made lives as long as the process: spare the collector the walk
 
+    async def _open(self, settings: ListenerSettings) -> None:
+        topic = self._names.raw(settings.source)
+        listener = make_listener(settings, self.settings, self._client, topic)
+        await listener.start()
+        self.listeners.append(listener)
+        await asyncio.to_thread(listener.publisher.warm)
+
     async def stop(self) -> int:
         """Stop accepting, read and publish what has arrived; the number of messages not published.
 
-        That number is 0 unless Kafka was away for longer than `flush_s`.
+        That number is 0 unless Kafka was away for longer than `flush_s`; messages that a spool
+        keeps do not count.
         """
         self._stopping = True
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in self.listeners))
-        deadline = time.monotonic() + self.settings.flush_s
-        while (left := self._in_flight()) and time.monotonic() < deadline:
-            for each in self.listeners:
-                each.turn()
-            await asyncio.sleep(TURN_PAUSED_S)
+        await self._flush(self.listeners)
+        for each in self.listeners:
+            await each.close()
+        left = sum(each.in_flight for each in self.listeners)
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -120,7 +118,7 @@ class IngestAgent:
         """Whether lines get through to Kafka."""
         if self._stopping or self._ticker is None:
             return False
-        stalled = any(each.publisher.stalled for each in self.listeners)
+        stalled = any(each.stalled for each in self.listeners)
         return self._ticker.reachable and not stalled
 
     def status(self) -> dict[str, Any]:
@@ -146,11 +144,15 @@ class IngestAgent:
 
     def _busy(self, topic: str) -> bool:
         """Whether lines for a topic wait here for Kafka."""
-        publishers = [each.publisher for each in self.listeners if each.publisher.topic == topic]
-        return any(each.full or each.stalled for each in publishers)
+        mine = (each for each in self.listeners if self._names.raw(each.settings.source) == topic)
+        return any(each.waiting for each in mine)
 
-    def _in_flight(self) -> int:
-        return sum(each.publisher.in_flight for each in self.listeners)
+    async def _flush(self, listeners: Sequence[Listener]) -> None:
+        deadline = time.monotonic() + self.settings.flush_s
+        while any(each.in_flight for each in listeners) and time.monotonic() < deadline:
+            for each in listeners:
+                each.turn()
+            await asyncio.sleep(TURN_PAUSED_S)
 
     async def _turns(self) -> None:
         was_ready = self.ready

@@ -4,14 +4,15 @@ The queue is bounded in messages and bytes. Above the bound `publish` still take
 but `full` tells the listener to stop reading, so that the sender's TCP connection holds the rest.
 """
 
+import contextlib
 import logging
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import length_hint
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -25,6 +26,8 @@ MAX_MESSAGE: Final = 2 << 20
 """Bytes of the largest record; topics.RAW_CONFIG allows as much."""
 RETRY_S: Final = 1.0
 STALLED_S: Final = 1.0
+WARM_S: Final = 2.0
+PARTITION_UA: Final = -1  # librdkafka: let the partitioner choose
 
 # What the broker will refuse however often it is asked.
 PERMANENT = frozenset(
@@ -46,6 +49,69 @@ def host_of(line: bytes) -> bytes | None:
     return found[1] if found else None
 
 
+class Owner(Protocol):
+    """Who waits for receipts."""
+
+    def settle(self) -> None:
+        """Some receipt is done."""
+
+
+class Receipt:
+    """What became of a chunk of lines; librdkafka calls it once for each.
+
+    `done` once all lines are acknowledged by Kafka or in `refused` (positions in `lines`); then
+    `owner` may settle what waits for it.
+    """
+
+    __slots__ = ("_confirmed", "_failed", "acknowledged", "lines", "owner", "refused", "taken")
+
+    def __init__(
+        self,
+        lines: Sequence[bytes],
+        owner: "Owner",
+        confirmed: Callable[["Receipt"], None],
+        failed: Callable[["Receipt", KafkaError, Message], None],
+    ) -> None:
+        self.lines = lines
+        self.owner = owner
+        self.acknowledged = 0
+        self.refused: set[int] = set()
+        self.taken = time.monotonic()
+        self._confirmed = confirmed
+        self._failed = failed
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        """A delivery report, in the thread that polls."""
+        if error is not None:
+            self._failed(self, error, message)
+            return
+        self.acknowledged += 1
+        if self.acknowledged + len(self.refused) == len(self.lines):
+            self._confirmed(self)
+
+    def refuse(self, line: bytes) -> None:
+        """Kafka will never take this line. Equal lines share their fate."""
+        places = (n for n, each in enumerate(self.lines) if each == line and n not in self.refused)
+        self.refused.add(next(places))
+        if self.done:
+            self._confirmed(self)
+
+    @property
+    def done(self) -> bool:
+        """Whether the fate of every line is known."""
+        return self.acknowledged + len(self.refused) == len(self.lines)
+
+
+class Batch(NamedTuple):
+    """Lines of one sender. `timestamp`: reception time in ms since the epoch; 0: the present."""
+
+    lines: Sequence[bytes]
+    key: bytes | None
+    by: KeyBy = "peer"
+    receipt: Receipt | None = None
+    timestamp: int = 0
+
+
 class Publisher:
     """One producer for one raw topic. All calls from one thread; `poll` often.
 
@@ -58,7 +124,7 @@ class Publisher:
         client: Mapping[str, Any],
         topic: str,
         *,
-        linger_ms: int = 10,
+        linger_ms: float = 10,
         high_messages: int = 100_000,
         buffer_kib: int = 65_536,
     ) -> None:
@@ -66,6 +132,9 @@ class Publisher:
         self.accepted = 0
         self.retried = 0
         self.renewed = 0
+        self.receipts = 0
+        self.latency_s = 0.0
+        """Sum over all receipts of the time from taking their lines to their acknowledgement."""
         self.refused: Counter[str] = Counter()
         self._high = high_messages
         self._config = {
@@ -73,6 +142,7 @@ class Publisher:
             "reconnect.backoff.max.ms": 1_000,
             "compression.type": "lz4",
             "partitioner": "murmur2_random",  # what Java producers do, so that keys stay together
+            "delivery.report.only.error": True,
             **client,
             "acks": "all",
             "enable.idempotence": True,
@@ -82,14 +152,13 @@ class Publisher:
             "message.timeout.ms": 0,  # never give up: the bound on memory holds senders back
             "queue.buffering.max.messages": 10 * high_messages,
             "queue.buffering.max.kbytes": buffer_kib,
-            "delivery.report.only.error": True,
             "on_delivery": self._on_error,
             **quietly(),
         }
         self._producer = Producer(self._config)
-        self._held: deque[tuple[Sequence[bytes], bytes | None, KeyBy]] = deque()
+        self._held: deque[Batch] = deque()
         self._held_count = 0
-        self._retry: deque[tuple[bytes | None, bytes, int]] = deque()
+        self._retry: deque[tuple[bytes | None, bytes, int, Receipt | None]] = deque()
         self._retry_at = 0.0
         self._fatal = False
         self._progress = (0.0, -1)
@@ -115,28 +184,36 @@ class Publisher:
         """Whether messages have waited for Kafka for more than a second without any progress."""
         return self.in_flight > 0 and self._now - self._progress[0] > STALLED_S
 
-    def publish(self, lines: Sequence[bytes], key: bytes | None, by: KeyBy = "peer") -> bool:
+    def publish(
+        self,
+        lines: Sequence[bytes],
+        key: bytes | None,
+        by: KeyBy = "peer",
+        receipt: Receipt | None = None,
+        timestamp: int = 0,
+    ) -> bool:
         """Take lines in order; True while there is room for more."""
         self.accepted += len(lines)
+        batch = Batch(lines, key, by, receipt, timestamp)
         if self._held:
-            self._hold(lines, key, by)
+            self._hold(batch)
             return False
-        self._produce(lines, key, by)
+        self._produce(batch)
         return not self._held and len(self._producer) <= self._high
 
     def poll(self, now: float) -> None:
         """Serve errors, send what was held. `now`: a monotonic clock, in seconds."""
         self._now = now
-        self._producer.poll(0)
+        self._serve()
         if self._fatal:
             self._renew()
         if self._retry and now >= self._retry_at:
             self._retry_at = now + RETRY_S
             self._send_again()
         while self._held and len(self._producer) <= self._high // 2:
-            lines, key, by = self._held.popleft()
-            self._held_count -= len(lines)
-            if not self._produce(lines, key, by):
+            batch = self._held.popleft()
+            self._held_count -= len(batch.lines)
+            if not self._produce(batch):
                 break
         if self.published != self._progress[1] or not self.in_flight:
             self._progress = (now, self.published)
@@ -149,49 +226,87 @@ class Publisher:
             self._producer.flush(0.05)
         return self.in_flight
 
-    def _produce(self, lines: Sequence[bytes], key: bytes | None, by: KeyBy) -> bool:
+    def warm(self) -> None:
+        """Learn who leads the topic, so that the first message need not wait. Blocks a while."""
+        with contextlib.suppress(KafkaException):
+            self._producer.list_topics(self.topic, timeout=WARM_S)
+
+    def close(self) -> None:
+        """End what runs beside the loop."""
+
+    def surrender(self) -> list[Batch]:
+        """Take back what is not acknowledged, to keep it elsewhere; this ends the publisher.
+
+        Kafka may have some of it all the same, if its acknowledgement was on its way.
+        """
+        self._producer.purge()
+        self._producer.flush(1.0)
+        self._serve()
+        back = [Batch([value], key, "peer", None, at) for key, value, at, _ in self._retry]
+        back += self._held
+        self.accepted -= sum(len(batch.lines) for batch in back)
+        self._retry.clear()
+        self._held.clear()
+        self._held_count = 0
+        return back
+
+    def _serve(self) -> None:
+        self._producer.poll(0)
+
+    def _produce(self, batch: Batch) -> bool:
         produce, topic = self._producer.produce, repeat(self.topic)
+        lines, key, by, receipt, timestamp = batch
+        any_partition, reports = repeat(PARTITION_UA), repeat(receipt or self._on_error)
         while True:
             rest = iter(lines)
             keys: Iterable[bytes | None] = repeat(None if by == "spread" else key)
             if by == "host":
                 keys = (host_of(line) or key for line in lines)
             try:
-                deque(map(produce, topic, rest, keys), maxlen=0)
+                if timestamp:
+                    times = repeat(timestamp)
+                    deque(map(produce, topic, rest, keys, any_partition, reports, times), maxlen=0)
+                elif receipt is not None:
+                    deque(map(produce, topic, rest, keys, any_partition, reports), maxlen=0)
+                else:
+                    deque(map(produce, topic, rest, keys), maxlen=0)
             except BufferError:
                 # The queue is full. The iterator has already passed the line that did not fit.
-                self._hold(lines[len(lines) - length_hint(rest) - 1 :], key, by, first=True)
+                failed = len(lines) - length_hint(rest) - 1
+                self._hold(batch._replace(lines=lines[failed:]), first=True)
                 return False
             except KafkaException as error:
                 failed = len(lines) - length_hint(rest) - 1
                 if error.args[0].fatal():
                     self._fatal = True
-                    self._hold(lines[failed:], key, by, first=True)
+                    self._hold(batch._replace(lines=lines[failed:]), first=True)
                     return False
-                self._refuse(error.args[0], lines[failed])
+                self._refuse(error.args[0], lines[failed], receipt)
                 lines = lines[failed + 1 :]
             else:
                 return True
 
-    def _hold(
-        self, lines: Sequence[bytes], key: bytes | None, by: KeyBy, *, first: bool = False
-    ) -> None:
-        self._held_count += len(lines)
-        (self._held.appendleft if first else self._held.append)((lines, key, by))
+    def _hold(self, batch: Batch, *, first: bool = False) -> None:
+        self._held_count += len(batch.lines)
+        (self._held.appendleft if first else self._held.append)(batch)
 
     def _on_error(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            return
+        if error is not None:
+            self._failed(None, error, message)
+
+    def _failed(self, receipt: Receipt | None, error: KafkaError, message: Message) -> None:
         value = message.value() or b""
         if error.code() in PERMANENT:
-            self._refuse(error, value)
+            self._refuse(error, value, receipt)
         else:
             self._fatal = self._fatal or error.fatal()
             self.retried += 1
-            self._retry.append((message.key(), value, message.timestamp()[1]))
+            self._retry.append((message.key(), value, message.timestamp()[1], receipt))
 
-    def _refuse(self, error: KafkaError, line: bytes) -> None:
+    def _refuse(self, error: KafkaError, line: bytes, receipt: Receipt | None) -> None:
         self.refused[error.name()] += 1
+        if receipt is not None:
+            receipt.refuse(line)
         log.error(
             "Kafka does not take a message. topic=%s reason=%s bytes=%d start=%r",
             self.topic,
@@ -203,16 +318,19 @@ class Publisher:
     def _send_again(self) -> None:
         """Failed messages again, with the time they were received at."""
         while self._retry:
-            key, value, timestamp = self._retry[0]
+            key, value, timestamp, receipt = self._retry[0]
+            report = receipt or self._on_error
             try:
-                self._producer.produce(self.topic, value, key, timestamp=timestamp)
+                self._producer.produce(
+                    self.topic, value, key, timestamp=timestamp, on_delivery=report
+                )
             except BufferError:
                 return
             except KafkaException as error:
                 if error.args[0].code() not in PERMANENT:
                     self._fatal = self._fatal or error.args[0].fatal()
                     return
-                self._refuse(error.args[0], value)
+                self._refuse(error.args[0], value, receipt)
             self._retry.popleft()
 
     def _renew(self) -> None:

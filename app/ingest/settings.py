@@ -1,24 +1,43 @@
 """What the agent is told: plain data, filled from northbound.yaml by the command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from app.ingest.framing import LIMIT, Mode, Oversize
+from app.ingest.proxy import Network
 from app.ingest.publisher import KeyBy
+from app.ingest.tls import TlsSettings
+
+Protocol: TypeAlias = Literal["tcp", "udp", "tls", "relp", "relp+tls", "unix"]
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One port. Port 0 means any free one. `limit`: bytes of a message before it is cut."""
+    """One port, or one Unix socket at `path`. Port 0 means any free one.
+
+    `limit`: bytes of a message before it is cut. `proxy_from`: networks of proxies that send a
+    PROXY header. `spool_bytes`: what may wait on disk in `spool` while Kafka is away; 0 for none.
+    `threads` and `receive_buffer` (bytes) are of datagrams.
+    """
 
     source: str
-    host: str
-    port: int
-    protocol: str = "tcp"
+    host: str = ""
+    port: int = 0
+    protocol: Protocol = "tcp"
     framing: Mode = "auto"
     limit: int = LIMIT
     oversize: Oversize = "split"
     key: KeyBy = "peer"
+    path: Path | None = None
+    mode: int = 0o660
+    datagram: bool = False
+    tls: TlsSettings | None = None
+    proxy_from: tuple[Network, ...] = ()
+    spool: Path | None = None
+    spool_bytes: int = 0
+    threads: int = 1
+    receive_buffer: int = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,8 @@ class AgentSettings:
     `web`: where /health, /ready and /metrics are; None for nowhere. `status_file` is rewritten
     every second. `buffer_kib`: what may wait for Kafka in memory, for each listener, before its
     senders are held back. `drain_s`: how long a stop waits for senders, `flush_s` for Kafka.
+    `silent_after`: seconds after which a source that was heard before counts as silent; what
+    happens to sources is told to the source `monitor`, if there is one.
     """
 
     listeners: tuple[ListenerSettings, ...]
@@ -38,3 +59,5 @@ class AgentSettings:
     buffer_kib: int = 65_536
     drain_s: float = 2.0
     flush_s: float = 30.0
+    silent_after: dict[str, float] = field(default_factory=dict)
+    monitor: str | None = None

@@ -1,0 +1,88 @@
+"""The registry of listeners, by protocol."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from app.ingest.confirming import ConfirmingPublisher
+from app.ingest.lines import LineListener
+from app.ingest.publisher import Publisher
+from app.ingest.relp import RelpListener
+from app.ingest.settings import AgentSettings, ListenerSettings, Protocol
+from app.ingest.spill import Spill
+from app.ingest.spool import Spool
+from app.ingest.udp import DatagramListener
+
+Listener: TypeAlias = LineListener | RelpListener | DatagramListener
+Client: TypeAlias = Mapping[str, Any]
+
+DATAGRAM_HIGH: Final = 20_000
+"""Messages in memory before the spool is used: what a kill can lose."""
+
+
+def make_listener(
+    settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
+) -> Listener:
+    """The listener that `settings` describe, not started. Raises OSError for an unusable spool."""
+    return LISTENERS[settings.protocol](settings, agent, client, topic)
+
+
+def _lines(
+    settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
+) -> LineListener:
+    publisher = _publisher(settings, agent, client, topic)
+    return LineListener(settings, publisher, _spill(settings, publisher, 0))
+
+
+def _relp(
+    settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
+) -> RelpListener:
+    publisher = ConfirmingPublisher(
+        client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib
+    )
+    return RelpListener(settings, publisher)
+
+
+def _datagrams(
+    settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
+) -> DatagramListener:
+    def make(number: int) -> tuple[Publisher, Spill | None]:
+        publisher = _publisher(settings, agent, client, topic)
+        return publisher, _spill(settings, publisher, number)
+
+    return DatagramListener(settings, make)
+
+
+def _unix(settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str) -> Listener:
+    return (_datagrams if settings.datagram else _lines)(settings, agent, client, topic)
+
+
+LISTENERS: Final[dict[Protocol, Callable[..., Listener]]] = {
+    "tcp": _lines,
+    "tls": _lines,
+    "relp": _relp,
+    "relp+tls": _relp,
+    "udp": _datagrams,
+    "unix": _unix,
+}
+
+
+def _publisher(
+    settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
+) -> Publisher:
+    return Publisher(
+        client,
+        topic,
+        linger_ms=agent.linger_ms,
+        buffer_kib=agent.buffer_kib,
+        **({"high_messages": DATAGRAM_HIGH} if settings.spool_bytes else {}),
+    )
+
+
+def _spill(settings: ListenerSettings, publisher: Publisher, number: int) -> Spill | None:
+    if not settings.spool_bytes or settings.spool is None:
+        return None
+    where = settings.path or f"{settings.host}-{settings.port}"
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{settings.source}-{settings.protocol}-{where}")
+    folder = settings.spool / f"{name}-{number}"
+    return Spill(publisher, Spool(folder, settings.spool_bytes // settings.threads))

@@ -1,0 +1,225 @@
+"""A bounded queue of messages on disk that outlives the process and the machine.
+
+A folder holds segments, `<number>.spool`, and `position`, which says up to where the queue has been
+drained. A record is a batch of one sender: header, key, lengths, lines; a CRC covers all but the
+header's first field, so that a torn end is seen and cut off. What has been written survives the end
+of the process at once, and that of the machine after `sync`.
+"""
+
+import json
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from app.ingest.publisher import Batch
+
+log = logging.getLogger(__name__)
+
+HEADER: Final = struct.Struct("<IIIHxxQ")
+"""CRC-32, bytes after the header, messages, bytes of the key, reception time in ms."""
+SEGMENT_BYTES: Final = 32 << 20
+
+
+class Position(NamedTuple):
+    """A place in the queue."""
+
+    segment: int
+    offset: int
+
+
+class Spool:
+    """One queue with one writer and one reader, in the same thread. `limit`: bytes on disk.
+
+    `depth` messages in `size` bytes are in it; `recovered` were there when it was opened; `dropped`
+    did not fit.
+    """
+
+    def __init__(self, folder: Path, limit: int, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder = folder
+        self.limit = limit
+        self.depth = 0
+        self.size = 0
+        self.dropped = 0
+        self.dirty = False
+        self._segment_bytes = segment_bytes
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sizes: dict[int, int] = {}
+        self._position = self._read_position()
+        self._recover()
+        self.recovered = self.depth
+        self._last = max(self._sizes, default=self._position.segment)
+        self._writing: int | None = None  # file descriptor of the last segment
+        self._complained = False
+
+    def append(self, batch: Batch) -> bool:
+        """Take a batch at the end; False, and it is dropped and counted, if there is no room."""
+        record = _record(batch)
+        if self.size + len(record) > self.limit or not self._write(record):
+            self.dropped += len(batch.lines)
+            if not self._complained:
+                self._complained = True
+                log.error("The spool is full; messages are lost. folder=%s", self.folder)
+            return False
+        self.depth += len(batch.lines)
+        self.size += len(record)
+        self.dirty = True
+        return True
+
+    def read(self, messages: int) -> tuple[list[Batch], Position]:
+        """Batches from the front, of about so many messages in all, and where they end."""
+        found: list[Batch] = []
+        position = self._position
+        while messages > 0 and position.segment <= self._last:
+            for batch, end in self._batches(position):
+                found.append(batch)
+                messages -= len(batch.lines)
+                position = Position(position.segment, end)
+                if messages <= 0:
+                    break
+            else:
+                position = Position(position.segment + 1, 0)
+        return found, position
+
+    def commit(self, position: Position, messages: int) -> None:
+        """Forget what is before `position`: `messages` messages, which are safe elsewhere."""
+        self.depth -= messages
+        self._complained = False
+        if self.depth == 0:
+            self._close()
+            position = Position(self._last + 1, 0)
+            self._last += 1
+        for number in sorted(self._sizes):
+            if number < position.segment:
+                self._path(number).unlink(missing_ok=True)
+                del self._sizes[number]
+        self._position = position
+        self._write_position()
+        self.size = sum(self._sizes.values()) - (position.offset if self._sizes else 0)
+
+    def give_up(self) -> None:
+        """What should be there cannot be read: count it as lost and begin anew."""
+        log.error("The spool cannot be read. folder=%s messages=%d", self.folder, self.depth)
+        self.dropped += self.depth
+        self.commit(self._position, self.depth)
+
+    def sync(self) -> None:
+        """Make what was written survive the machine's end. Blocks; any thread."""
+        self.dirty = False
+        try:
+            descriptor = os.open(self._path(self._last), os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Write no more."""
+        if self.depth:
+            self.sync()
+        self._close()
+
+    def _write(self, record: bytes) -> bool:
+        before = self._sizes.get(self._last, 0)
+        if self._writing is not None and before >= self._segment_bytes:
+            self.sync()
+            self._close()
+            self._last += 1
+            before = 0
+        try:
+            if self._writing is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                self._writing = os.open(self._path(self._last), flags, 0o600)
+            written = os.write(self._writing, record)
+        except OSError as error:
+            log.error("The spool cannot be written. folder=%s error=%s", self.folder, error)  # noqa: TRY400
+            return False
+        if written < len(record):  # the disk is full: no torn record in the middle
+            os.ftruncate(self._writing, before)
+            return False
+        self._sizes[self._last] = before + written
+        return True
+
+    def _close(self) -> None:
+        if self._writing is not None:
+            os.close(self._writing)
+            self._writing = None
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:020d}.spool"
+
+    def _batches(self, position: Position) -> Iterator[tuple[Batch, int]]:
+        """Good records of a segment from an offset on, each with the offset of its end."""
+        try:
+            file = self._path(position.segment).open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            offset = file.seek(position.offset)
+            while len(head := file.read(HEADER.size)) == HEADER.size:
+                _, size, *_ = HEADER.unpack(head)
+                body = file.read(size)
+                batch = _batch(head, body) if len(body) == size else None
+                if batch is None:
+                    return
+                offset += HEADER.size + size
+                yield batch, offset
+
+    def _recover(self) -> None:
+        """Count what is there and cut off a torn end."""
+        for path in sorted(self.folder.glob("*.spool")):
+            number = int(path.stem)
+            if number < self._position.segment:
+                path.unlink()
+                continue
+            first = self._position.offset if number == self._position.segment else 0
+            end = first
+            for batch, after in self._batches(Position(number, first)):
+                self.depth += len(batch.lines)
+                end = after
+            if (there := path.stat().st_size) > end:
+                log.warning("A torn end is cut off. file=%s bytes=%d", path, there - end)
+                os.truncate(path, end)
+            self._sizes[number] = end
+            self.size += end - first
+
+    def _read_position(self) -> Position:
+        try:
+            segment, offset = json.loads((self.folder / "position").read_text())
+            return Position(int(segment), int(offset))
+        except (OSError, ValueError):
+            return Position(1, 0)
+
+    def _write_position(self) -> None:
+        fresh = self.folder / "position.new"
+        fresh.write_text(json.dumps(list(self._position)))
+        fresh.replace(self.folder / "position")
+
+
+def _record(batch: Batch) -> bytes:
+    key = b"" if batch.key is None or batch.by == "spread" else batch.key
+    lines: Sequence[bytes] = batch.lines
+    lengths = np.fromiter(map(len, lines), np.uint32, len(lines)).tobytes()
+    body = b"".join((key, lengths, *lines))
+    head = HEADER.pack(0, len(body), len(lines), len(key), batch.timestamp)
+    return struct.pack("<I", zlib.crc32(body, zlib.crc32(head[4:]))) + head[4:] + body
+
+
+def _batch(head: bytes, body: bytes) -> Batch | None:
+    """A record as a batch; None if it is damaged."""
+    crc, _, count, key_size, timestamp = HEADER.unpack(head)
+    if zlib.crc32(body, zlib.crc32(head[4:])) != crc:
+        return None
+    start = key_size + 4 * count
+    lengths = np.frombuffer(body, np.uint32, count, key_size).tolist()
+    edges = accumulate(lengths, initial=start)
+    lines = [body[first:end] for first, end in pairwise(edges)]
+    return Batch(lines, body[:key_size] or None, "peer", None, timestamp)

@@ -1,0 +1,49 @@
+"""TLS of a listener (RFC 5425, RELP over TLS): certificate files, client certificates optional."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+ClientCertificates: TypeAlias = Literal["none", "optional", "required"]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """PEM files. `certificate` may hold the key too, and the chain. `client_ca` signs senders'."""
+
+    certificate: Path
+    key: Path | None = None
+    client_ca: Path | None = None
+    clients: ClientCertificates = "none"
+
+    def context(self) -> ssl.SSLContext:
+        """A server context, TLS 1.2 or newer. Raises OSError that names the file at fault."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.load(context)
+        if self.client_ca is not None:
+            try:
+                context.load_verify_locations(self.client_ca)
+            except OSError as error:
+                raise OSError(error.errno, f"{self.client_ca}: {_reason(error)}") from None
+            modes = {
+                "none": ssl.CERT_NONE,
+                "optional": ssl.CERT_OPTIONAL,
+                "required": ssl.CERT_REQUIRED,
+            }
+            context.verify_mode = modes[self.clients]
+        return context
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Read certificate and key; connections made from now on get them. Raises OSError."""
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:
+            files = f"{self.certificate}{f' and {self.key}' if self.key else ''}"
+            raise OSError(error.errno, f"{files}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    found = getattr(error, "reason", None) or error.strerror or "no PEM certificate"
+    return str(found)

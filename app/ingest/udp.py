@@ -1,0 +1,305 @@
+"""Datagram listeners: UDP (RFC 5426) and Unix datagram sockets, each worker in its own thread.
+
+Senders of UDP cannot be held back: what Kafka does not take goes to the spool, and what the kernel
+had to drop is counted. A thread of its own keeps reading while streams are in full burst.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from app.ingest.datagrams import Datagrams, kernel_drops
+from app.ingest.ledger import Ledger
+from app.ingest.publisher import Publisher
+from app.ingest.settings import ListenerSettings
+from app.ingest.spill import Spill
+from app.ingest.streams import LOCAL_PEER, remove_stale
+
+log = logging.getLogger(__name__)
+
+TURN_MS: Final = 20
+GATHER_S: Final = 0.002
+"""A short wait lets a batch gather, which costs less than a call for each datagram."""
+FEW: Final = 64
+SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h; needs CAP_NET_ADMIN
+DROPS_S: Final = 1.0
+
+
+class Receiver:
+    """One socket, one thread, one publisher."""
+
+    def __init__(
+        self,
+        source: socket.socket,
+        settings: ListenerSettings,
+        publisher: Publisher,
+        spill: Spill | None,
+    ) -> None:
+        self.publisher = publisher
+        self.spill = spill
+        self.received = self.bytes = self.empty = self.oversize = self.dropped_bytes = 0
+        self.kernel_drops = 0
+        self.ended = False
+        self.drained = threading.Event()
+        self.lock = threading.Lock()
+        """Held while messages are in hand, so that the ledger balances whenever it is read."""
+        self._source = source
+        self._inode = os.fstat(source.fileno()).st_ino
+        self._settings = settings
+        self._datagrams = Datagrams(source, LOCAL_PEER.encode())
+        self._full = False
+        self._stopping = False
+        self._drops_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="datagrams", daemon=True)
+
+    def start(self) -> None:
+        """Begin to receive."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Receive what has arrived, then no more. The thread goes on serving the publisher."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """End the thread."""
+        self.ended = True
+        self._thread.join()
+        self._source.close()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        while not self.ended:
+            if self._stopping and not self.drained.is_set():
+                while self._receive():
+                    pass
+                self.drained.set()
+            if self._full or self._stopping:
+                time.sleep(TURN_MS / 1000 / 4)
+            elif poll.poll(TURN_MS):
+                try:
+                    if self._receive() < FEW:
+                        time.sleep(GATHER_S)
+                except OSError as error:
+                    log.error("Datagrams cannot be received. error=%s", error)  # noqa: TRY400
+                    time.sleep(1.0)
+            self._turn(time.monotonic())
+
+    def _receive(self) -> int:
+        with self.lock:
+            groups, count, size = self._datagrams.receive()
+            self.bytes += size
+            for group in groups:
+                self._take(group.lines, group.peer)
+        return count
+
+    def _take(self, lines: list[bytes], peer: bytes) -> None:
+        if empty := lines.count(b""):
+            self.empty += empty
+            lines = [line for line in lines if line]
+        if max(map(len, lines), default=0) > self._settings.limit:
+            lines = self._cut(lines)
+        if not lines:
+            return
+        self.received += len(lines)
+        if self.spill is not None:
+            self.spill.take(lines, peer, self._settings.key)
+        else:
+            # Unix senders are held back by the socket; UDP ones lose what its buffer cannot hold.
+            self._full = not self.publisher.publish(lines, peer, self._settings.key)
+
+    def _cut(self, lines: list[bytes]) -> list[bytes]:
+        limit, out = self._settings.limit, []
+        for line in lines:
+            if len(line) <= limit:
+                out.append(line)
+                continue
+            self.oversize += 1
+            pieces = [line[first : first + limit] for first in range(0, len(line), limit)]
+            if self._settings.oversize == "truncate":
+                self.dropped_bytes += len(line) - limit
+                pieces = pieces[:1]
+            out += pieces
+        return out
+
+    def _turn(self, now: float) -> None:
+        with self.lock:
+            if self.spill is not None:
+                self.spill.turn(now)
+            else:
+                self.publisher.poll(now)
+                self._full = self._full and self.publisher.full
+        if self._settings.protocol == "udp" and now - self._drops_at > DROPS_S:
+            self._drops_at = now
+            dropped = kernel_drops(self._inode)
+            if dropped > self.kernel_drops:
+                log.warning(
+                    "The kernel dropped datagrams; a larger receive_buffer or more threads help. "
+                    "source=%s datagrams=%d",
+                    self._settings.source,
+                    dropped - self.kernel_drops,
+                )
+                self.kernel_drops = dropped
+
+
+class DatagramListener:
+    """One address with `threads` receivers. `ledger` is brought up to date by `account`."""
+
+    paused = False
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        make: Callable[[int], tuple[Publisher, Spill | None]],
+    ) -> None:
+        self.settings = settings
+        self.ledger = Ledger(settings.protocol, settings.source)
+        self.address = (settings.host, settings.port)
+        self.receivers: list[Receiver] = []
+        self._make = make
+
+    async def start(self) -> None:
+        """Listen. Raises OSError with advice when the address cannot be had."""
+        settings = self.settings
+        where = str(settings.path or f"{settings.host}:{settings.port}")
+        try:
+            sockets = self._open()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot listen on {where} for source {settings.source}: "
+                f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
+                "in northbound.yaml",
+            ) from None
+        for number, source in enumerate(sockets):
+            publisher, spill = self._make(number)
+            self.receivers.append(Receiver(source, settings, publisher, spill))
+            self.receivers[-1].start()
+        self.ledger.address = where
+        if settings.path is None:
+            host, port = self.address
+            self.ledger.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        size = sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+        if size < settings.receive_buffer and settings.path is None:
+            log.warning(
+                "The receive buffer is smaller than asked for: set net.core.rmem_max to %d. "
+                "bytes=%d",
+                settings.receive_buffer,
+                size,
+            )
+        log.info(
+            "Listening. protocol=udp address=%s source=%s", self.ledger.address, settings.source
+        )
+
+    def _open(self) -> list[socket.socket]:
+        settings = self.settings
+        with contextlib.ExitStack() as opened:
+            if settings.path is not None:
+                remove_stale(settings.path)
+                source = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+                source.bind(str(settings.path))
+                settings.path.chmod(settings.mode)
+                sockets = [source]
+            else:
+                sockets = []
+                for _ in range(settings.threads):
+                    source = opened.enter_context(self._udp())
+                    self.address = source.getsockname()[:2]
+                    sockets.append(source)
+            opened.pop_all()
+            return sockets
+
+    def _udp(self) -> socket.socket:
+        settings = self.settings
+        host, port = self.address
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+        )[0]
+        source = socket.socket(family, kind)
+        if settings.threads > 1:
+            source.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            source.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, settings.receive_buffer)
+        except OSError:
+            source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.receive_buffer)
+        try:
+            source.bind(address)
+        except OSError:
+            source.close()
+            raise
+        return source
+
+    def turn(self) -> None:
+        """Receivers serve themselves."""
+
+    def reload(self) -> None:
+        """Nothing is read from files."""
+
+    @property
+    def publisher(self) -> Publisher:
+        """The first receiver's."""
+        return self.receivers[0].publisher
+
+    @property
+    def waiting(self) -> bool:
+        """Whether messages wait here for Kafka longer than they should."""
+        return any(
+            each.publisher.stalled
+            or each.publisher.full
+            or (each.spill is not None and each.spill.spool.depth > 0)
+            for each in self.receivers
+        )
+
+    @property
+    def stalled(self) -> bool:
+        """Whether Kafka takes nothing of what waits."""
+        return any(each.publisher.stalled for each in self.receivers)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are in no safe place yet."""
+        return sum(each.publisher.in_flight for each in self.receivers)
+
+    def account(self) -> Ledger:
+        """The ledger as of now."""
+        ledger = self.ledger
+        with contextlib.ExitStack() as held:
+            for each in self.receivers:
+                held.enter_context(each.lock)
+            for name in (
+                "received",
+                "bytes",
+                "empty",
+                "oversize",
+                "dropped_bytes",
+                "kernel_drops",
+            ):
+                setattr(ledger, name, sum(getattr(each, name) for each in self.receivers))
+            ledger.add_publishers(
+                [each.publisher for each in self.receivers],
+                [each.spill for each in self.receivers if each.spill is not None],
+            )
+        return ledger
+
+    async def stop(self, drain_s: float) -> None:
+        """Receive what has arrived, then no more."""
+        for each in self.receivers:
+            each.stop()
+        for each in self.receivers:
+            await asyncio.to_thread(each.drained.wait, drain_s)
+
+    async def close(self) -> None:
+        """End the threads; what Kafka has not taken goes to the spool."""
+        for each in self.receivers:
+            await asyncio.to_thread(each.close)
+            if each.spill is not None:
+                each.spill.close()
+        if self.settings.path is not None:
+            self.settings.path.unlink(missing_ok=True)
