@@ -1,24 +1,31 @@
 """`northbound ingest`: the agent that takes lines from the network into raw topics."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import signal
 import socket
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.commands.options import ConfigOption, configured
-from app.config import DEFAULT_PATH, Config, host_port
+from app.config import DEFAULT_PATH, Config, ConfigError, host_port, load
 from app.config.listeners import Listener, ListenerTls
 from app.ingest.settings import AgentSettings, ListenerSettings
 from app.ingest.tls import TlsSettings
 from app.output import fail
 
+if TYPE_CHECKING:
+    from app.ingest.agent import IngestAgent
+
 log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+"""How often it is looked whether a file has changed."""
 
 STATUS_FILE = "ingest.json"
 
@@ -30,6 +37,9 @@ def ingest(
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Run the listeners of northbound.yaml until SIGTERM or Ctrl-C.
+
+    SIGHUP, and a change of northbound.yaml or a certificate, is taken up without a restart. If
+    there is a mistake in it, the configuration before stays.
 
     Example: northbound ingest --config /etc/northbound/northbound.yaml
     """
@@ -52,7 +62,7 @@ def ingest(
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            left = runner.run(_run(settings, agent_settings(settings, linger_ms)))
+            left = runner.run(_run(config, settings, linger_ms))
     except IngestError as error:
         fail(error)
     if left:
@@ -126,14 +136,52 @@ def _own_certificate(config: Config) -> Path | None:
     return made.server
 
 
-async def _run(config: Config, settings: AgentSettings) -> int:
+async def _run(path: Path, config: Config, linger_ms: int) -> int:
     from app.ingest.agent import IngestAgent
 
+    settings = agent_settings(config, linger_ms)
     agent = IngestAgent(settings, config.client(), config.names)
-    stop = asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
     await agent.start()
+    watching = asyncio.create_task(_watch(path, agent, linger_ms, reload), name="watch")
     await stop.wait()
+    watching.cancel()
     return await agent.stop()
+
+
+async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: asyncio.Event) -> None:
+    """Take up what changes, on SIGHUP at once; on a mistake go on as before."""
+    from app.ingest.agent import IngestError
+
+    seen = _state(path, agent)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(reload.wait(), LOOK_S)
+        if not reload.is_set() and _state(path, agent) == seen:
+            continue
+        reload.clear()
+        try:
+            await agent.apply(agent_settings(load(path), linger_ms))
+        except (ConfigError, IngestError) as error:
+            log.error("The configuration before stays where this is wrong:\n%s", error)  # noqa: TRY400
+        else:
+            log.info("The configuration was read again.")
+        seen = _state(path, agent)
+
+
+def _state(path: Path, agent: "IngestAgent") -> list[tuple[int, int]]:
+    """Whether a file has changed shows in this."""
+    tls = [each.tls for each in agent.settings.listeners if each.tls is not None]
+    files = [path, *(each.certificate for each in tls), *(each.key for each in tls if each.key)]
+    found = []
+    for file in files:
+        try:
+            status = file.stat()
+            found.append((status.st_mtime_ns, status.st_size))
+        except OSError:
+            found.append((0, 0))
+    return found

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import gc
 import json
 import logging
 import os
 import resource
+import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,7 +23,9 @@ from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
 from app.ingest.listeners import Listener, make_listener
 from app.ingest.metrics import exposition
+from app.ingest.publisher import Publisher
 from app.ingest.settings import AgentSettings, ListenerSettings
+from app.ingest.silence import Report, Silence
 from app.ingest.ticker import Ticker
 from topology.topics import Names
 
@@ -43,12 +48,17 @@ class IngestAgent:
         self.settings = settings
         self.listeners: list[Listener] = []
         self.web: tuple[str, int] | None = None
+        self.reports: Counter[tuple[str, str]] = Counter()
+        """Monitoring events so far, by source and kind."""
         self._client = client
         self._names = names
         self._ticker: Ticker | None = None
+        self._silence = Silence(settings.silent_after)
+        self._monitor: Publisher | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        metrics = exposition(self.ledgers, self._ticks)
+        metrics = exposition(self.ledgers, self._ticks, lambda: self.reports)
         self._endpoint = Endpoint(
             {
                 "/health": lambda: Answer(b"ok\n"),
@@ -61,9 +71,8 @@ class IngestAgent:
     async def start(self) -> None:
         """Open every listener. Raises IngestError; then none is left open."""
         _allow_many_connections()
-        topics = {self._names.raw(source): each for source, each in self.settings.ticks.items()}
-        used = {self._names.raw(each.source) for each in self.settings.listeners}
-        await asyncio.to_thread(require_topics, self._client, sorted({*topics, *used}))
+        await self._require(self.settings)
+        self._start_monitor()
         try:
             for each in self.settings.listeners:
                 await self._open(each)
@@ -72,13 +81,87 @@ class IngestAgent:
         except OSError as error:
             await self.stop()
             raise IngestError(error.strerror or str(error)) from None
-        self._ticker = Ticker(self._client, topics, self._busy)
+        self._start_ticker()
         self._tasks = [
             asyncio.create_task(self._turns(), name="turns"),
-            asyncio.create_task(self._ticker.run(), name="ticker"),
             asyncio.create_task(self._statuses(), name="status"),
         ]
         gc.freeze()  # what start-up made lives as long as the process: spare the collector the walk
+
+    async def apply(self, settings: AgentSettings) -> None:
+        """Go over to other settings; listeners that stay as they were go on undisturbed.
+
+        Raises IngestError, with every problem a line. Then what could not be had stays as it was.
+        """
+        await self._require(settings)
+        problems = []
+        kept = [each for each in self.listeners if each.settings in settings.listeners]
+        gone = [each for each in self.listeners if each not in kept]
+        for each in kept:
+            try:
+                each.reload()
+            except OSError as error:
+                problems.append(str(error.strerror or error))
+        await asyncio.gather(*(each.stop(self.settings.drain_s) for each in gone))
+        await self._flush(gone)
+        for each in gone:
+            await each.close()
+            if each.in_flight:
+                problems.append(f"Kafka did not take {each.in_flight} messages of {each.address}")
+        before, self.settings, self.listeners = self.settings, settings, kept
+        there = {each.settings for each in kept}
+        for fresh in (each for each in settings.listeners if each not in there):
+            try:
+                await self._open(fresh)
+            except OSError as error:
+                problems.append(str(error.strerror or error))
+                await self._restore(fresh, before)
+        self._silence.silent_after = dict(settings.silent_after)
+        if (before.ticks, before.monitor) != (settings.ticks, settings.monitor):
+            self._start_ticker()
+            self._start_monitor()
+        if problems:
+            raise IngestError("\n".join(problems))
+
+    async def _restore(self, fresh: ListenerSettings, before: AgentSettings) -> None:
+        """What listened at the address of a listener that cannot be opened listens there again."""
+        where = (fresh.host, fresh.port, fresh.path)
+        for each in before.listeners:
+            if (each.host, each.port, each.path) == where:
+                with contextlib.suppress(OSError):
+                    await self._open(each)
+
+    async def _require(self, settings: AgentSettings) -> None:
+        sources = {*settings.ticks, *(each.source for each in settings.listeners)}
+        topics = sorted(map(self._names.raw, sources))
+        await asyncio.to_thread(require_topics, self._client, topics)
+
+    def _start_ticker(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        topics = {self._names.raw(source): each for source, each in self.settings.ticks.items()}
+        self._ticker = Ticker(self._client, topics, self._busy)
+        self._ticking = asyncio.create_task(self._ticker.run(), name="ticker")
+
+    def _start_monitor(self) -> None:
+        source = self.settings.monitor
+        self._monitor = Publisher(self._client, self._names.raw(source)) if source else None
+
+    def _watch_sources(self) -> None:
+        received: Counter[str] = Counter()
+        for each in self.ledgers():
+            received[each.source] += each.received
+        for report in self._silence.check(time.monotonic(), received):
+            self.reports[report.source, report.kind] += 1
+            log.log(
+                logging.INFO if report.kind == "back" else logging.WARNING,
+                "%s.",
+                report.text,
+            )
+            if self._monitor is not None:
+                self._monitor.publish([_event(report)], report.source.encode())
+        if self._monitor is not None:
+            self._monitor.poll(time.monotonic())
 
     async def _open(self, settings: ListenerSettings) -> None:
         topic = self._names.raw(settings.source)
@@ -99,7 +182,9 @@ class IngestAgent:
         for each in self.listeners:
             await each.close()
         left = sum(each.in_flight for each in self.listeners)
-        for task in self._tasks:
+        if self._monitor is not None:
+            await asyncio.to_thread(self._monitor.flush, 1.0)
+        for task in [*self._tasks, *([self._ticking] if self._ticking else [])]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -148,8 +233,12 @@ class IngestAgent:
         return any(each.waiting for each in mine)
 
     async def _flush(self, listeners: Sequence[Listener]) -> None:
+        """Wait for Kafka; where a spool keeps the rest, only while Kafka takes anything."""
         deadline = time.monotonic() + self.settings.flush_s
-        while any(each.in_flight for each in listeners) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            waiting = [each for each in listeners if each.in_flight]
+            if all(each.stalled and each.settings.spool_bytes for each in waiting):
+                return
             for each in listeners:
                 each.turn()
             await asyncio.sleep(TURN_PAUSED_S)
@@ -170,6 +259,7 @@ class IngestAgent:
 
     async def _statuses(self) -> None:
         while True:
+            self._watch_sources()
             self._write_status()
             await asyncio.sleep(STATUS_S)
 
@@ -208,6 +298,21 @@ def require_topics(client: Mapping[str, Any], topics: list[str]) -> None:
     raise IngestError(
         f"no topic {', '.join(missing)} in Kafka: run `northbound topics create` first"
     )
+
+
+def _event(report: Report) -> bytes:
+    """A monitoring event as a JSON line."""
+    event = {
+        "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+        "monitor": f"source_{report.kind}",
+        "source": report.source,
+        "agent": socket.gethostname(),
+        "message": report.text,
+        "silent_seconds": round(report.silent_s),
+        "rate": round(report.rate, 3),
+        "usual_rate": round(report.usual, 3),
+    }
+    return json.dumps(event).encode()
 
 
 def _allow_many_connections() -> None:

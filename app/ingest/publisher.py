@@ -26,6 +26,7 @@ MAX_MESSAGE: Final = 2 << 20
 """Bytes of the largest record; topics.RAW_CONFIG allows as much."""
 RETRY_S: Final = 1.0
 STALLED_S: Final = 1.0
+SURRENDER_S: Final = 2.0
 WARM_S: Final = 2.0
 PARTITION_UA: Final = -1  # librdkafka: let the partitioner choose
 
@@ -240,8 +241,10 @@ class Publisher:
         Kafka may have some of it all the same, if its acknowledgement was on its way.
         """
         self._producer.purge()
-        self._producer.flush(1.0)
-        self._serve()
+        deadline = time.monotonic() + SURRENDER_S
+        while len(self._producer) and time.monotonic() < deadline:
+            self._producer.flush(0.05)
+            self._serve()
         back = [Batch([value], key, "peer", None, at) for key, value, at, _ in self._retry]
         back += self._held
         self.accepted -= sum(len(batch.lines) for batch in back)
