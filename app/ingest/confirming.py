@@ -1,13 +1,12 @@
 """A publisher that says when Kafka has acknowledged a chunk, as soon as it has.
 
-A thread waits for librdkafka's delivery reports and wakes the event loop; a timer would add its
-period to every acknowledgement, and throughput is the sender's window over that latency.
+While anything is unacknowledged, delivery reports are asked for every millisecond; throughput is
+the sender's window over the latency of its answers. A thread that waits for them instead costs a
+third more, because librdkafka's binding takes the interpreter's lock for each report.
 """
 
 import asyncio
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,12 +14,15 @@ from confluent_kafka import KafkaError, Message
 
 from app.ingest.publisher import KeyBy, Owner, Publisher, Receipt
 
-WAIT_S: Final = 0.1
+TICK_S: Final = 0.001
+SLOW_TICK_S: Final = 0.01
+PATIENCE: Final = 200
+"""Ticks without a report after which Kafka is asked less often."""
 LINGER_MS: Final = 1.0
 
 
 class ConfirmingPublisher(Publisher):
-    """As Publisher; and the owner of a receipt that is done is told on the loop.
+    """As Publisher; and the owner of a receipt that is done is told.
 
     Each line is reported for itself: a report for a chunk's last line alone says nothing of the
     others, as the broker may refuse one of them.
@@ -41,58 +43,54 @@ class ConfirmingPublisher(Publisher):
             buffer_kib=buffer_kib,
         )
         self._loop = asyncio.get_running_loop()
-        self._done: deque[Receipt] = deque()
-        self._failures: deque[tuple[Receipt, KafkaError, Message]] = deque()
-        self._woken = False
-        self._ended = False
-        self._thread = threading.Thread(target=self._wait, name="delivery reports", daemon=True)
-        self._thread.start()
+        self._timer: asyncio.TimerHandle | None = None
+        self._fruitless = 0
+        self._done: dict[Receipt, None] = {}
+        self._outstanding = 0
 
     def confirm(
         self, lines: Sequence[bytes], key: bytes | None, by: KeyBy, owner: Owner
     ) -> tuple[Receipt, bool]:
         """Publish lines; their receipt, and whether there is room for more."""
-        receipt = Receipt(lines, owner, self._on_done, self._on_failure)
-        return receipt, self.publish(lines, key, by, receipt)
+        receipt = Receipt(lines, owner, self._on_done, self._failed_one)
+        self._outstanding += 1
+        room = self.publish(lines, key, by, receipt)
+        if self._timer is None:
+            self._fruitless = 0
+            self._timer = self._loop.call_later(TICK_S, self._tick)
+        return receipt, room
 
     def close(self) -> None:
-        """End the thread."""
-        self._ended = True
-        self._thread.join()
+        """Ask no more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _serve(self) -> None:
-        """Reports are served by the thread; what failed is dealt with here, on the loop."""
-        while self._failures:
-            self._failed(*self._failures.popleft())
-
-    def _wait(self) -> None:
-        while not self._ended:
-            self._producer.poll(WAIT_S)
-
-    # The next two are called in the thread.
-
-    def _on_done(self, receipt: Receipt) -> None:
-        self._done.append(receipt)
-        self._wake()
-
-    def _on_failure(self, receipt: Receipt, error: KafkaError, message: Message) -> None:
-        self._failures.append((receipt, error, message))
-        self._wake()
-
-    def _wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._on_woken)
-
-    def _on_woken(self) -> None:
-        self._woken = False
-        self._serve()
+        super()._serve()
+        if not self._done:
+            return
+        done, self._done = self._done, {}
         now = time.monotonic()
         owners: dict[Owner, None] = {}
-        while self._done:
-            receipt = self._done.popleft()
-            self.receipts += 1
+        for receipt in done:
             self.latency_s += now - receipt.taken
             owners[receipt.owner] = None
+        self.receipts += len(done)
+        self._outstanding -= len(done)
+        self._fruitless = 0
         for owner in owners:
             owner.settle()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._fruitless += 1
+        self._serve()
+        if self._outstanding:
+            wait = TICK_S if self._fruitless < PATIENCE else SLOW_TICK_S
+            self._timer = self._loop.call_later(wait, self._tick)
+
+    def _on_done(self, receipt: Receipt) -> None:
+        self._done[receipt] = None
+
+    def _failed_one(self, receipt: Receipt, error: KafkaError, message: Message) -> None:
+        self._failed(receipt, error, message)

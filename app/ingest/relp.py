@@ -19,8 +19,7 @@ STEP_S: Final = 0.005
 class Owed(NamedTuple):
     """An answer that waits for its turn, and for `receipt` if there is one."""
 
-    first: int
-    transactions: int
+    numbers: list[bytes]
     receipt: Receipt | None
     answer: Answer | None
 
@@ -42,10 +41,10 @@ class RelpConnection(Connection):
         session, listener = self._session, cast("RelpListener", self._listener)
         for step in session.feed(data):
             if isinstance(step, Answer):
-                self._owed.append(Owed(0, 0, None, step))
+                self._owed.append(Owed([], None, step))
             else:
                 receipt = listener.confirm(step.lines, self._key, self) if step.lines else None
-                self._owed.append(Owed(step.first, step.transactions, receipt, None))
+                self._owed.append(Owed(step.numbers, receipt, None))
         if session.fault and not self._over:
             self._over = True
             self._fault("relp", session.fault)
@@ -64,7 +63,7 @@ class RelpConnection(Connection):
                 out.append(owed.answer.data)
                 last = owed.answer.last
             else:
-                out.append(accepted(owed.first, owed.transactions, _refused(owed)))
+                out.append(accepted(owed.numbers, _refused(owed)))
         transport = self._transport
         if out and transport is not None and not transport.is_closing():
             transport.write(b"".join(out))
@@ -140,10 +139,10 @@ class RelpListener(StreamListener):
         await self._all_closed.wait()
 
 
-def _refused(owed: Owed) -> frozenset[int]:
-    """The transactions of which Kafka has refused a line."""
+def _refused(owed: Owed) -> set[int]:
+    """The places of transactions of which Kafka has refused a line."""
     if owed.receipt is None or not owed.receipt.refused:
-        return frozenset()
-    if owed.transactions != len(owed.receipt.lines):  # one message in pieces
-        return frozenset({owed.first})
-    return frozenset(owed.first + place for place in owed.receipt.refused)
+        return set()
+    if len(owed.numbers) != len(owed.receipt.lines):  # one message in pieces
+        return {0}
+    return owed.receipt.refused

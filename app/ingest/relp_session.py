@@ -6,7 +6,9 @@ and DATA may hold any of them. Transaction numbers start at 1 with `open` and gr
 """
 
 import re
-from typing import Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Collection, Iterator, Sequence
+from operator import concat
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from app.ingest.framing import LIMIT, Oversize
 
@@ -14,11 +16,11 @@ LARGEST_DATA: Final = 64 << 20
 """A longer DATA is a fault: no sender means it, and split pieces of it are held until its end."""
 LAST_TXNR: Final = 999_999_999
 SERVERCLOSE: Final = b"0 serverclose 0\n"
-ACCEPTED: Final = b"%d rsp 6 200 OK\n"
+ACCEPTED: Final = b" rsp 6 200 OK\n"
 OFFERS: Final = b"relp_version=0\nrelp_software=northbound\ncommands=syslog"
 
-_RUN = re.compile(rb"([0-9]{1,9}) syslog ([0-9]{1,9}) ([^\n]*)\n")
-_RUN_OVERHEAD = len(b" syslog  \n")
+WHOLE: Final = 1 << 30
+FEW: Final = 16
 _HEADER = re.compile(rb"([0-9]{1,9}) ([A-Za-z]{1,32}) ([0-9]{1,9})([ \n])")
 _UNDECIDED = re.compile(rb"[0-9]{1,9}(?: (?:[A-Za-z]{1,32}(?: [0-9]{0,9})?)?)?\Z")
 
@@ -34,6 +36,8 @@ class Messages(NamedTuple):
     first: int
     transactions: int
     lines: list[bytes]
+    numbers: list[bytes]
+    """The transactions as text."""
 
 
 class Answer(NamedTuple):
@@ -97,13 +101,15 @@ class Session:
             self._pending.clear()
         self._wait = 0
         position, size = 0, len(data)
-        runs = True  # once a run was none, the rest of the chunk goes frame by frame: linear time
+        most = WHOLE  # after a frame that is no line only a few are tried at first: linear time
         while position < size and not self._over:
-            if runs and self.state == "open":
-                end = self._take_run(data, position, steps)
-                runs = end > position
-                position = end
-                continue
+            if self.state == "open":
+                end = self._take_run(data, position, steps, most)
+                if end > position:
+                    most *= 4
+                    position = end
+                    continue
+                most = FEW
             end = self._take_frame(data, position, steps)
             if end == position:
                 self._pending += data[position:]
@@ -115,34 +121,37 @@ class Session:
     def _over(self) -> bool:
         return self.state == "over"
 
-    def _take_run(self, data: bytes, position: int, steps: list[Step]) -> int:
-        """Take syslog frames whose data hold no line feed, all at once; where they end.
+    def _take_run(self, data: bytes, position: int, steps: list[Step], most: int) -> int:
+        """Take syslog frames whose data hold no line feed, up to `most` at once; where they end.
 
-        Nothing is taken unless every frame of the run is as it should be.
+        The length of a line tells what its header has to be: with it gone, as many octets must be
+        left as it says. Lines from the first one on that is not so are left alone.
         """
-        end = data.rfind(b"\n") + 1
-        found = _RUN.findall(data, position, end)
-        if not found:
+        first = self._expected
+        width = len(str(first))
+        end = data.rfind(b"\n", position) + 1
+        rows = data[position:end].split(b"\n", min(most, 10**width - first))
+        rows.pop()
+        lengths = list(map(len, rows))
+        if not rows or max(lengths) > self._limit:
             return position
-        numbers, sizes, lines = zip(*found, strict=True)
-        lengths = list(map(len, lines))
-        count, first = len(found), self._expected
-        total = sum(lengths) + sum(map(len, numbers)) + sum(map(len, sizes))
-        if (
-            total + count * _RUN_OVERHEAD != end - position
-            or list(map(int, sizes)) != lengths
-            or list(map(int, numbers)) != list(range(first, first + count))
-            or first + count > LAST_TXNR
-            or max(lengths) > self._limit
-        ):
-            return position
-        self._expected = first + count
-        # `DATALEN 0` has no space before its LF, so that no line here is empty but "0 ", a fault.
-        if min(lengths) == 0:
-            self._expected = first
-            return position
-        steps.append(Messages(first, count, list(lines)))
-        return end
+        headers = _HEADERS[width]
+        sizes = list(map(headers.sizes.__getitem__, lengths))
+        numbers = list(map(b"%d".__mod__, range(first, first + len(rows))))
+        texts = map(headers.texts.__getitem__, lengths)
+        heads = cast("Iterator[bytes]", map(concat, numbers, texts))
+        lines = list(map(bytes.removeprefix, rows, heads))
+        left = list(map(len, lines))
+        if left != sizes:
+            good = next(n for n, size in enumerate(sizes) if left[n] != size)
+            if not good:
+                return position
+            lines, lengths, numbers = lines[:good], lengths[:good], numbers[:good]
+        self._expected = first + len(lines)
+        if self._expected > LAST_TXNR:
+            self._expected = 1
+        steps.append(Messages(first, len(lines), lines, numbers))
+        return position + sum(lengths) + len(lengths)
 
     def _take_frame(self, data: bytes, position: int, steps: list[Step]) -> int:
         """Take one frame; `position` itself if its end is not there yet."""
@@ -181,7 +190,7 @@ class Session:
         if command == b"syslog" and self.state == "open":
             self._advance()
             self.empty += not text
-            steps.append(Messages(txnr, 1, [text] if text else []))
+            steps.append(Messages(txnr, 1, [text] if text else [], [b"%d" % txnr]))
         elif command == b"syslog":
             self._advance()
             steps.append(Answer(_rsp(txnr, b"500 command disabled before open")))
@@ -227,7 +236,8 @@ class Session:
             del self._part[:limit]
         if over:
             self._left = -1
-            steps.append(Messages(self._expected, 1, self._pieces))
+            number = b"%d" % self._expected
+            steps.append(Messages(self._expected, 1, self._pieces, [number]))
             self._pieces = []
             self._advance()
         return rest
@@ -247,12 +257,48 @@ def _rsp(txnr: int, text: bytes) -> bytes:
     return b"%d rsp %d %b\n" % (txnr, len(text), text)
 
 
-def accepted(first: int, count: int, refused: frozenset[int] = frozenset()) -> bytes:
-    """The answers to transactions `first` .. `first + count - 1`; those in `refused` get 500."""
-    numbers = range(first, first + count)
-    if refused:
-        return b"".join(
-            _rsp(each, b"500 Kafka does not take it") if each in refused else ACCEPTED % each
-            for each in numbers
-        )
-    return b"".join(map(ACCEPTED.__mod__, numbers))
+def accepted(numbers: Sequence[bytes], refused: Collection[int] = ()) -> bytes:
+    """The answers to transactions; those at the places `refused` get 500."""
+    if not refused:
+        return ACCEPTED.join(numbers) + ACCEPTED
+    return b"".join(
+        _rsp(int(each), b"500 Kafka does not take it") if place in refused else each + ACCEPTED
+        for place, each in enumerate(numbers)
+    )
+
+
+class _Sizes(dict[int, int]):
+    """Length of a frame without its LF -> its DATALEN; -1 where no frame is so long."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self._width = width
+
+    def __missing__(self, length: int) -> int:
+        rest = length - self._width - len(b" syslog  ")
+        found = (rest - digits for digits in range(1, 10))
+        self[length] = next((n for n in found if n > 0 and n + len(str(n)) == rest), -1)
+        return self[length]
+
+
+class _Texts(dict[int, bytes]):
+    """Length of a frame without its LF -> its header after the transaction number."""
+
+    def __init__(self, sizes: _Sizes) -> None:
+        super().__init__()
+        self._sizes = sizes
+
+    def __missing__(self, length: int) -> bytes:
+        self[length] = b" syslog %d " % self._sizes[length]
+        return self[length]
+
+
+class _Headers:
+    """What headers look like for transaction numbers of one width."""
+
+    def __init__(self, width: int) -> None:
+        self.sizes = _Sizes(width)
+        self.texts = _Texts(self.sizes)
+
+
+_HEADERS: Final = {width: _Headers(width) for width in range(1, 10)}

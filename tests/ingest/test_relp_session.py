@@ -32,7 +32,7 @@ def converse(session: Session, pieces: Iterable[bytes]) -> tuple[list[bytes], by
                 ended = step.last
             else:
                 lines += step.lines
-                answers += accepted(step.first, step.transactions)
+                answers += accepted(step.numbers)
     return lines, answers, ended
 
 
@@ -93,7 +93,7 @@ def test_no_bytes_crash_a_session(data: bytes) -> None:
         (OPEN + b"2 syslog 5 ab", [], b"", False),
         (OPEN + b"2 close 0\n3 syslog 1 x\n", [], b"2 rsp 0\n" + GOODBYE, True),
         (OPEN + b"2 open 15 commands=syslog\n", [], b"2 rsp 23 500 the session is open\n", True),
-        (OPEN + b"2 syslog 0\n3 syslog 1 x\n", [b"x"], accepted(2, 2), False),
+        (OPEN + b"2 syslog 0\n3 syslog 1 x\n", [b"x"], accepted([b"2", b"3"]), False),
         (OPEN + b"1234567890", [], GOODBYE, True),
     ],
 )
@@ -132,5 +132,5 @@ def test_oversize_messages() -> None:
 
 def test_a_refused_message_is_answered_with_500() -> None:
     """What Kafka will never take is not answered with 200; its neighbours are."""
-    answers = accepted(5, 3, frozenset({6})).split(b"\n")
+    answers = accepted([b"5", b"6", b"7"], {1}).split(b"\n")
     assert [answer[:9] for answer in answers[:3]] == [b"5 rsp 6 2", b"6 rsp 26 ", b"7 rsp 6 2"]
