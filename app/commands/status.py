@@ -9,6 +9,8 @@ from app.config import DEFAULT_PATH, Config
 from app.output import as_json, fail, rows
 
 NOTHING = "Nothing runs here; start it with `northbound up`."
+WORRIES = ("spooled", "dropped", "kernel_drops")
+"""Figures of a listener that are shown when they are not zero."""
 
 
 def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
@@ -52,6 +54,7 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         if "listeners" in item:
             what = "; ".join(
                 f"{each['address']} received {each['received']:,} published {each['published']:,}"
+                + "".join(f" {name} {each[name]:,}" for name in WORRIES if each.get(name))
                 for each in item["listeners"]
             )
         else:
