@@ -31,7 +31,7 @@ def demo(
     from app.demo.tour import DemoError, Tour
     from app.demo.view import View
     from app.deployment import ClusterError, DeploymentError
-    from app.ingest.agent import IngestError
+    from app.ingest.topics import IngestError
 
     console = Console(highlight=False)
     console.print(f"Northbound demo, SEED={seed}, {lines:,} lines; files in {folder}")

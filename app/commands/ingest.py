@@ -45,7 +45,7 @@ def ingest(
     """
     import uvloop
 
-    from app.ingest.agent import IngestError
+    from app.ingest.topics import IngestError
     from app.supervisor import end_with_parent
 
     settings = configured(config)
@@ -155,7 +155,7 @@ async def _run(path: Path, config: Config, linger_ms: int) -> int:
 
 async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: asyncio.Event) -> None:
     """Take up what changes, on SIGHUP at once; on a mistake go on as before."""
-    from app.ingest.agent import IngestError
+    from app.ingest.topics import IngestError
 
     seen = _state(path, agent)
     while True:

@@ -15,7 +15,8 @@ from app.ingest.framing import MODES, Framer
 from app.output import WRONG_USAGE, as_json, fail
 
 if TYPE_CHECKING:
-    from app.ingest.publisher import KeyBy, Publisher
+    from app.ingest.batch import KeyBy
+    from app.ingest.publisher import Publisher
 
 READ_SIZE = 256 * 1024
 SLICE_S = 0.05
@@ -41,8 +42,8 @@ def replay(
 
     Example: northbound replay /var/log/qumulo.log --source qumulo
     """
-    from app.ingest.agent import IngestError, require_topics
     from app.ingest.publisher import Publisher
+    from app.ingest.topics import IngestError, require_topics
 
     settings = configured(config)
     if source not in settings.sources:

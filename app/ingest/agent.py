@@ -2,31 +2,24 @@
 
 import asyncio
 import contextlib
-import datetime as dt
 import gc
 import json
 import logging
 import os
 import resource
-import socket
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from app.ingest.complaints import quietly
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
 from app.ingest.listeners import Listener, make_listener
 from app.ingest.metrics import exposition
-from app.ingest.publisher import Publisher
 from app.ingest.settings import AgentSettings, ListenerSettings
-from app.ingest.silence import Report, Silence
+from app.ingest.sources import SourceMonitor
 from app.ingest.ticker import Ticker
+from app.ingest.topics import IngestError, require_topics
 from topology.topics import Names
 
 log = logging.getLogger(__name__)
@@ -34,11 +27,6 @@ log = logging.getLogger(__name__)
 TURN_S: Final = 0.02
 TURN_PAUSED_S: Final = 0.002
 STATUS_S: Final = 1.0
-SETTLE_S: Final = 3.0
-
-
-class IngestError(Exception):
-    """The agent cannot start; the message says what to do."""
 
 
 class IngestAgent:
@@ -48,17 +36,14 @@ class IngestAgent:
         self.settings = settings
         self.listeners: list[Listener] = []
         self.web: tuple[str, int] | None = None
-        self.reports: Counter[tuple[str, str]] = Counter()
-        """Monitoring events so far, by source and kind."""
         self._client = client
         self._names = names
         self._ticker: Ticker | None = None
-        self._silence = Silence(settings.silent_after)
-        self._monitor: Publisher | None = None
+        self._sources = SourceMonitor(client, names, settings)
         self._ticking: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        metrics = exposition(self.ledgers, self._ticks, lambda: self.reports)
+        metrics = exposition(self.ledgers, self._ticks, lambda: self._sources.reports)
         self._endpoint = Endpoint(
             {
                 "/health": lambda: Answer(b"ok\n"),
@@ -72,7 +57,6 @@ class IngestAgent:
         """Open every listener. Raises IngestError; then none is left open."""
         _allow_many_connections()
         await self._require(self.settings)
-        self._start_monitor()
         try:
             for each in self.settings.listeners:
                 await self._open(each)
@@ -116,10 +100,9 @@ class IngestAgent:
             except OSError as error:
                 problems.append(str(error.strerror or error))
                 await self._restore(fresh, before)
-        self._silence.silent_after = dict(settings.silent_after)
-        if (before.ticks, before.monitor) != (settings.ticks, settings.monitor):
+        self._sources.apply(settings)
+        if before.ticks != settings.ticks:
             self._start_ticker()
-            self._start_monitor()
         if problems:
             raise IngestError("\n".join(problems))
 
@@ -143,26 +126,6 @@ class IngestAgent:
         self._ticker = Ticker(self._client, topics, self._busy)
         self._ticking = asyncio.create_task(self._ticker.run(), name="ticker")
 
-    def _start_monitor(self) -> None:
-        source = self.settings.monitor
-        self._monitor = Publisher(self._client, self._names.raw(source)) if source else None
-
-    def _watch_sources(self) -> None:
-        received: Counter[str] = Counter()
-        for each in self.ledgers():
-            received[each.source] += each.received
-        for report in self._silence.check(time.monotonic(), received):
-            self.reports[report.source, report.kind] += 1
-            log.log(
-                logging.INFO if report.kind == "back" else logging.WARNING,
-                "%s.",
-                report.text,
-            )
-            if self._monitor is not None:
-                self._monitor.publish([_event(report)], report.source.encode())
-        if self._monitor is not None:
-            self._monitor.poll(time.monotonic())
-
     async def _open(self, settings: ListenerSettings) -> None:
         topic = self._names.raw(settings.source)
         listener = make_listener(settings, self.settings, self._client, topic)
@@ -182,8 +145,7 @@ class IngestAgent:
         for each in self.listeners:
             await each.close()
         left = sum(each.in_flight for each in self.listeners)
-        if self._monitor is not None:
-            await asyncio.to_thread(self._monitor.flush, 1.0)
+        await asyncio.to_thread(self._sources.close)
         for task in [*self._tasks, *([self._ticking] if self._ticking else [])]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -259,7 +221,7 @@ class IngestAgent:
 
     async def _statuses(self) -> None:
         while True:
-            self._watch_sources()
+            self._sources.check(time.monotonic(), self.ledgers())
             self._write_status()
             await asyncio.sleep(STATUS_S)
 
@@ -274,45 +236,6 @@ class IngestAgent:
             fresh.replace(path)
         except OSError as error:
             log.warning("The status file cannot be written. path=%s error=%s", path, error)
-
-
-def require_topics(client: Mapping[str, Any], topics: list[str]) -> None:
-    """Raise IngestError if Kafka answers and a topic is not there.
-
-    When Kafka does not answer the agent starts all the same: senders are held back until it does.
-    """
-    admin = AdminClient({**client, **quietly()})
-    deadline = time.monotonic() + SETTLE_S
-    while True:
-        try:
-            there = admin.list_topics(timeout=5.0).topics
-        except KafkaException as error:
-            log.warning("Kafka does not answer yet; senders will be held back. error=%s", error)
-            return
-        missing = [topic for topic in topics if topic not in there]
-        if not missing:
-            return
-        if time.monotonic() > deadline:
-            break
-        time.sleep(SETTLE_S / 10)  # a topic made just now takes a moment to show
-    raise IngestError(
-        f"no topic {', '.join(missing)} in Kafka: run `northbound topics create` first"
-    )
-
-
-def _event(report: Report) -> bytes:
-    """A monitoring event as a JSON line."""
-    event = {
-        "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
-        "monitor": f"source_{report.kind}",
-        "source": report.source,
-        "agent": socket.gethostname(),
-        "message": report.text,
-        "silent_seconds": round(report.silent_s),
-        "rate": round(report.rate, 3),
-        "usual_rate": round(report.usual, 3),
-    }
-    return json.dumps(event).encode()
 
 
 def _allow_many_connections() -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
 
-from app.ingest.publisher import KeyBy, Owner, Publisher, Receipt
+from app.ingest.batch import KeyBy, Owner, Receipt
+from app.ingest.publisher import Publisher
 
 TICK_S: Final = 0.001
 SLOW_TICK_S: Final = 0.01

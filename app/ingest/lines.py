@@ -2,8 +2,9 @@
 
 import logging
 
+from app.ingest.connection import Connection, Counters
 from app.ingest.framing import Framer
-from app.ingest.streams import Connection, Counters, StreamListener
+from app.ingest.streams import StreamListener
 
 log = logging.getLogger(__name__)
 

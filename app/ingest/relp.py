@@ -8,10 +8,11 @@ import asyncio
 from collections import deque
 from typing import Final, NamedTuple, cast
 
+from app.ingest.batch import Receipt
 from app.ingest.confirming import ConfirmingPublisher
-from app.ingest.publisher import Receipt
+from app.ingest.connection import Connection, Counters
 from app.ingest.relp_session import SERVERCLOSE, Answer, Session, accepted
-from app.ingest.streams import Connection, Counters, StreamListener
+from app.ingest.streams import StreamListener
 
 STEP_S: Final = 0.005
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from app.ingest.batch import KeyBy
 from app.ingest.framing import LIMIT, Mode, Oversize
 from app.ingest.proxy import Network
-from app.ingest.publisher import KeyBy
 from app.ingest.tls import TlsSettings
 
 Protocol: TypeAlias = Literal["tcp", "udp", "tls", "relp", "relp+tls", "unix"]

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from app.ingest.publisher import Batch, KeyBy, Publisher
+from app.ingest.batch import Batch, KeyBy
+from app.ingest.publisher import Publisher
 from app.ingest.spool import Position, Spool
 
 DRAIN_MESSAGES: Final = 10_000

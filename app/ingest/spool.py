@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from app.ingest.publisher import Batch
+from app.ingest.batch import Batch
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import pytest
 from app.broker.server import EmbeddedKafka
 from app.demo.sender import SendError, send
 from app.demo.stream import Stream
-from app.ingest.agent import IngestError
 from app.ingest.framing import frames
+from app.ingest.topics import IngestError
 from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
 
 pytestmark = pytest.mark.broker

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from app.broker.server import EmbeddedKafka
-from app.ingest.agent import IngestError
+from app.ingest.topics import IngestError
 from tests.ingest.peers import wait_for
 from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
 

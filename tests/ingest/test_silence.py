@@ -1,6 +1,14 @@
 """Silent sources, on a clock of the test's own."""
 
+import asyncio
+from collections.abc import Callable
+
+import orjson
+import pytest
+
+from app.broker.server import EmbeddedKafka
 from app.ingest.silence import Silence
+from tests.ingest.rig import listener, make_agent, read_topic, run, until
 
 
 def play(watch: Silence, rates: list[tuple[float, float]]) -> list[tuple[float, str]]:
@@ -41,3 +49,32 @@ def test_a_rate_far_below_the_usual_one() -> None:
 def test_few_messages_are_no_rate() -> None:
     """One message a minute, then one in ten, is within what chance does."""
     assert play(Silence({"nas": 3_600}), [(8_000, 1 / 60), (3_000, 1 / 600)]) == []
+
+
+@pytest.mark.broker
+def test_a_silent_source_is_an_event(
+    kafka: EmbeddedKafka, create_topic: Callable[..., str]
+) -> None:
+    """It is a JSON line in the source set for it, a metric, and is taken back when lines come."""
+    source = create_topic("raw.quiet").removeprefix("raw.")
+    monitor = create_topic("raw.health").removeprefix("raw.")
+
+    async def work() -> None:
+        agent = make_agent(
+            kafka.bootstrap, listener(source), monitor=monitor, silent_after={source: 2.0}
+        )
+        await agent.start()
+        _, writer = await asyncio.open_connection(*agent.listeners[0].address)
+        writer.write(b"<13>one\n")
+        await until(lambda: agent._sources.reports[source, "silent"] == 1, "the silence")
+        writer.write(b"<13>two\n")
+        await until(lambda: agent._sources.reports[source, "back"] == 1, "the return")
+        writer.close()
+        assert await agent.stop() == 0
+
+    run(work())
+    found = [
+        orjson.loads(each.value()) for each in read_topic(kafka.bootstrap, f"raw.{monitor}", 2)
+    ]
+    assert [each["monitor"] for each in found] == ["source_silent", "source_back"]
+    assert {each["source"] for each in found} == {source}

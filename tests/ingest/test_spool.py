@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.server import EmbeddedKafka
-from app.ingest.publisher import Batch
+from app.ingest.batch import Batch
 from app.ingest.spool import Position, Spool
 from tests.ingest.peers import wait_for
 from tests.ingest.rig import listener, make_agent, read_topic, run, until, values

@@ -1,0 +1,140 @@
+"""One datagram socket, read by a thread of its own, into a publisher or its spool."""
+
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from typing import Final
+
+from app.ingest.connection import LOCAL_PEER
+from app.ingest.datagrams import Datagrams, kernel_drops
+from app.ingest.publisher import Publisher
+from app.ingest.settings import ListenerSettings
+from app.ingest.spill import Spill
+
+log = logging.getLogger(__name__)
+
+TURN_MS: Final = 20
+GATHER_S: Final = 0.002
+"""A short wait lets a batch gather, which costs less than a call for each datagram."""
+FEW: Final = 64
+DROPS_S: Final = 1.0
+
+
+class Receiver:
+    """One socket, one thread, one publisher."""
+
+    def __init__(
+        self,
+        source: socket.socket,
+        settings: ListenerSettings,
+        publisher: Publisher,
+        spill: Spill | None,
+    ) -> None:
+        self.publisher = publisher
+        self.spill = spill
+        self.received = self.bytes = self.empty = self.oversize = self.dropped_bytes = 0
+        self.kernel_drops = 0
+        self.ended = False
+        self.drained = threading.Event()
+        self.lock = threading.Lock()
+        """Held while messages are in hand, so that the ledger balances whenever it is read."""
+        self._source = source
+        self._inode = os.fstat(source.fileno()).st_ino
+        self._settings = settings
+        self._datagrams = Datagrams(source, LOCAL_PEER.encode())
+        self._full = False
+        self._stopping = False
+        self._drops_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="datagrams", daemon=True)
+
+    def start(self) -> None:
+        """Begin to receive."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Receive what has arrived, then no more. The thread goes on serving the publisher."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """End the thread."""
+        self.ended = True
+        self._thread.join()
+        self._source.close()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        while not self.ended:
+            if self._stopping and not self.drained.is_set():
+                while self._receive():
+                    pass
+                self.drained.set()
+            if self._full or self._stopping:
+                time.sleep(TURN_MS / 1000 / 4)
+            elif poll.poll(TURN_MS):
+                try:
+                    if self._receive() < FEW:
+                        time.sleep(GATHER_S)
+                except OSError as error:
+                    log.error("Datagrams cannot be received. error=%s", error)  # noqa: TRY400
+                    time.sleep(1.0)
+            self._turn(time.monotonic())
+
+    def _receive(self) -> int:
+        with self.lock:
+            groups, count, size = self._datagrams.receive()
+            self.bytes += size
+            for group in groups:
+                self._take(group.lines, group.peer)
+        return count
+
+    def _take(self, lines: list[bytes], peer: bytes) -> None:
+        if empty := lines.count(b""):
+            self.empty += empty
+            lines = [line for line in lines if line]
+        if max(map(len, lines), default=0) > self._settings.limit:
+            lines = self._cut(lines)
+        if not lines:
+            return
+        self.received += len(lines)
+        if self.spill is not None:
+            self.spill.take(lines, peer, self._settings.key)
+        else:
+            # Unix senders are held back by the socket; UDP ones lose what its buffer cannot hold.
+            self._full = not self.publisher.publish(lines, peer, self._settings.key)
+
+    def _cut(self, lines: list[bytes]) -> list[bytes]:
+        limit, out = self._settings.limit, []
+        for line in lines:
+            if len(line) <= limit:
+                out.append(line)
+                continue
+            self.oversize += 1
+            pieces = [line[first : first + limit] for first in range(0, len(line), limit)]
+            if self._settings.oversize == "truncate":
+                self.dropped_bytes += len(line) - limit
+                pieces = pieces[:1]
+            out += pieces
+        return out
+
+    def _turn(self, now: float) -> None:
+        with self.lock:
+            if self.spill is not None:
+                self.spill.turn(now)
+            else:
+                self.publisher.poll(now)
+                self._full = self._full and self.publisher.full
+        if self._settings.protocol == "udp" and now - self._drops_at > DROPS_S:
+            self._drops_at = now
+            dropped = kernel_drops(self._inode)
+            if dropped > self.kernel_drops:
+                log.warning(
+                    "The kernel dropped datagrams; a larger receive_buffer or more threads help. "
+                    "source=%s datagrams=%d",
+                    self._settings.source,
+                    dropped - self.kernel_drops,
+                )
+                self.kernel_drops = dropped
