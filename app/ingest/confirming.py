@@ -19,7 +19,8 @@ TICK_S: Final = 0.001
 SLOW_TICK_S: Final = 0.01
 PATIENCE: Final = 200
 """Ticks without a report after which Kafka is asked less often."""
-LINGER_MS: Final = 1.0
+LINGER_MS: Final = 2.0
+"""At 1 ms or less librdkafka's sending thread spins: 4.3 instead of 1.9 us a line were measured."""
 
 
 class ConfirmingPublisher(Publisher):
