@@ -63,12 +63,12 @@ class StreamListener:
         self._all_closed.set()
 
     async def start(self) -> None:
-        """Listen. Raises OSError with advice when the address cannot be had."""
+        """Listen. Raises OSError with advice when the address or a certificate cannot be had."""
         settings = self.settings
         where = str(settings.path or f"{settings.host}:{settings.port}")
+        if settings.tls is not None:
+            self._context = settings.tls.context()
         try:
-            if settings.tls is not None:
-                self._context = settings.tls.context()
             await self._listen()
         except OSError as error:
             raise OSError(

@@ -21,12 +21,17 @@ class TlsSettings:
         """A server context, TLS 1.2 or newer. Raises OSError that names the file at fault."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A sender that closes without having read its session tickets resets the connection, and
+        # with it what it sent last. Connections live long: resumption is of no use here.
+        context.num_tickets = 0
         self.load(context)
         if self.client_ca is not None:
             try:
                 context.load_verify_locations(self.client_ca)
             except OSError as error:
-                raise OSError(error.errno, f"{self.client_ca}: {_reason(error)}") from None
+                raise OSError(
+                    error.errno, f"tls.client_ca {self.client_ca}: {_reason(error)}"
+                ) from None
             modes = {
                 "none": ssl.CERT_NONE,
                 "optional": ssl.CERT_OPTIONAL,
@@ -40,8 +45,11 @@ class TlsSettings:
         try:
             context.load_cert_chain(self.certificate, self.key)
         except OSError as error:
-            files = f"{self.certificate}{f' and {self.key}' if self.key else ''}"
-            raise OSError(error.errno, f"{files}: {_reason(error)}") from None
+            files = f"{self.certificate}{f' and tls.key {self.key}' if self.key else ''}"
+            problem = (
+                f"tls.certificate {files}: {_reason(error)}; expected PEM that belongs together"
+            )
+            raise OSError(error.errno, problem) from None
 
 
 def _reason(error: OSError) -> str:

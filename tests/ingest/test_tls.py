@@ -13,6 +13,7 @@ import pytest
 from app.broker import certificates
 from app.broker.server import EmbeddedKafka
 from app.ingest.tls import TlsSettings
+from app.ingest.topics import IngestError
 from tests.ingest.peers import rsyslog, wait_for
 from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
 
@@ -76,6 +77,52 @@ def test_counted_frames_over_tls(
 
     run(work())
     assert values(read_topic(kafka.bootstrap, f"raw.{source}", len(lines))) == lines
+
+
+def test_a_sender_that_hangs_up_at_once(
+    kafka: EmbeddedKafka, source: str, made: certificates.Certificates
+) -> None:
+    """One that closes its socket without a TLS goodbye, as loggen does, loses nothing."""
+    lines = [A1 + b" %06d" % n for n in range(50_000)]
+
+    def send(address: tuple[str, int]) -> None:
+        plain = socket.create_connection(address)
+        with client(made).wrap_socket(plain, server_hostname="localhost") as target:
+            target.sendall(b"\n".join(lines) + b"\n")
+
+    async def work() -> None:
+        tls = TlsSettings(made.server)
+        agent = make_agent(kafka.bootstrap, listener(source, protocol="tls", tls=tls))
+        await agent.start()
+        await asyncio.to_thread(send, agent.listeners[0].address)
+        await until(lambda: agent.ledgers()[0].published == len(lines), "all lines")
+        assert await agent.stop() == 0
+
+    run(work())
+    assert values(read_topic(kafka.bootstrap, f"raw.{source}", len(lines))) == lines
+
+
+def test_an_unusable_certificate_is_named(
+    kafka: EmbeddedKafka, source: str, made: certificates.Certificates, tmp_path: Path
+) -> None:
+    """A file that is not there, holds no certificate or another's key stops the start."""
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    now = dt.datetime.now(dt.UTC)
+    other = certificates.ensure(tmp_path / "other", ["localhost"], now)
+
+    async def work() -> None:
+        for tls in (
+            TlsSettings(tmp_path / "none.pem"),
+            TlsSettings(empty),
+            TlsSettings(made.server, other.server),
+            TlsSettings(made.server, client_ca=empty, clients="required"),
+        ):
+            agent = make_agent(kafka.bootstrap, listener(source, protocol="tls", tls=tls))
+            with pytest.raises(IngestError, match=r"tls\.\w+ /.*\.pem"):
+                await agent.start()
+
+    run(work())
 
 
 def test_client_certificates(
