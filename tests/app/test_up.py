@@ -19,6 +19,7 @@ import pytest
 from app.broker import ports
 from app.broker.server import EmbeddedKafka
 from app.reading import read
+from tests.broker.own_user import security
 
 pytestmark = [pytest.mark.broker, pytest.mark.kill]
 
@@ -50,13 +51,17 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait(60)
 
 
-def _configure(folder: Path, kafka: EmbeddedKafka, prefix: str) -> int:
+def _configure(folder: Path, kafka: EmbeddedKafka, prefix: str, *, secured: bool = False) -> int:
     port = ports.free("127.0.0.1")
+    external: dict[str, Any] = {"bootstrap": kafka.bootstrap, "replication": 1}
+    if secured:
+        external["bootstrap"] = kafka.northbound
+        external["security"] = security(kafka, prefix, folder)
     (folder / "northbound.yaml").write_text(
         f"""\
 version: 1
 kafka:
-  external: {{bootstrap: "{kafka.bootstrap}", replication: 1}}
+  external: {json.dumps(external)}
   topic_prefix: {prefix}
 sources:
   qumulo: {{format: qumulo, partitions: 4, tick: 2s, key: spread}}
@@ -110,6 +115,20 @@ def test_events_come_out_once_through_kill_stop_and_resume(
         _send(port, 40_000, 5_000)
         _until(lambda: len(_files(kafka, topic)) == 45_000, "the lines after the restart")
     assert set(_files(kafka, topic).values()) == {1}
+
+
+def test_a_secured_cluster_is_enough(
+    kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    """SASL_SSL and the rights of docs/existing-cluster.md, no more: each line is one event."""
+    prefix = f"{unique('up')}."
+    port = _configure(tmp_path, kafka, prefix, secured=True)
+    topic = f"{prefix}northbound.acme.events"
+    with _up(tmp_path):
+        _send(port, 0, 2_000)
+        _until(lambda: len(_files(kafka, topic)) == 2_000, "an event for each of 2,000 lines")
+    assert set(_files(kafka, topic).values()) == {1}
+    assert "Secret1Secret2" not in (tmp_path / "up.log").read_text()
 
 
 def test_a_port_in_use_and_a_second_up_are_one_message(

@@ -7,70 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import Result
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
-    ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
 from typer.testing import CliRunner
 
-from app.broker.admin import connect
 from app.broker.server import EmbeddedKafka
 from app.cli import app
 from app.reading import read
 from schemas.codec import decode
+from tests.broker.own_user import security
 
 pytestmark = pytest.mark.broker
-
-
-# What Northbound's own user needs on an existing cluster: (resource, name, operations); all names
-# are prefixes but the cluster's.
-RIGHTS = (
-    (ResourceType.BROKER, "kafka-cluster", "DESCRIBE ALTER"),
-    (
-        ResourceType.TOPIC,
-        "",
-        "CREATE DESCRIBE ALTER DELETE READ WRITE DESCRIBE_CONFIGS ALTER_CONFIGS",
-    ),
-    (ResourceType.GROUP, "", "READ DESCRIBE"),
-)
-
-
-def security(kafka: EmbeddedKafka, prefix: str, folder: Path) -> dict[str, object]:
-    """A user of Northbound's own on the SASL_SSL listener, with the rights above and no more."""
-    admin = connect({"bootstrap.servers": kafka.bootstrap})
-    user, password = f"{prefix}northbound", "Secret1Secret2"
-    (folder / "password").write_text(password)
-    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
-    change = UserScramCredentialUpsertion(user, credential, password.encode())
-    admin.alter_user_scram_credentials([change])[user].result(30)
-    bindings = [
-        AclBinding(
-            kind,
-            name or prefix,
-            ResourcePatternType.PREFIXED if not name else ResourcePatternType.LITERAL,
-            f"User:{user}",
-            "*",
-            AclOperation[operation],
-            AclPermissionType.ALLOW,
-        )
-        for kind, name, operations in RIGHTS
-        for operation in operations.split()
-    ]
-    for future in admin.create_acls(bindings).values():
-        future.result(30)
-    return {
-        "protocol": "SASL_SSL",
-        "mechanism": "SCRAM-SHA-512",
-        "username": user,
-        "password_file": "password",
-        "ca_file": str(kafka.ca),
-    }
 
 
 @pytest.fixture(scope="module", params=["plain", "secured"])

@@ -1,0 +1,62 @@
+"""Northbound's own user on an existing cluster, with the rights of docs/existing-cluster.md."""
+
+from pathlib import Path
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from app.broker.admin import connect
+from app.broker.server import EmbeddedKafka
+
+# What Northbound's own user needs on an existing cluster: (resource, name, operations); all names
+# are prefixes but the cluster's.
+RIGHTS = (
+    (ResourceType.BROKER, "kafka-cluster", "DESCRIBE ALTER"),
+    (
+        ResourceType.TOPIC,
+        "",
+        "CREATE DESCRIBE ALTER DELETE READ WRITE DESCRIBE_CONFIGS ALTER_CONFIGS",
+    ),
+    (ResourceType.GROUP, "", "READ DESCRIBE"),
+    (ResourceType.TRANSACTIONAL_ID, "", "WRITE DESCRIBE"),
+)
+
+
+def security(kafka: EmbeddedKafka, prefix: str, folder: Path) -> dict[str, object]:
+    """A user of Northbound's own on the SASL_SSL listener, with the rights above and no more."""
+    admin = connect({"bootstrap.servers": kafka.bootstrap})
+    user, password = f"{prefix}northbound", "Secret1Secret2"
+    (folder / "password").write_text(password)
+    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
+    change = UserScramCredentialUpsertion(user, credential, password.encode())
+    admin.alter_user_scram_credentials([change])[user].result(30)
+    bindings = [
+        AclBinding(
+            kind,
+            name or prefix,
+            ResourcePatternType.PREFIXED if not name else ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation[operation],
+            AclPermissionType.ALLOW,
+        )
+        for kind, name, operations in RIGHTS
+        for operation in operations.split()
+    ]
+    for future in admin.create_acls(bindings).values():
+        future.result(30)
+    return {
+        "protocol": "SASL_SSL",
+        "mechanism": "SCRAM-SHA-512",
+        "username": user,
+        "password_file": "password",
+        "ca_file": str(kafka.ca),
+    }
