@@ -1,7 +1,9 @@
 """`northbound demo`: raw lines in, events and alerts out, and a table that has to balance."""
 
 import signal
-import threading
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -63,13 +65,21 @@ def demo(
 
 
 def _keep(console: Console, folder: Path) -> None:
-    bundle = folder / "bundles" / "acme"
+    """Say how to connect, in lines that can be copied, and wait for Ctrl-C."""
+    python = Path(sys.executable)
     console.print(
-        "Still running. Connect as acme:\n"
-        f"  kcat -F {bundle / 'client.properties'} -G acme.kcat northbound.acme.alerts\n"
-        f"  python3 {bundle / 'consumer.py'} --topic events\n"
-        f"Look inside: northbound status --config {folder / 'northbound.yaml'}\n"
-        "Ctrl-C ends it."
+        "Still running. Connect as acme, the way its SIEM would:\n"
+        f"  cd {folder / 'bundles' / 'acme'}\n"
+        "  kcat -F client.properties -G acme.kcat northbound.acme.alerts\n"
+        "  (Kafka 4 refuses SCRAM of librdkafka before 2.6.1; `kcat -V` shows yours)\n"
+        f"  {python} consumer.py --topic events --group acme.python\n"
+        "Look inside:\n"
+        f"  {python.with_name('northbound')} status --config {folder / 'northbound.yaml'}\n"
+        "Ctrl-C ends it.",
+        soft_wrap=True,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Event().wait()
+    # Polars' handler of SIGINT restarts system calls: a wait without an end would not notice it.
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1.0)
+    console.print("Stopping.")

@@ -64,7 +64,7 @@ class View:
         line.append(f"  {finding.get('count', 1):,} events", style="dim")
         self._alerts.append(line)
         if self._live is None:
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
 
     def show(self, figures: Figures, note: str) -> None:
         """Draw the present figures; `note` says what is being waited for."""
@@ -82,6 +82,7 @@ class View:
                 f"alerts {figures.alerts:,}, dead letters {figures.dead_letters:,}, "
                 f"{rate:,.0f} events/s, latency p50 {figures.p50:.0f} ms p99 {figures.p99:.0f} ms",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _drawn(self, figures: Figures, rate: float, note: str) -> Group:

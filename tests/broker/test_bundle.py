@@ -2,6 +2,7 @@
 
 import datetime as dt
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_written_again(ca: bytes, tmp_path: Path) -> None:
     bundle.write(make_access(ca, servers="other.example:9094"), tmp_path)
     assert bundle.client_configuration(tmp_path)[0]["bootstrap.servers"] == "other.example:9094"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_consumer_without_its_library_says_what_to_install(ca: bytes, tmp_path: Path) -> None:
+    """The receiver runs consumer.py with any Python: one line and no stack trace."""
+    bundle.write(make_access(ca), tmp_path)
+    # -S: without site-packages.
+    argv = [sys.executable, "-I", "-S", str(tmp_path / "consumer.py"), "--topic", "events"]
+    done = subprocess.run(argv, capture_output=True, timeout=30, check=False, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("-m pip install confluent-kafka\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_documented_parameters(ca: bytes, tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ import signal
 import sys
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+try:
+    from confluent_kafka import Consumer, KafkaError, KafkaException
+except ModuleNotFoundError:
+    sys.exit(f"confluent-kafka is not there: {sys.executable} -m pip install confluent-kafka")
 
 REFUSED = {
     KafkaError._AUTHENTICATION: "the user name or password was refused",  # noqa: SLF001

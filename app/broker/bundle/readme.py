@@ -18,7 +18,9 @@ Connect to `{servers}` with SASL_SSL and {mechanism} as user `{user}`. The passw
     pip install confluent-kafka
     python3 consumer.py --topic alerts
 
-or, in this folder, `kcat -F client.properties -G {group} {some_topic}`.
+or, in this folder, `kcat -F client.properties -G {group} {some_topic}`. Clients on librdkafka need
+its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of older ones with
+"invalid credentials" (librdkafka #4895), Debian 12's kcat among them.
 
 ## Files
 
