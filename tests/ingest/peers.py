@@ -18,12 +18,23 @@ PACKAGES = {
     "rsyslogd": ["rsyslog", "rsyslog-relp", "rsyslog-kafka", "rsyslog-gnutls"],
     "haproxy": ["haproxy"],
     "logger": ["bsdutils"],
+    "kcat": ["kcat"],
 }
 APT = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120"]
 
 
 def need(*programs: str) -> None:
     """Have these programs, or skip; fail where CI is set."""
+    missing = absent(*programs)
+    if missing:
+        reason = f"{', '.join(missing)} not there and apt-get as root cannot install it"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def absent(*programs: str) -> list[str]:
+    """Which of these programs are not there, after what can be installed was."""
     missing = [each for each in programs if _find(each) is None]
     if missing and shutil.which("apt-get") and os.geteuid() == 0:
         packages = [package for each in missing for package in PACKAGES[each]]
@@ -31,11 +42,7 @@ def need(*programs: str) -> None:
         for argv in ([*APT, "update"], [*APT, "install", "--no-install-recommends", *packages]):
             subprocess.run(argv, env=environment, check=False, capture_output=True, timeout=300)
         missing = [each for each in programs if _find(each) is None]
-    if missing:
-        reason = f"{', '.join(missing)} not there and apt-get as root cannot install it"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    return missing
 
 
 def _find(program: str) -> str | None:
