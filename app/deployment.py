@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from app.broker import admin, ports, tenants
 from app.broker.cluster_error import ClusterError
-from app.broker.errors import BrokerError
+from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
 from app.config import Config, host_port
 from app.lag import lags
@@ -283,10 +283,7 @@ class Deployment:
         for setting, folder in folders.items():
             disk = os.statvfs(next(one for one in (folder, *folder.parents) if one.exists()))
             if disk.f_bavail * disk.f_frsize < FULL_BYTES:
-                return (
-                    f"The disk that holds {folder} is full. Free some space or set {setting} to a "
-                    "folder on another disk, then start again."
-                )
+                return no_room(folder, setting)
         return None
 
     def _unwritable(self, error: OSError) -> DeploymentError:

@@ -37,6 +37,14 @@ class BrokerError(Exception):
     """The broker cannot start or has stopped; the text says what to do."""
 
 
+def no_room(folder: Path, setting: str) -> str:
+    """What to do about the full disk that holds the folder of a setting."""
+    return (
+        f"The disk that holds {folder} is full. Free some space or set {setting} to a folder on "
+        "another disk, then start again."
+    )
+
+
 def explain(log: str, data: Path) -> str:
     """The cause that a broker's log shows, as what to do, with the log's last useful lines."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]

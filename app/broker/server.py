@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from app.broker import certificates, class_archive, cluster, jars, ports
 from app.broker.cluster import Addresses
-from app.broker.errors import BrokerError
+from app.broker.errors import BrokerError, no_room
 from app.broker.java import Java, find_java
 from app.broker.node import Node, Tools
 from app.broker.ownership import Ownership
@@ -197,10 +197,7 @@ class EmbeddedKafka:
 
     def _advice(self, error: OSError) -> BrokerError:
         if error.errno == errno.ENOSPC:
-            return BrokerError(
-                f"The disk that holds {self.data} is full. Free some space or set "
-                "kafka.embedded.data to a folder on another disk, then start again."
-            )
+            return BrokerError(no_room(self.data, "kafka.embedded.data"))
         return BrokerError(
             f"Cannot use {error.filename or self.data}: {error.strerror}. Give this user write "
             "access or choose another kafka.embedded.data."

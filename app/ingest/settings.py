@@ -39,6 +39,20 @@ class ListenerSettings:
     threads: int = 1
     receive_buffer: int = 4 << 20
 
+    @property
+    def where(self) -> str:
+        """What is listened on, for people."""
+        return str(self.path or f"{self.host}:{self.port}")
+
+    def refused(self, error: OSError) -> OSError:
+        """Why it cannot be listened on, with what to do."""
+        return OSError(
+            error.errno,
+            f"cannot listen on {self.where} for source {self.source}: "
+            f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
+            "in northbound.yaml",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:

@@ -65,19 +65,13 @@ class StreamListener:
     async def start(self) -> None:
         """Listen. Raises OSError with advice when the address or a certificate cannot be had."""
         settings = self.settings
-        where = str(settings.path or f"{settings.host}:{settings.port}")
         if settings.tls is not None:
             self._context = settings.tls.context()
         try:
             await self._listen()
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot listen on {where} for source {settings.source}: "
-                f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
-                "in northbound.yaml",
-            ) from None
-        self.ledger.address = where
+            raise settings.refused(error) from None
+        self.ledger.address = settings.where
         if settings.path is None:
             listening = self._socket or (self._server.sockets[0] if self._server else None)
             bound = listening.getsockname() if listening else self.address

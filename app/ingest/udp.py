@@ -42,21 +42,15 @@ class DatagramListener:
     async def start(self) -> None:
         """Listen. Raises OSError with advice when the address cannot be had."""
         settings = self.settings
-        where = str(settings.path or f"{settings.host}:{settings.port}")
         try:
             sockets = self._open()
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot listen on {where} for source {settings.source}: "
-                f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
-                "in northbound.yaml",
-            ) from None
+            raise settings.refused(error) from None
         for number, source in enumerate(sockets):
             publisher, spill = self._make(number)
             self.receivers.append(Receiver(source, settings, publisher, spill))
             self.receivers[-1].start()
-        self.ledger.address = where
+        self.ledger.address = settings.where
         if settings.path is None:
             host, port = self.address
             self.ledger.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

