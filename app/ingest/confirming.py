@@ -66,9 +66,10 @@ class ConfirmingPublisher(Publisher):
         """Ask no more."""
         if self._timer is not None:
             self._timer.cancel()
+        super().close()
 
-    def _serve(self) -> None:
-        super()._serve()
+    def _serve(self, wait_s: float = 0.0) -> None:
+        super()._serve(wait_s)
         if not self._done:
             return
         done, self._done = self._done, {}
@@ -95,4 +96,5 @@ class ConfirmingPublisher(Publisher):
         self._done[receipt] = None
 
     def _failed_one(self, receipt: Receipt, error: KafkaError, message: Message) -> None:
-        self._failed(receipt, error, message)
+        taken = time.time() - (time.monotonic() - receipt.taken)
+        self._failed(receipt, error, message, int(taken * 1000))

@@ -9,7 +9,8 @@ import logging
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from operator import length_hint
 from typing import Any, Final
@@ -41,6 +42,12 @@ PERMANENT = frozenset(
 
 # RFC 5424 "<PRI>1 TIME HOST" and RFC 3164 "<PRI>Mmm dd hh:mm:ss HOST"
 _HOST = re.compile(rb"<[0-9]{1,3}>(?:[0-9]{1,3} \S+|\w{3} [ 0-9][0-9] [0-9:]{8}) ([^\s:]{1,255}) ")
+
+Report = Callable[[KafkaError | None, Message], None]
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def host_of(line: bytes) -> bytes | None:
@@ -160,7 +167,7 @@ class Publisher:
         deadline = time.monotonic() + timeout_s
         while (now := time.monotonic()) < deadline and self.in_flight:
             self.poll(now)
-            self._producer.flush(0.05)
+            self._serve(0.05)
         return self.in_flight
 
     def warm(self) -> None:
@@ -169,7 +176,9 @@ class Publisher:
             self._producer.list_topics(self.topic, timeout=WARM_S)
 
     def close(self) -> None:
-        """End what runs beside the loop."""
+        """Send no more: what is not acknowledged by now stays in flight for good."""
+        self._producer.purge()
+        self._await_reports()
 
     def surrender(self) -> list[Batch]:
         """Take back what is not acknowledged, to keep it elsewhere; this ends the publisher.
@@ -177,10 +186,7 @@ class Publisher:
         Kafka may have some of it all the same, if its acknowledgement was on its way.
         """
         self._producer.purge()
-        deadline = time.monotonic() + SURRENDER_S
-        while len(self._producer) and time.monotonic() < deadline:
-            self._producer.flush(0.05)
-            self._serve()
+        self._await_reports()
         back = [Batch([value], key, "peer", None, at) for key, value, at, _ in self._retry]
         back += self._held
         self.accepted -= sum(len(batch.lines) for batch in back)
@@ -189,13 +195,25 @@ class Publisher:
         self._held_count = 0
         return back
 
-    def _serve(self) -> None:
-        self._producer.poll(0)
+    def _await_reports(self) -> None:
+        """Serve what the producer still has to say about its messages."""
+        deadline = time.monotonic() + SURRENDER_S
+        while len(self._producer) and time.monotonic() < deadline:
+            self._serve(0.05)
+
+    def _serve(self, wait_s: float = 0.0) -> None:
+        try:
+            self._producer.poll(wait_s)
+        except KafkaException as error:
+            # The binding raises a fatal error from here, whatever the error callback is.
+            if not error.args[0].fatal():
+                raise
+            self._fatal = True
 
     def _produce(self, batch: Batch) -> bool:
         produce, topic = self._producer.produce, repeat(self.topic)
         lines, key, by, receipt, timestamp = batch
-        any_partition, reports = repeat(PARTITION_UA), repeat(receipt or self._on_error)
+        any_partition, reports = repeat(PARTITION_UA), repeat(self._report(receipt, timestamp))
         while True:
             rest = iter(lines)
             keys: Iterable[bytes | None] = repeat(None if by == "spread" else key)
@@ -229,18 +247,27 @@ class Publisher:
         self._held_count += len(batch.lines)
         (self._held.appendleft if first else self._held.append)(batch)
 
-    def _on_error(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed(None, error, message)
+    def _report(self, receipt: Receipt | None, timestamp: int) -> Report:
+        """What is called with a message's fate; a failed message no longer knows its time."""
+        if receipt is not None:
+            return receipt
+        return partial(self._on_error, timestamp=timestamp) if timestamp else self._on_error
 
-    def _failed(self, receipt: Receipt | None, error: KafkaError, message: Message) -> None:
+    def _on_error(self, error: KafkaError | None, message: Message, timestamp: int = 0) -> None:
+        if error is not None:
+            waited = message.latency() or 0.0
+            self._failed(None, error, message, timestamp or _ms(time.time() - waited))
+
+    def _failed(
+        self, receipt: Receipt | None, error: KafkaError, message: Message, timestamp: int
+    ) -> None:
         value = message.value() or b""
         if error.code() in PERMANENT:
             self._refuse(error, value, receipt)
         else:
             self._fatal = self._fatal or error.fatal()
             self.retried += 1
-            self._retry.append((message.key(), value, message.timestamp()[1], receipt))
+            self._retry.append((message.key(), value, timestamp, receipt))
 
     def _refuse(self, error: KafkaError, line: bytes, receipt: Receipt | None) -> None:
         self.refused[error.name()] += 1
@@ -258,7 +285,7 @@ class Publisher:
         """Failed messages again, with the time they were received at."""
         while self._retry:
             key, value, timestamp, receipt = self._retry[0]
-            report = receipt or self._on_error
+            report = self._report(receipt, timestamp)
             try:
                 self._producer.produce(
                     self.topic, value, key, timestamp=timestamp, on_delivery=report
@@ -279,7 +306,7 @@ class Publisher:
         """
         log.warning("The producer failed and is replaced. topic=%s", self.topic)
         self._producer.purge()
-        self._producer.flush(5.0)
+        self._await_reports()
         self._producer = Producer(self._config)
         self._fatal = False
         self.renewed += 1

@@ -169,5 +169,6 @@ class DatagramListener:
             await asyncio.to_thread(each.close)
             if each.spill is not None:
                 each.spill.close()
+            each.publisher.close()
         if self.settings.path is not None:
             self.settings.path.unlink(missing_ok=True)

@@ -4,11 +4,11 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.broker.server import EmbeddedKafka
@@ -122,65 +122,32 @@ def test_a_broker_that_is_killed_loses_and_doubles_nothing(
     run(work())
 
 
-class FailingProducer:
-    """Stands for a librdkafka producer that a fatal error has ended; all it held comes back."""
-
-    def __init__(self, config: dict[str, object]) -> None:
-        self._failed = config["on_delivery"]
-        self._held: list[tuple[bytes, bytes | None]] = []
-
-    def produce(self, _topic: str, value: bytes, key: bytes | None = None) -> None:
-        self._held.append((value, key))
-
-    def poll(self, _timeout: float) -> None:
-        held, self._held = self._held, []
-        for value, key in held:
-            self._failed(FatalError(), FailedMessage(value, key))  # type: ignore[operator]
-
-    def purge(self) -> None:
-        """Nothing is left."""
-
-    def flush(self, timeout: float) -> None:
-        self.poll(timeout)
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-
-class FatalError:
-    """KafkaError as a delivery report has it."""
-
-    def code(self) -> int:
-        return int(KafkaError._FATAL)
-
-    def fatal(self) -> bool:
-        return True
-
-
-class FailedMessage:
-    """Message as a delivery report has it."""
-
-    def __init__(self, value: bytes, key: bytes | None) -> None:
-        self.value = lambda: value
-        self.key = lambda: key
-        self.timestamp = lambda: (1, 1_700_000_000_000)
-
-
 def test_a_fatal_error_renews_the_producer(
-    kafka: EmbeddedKafka, create_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    make_kafka: Callable[..., EmbeddedKafka], tmp_path: Path
 ) -> None:
-    """Messages of a producer that has failed for good go out through a new one, times kept."""
-    topic = create_topic("raw.fatal")
-    kinds = [FailingProducer, Producer]
-
-    def next_kind(config: dict[str, object]) -> object:
-        return kinds.pop(0)(config)
-
-    monkeypatch.setattr("app.ingest.publisher.Producer", next_kind)
-    publisher = Publisher({"bootstrap.servers": kafka.bootstrap}, topic)
-    publisher.publish([b"one", b"two"], b"key")
+    """Kafka came back without its data: what the producer then calls fatal costs no message."""
+    first = make_kafka(data=tmp_path / "old")
+    with_topic(first, partitions=1)
+    publisher = Publisher({"bootstrap.servers": first.bootstrap}, "raw.nas")
+    publisher.publish([b"old"], b"key")
     assert publisher.flush(30) == 0
-    assert (publisher.published, publisher.retried, publisher.renewed) == (2, 2, 1)
-    found = read_topic(kafka.bootstrap, topic, 2)
-    assert values(found) == [b"one", b"two"]
-    assert {message.timestamp()[1] for message in found} == {1_700_000_000_000}
+    address = first.bootstrap
+    first.kill()
+    second = make_kafka(data=tmp_path / "new", internal=address)
+    with_topic(second, partitions=1)
+    # Its producer ids begin anew, so that another producer is now the one that the first was.
+    usurper = Publisher({"bootstrap.servers": address}, "raw.nas")
+    usurper.publish([b"%d" % n for n in range(9)], b"key")
+    assert usurper.flush(30) == 0
+    before = time.time()
+    publisher.publish([b"fresh"], b"key")
+    publisher.publish([b"spooled"], b"key", timestamp=1_700_000_000_000)
+    taken = time.time()
+    assert publisher.flush(60) == 0
+    assert publisher.published == 3
+    assert publisher.renewed == 1
+    found = read_topic(address, "raw.nas", 11)[9:]
+    assert values(found) == [b"fresh", b"spooled"]
+    fresh, spooled = (message.timestamp()[1] for message in found)
+    assert before - 0.1 <= fresh / 1000 <= taken + 0.1
+    assert spooled == 1_700_000_000_000
