@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import repeat
 from operator import length_hint
 from typing import Any
@@ -30,6 +31,8 @@ SLICE = 2.0
 GRACE = 2.0
 """Seconds that a blocked call has beyond its time-out before the process ends."""
 FENCED = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID)  # noqa: SLF001  # public constants
+EXPIRED = (KafkaError.INVALID_TXN_STATE, KafkaError._FENCED, KafkaError._FATAL)  # noqa: SLF001
+"""What a producer is told whose transaction the coordinator has aborted for its age."""
 REFUSED = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG)
 FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
@@ -46,6 +49,8 @@ class Transactions:
         self._failure: Exception | None = None
         self._columns: ColumnWriter | None = None
         self._explain = False
+        self._began = 0.0
+        self._expired = False
         self.open = False
 
     def start(self) -> None:
@@ -120,16 +125,32 @@ class Transactions:
         self._explain = False
 
     def abort(self) -> None:
-        """Abort the open transaction, if there is one. Raises EngineError when fenced."""
+        """Abort the open transaction, if there is one. Raises EngineError when fenced.
+
+        One that the coordinator has aborted for its age ends the producer but not the process: a
+        new one takes its place. A member that lost its partitions meanwhile still commits nothing,
+        as its group refuses its offsets.
+        """
         if self.open:
-            self._call("abort_transaction", self._producer.abort_transaction, SLICE, last=True)
+            if not self._expired:
+                with suppress(TransactionAborted):
+                    call = self._producer.abort_transaction
+                    self._call("abort_transaction", call, SLICE, last=True)
             self.open = False
+            if self._expired:
+                self._expired = False
+                log.warning(
+                    "The transaction had timed out; a new producer goes on. engine=%s",
+                    self._settings.name,
+                )
+                self.start()
         self._failure = None
         # Columns have no delivery reports: record by record, a refusal would tell its reason.
         self._explain = True
 
     def _begin(self) -> None:
         if not self.open:
+            self._began = time.monotonic()
             self._call("begin_transaction", self._producer.begin_transaction, last=True)
             self.open = True
 
@@ -200,7 +221,7 @@ class Transactions:
         cause = error.args[0]
         code = cause.code()
         if cause.fatal() or code == KafkaError._FATAL:  # noqa: SLF001
-            return self._ended("produce", cause)
+            return self._fatal("produce", cause)
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             return RecordRefusedError(
                 f"A record of {len(value or b'')} bytes for topic {topic} is larger than "
@@ -253,7 +274,7 @@ class Transactions:
                 except KafkaException as error:
                     cause = error.args[0]
                     if cause.fatal():
-                        raise self._ended(what, cause) from error
+                        raise self._fatal(what, cause) from error
                     if cause.txn_requires_abort() and not last:
                         self._check()
                         raise TransactionAborted(f"{what}: {cause.str()}") from error
@@ -267,6 +288,14 @@ class Transactions:
                         ) from error
                 else:
                     return
+
+    def _fatal(self, what: str, cause: KafkaError) -> Exception:
+        """The producer is of no use any more; whether the process is depends on the reason."""
+        age = time.monotonic() - self._began
+        if self.open and cause.code() in EXPIRED and age > self._settings.transaction_timeout:
+            self._expired = True
+            return TransactionAborted(f"{what}, {age:.1f} s after the begin: {cause.str()}")
+        return self._ended(what, cause)
 
     def _ended(self, what: str, cause: KafkaError) -> EngineError:
         name = self._settings.instance

@@ -266,6 +266,20 @@ def test_fencing_ends_the_engine(kafka: FakeKafka, call: str) -> None:
     assert kafka.values("out") == []
 
 
+@pytest.mark.parametrize("call", ["offsets", "commit", "abort"])
+def test_a_transaction_that_timed_out_costs_no_process(kafka: FakeKafka, call: str) -> None:
+    """The coordinator aborts what is too old and fences its producer: a new one does it again."""
+    kafka.write("in", 0, b"a", b"b")
+    if call == "abort":
+        kafka.faults["commit"].append(abortable())
+    kafka.faults[call].append(fatal())
+    engine, _ = engine_on(kafka, transaction_timeout=0.0)
+    turn(engine, 6)
+    assert kafka.values("out") == [b"a", b"b"]
+    assert kafka.offsets["in", 0][0] == 2
+    assert len(kafka.producers) == 2
+
+
 def test_a_failed_delivery_is_never_committed_over(kafka: FakeKafka) -> None:
     """Other records of a transaction do not appear when one was not delivered."""
     kafka.write("in", 0, b"a", b"undeliverable")

@@ -103,6 +103,23 @@ def test_terminate_two_workers(kafka: EmbeddedKafka, scenario: Make) -> None:
     check(run, count, doubles=False)
 
 
+def test_stop_beyond_the_transaction_time_out(kafka: EmbeddedKafka, scenario: Make) -> None:
+    """A worker whose transaction timed out, but not its session, goes on without a new process."""
+    run = scenario(kafka, options={"transaction_timeout": 1.0})
+    (worker,) = run.start()
+    for _ in range(max(2, KILLS)):
+        run.progress(worker)
+        worker.signal(signal.SIGSTOP)
+        time.sleep(3.5)  # the broker looks for such transactions once a second
+        worker.signal(signal.SIGCONT)
+    run.progress(worker)
+    count = run.finish()
+    assert worker.statuses == [], run.logs()
+    assert "a new producer goes on" in worker.log.read_text()
+    stop_all(run)
+    check(run, count)
+
+
 def test_stop_beyond_the_time_outs(kafka: EmbeddedKafka, scenario: Make) -> None:
     """SIGSTOP beyond session and transaction time-outs: the zombie that wakes up does no harm."""
     run = scenario(kafka)
