@@ -114,6 +114,7 @@ class Engine:
             self._in_flight.end()
             self._abort()
         self._intake.close()
+        self._transactions.close()
         self._outbox.close(EngineError("the worker has stopped"))
         self._pulse.end()
 
@@ -124,6 +125,7 @@ class Engine:
             self._abort()
         except EngineError as error:
             log.error("Abort failed. engine=%s reason=%s", self.settings.name, error)  # noqa: TRY400
+        self._transactions.close()
         self._outbox.close(EngineError("the worker ended before the record was committed"))
         self._pulse.end()
 

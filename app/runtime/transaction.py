@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from app.runtime.caller import Caller, CallStuckError
 from app.runtime.clients import Clients
 from app.runtime.columns import QUEUE_FULL, ColumnWriter, column_writer, writable
 from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
@@ -49,6 +50,7 @@ class Transactions:
         self._failure: Exception | None = None
         self._columns: ColumnWriter | None = None
         self._explain = False
+        self._caller = Caller(settings.name)
         self._began = 0.0
         self._expired = False
         self.open = False
@@ -127,9 +129,9 @@ class Transactions:
     def abort(self) -> None:
         """Abort the open transaction, if there is one. Raises EngineError when fenced.
 
-        One that the coordinator has aborted for its age ends the producer but not the process: a
-        new one takes its place. A member that lost its partitions meanwhile still commits nothing,
-        as its group refuses its offsets.
+        One that the coordinator has aborted for its age, or whose call does not come back, ends the
+        producer but not the process: a new one takes its place and fences the old one. A member
+        that lost its partitions meanwhile still commits nothing, as its group refuses its offsets.
         """
         if self.open:
             if not self._expired:
@@ -139,19 +141,26 @@ class Transactions:
             self.open = False
             if self._expired:
                 self._expired = False
+                name = self._settings.name
                 log.warning(
-                    "The transaction had timed out; a new producer goes on. engine=%s",
-                    self._settings.name,
+                    "The transaction is out of time; a new producer goes on. engine=%s", name
                 )
                 self.start()
         self._failure = None
         # Columns have no delivery reports: record by record, a refusal would tell its reason.
         self._explain = True
 
+    def close(self) -> None:
+        """End what runs beside the engine."""
+        self._caller.close()
+
     def _begin(self) -> None:
         if not self.open:
             self._began = time.monotonic()
-            self._call("begin_transaction", self._producer.begin_transaction, last=True)
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as error:
+                raise self._ended("begin_transaction", error.args[0]) from error
             self.open = True
 
     def _produce(self, output: Output) -> None:
@@ -263,14 +272,24 @@ class Transactions:
         first: bool = False,
         last: bool = False,
     ) -> None:
-        """Call until it is done. `last`: an abort is no way out of a failure of this call."""
+        """Call until it is done. `last`: an abort is no way out of a failure of this call.
+
+        No call but the first needs more time than the coordinator gives to the transaction.
+        """
         settings = self._settings
         limit = settings.start_timeout if first else settings.call_timeout
+        bound = max(settings.transaction_timeout, SLICE + GRACE)
         deadline = time.monotonic() + limit
-        with self._watchdog.guard(f"{settings.name}: {what}", limit + GRACE):
+        with self._watchdog.guard(f"{settings.name}: {what}", limit + bound + GRACE):
             while True:
                 try:
-                    function(*arguments)
+                    if first:
+                        function(*arguments)
+                    else:
+                        self._caller.call(bound, function, *arguments)
+                except CallStuckError as error:
+                    self._expired = True
+                    raise TransactionAborted(f"{what} does not return") from error
                 except KafkaException as error:
                     cause = error.args[0]
                     if cause.fatal():

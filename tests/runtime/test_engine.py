@@ -1,5 +1,6 @@
 """The engine's decisions, on fake clients: what is committed, dropped, delivered again."""
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -278,6 +279,27 @@ def test_a_transaction_that_timed_out_costs_no_process(kafka: FakeKafka, call: s
     assert kafka.values("out") == [b"a", b"b"]
     assert kafka.offsets["in", 0][0] == 2
     assert len(kafka.producers) == 2
+
+
+@pytest.mark.parametrize(
+    "call", ["send_offsets_to_transaction", "commit_transaction", "abort_transaction"]
+)
+def test_a_call_that_does_not_return_is_left_behind(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """As librdkafka's when a coordinator goes away: a new producer does the work again."""
+    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.1)
+    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.1)
+    kafka.write("in", 0, b"a", b"b")
+    if call == "abort_transaction":
+        kafka.faults["commit"].append(abortable())
+    engine, _ = engine_on(kafka, transaction_timeout=0.0)
+    come_back = threading.Event()
+    monkeypatch.setattr(kafka.producers[0], call, lambda *_: come_back.wait(60))
+    turn(engine, 6)
+    assert kafka.values("out") == [b"a", b"b"]
+    assert len(kafka.producers) == 2
+    come_back.set()
 
 
 def test_a_failed_delivery_is_never_committed_over(kafka: FakeKafka) -> None:
