@@ -68,6 +68,8 @@ class Rig:
         own = self.environment if setup.agent_too else {}
         self.agent = Process("agent", argv, folder / "ingest.log", dict(own))
         self.before: Before | None = None
+        self.raw: set[str] = set()
+        """Digests of the raw records, once they were read back."""
         self._observer: Observer | None = None
         self._supervising = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
@@ -123,7 +125,8 @@ class Rig:
             f"stores equal the truth ({len(read.store)} and {len(expected.store)} entries)",
             ok=read.store == expected.store,
         )
-        self._gaps(set(read.raw.values()), len(read.raw))
+        self.raw = set(read.raw.values())
+        self._gaps(self.raw, len(read.raw))
         return self.row
 
     def close(self, *, keep: bool) -> None:
@@ -172,13 +175,14 @@ class Rig:
         options = {
             "seed": self.seed,
             "port": self.config.listeners[source].listen.rpartition(":")[2],
+            "protocol": self.config.listeners[source].protocol,
             "rate": max(connections, int(rate * self.setup.scale)),
             "connections": connections,
             "first": first,
             "tree": tree or "data",
             "out": self.folder,
         }
-        argv = [str(HERE / "python"), "-m", "chaos.sender"]
+        argv = [str(HERE / "python"), "-m", "chaos.send"]
         argv += [f"--{key}={value}" for key, value in options.items()]
         sender = Process(f"sender {first}", argv, self.folder / f"sender-{first}.log")
         sender.start()

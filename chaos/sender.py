@@ -1,18 +1,14 @@
-"""`python -m chaos.sender`: real syslog senders over TCP, at a steady rate, until SIGTERM.
+"""One connection of a syslog sender over TCP.
 
-One connection for each loopback address, so that keys fall on several partitions. A connection
-that breaks is opened again and what was in flight on it is not sent again, as syslog over TCP does.
-Writes every line to OUT/input-<n>.log and OUT/sender.json about four times a second.
+A connection that breaks is opened again and what was in flight on it is not sent again, as syslog
+over TCP does.
 """
 
 import argparse
 import asyncio
-import json
-import signal
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from chaos.lines import Lines
 
@@ -26,6 +22,7 @@ class Connection:
     def __init__(self, number: int, given: argparse.Namespace) -> None:
         self.lines = Lines(given.seed, given.first + number, tree=given.tree)
         self.resets = 0
+        self.resent = 0
         self.blocked = 0.0
         self.sent = 0
         self._address = f"127.0.1.{given.first + number + 1}"
@@ -83,33 +80,3 @@ class Connection:
                 self.sent += count
                 self.blocked = max(self.blocked, time.monotonic() - now)
             await asyncio.sleep(TURN_S)
-
-
-async def main(given: argparse.Namespace) -> None:
-    """All connections until SIGTERM."""
-    ending = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
-    connections = [Connection(number, given) for number in range(given.connections)]
-    tasks = [asyncio.create_task(each.run(ending)) for each in connections]
-    while True:
-        _, running = await asyncio.wait(tasks, timeout=0.25)
-        report = {
-            "sent": sum(each.sent for each in connections),
-            "resets": sum(each.resets for each in connections),
-            "blocked": max(each.blocked for each in connections),
-        }
-        fresh = given.out / f"sender-{given.first}.new"
-        fresh.write_text(json.dumps(report))
-        fresh.replace(given.out / f"sender-{given.first}.json")
-        if not running:
-            return
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Send audit lines until SIGTERM.")
-    for name in ("seed", "port", "rate", "connections"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--first", type=int, default=0, help="number of the first connection")
-    parser.add_argument("--tree", default="data", help="top folder of the paths")
-    parser.add_argument("--out", type=Path, required=True)
-    asyncio.run(main(parser.parse_args()))

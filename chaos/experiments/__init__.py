@@ -12,6 +12,7 @@ from chaos.experiments import (
     outage,
     poison,
     replay,
+    senders,
     slow,
     soak,
     sources,
@@ -21,6 +22,8 @@ from chaos.experiments import (
 EXPERIMENTS: Mapping[str, Experiment] = {
     "kill-workers": kill.WORKERS,
     "kill-agent": kill.AGENT,
+    "relp": senders.RELP,
+    "spool": senders.SPOOL,
     "kill-broker": kill.BROKER,
     "kill-everything": kill.EVERYTHING,
     "zombie": membership.ZOMBIE,
