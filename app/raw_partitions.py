@@ -1,6 +1,7 @@
 """Which raw partitions hold records, owned by this worker or not: windows wait for all of them."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +12,16 @@ from app.offsets import list_offsets
 from app.runtime.errors import EngineError
 from topology.records import Partition
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 8.0
+ATTEMPT_S = 2.0
 
 
 class RawPartitions:
     """Asks Kafka which raw partitions hold records; called from engine and timer threads."""
 
     def __init__(self, client: Mapping[str, Any], topics: Sequence[str]) -> None:
-        self._admin = AdminClient({**client, "logger": logging.getLogger("northbound.rdkafka")})
+        self._client = {**client, "logger": logging.getLogger("northbound.rdkafka")}
+        self._admin = AdminClient(self._client)
         self._topics = topics
 
     def __call__(self) -> list[Partition]:
@@ -26,17 +29,26 @@ class RawPartitions:
 
         One that is left out would not hold windows back, and they would close without it.
         """
-        try:
-            known = self._admin.list_topics(timeout=TIMEOUT_S).topics
-            wanted = [
-                (topic, number)
-                for topic in self._topics
-                if topic in known
-                for number in known[topic].partitions
-            ]
-            ends = list_offsets(self._admin, wanted, OffsetSpec.latest(), TIMEOUT_S)
-        except KafkaException as error:
-            raise EngineError(
-                f"Kafka does not say which raw partitions hold records: {error.args[0].str()}"
-            ) from error
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return self._look()
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise EngineError(
+                        "Kafka does not say which raw partitions hold records: "
+                        f"{error.args[0].str()}"
+                    ) from error
+                # What this one knows of leaders may be older than a broker's crash.
+                self._admin = AdminClient(self._client)
+
+    def _look(self) -> list[Partition]:
+        known = self._admin.list_topics(timeout=ATTEMPT_S).topics
+        wanted = [
+            (topic, number)
+            for topic in self._topics
+            if topic in known
+            for number in known[topic].partitions
+        ]
+        ends = list_offsets(self._admin, wanted, OffsetSpec.latest(), ATTEMPT_S)
         return [partition for partition, end in ends.items() if end > 0]

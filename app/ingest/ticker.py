@@ -71,6 +71,7 @@ class Ticker:
         self._counts: dict[str, int] = {}
         self._counts_at = -PARTITIONS_S
         common = {**client, **quietly(), "reconnect.backoff.max.ms": 1_000}
+        self._client = common
         self._admin = AdminClient(common)
         # A tick that cannot be written now has no use later.
         self._producer = Producer(
@@ -100,6 +101,8 @@ class Ticker:
             try:
                 ends = await asyncio.to_thread(self.ends)
             except KafkaException as error:
+                # What it knows of leaders may be older than a broker's crash.
+                self._admin = AdminClient(self._client)
                 log.warning("Kafka does not say where its raw topics end. error=%s", error)
             else:
                 self.write({part: end for part, end in ends.items() if part[0] in topics})

@@ -51,8 +51,6 @@ class Offsets:
         wanted = [TopicPartition(topic, number) for topic, number in partitions]
         if not wanted:
             return {}
-        if self._admin is None:
-            self._admin = self._clients.admin(self._settings.client)
         lows = self._list(wanted, OffsetSpec.earliest())
         highs = self._list(wanted, OffsetSpec.latest())
         return {where: (low, highs[where]) for where, low in lows.items()}
@@ -62,6 +60,8 @@ class Offsets:
         deadline = time.monotonic() + limit
         with self._watchdog.guard(f"{self._settings.name}: list offsets", limit + 2):
             while True:
+                if self._admin is None:
+                    self._admin = self._clients.admin(self._settings.client)
                 futures = self._admin.list_offsets(
                     dict.fromkeys(wanted, spec),
                     isolation_level=IsolationLevel.READ_UNCOMMITTED,
@@ -90,6 +90,9 @@ class Offsets:
                         raise EngineError(
                             f"Offsets could not be listed within {limit:g} s: {error}"
                         ) from error
+                    # It would ask with a leader epoch that a broker's crash has made old, and be
+                    # refused, until its metadata is some minutes old.
+                    self._admin = None
                     time.sleep(RETRY)
 
 
