@@ -6,20 +6,17 @@ Transactional errors are of three kinds: try the call again, abort the transacti
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import repeat
-from operator import length_hint
+from functools import partial
 from typing import Any
 
-import polars as pl
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.runtime.caller import Caller, CallStuckError
 from app.runtime.clients import Clients
-from app.runtime.columns import QUEUE_FULL, ColumnWriter, column_writer, writable
-from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
+from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.output_queue import GRACE, OutputQueue
 from app.runtime.parcel import Parcel
 from app.runtime.settings import EngineSettings
 from app.runtime.watchdog import Watchdog
@@ -29,14 +26,9 @@ log = logging.getLogger("northbound.runtime")
 
 SLICE = 2.0
 """Seconds a call may block before it is made again."""
-GRACE = 2.0
-"""Seconds that a blocked call has beyond its time-out before the process ends."""
 FENCED = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID)  # noqa: SLF001  # public constants
 EXPIRED = (KafkaError.INVALID_TXN_STATE, KafkaError._FENCED, KafkaError._FATAL)  # noqa: SLF001
 """What a producer is told whose transaction the coordinator has aborted for its age."""
-REFUSED = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG)
-FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
-PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001
 
 
 class Transactions:
@@ -47,10 +39,9 @@ class Transactions:
         self._clients = clients
         self._watchdog = watchdog
         self._producer: Any = None
-        self._failure: Exception | None = None
-        self._columns: ColumnWriter | None = None
-        self._explain = False
+        self._queue = OutputQueue(settings, watchdog, self._fatal)
         self._caller = Caller(settings.name)
+        self._generation = 0
         self._began = 0.0
         self._expired = False
         self.open = False
@@ -58,8 +49,10 @@ class Transactions:
     def start(self) -> None:
         """Make the producer; this fences off and aborts what a predecessor left open."""
         config = self._settings.producer_config()
-        self._producer = self._clients.producer(config, self._on_delivery)
-        self._columns = column_writer(self._producer)
+        self._generation += 1
+        on_delivery = partial(self._on_delivery, self._generation)
+        self._producer = self._clients.producer(config, on_delivery)
+        self._queue.use(self._producer)
         self._call("init_transactions", self._producer.init_transactions, SLICE, first=True)
 
     def produce(self, outputs: Iterable[Output]) -> int:
@@ -68,35 +61,23 @@ class Transactions:
         for output in outputs:
             if len(output.values):
                 self._begin()
-                self._produce(output)
+                self._queue.put(output)
                 count += len(output.values)
         return count
 
     def send(self, parcel: Parcel) -> None:
         """Put one record into the transaction."""
         self._begin()
-        options: dict[str, Any] = {"timestamp": parcel.timestamp}
-        if parcel.partition is not None:
-            options["partition"] = parcel.partition
-        if parcel.headers:
-            options["headers"] = list(parcel.headers)
-        while True:
-            try:
-                self._producer.produce(parcel.topic, parcel.value, parcel.key, **options)
-            except BufferError:
-                self._wait_for_room()
-            except KafkaException as error:
-                raise self._refused(error, parcel.topic, parcel.value) from error
-            else:
-                return
+        self._queue.send(parcel)
 
     def flush(self, seconds: float) -> bool:
         """Serve deliveries for a while; True when all records so far have arrived."""
         if self._producer is None:
             return True
-        with self._guard("flush"):
+        name, limit = self._settings.name, self._settings.call_timeout + GRACE
+        with self._watchdog.guard(f"{name}: flush", limit):
             left = self._producer.flush(seconds)
-        self._check()
+        self._queue.check()
         return not left
 
     def flush_all(self) -> None:
@@ -123,8 +104,7 @@ class Transactions:
             )
         self._call("commit_transaction", producer.commit_transaction, SLICE)
         self.open = False
-        self._failure = None
-        self._explain = False
+        self._queue.reset()
 
     def abort(self) -> None:
         """Abort the open transaction, if there is one. Raises EngineError when fenced.
@@ -146,13 +126,16 @@ class Transactions:
                     "The transaction is out of time; a new producer goes on. engine=%s", name
                 )
                 self.start()
-        self._failure = None
-        # Columns have no delivery reports: record by record, a refusal would tell its reason.
-        self._explain = True
+        self._queue.reset(explain=True)
 
     def close(self) -> None:
         """End what runs beside the engine."""
         self._caller.close()
+
+    def _on_delivery(self, generation: int, error: KafkaError | None, message: Message) -> None:
+        """What a producer says that was left behind concerns nobody any more."""
+        if generation == self._generation:
+            self._queue.on_delivery(error, message)
 
     def _begin(self) -> None:
         if not self.open:
@@ -162,107 +145,6 @@ class Transactions:
             except KafkaException as error:
                 raise self._ended("begin_transaction", error.args[0]) from error
             self.open = True
-
-    def _produce(self, output: Output) -> None:
-        count, keys = len(output.values), output.keys
-        if keys is not None and len(keys) != count:
-            raise ValueError(f"Output to {output.topic}: {count} values, {len(keys)} keys")
-        partition = -1 if output.partition is None else output.partition
-        done = self._produce_columns(output, partition)
-        if done == count:
-            return
-        values = list(output.values)
-        keys = None if keys is None else list(keys)
-        while done < len(values):
-            rest = iter(values[done:])
-            try:
-                # produce_batch ignores a record's partition and does not raise; this costs the
-                # same, keeps the order and stops exactly where the queue is full.
-                deque(
-                    map(
-                        self._producer.produce,
-                        repeat(output.topic),
-                        rest,
-                        repeat(None) if keys is None else keys[done:],
-                        repeat(partition),
-                    ),
-                    maxlen=0,
-                )
-                return
-            except BufferError:
-                done = len(values) - length_hint(rest) - 1
-                self._wait_for_room()
-            except KafkaException as error:
-                failed = len(values) - length_hint(rest) - 1
-                raise self._refused(error, output.topic, values[failed]) from error
-
-    def _produce_columns(self, output: Output, partition: int) -> int:
-        """Queue columns as they are; how many records are in. The rest goes one by one."""
-        values, keys = output.values, output.keys
-        if self._columns is None or self._explain or not isinstance(values, pl.Series):
-            return 0
-        if not writable(values) or not (keys is None or writable(keys)):
-            return 0
-        own = keys if isinstance(keys, pl.Series) else None
-        done, error = self._columns.write(output.topic, values, own, partition, 0)
-        while error == QUEUE_FULL:
-            self._wait_for_room()
-            done, error = self._columns.write(output.topic, values, own, partition, done)
-        if error:
-            # The next transaction goes record by record and tells which one it is.
-            reason = KafkaError(error).str()
-            raise TransactionAborted(f"produce to {output.topic}: {reason}")
-        return done
-
-    def _wait_for_room(self) -> None:
-        """The queue is full: wait until half of it has arrived, or some record has failed."""
-        producer = self._producer
-        half = len(producer) // 2
-        deadline = time.monotonic() + self._settings.call_timeout
-        with self._guard("produce"):
-            while len(producer) > half:
-                producer.poll(0.05)
-                self._check()
-                if time.monotonic() > deadline:
-                    raise TransactionAborted("the output queue stayed full")
-
-    def _refused(self, error: KafkaException, topic: str, value: bytes | None) -> Exception:
-        cause = error.args[0]
-        code = cause.code()
-        if cause.fatal() or code == KafkaError._FATAL:  # noqa: SLF001
-            return self._fatal("produce", cause)
-        if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            return RecordRefusedError(
-                f"A record of {len(value or b'')} bytes for topic {topic} is larger than "
-                "message.max.bytes. Nothing of its transaction was committed."
-            )
-        if code in (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):  # noqa: SLF001
-            return EngineError(
-                f"Topic {topic} or the partition written to does not exist: {cause.str()}. "
-                "Create it with `northbound topics create`."
-            )
-        return self._failure or TransactionAborted(f"produce to {topic}: {cause.str()}")
-
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is None or error.code() in PURGED or self._failure is not None:
-            return
-        reason = f"A record for topic {message.topic()} was not taken: {error.str()}."
-        if error.code() in REFUSED:
-            self._failure = RecordRefusedError(
-                f"{reason} Nothing of its transaction was committed."
-            )
-        elif error.code() in FORBIDDEN:
-            self._failure = EngineError(f"{reason} Grant WRITE on it.")
-        else:
-            self._failure = TransactionAborted(reason)
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _guard(self, what: str) -> Any:
-        seconds = self._settings.call_timeout + GRACE
-        return self._watchdog.guard(f"{self._settings.name}: {what}", seconds)
 
     def _call(
         self,
@@ -295,7 +177,7 @@ class Transactions:
                     if cause.fatal():
                         raise self._fatal(what, cause) from error
                     if cause.txn_requires_abort() and not last:
-                        self._check()
+                        self._queue.check()
                         raise TransactionAborted(f"{what}: {cause.str()}") from error
                     if not cause.retriable():
                         kind = EngineError if first or last else TransactionAborted
