@@ -26,6 +26,8 @@ class Throttle(logging.Filter):
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.CRITICAL:  # a client that has ended says so once
+            return True
         now = time.monotonic()
         with self._lock:
             if now - self._since > self._seconds:

@@ -79,10 +79,12 @@ class Intake:
             gather = max(0.0, until - time.monotonic())
             messages += self.consumer.consume(max(1, count - len(messages)), gather)
         self._raise_failure()
-        if self._rebalances != rebalances:
-            return None
+        rebalanced = self._rebalances != rebalances
         if any(map(Message.error, messages)):
-            messages = self._without_errors(messages)
+            # A member that is ended for good is told so once, together with its revocation.
+            messages = self._without_errors(messages, only_last=rebalanced)
+        if rebalanced:
+            return None
         batches = build(messages, self._settings.topics, coalesce=self._settings.coalesce)
         if batches:
             self._learn_size(batches[0])
@@ -127,10 +129,10 @@ class Intake:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _without_errors(self, messages: Sequence[Message]) -> list[Message]:
+    def _without_errors(self, messages: Sequence[Message], *, only_last: bool) -> list[Message]:
         for message in messages:
             error = message.error()
-            if error is not None:
+            if error is not None and (_is_last(error) or not only_last):
                 self._judge(error, message)
         return [message for message in messages if message.error() is None]
 
@@ -139,7 +141,7 @@ class Intake:
         if code == KafkaError._PARTITION_EOF:  # noqa: SLF001  # a public constant
             self._ends[message.topic(), message.partition()] = message.offset()
             return
-        if error.fatal() or code == KafkaError._FATAL:  # noqa: SLF001  # a public constant
+        if _is_last(error):
             raise EngineError(
                 f"Consumer {settings.instance} of group {settings.group} was ended: {error.str()}. "
                 "If another process uses this name, give each worker its own state directory."
@@ -157,3 +159,8 @@ class Intake:
             message.topic(),
             error.str(),
         )
+
+
+def _is_last(error: KafkaError) -> bool:
+    """Whether the consumer has ended with it."""
+    return bool(error.fatal() or error.code() == KafkaError._FATAL)  # noqa: SLF001

@@ -490,6 +490,17 @@ def test_a_topic_made_anew_is_read_from_its_beginning(kafka: FakeKafka) -> None:
     assert kafka.values("out") == [b"a"]
 
 
+def test_a_member_that_is_ended_with_its_revocation(kafka: FakeKafka) -> None:
+    """The only word of it comes in the poll that takes the partitions away: it is not missed."""
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    error = KafkaError(KafkaError._FATAL, "fenced")
+    kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
+    kafka.events.append(("revoke", [A, B]))
+    with pytest.raises(EngineError, match="was ended"):
+        engine.turn()
+
+
 @pytest.mark.parametrize(
     ("code", "is_fatal", "words"),
     [
