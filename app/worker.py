@@ -84,6 +84,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         engine_options={
             "commit_interval": config.workers.commit_interval / 1000,
             "max_batch": config.workers.max_batch,
+            "store": config.workers.store,
         },
     )
     for name, node in nodes.items():

@@ -65,8 +65,15 @@ class Position:
     metadata: str = ""
 
 
+class StoreError(RuntimeError):
+    """A store cannot be read: the worker must end, nothing of the batch be committed."""
+
+
 class KeyValueStore(Protocol):
-    """One partition of a state store. Keys and values are bytes; changes commit with the batch."""
+    """One partition of a state store. Keys and values are bytes; changes commit with the batch.
+
+    Its methods raise StoreError, which no stage may take for a fault of the data.
+    """
 
     def get(self, key: bytes) -> bytes | None: ...
     def put(self, key: bytes, value: bytes) -> None: ...

@@ -113,7 +113,11 @@ class Workers(Strict):
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 20_000
     """Records of one batch at most."""
     state: Path = Path("state")
-    """Folder of instance slots, logs and status files."""
+    """Folder of instance slots, logs, status files and stores on disk."""
+    store: Literal["memory", "disk"] = "memory"
+    """Where the state of open windows is kept beside its changelog. memory: quickest, about 400
+    bytes an entry. disk: in RocksDB below `state`, for more entries than fit into memory; a restart
+    reads only what was written since."""
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """First worker's port for /ready, /stats and /metrics; the next ones follow; 0: any free."""
 

@@ -15,6 +15,7 @@ from app.runtime.errors import EngineError
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
+from app.runtime.stores import MAX_AGE, Stores
 from app.runtime.watchdog import Pulse, Watchdog
 from topology.records import Output, Partition, Position, SubTopology
 
@@ -23,6 +24,8 @@ log = logging.getLogger("northbound.runtime")
 METADATA_BYTES = 4096
 """The brokers' offset.metadata.max.bytes."""
 SLICE = 5.0
+PLACE_S = 2.0
+"""Seconds of commits that a restart reads again where the store is on disk."""
 
 
 class Assignment:
@@ -45,6 +48,9 @@ class Assignment:
         self._statistics = statistics
         self._offsets = Offsets(settings, clients, watchdog)
         self._changelogs = Changelogs(settings, clients, self._offsets)
+        self._opener = Stores(settings, clients, watchdog)
+        self._placed = 0.0
+        self._dropped = 0.0
         self._committed: dict[Partition, Position] = {}
         self._metadata: dict[Partition, str] = {}
         self._kept: dict[tuple[str, int], Store] = {}
@@ -60,10 +66,11 @@ class Assignment:
         pulse.beat("reading committed offsets")
         positions = self._positions(consumer, partitions)
         numbers = sorted({number for _, number in partitions})
-        self.stores = {
-            where: self._kept[where] if where in self._kept else Store()
-            for where in product(self._settings.changelogs, numbers)
-        }
+        wanted = list(product(self._settings.changelogs, numbers))
+        if time.time() - self._dropped > MAX_AGE:
+            self._kept = {}  # deletions since then may have left the changelog
+        self.stores = {where: self._kept[where] for where in wanted if where in self._kept}
+        self.stores |= self._opener.open([where for where in wanted if where not in self.stores])
         self._kept = dict(self.stores)
         if self.stores:
             self._count(self._changelogs.restore(self.stores, pulse))
@@ -96,13 +103,17 @@ class Assignment:
     def drop(self) -> list[Partition]:
         """Forget what was not committed and own nothing; returns what was owned.
 
-        Committed entries of stores are kept for the case that their partitions come back.
+        Committed entries of stores are kept for the case that their partitions come back; what is
+        on disk is kept there, where other workers may find it.
         """
         dropped = list(self.next)
         if dropped and self._sub_topology is not None:
             self._sub_topology.revoke(dropped)
-        for store in self.stores.values():
+        for where, store in self.stores.items():
             store.rollback()
+            if store.close():
+                self._kept.pop(where, None)
+        self._dropped = time.time()
         self.next, self.stores = {}, {}
         self._committed, self._metadata = {}, {}
         self._statistics.ready = False
@@ -173,6 +184,12 @@ class Assignment:
             if keys:
                 yield Output(self._settings.changelogs[name], values, keys, number)
 
+    @property
+    def place_due(self) -> bool:
+        """Whether the position of stores on disk is so old that a restart would read much."""
+        local = bool(self.stores) and self._settings.store == "disk"
+        return local and time.monotonic() - self._placed > PLACE_S
+
     def ends(self) -> dict[tuple[str, int], int]:
         """Where the stores' changelogs end now."""
         names = {self._settings.changelogs[name]: name for name in self._settings.changelogs}
@@ -187,10 +204,10 @@ class Assignment:
         `ends` are changelog ends read in the same transaction: up to there all is known.
         """
         self._committed, self._metadata = self._positions_now(), {}
-        for store in self.stores.values():
-            store.commit()
-        for where, end in ends.items():
-            self.stores[where].position = end
+        for where, store in self.stores.items():
+            store.commit(ends.get(where))
+        if ends:
+            self._placed = time.monotonic()
         with self._statistics.lock:
             self._statistics.positions = dict(self.next)
 

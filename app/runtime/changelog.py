@@ -114,6 +114,15 @@ class Changelogs:
         for where, (low, high) in self._offsets.bounds(by_topic).items():
             store = by_topic[where]
             if not low <= store.position <= high:
+                if store.position:
+                    log.warning(
+                        "A store is not continued in its changelog and is read anew. topic=%s "
+                        "partition=%d position=%d first=%d end=%d",
+                        *where,
+                        store.position,
+                        low,
+                        high,
+                    )
                 store.clear()
                 store.position = low
             if store.position < high:
@@ -121,7 +130,7 @@ class Changelogs:
         if targets:
             with _without_gc():
                 report.records = self._read(by_topic, targets, pulse)
-        report.keys = sum(len(store) for store in stores.values())
+        report.keys = sum(store.approximate_num_entries() for store in stores.values())
         report.seconds = time.monotonic() - started
         if stores:
             log.info(

@@ -226,7 +226,7 @@ class Engine:
         for parcel in parcels:
             transactions.send(parcel)
         ends = {}
-        if leaving and assignment.stores:
+        if (leaving and assignment.stores) or assignment.place_due:
             transactions.flush_all()
             ends = assignment.ends()
         transactions.commit(

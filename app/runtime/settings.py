@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,9 @@ class EngineSettings:
     client: Mapping[str, Any] = field(repr=False)
     changelogs: Mapping[str, str] = field(default_factory=dict)
     state: Path | None = None
-    """Where the marker of the records in work is kept; None keeps none."""
+    """Where the marker of the records in work is kept, and stores on disk; None keeps none."""
+    store: Literal["memory", "disk"] = "memory"
+    """Where the entries of stores are: in this process, or in folders below `state`."""
     commit_interval: float = 0.1
     max_batch: int = 20_000
     """Records a poll."""
@@ -54,6 +56,8 @@ class EngineSettings:
                 f"engine {self.name}: coalesce and stores exclude each other; a batch with state "
                 "must hold one partition"
             )
+        if self.store == "disk" and self.state is None:
+            raise ValueError(f"engine {self.name}: stores on disk need a state directory")
         if not self.client.get("bootstrap.servers"):
             raise ValueError(f"engine {self.name}: client lacks bootstrap.servers")
 

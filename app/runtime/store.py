@@ -61,10 +61,16 @@ class Store:
         """Keys and values to write to the changelog with the transaction; None is a tombstone."""
         return list(self._changes), list(self._changes.values())
 
-    def commit(self) -> None:
-        """The transaction was committed."""
+    def approximate_num_entries(self) -> int:
+        """About how many committed entries there are, at little cost."""
+        return len(self._entries)
+
+    def commit(self, position: int | None = None) -> None:
+        """The transaction was committed; with it, all is known up to `position`."""
         self._merge(self._changes)
         self._changes = {}
+        if position is not None:
+            self.position = position
 
     def rollback(self) -> None:
         """The transaction was aborted."""
@@ -75,6 +81,10 @@ class Store:
         self._entries = {}
         self._changes = {}
         self.position = 0
+
+    def close(self) -> bool:
+        """Its partition is somebody else's now; whether the store is of no more use."""
+        return False
 
     def load(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Apply changelog records in their order."""
