@@ -7,19 +7,22 @@ depend on the matches alone: not on batches, arrival within lateness, partitions
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from schemas import packed
 from schemas.codec import decode, header
 from topology import findings
-from topology.aggregate.windows import KIND, Windows
+from topology.aggregate.windows import Windows
+from topology.asleep import Asleep
 from topology.correlate import chunks
 from topology.correlate.group import Group
-from topology.keys import SUFFIX, group_of
+from topology.keys import group_of
 from topology.outbox import Outbox
 from topology.progress import Progress
-from topology.records import Batch, KeyValueStore, Outcome, Partition, Position
+from topology.records import Batch, KeyValueStore, Outcome, Partition, Position, StoreError
 from topology.rules import Correlation, LogSource, Rules, Tumbling
+from topology.takeover import TakeOver
 from topology.topics import Names
 from topology.waits import Waits
 
@@ -28,6 +31,10 @@ PARTIAL, TALLY = header("Partial"), header("Tally")
 HEADER = len(PARTIAL)
 REMEMBERED = 65_536
 """Groups of aggregates whose tallies are read without looking at their names again."""
+AWAKE = 131_072
+"""Groups in memory at most after a commit, over all partitions; about 1.2 kB each."""
+WAKE = 65_536
+"""Groups that a watermark wakes at once."""
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class _State:
     store: KeyValueStore
     progress: Progress
     windows: Windows
+    asleep: Asleep = field(default_factory=Asleep)
     groups: dict[bytes, _Live] = field(default_factory=dict)
     changed: dict[bytes, Group] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -71,6 +79,7 @@ class AlertsSubTopology:
         tenants: Mapping[str, Collection[str]],
         sources: Mapping[str, LogSource | None],
         product_version: str = "0.1.0",
+        awake: int = AWAKE,
     ) -> None:
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
@@ -80,6 +89,8 @@ class AlertsSubTopology:
         self._version = product_version
         self._waits = Waits(rules, names, tenants, sources)
         self._states: dict[int, _State] = {}
+        self._awake = awake
+        self._take_over = TakeOver(self._correlations, self._aggregates, tenants, self._waits)
         self._tallied: dict[bytes, tuple[Tumbling, tuple[str, ...], int]] = {}
 
     @property
@@ -97,7 +108,9 @@ class AlertsSubTopology:
         """Take over partitions of `matches` with what their stores hold."""
         for (_, partition), store in stores.items():
             if partition not in self._states:
-                self._states[partition] = self._restored(store)
+                state = _State(store, Progress(store), Windows(store))
+                self._take_over.read(store, state.progress, state.windows, state.asleep)
+                self._states[partition] = state
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """Forget partitions."""
@@ -119,6 +132,8 @@ class AlertsSubTopology:
                     self._tally(state, batch.keys[row] or b"", value, work)
                 else:
                     self._watermark(state, value, work)
+            except StoreError:
+                raise
             except Exception as error:
                 work.refuse(batch, row, error)
         return work.outcome()
@@ -129,6 +144,10 @@ class AlertsSubTopology:
             for group in state.changed.values():
                 group.flush()
             state.changed.clear()
+        awake = sum(len(state.groups) for state in self._states.values())
+        if awake > self._awake:
+            for state in self._states.values():
+                _rest(state, len(state.groups) * self._awake // awake // 2)
         return Outcome()
 
     # -- matches -------------------------------------------------------------------------------
@@ -142,6 +161,8 @@ class AlertsSubTopology:
                 self._single(packed.read_partial(value), work)
                 return
             live = self._open(state, key, correlation, tenant, offset)
+            if live.group.recall(state.asleep.numbers(key)):
+                self._queue(state, key, live)
         times, uids, values = packed.read_members(value, live.offset, 3)
         matches = chunks.unpack(times, uids, values)
         watermark = state.progress.reached(live.topics)
@@ -207,14 +228,36 @@ class AlertsSubTopology:
         topic = record["topic"]
         if not state.progress.observe((topic, record["partition"]), record["watermark"]):
             return
-        for topics in [topics for topics in state.due if topic in topics]:
-            self._settle(state, topics, state.progress.reached(topics), work)
+        for topics in [*dict.fromkeys((*state.due, *state.asleep.waiting()))]:
+            if topic in topics:
+                self._advance(state, topics, state.progress.reached(topics), work)
         for topics in [topics for topics in state.windows.waiting() if topic in topics]:
             state.windows.close(topics, state.progress.reached(topics))
 
+    def _advance(
+        self, state: _State, topics: tuple[str, ...], watermark: int, work: Outbox
+    ) -> None:
+        """Settle what is due, some of which has to be woken first."""
+        while woken := state.asleep.due(topics, watermark, WAKE):
+            for key in woken:
+                self._wake(state, key)
+            self._settle(state, topics, watermark, work)
+        self._settle(state, topics, watermark, work)
+
+    def _wake(self, state: _State, key: bytes) -> None:
+        if key in state.groups:
+            return
+        tenant, name, group = group_of(key)
+        offset = len(packed.head("Partial", tenant, name, group))
+        live = self._open(state, key, self._correlations[name], tenant, offset)
+        if live.group.recall(state.asleep.numbers(key)):
+            self._queue(state, key, live)
+        else:
+            del state.groups[key]  # it has ended meanwhile
+
     def _settle(self, state: _State, topics: tuple[str, ...], watermark: int, work: Outbox) -> None:
         """Settle the groups that are due, and forget those that have nothing left."""
-        queue = state.due[topics]
+        queue = state.due.get(topics, [])
         sources = self._waits.sources(topics)
         while queue and queue[0][0] < watermark:
             due, key = heappop(queue)
@@ -249,38 +292,20 @@ class AlertsSubTopology:
             live.queued = due
             heappush(state.due.setdefault(live.topics, []), (due, key))
 
-    # -- configuration and restart ---------------------------------------------------------------
 
-    def _restored(self, store: KeyValueStore) -> _State:
-        """State from a store; entries of rules, aggregates and tenants that are gone go too."""
-        state = _State(store, Progress(store), Windows(store))
-        stale = [entry for entry, value in store.items() if not self._restore(state, entry, value)]
-        for entry in stale:
-            store.delete(entry)
-        for key, live in state.groups.items():
-            self._queue(state, key, live)
-        return state
-
-    def _restore(self, state: _State, entry: bytes, value: bytes) -> bool:
-        if Progress.owns(entry):
-            state.progress.restore(entry, value)
-            return True
-        key, suffix = entry[:-SUFFIX], entry[-SUFFIX:]
-        tenant, name, group = group_of(key)
-        if tenant not in self._tenants:
-            return False
-        if suffix[:1] == KIND:
-            if name not in self._aggregates:
-                return False
-            start = int.from_bytes(suffix[1:], "big", signed=True)
-            topics = self._waits.topics(tenant)
-            state.windows.restore(entry, value, start, self._aggregates[name], topics)
-            return True
-        if name not in self._correlations:
-            return False
-        live = state.groups.get(key)
-        if live is None:
-            offset = len(packed.head("Partial", tenant, name, group))
-            live = self._open(state, key, self._correlations[name], tenant, offset)
-        live.group.restore(suffix, value)
-        return True
+def _rest(state: _State, keep: int) -> None:
+    """Let groups fall asleep, the longest awake first, until so many are left; all are flushed."""
+    resting = dict(islice(state.groups.items(), len(state.groups) - keep))
+    by_topics: dict[tuple[str, ...], tuple[list[int], list[bytes]]] = {}
+    for key, live in resting.items():
+        times, keys = by_topics.setdefault(live.topics, ([], []))
+        times.append(live.group.due())
+        keys.append(key)
+        for number in live.group.numbers():
+            state.asleep.number(key, number)
+        del state.groups[key]
+    for topics, (times, keys) in by_topics.items():
+        state.asleep.add(topics, times, keys)
+        queue = [entry for entry in state.due.get(topics, []) if entry[1] in state.groups]
+        heapify(queue)
+        state.due[topics] = queue

@@ -24,6 +24,8 @@ log = logging.getLogger("northbound.runtime")
 METADATA_BYTES = 4096
 """The brokers' offset.metadata.max.bytes."""
 SLICE = 5.0
+SLOWEST = 20_000
+"""Entries a second that a sub-topology reads of its stores at least, on a busy disk."""
 PLACE_S = 2.0
 """Seconds of commits that a restart reads again where the store is on disk."""
 
@@ -80,8 +82,11 @@ class Assignment:
             self._statistics.positions = dict(self.next)
         self.seek(consumer)
         if self._sub_topology is not None and partitions:
+            entries = sum(store.approximate_num_entries() for store in self.stores.values())
+            pulse.limit = self._settings.stall_timeout + entries / SLOWEST
             pulse.beat("handing over partitions")
             self._hand_over(self._sub_topology, positions)
+            pulse.limit = self._settings.stall_timeout
         self._statistics.ready = True
 
     def _hand_over(

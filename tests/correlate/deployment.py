@@ -56,13 +56,14 @@ RULES = Rules(
 DELETES = Tumbling("deletes", {}, ("user",), 100, 200, 5, "Deletes")
 
 
-def alerts(rules=RULES, aggregates=(DELETES,), tenants=None):
+def alerts(rules=RULES, aggregates=(DELETES,), tenants=None, **options):
     return AlertsSubTopology(
         rules,
         aggregates,
         NAMES,
         tenants or {"acme": {"nas"}, "zeta": {"nas"}},
         {"nas": LogSource("qumulo", "audit"), "fw": LogSource("asa")},
+        **options,
     )
 
 

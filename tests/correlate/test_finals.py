@@ -1,5 +1,8 @@
 """Finals are the same bytes however matches arrive, and what the reference says."""
 
+import functools
+from unittest import mock
+
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,11 +13,13 @@ from tests.correlate.deployment import (
     END,
     LATENESS,
     NAMES,
+    alerts,
     driver,
     partial,
     send,
     tell,
 )
+from topology.correlate import chunks
 
 
 @st.composite
@@ -41,7 +46,10 @@ def streams(draw):
 
 @st.composite
 def runs(draw):
-    """How a run goes: partitions of matches, batches, in which turn and cuts, and restarts."""
+    """How a run goes: partitions of matches, batches, in which turn and cuts, and restarts.
+
+    `awake`: groups that stay in memory over a commit; `full`: matches of a chunk.
+    """
     return {
         "partitions": draw(st.integers(1, 3)),
         "workers": draw(st.integers(1, 2)),
@@ -49,13 +57,21 @@ def runs(draw):
         "turns": draw(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 5)), max_size=12)),
         "restarts": draw(st.sets(st.integers(0, 12), max_size=3)),
         "crashes": draw(st.sets(st.integers(0, 12), max_size=2)),
+        "awake": draw(st.sampled_from([0, 1, 3, 100])),
+        "full": draw(st.sampled_from([1, 3, 256])),
     }
 
 
 def run(streams, plan):
     """Alerts of a run by tenant and state, after all windows are closed."""
+    with mock.patch.object(chunks, "FULL", plan["full"]):
+        return played(streams, plan)
+
+
+def played(streams, plan):
     partitions = plan["partitions"]
-    topology = driver(partitions, plan["workers"], plan["max_batch"])
+    make = functools.partial(alerts, awake=plan["awake"])
+    topology = driver(partitions, plan["workers"], plan["max_batch"], make)
     tell(topology, -(2**63), partitions=partitions)
     left = [list(stream) for stream in streams]
     greatest = [-(2**63)] * 2
@@ -93,10 +109,11 @@ def finals(found, tenant):
     return sorted((record.key, record.value) for record in found.get((tenant, "final"), ()))
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(streams(), runs(), runs())
 def test_finals_do_not_depend_on_the_run(streams, first, second):
-    """Any cuts, interleaving, partitions, workers, restarts: byte-identical finals, each once."""
+    """Any cuts, interleaving, partitions, workers, restarts, and any number of groups in memory:
+    byte-identical finals, each once."""
     one, other = run(streams, first), run(streams, second)
     for tenant in ("acme", "zeta"):
         assert finals(one, tenant) == finals(other, tenant)

@@ -6,18 +6,31 @@ feeds, values as a JSON array or nothing.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from topology.correlate.episodes import Match
 from topology.records import KeyValueStore
 
 VERSION = b"\x01"
+KIND = b"m"
+"""Begins what follows a group's key in the key of a chunk; its number is the rest."""
 FULL = 256
 """Matches from which on a chunk is closed."""
 LENGTHS = struct.Struct("<III")
+TIME = struct.Struct("<q")
+OPENING = struct.Struct("<IIIq")
+"""Lengths and the first time; a piece has at least one match, and its times rise."""
+SINGLE = np.dtype(
+    [("version", "u1"), ("times", "<u4"), ("uids", "<u4"), ("values", "<u4"), ("time", "<i8")]
+)
+"""How a chunk with one match begins."""
+Times: TypeAlias = npt.NDArray[np.int64]
 
 
 def piece(times: bytes, uids: bytes, values: bytes) -> bytes:
@@ -57,6 +70,44 @@ def read(chunk: bytes) -> Iterator[list[Match]]:
         middle, last = at + times, at + times + uids
         yield unpack(chunk[at:middle], chunk[middle:last], chunk[last : last + values])
         at = last + values
+
+
+def span(chunk: bytes) -> tuple[int, int, int]:
+    """First and latest time of the matches in a chunk, and how many they are; reads no uids.
+
+    Raises ValueError for a version that is not known.
+    """
+    if chunk[:1] != VERSION:
+        raise ValueError(f"saw version {chunk[:1]!r} of a chunk of matches, expected {VERSION!r}")
+    times, uids, values, first = OPENING.unpack_from(chunk, 1)
+    at = 1 + LENGTHS.size
+    latest = first if times == TIME.size else TIME.unpack_from(chunk, at + times - TIME.size)[0]
+    count = times // TIME.size
+    at += times + uids + values
+    while at < len(chunk):
+        times, uids, values, opens = OPENING.unpack_from(chunk, at)
+        at += LENGTHS.size
+        first = min(first, opens)
+        latest = max(latest, TIME.unpack_from(chunk, at + times - TIME.size)[0])
+        count += times // TIME.size
+        at += times + uids + values
+    return first, latest, count
+
+
+def spans(chunks: Sequence[bytes]) -> tuple[Times, Times]:
+    """First and latest times of many chunks, most of which hold a single match."""
+    lengths = np.fromiter(map(len, chunks), np.int64, len(chunks))
+    starts = np.cumsum(lengths) - lengths
+    octets = np.frombuffer(b"".join((*chunks, bytes(SINGLE.itemsize))), np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(octets, SINGLE.itemsize)
+    heads = np.ascontiguousarray(windows[starts]).view(SINGLE)[:, 0]
+    first = heads["time"].astype(np.int64)
+    latest = first.copy()
+    lasts = heads["uids"].astype(np.int64) + heads["values"] + SINGLE.itemsize
+    single = (heads["version"] == VERSION[0]) & (heads["times"] == TIME.size) & (lasts == lengths)
+    for place in np.flatnonzero(~single).tolist():
+        first[place], latest[place], _ = span(chunks[place])
+    return first, latest
 
 
 class ChunkLog:
@@ -126,11 +177,24 @@ class ChunkLog:
         self._changes.clear()
 
     def restore(self, number: int, content: bytes) -> int:
-        """Take over a chunk that the store has; the latest time in it."""
-        latest = max(matches[-1][0] for matches in read(content))
-        self._closed.append((number, latest))
-        self._number = max(self._number, number + 1)
+        """Take over a chunk that the store has; the latest time in it. One with room is filled."""
+        _, latest, count = span(content)
+        if self._count and self._number < number:
+            self._closed.append((self._number, self._latest))
+            self._tail.clear()
+            self._count = 0
+        if count < FULL and number >= self._number:
+            self._number, self._latest, self._count = number, latest, count
+            self._tail += content
+        else:
+            self._closed.append((number, latest))
+            self._number = max(self._number, number + (not self._count))
         return latest
+
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the chunks that the store has after `flush`."""
+        closed = [number for number, _ in self._closed]
+        return (*closed, self._number) if self._count else tuple(closed)
 
     def load(self) -> list[Match]:
         """All matches that the store has, in (time, uid) order."""
@@ -138,8 +202,10 @@ class ChunkLog:
         for number, _ in self._closed:
             for matches in read(self._store.get(self._name(number)) or VERSION):
                 found += matches
+        for matches in read(bytes(self._tail) or VERSION):
+            found += matches
         found.sort()
         return found
 
     def _name(self, number: int) -> bytes:
-        return b"%bm%b" % (self._key, number.to_bytes(8, "big"))
+        return self._key + KIND + number.to_bytes(8, "big")

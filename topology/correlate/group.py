@@ -6,12 +6,13 @@ final. A restart loses nothing: matches are in chunks, the rest is in a head rec
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import orjson
 
-from topology.correlate.chunks import ChunkLog
+from topology.correlate.chunks import KIND, ChunkLog, span, spans
 from topology.correlate.episodes import Episode, Match, judge, window
 from topology.correlate.scan import Scan, needed
 from topology.correlate.types import TYPES
@@ -102,11 +103,25 @@ class Group:
             number = int.from_bytes(suffix[1:], "big")
             self._last = max(self._last, self._chunks.restore(number, value))
             return
-        if value[:1] not in (VERSION, OLDER):
-            raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
-        self._start, said, *taken = orjson.loads(value[1:])
-        self._taken = taken[0] if taken else LEAST
+        self._start, said, self._taken = _read_head(value)
         self._said = [Said(*entry) for entry in said]
+
+    def recall(self, numbers: Iterable[int]) -> bool:
+        """Take over what the store has of the group: its head, and chunks of these numbers.
+
+        Returns whether there was anything. Raises ValueError for an unknown version.
+        """
+        found = False
+        for suffix in (HEAD, *(KIND + number.to_bytes(8, "big") for number in numbers)):
+            value = self._store.get(self._key + suffix)
+            if value is not None:
+                found = True
+                self.restore(suffix, value)
+        return found
+
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of its chunks, for `recall`; call `flush` first."""
+        return self._chunks.numbers()
 
     def add(self, matches: list[Match], piece: bytes, watermark: int) -> list[Episode]:
         """Take matches in (time, uid) order, none before the watermark; new provisional alerts.
@@ -244,6 +259,36 @@ class Group:
             del log[:gone]
             self._chunks.drop(keep)
             self.dirty = True
+
+
+def due_of(suffix: bytes, value: bytes, correlation: Correlation) -> int:
+    """When the group of an entry is due, as far as this entry tells: no later than it really is.
+
+    Raises ValueError for an unknown version.
+    """
+    if suffix[:1] == KIND:
+        first, latest, _ = span(value)
+        if correlation.rising:
+            return latest + correlation.timespan_ms
+        return first + correlation.timespan_ms - 1
+    start, said, _ = _read_head(value)
+    return min([entry[0] + correlation.suppress_ms for entry in said], default=start)
+
+
+def dues_of(chunks: Sequence[bytes], correlation: Correlation) -> list[int]:
+    """The same for many chunks. Raises ValueError for an unknown version."""
+    first, latest = spans(chunks)
+    if correlation.rising:
+        return cast("list[int]", (latest + correlation.timespan_ms).tolist())
+    return cast("list[int]", (first + (correlation.timespan_ms - 1)).tolist())
+
+
+def _read_head(value: bytes) -> tuple[int, list[Any], int]:
+    """Start, provisional alerts and what final ones took."""
+    if value[:1] not in (VERSION, OLDER):
+        raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
+    start, said, *taken = orjson.loads(value[1:])
+    return start, said, taken[0] if taken else LEAST
 
 
 def _time(match: Match) -> int:

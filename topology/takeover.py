@@ -1,0 +1,107 @@
+"""One pass over a store whose partition is taken over: who is due when, windows, watermarks."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from topology.aggregate.windows import KIND as WINDOW
+from topology.aggregate.windows import Windows
+from topology.asleep import Asleep
+from topology.correlate.chunks import KIND as CHUNK
+from topology.correlate.group import due_of, dues_of
+from topology.keys import SUFFIX
+from topology.progress import Progress
+from topology.records import KeyValueStore
+from topology.rules import Correlation, Tumbling
+from topology.waits import Waits
+
+FIRST_CHUNK = CHUNK + bytes(8)
+PART = 65_536
+"""Groups that fall asleep together."""
+
+
+@dataclass(slots=True)
+class _Owner:
+    """What the entries of a tenant's rule or aggregate belong to, as far as there is such a one."""
+
+    correlation: Correlation | None
+    aggregate: Tumbling | None
+    topics: tuple[str, ...] = ()
+    tenant_topics: tuple[str, ...] = ()
+    times: list[int] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    firsts: list[bytes] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    """`times` are those of `keys`; `values` are the first chunks of the groups in `firsts`."""
+
+
+class TakeOver:
+    """Reads stores for the rules, aggregates and tenants of now."""
+
+    def __init__(
+        self,
+        correlations: Mapping[str, Correlation],
+        aggregates: Mapping[str, Tumbling],
+        tenants: Collection[str],
+        waits: Waits,
+    ) -> None:
+        self._correlations = correlations
+        self._aggregates = aggregates
+        self._tenants = tenants
+        self._waits = waits
+
+    def read(
+        self, store: KeyValueStore, progress: Progress, windows: Windows, asleep: Asleep
+    ) -> None:
+        """Fill the three from a store; entries of what is gone are deleted.
+
+        Raises ValueError for entries of an unknown version.
+        """
+        owners: dict[bytes, _Owner] = {}
+        stale: list[bytes] = []
+        for entry, value in store.items():  # for each of millions of entries
+            key, suffix = entry[:-SUFFIX], entry[-SUFFIX:]
+            end = key.find(b"\0", key.find(b"\0") + 1)
+            head = key if end < 0 else key[:end]
+            owner = owners.get(head)
+            if owner is None:
+                if Progress.owns(entry):
+                    progress.restore(entry, value)
+                    continue
+                owner = owners[head] = self._owner(head)
+            if suffix == FIRST_CHUNK and owner.correlation is not None:
+                owner.firsts.append(key)
+                owner.values.append(value)
+                if len(owner.firsts) >= PART:
+                    _sleep(owner, asleep)
+            elif suffix[:1] == WINDOW and owner.aggregate is not None:
+                start = int.from_bytes(suffix[1:], "big", signed=True)
+                windows.restore(entry, value, start, owner.aggregate, owner.tenant_topics)
+            elif suffix[:1] != WINDOW and owner.correlation is not None:
+                owner.times.append(due_of(suffix, value, owner.correlation))
+                owner.keys.append(key)
+                if suffix[:1] == CHUNK:
+                    asleep.number(key, int.from_bytes(suffix[1:], "big"))
+            else:
+                stale.append(entry)
+        for owner in owners.values():
+            _sleep(owner, asleep)
+        for entry in stale:
+            store.delete(entry)
+
+    def _owner(self, head: bytes) -> _Owner:
+        tenant, _, name = head.decode().partition("\0")
+        if tenant not in self._tenants:
+            return _Owner(None, None)
+        owner = _Owner(self._correlations.get(name), self._aggregates.get(name))
+        if owner.correlation is not None:
+            owner.topics = self._waits.topics(tenant, owner.correlation)
+        owner.tenant_topics = self._waits.topics(tenant)
+        return owner
+
+
+def _sleep(owner: _Owner, asleep: Asleep) -> None:
+    if owner.correlation is not None and (owner.keys or owner.firsts):
+        owner.times += dues_of(owner.values, owner.correlation)
+        owner.keys += owner.firsts
+        asleep.add(owner.topics, owner.times, owner.keys)
+        owner.times, owner.keys, owner.firsts, owner.values = [], [], [], []
