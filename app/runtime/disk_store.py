@@ -23,6 +23,7 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
+    ReadOptions,
     WriteBatch,
     WriteOptions,
 )
@@ -78,7 +79,7 @@ class DiskStore(Store):
         changelog then. Raises HeldError when somebody has it, EngineError when the disk refuses.
         """
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(0o700, parents=True, exist_ok=True)
             lock = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise _refused(folder, error.strerror or str(error)) from error
@@ -114,6 +115,9 @@ class DiskStore(Store):
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         changes = dict(self._changes)
+        if not changes:
+            yield from self._committed()
+            return
         for key, value in self._committed():
             if key not in changes:
                 yield key, value
@@ -136,15 +140,13 @@ class DiskStore(Store):
         return found
 
     def _committed(self) -> Iterator[tuple[bytes, bytes]]:
-        entries = self._db.items(from_key=ENTRY)
-        while True:
-            try:
-                key, value = next(entries, (POSITION, b""))
-            except Exception as error:
-                raise _refused(self._folder, str(error)) from error
-            if key[:1] != ENTRY:
-                return
-            yield key[1:], value
+        try:
+            for key, value in self._db.items(from_key=ENTRY, read_opt=_scan()):
+                if key[:1] != ENTRY:
+                    return
+                yield key[1:], value
+        except Exception as error:
+            raise _refused(self._folder, str(error)) from error
 
     # -- transactions and restore ----------------------------------------------------------------
 
@@ -254,6 +256,14 @@ def _batch(keys: Sequence[bytes], values: Sequence[bytes | None]) -> WriteBatch:
 def _unlogged() -> WriteOptions:
     options = WriteOptions()
     options.disable_wal = True  # type: ignore[method-assign, assignment]  # its stub is wrong
+    return options
+
+
+def _scan() -> ReadOptions:
+    """Reading everything once leaves the cache to what is read again."""
+    options = ReadOptions()
+    options.fill_cache(False)  # type: ignore[call-arg]  # its stub is wrong
+    options.set_readahead_size(1 << 20)
     return options
 
 

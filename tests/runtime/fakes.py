@@ -80,6 +80,12 @@ class FakeKafka:
     def admin(self, _: Mapping[str, Any]) -> "FakeKafka":
         return self
 
+    def describe_cluster(self, **_: Any) -> Any:
+        return _done(SimpleNamespace(cluster_id="fake"))
+
+    def describe_topics(self, topics: Any, **_: Any) -> Any:
+        return {name: _done(SimpleNamespace(topic_id=name)) for name in topics.topic_names}
+
     def list_offsets(self, wanted: Mapping[TopicPartition, OffsetSpec], **_: Any) -> Any:
         answer = {}
         for one, spec in wanted.items():
@@ -90,6 +96,12 @@ class FakeKafka:
                 SimpleNamespace(offset=self.low[where] if earliest else self.end(where))
             )
         return answer
+
+
+def _done(result: Any) -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
 
 
 class FakeConsumer:

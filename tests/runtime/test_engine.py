@@ -14,6 +14,7 @@ from app.runtime.errors import EngineError, RecordRefusedError
 from app.runtime.parcel import Parcel
 from app.runtime.rhythm import BEHIND, SOONEST
 from app.runtime.settings import EngineSettings
+from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
 from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
@@ -215,13 +216,17 @@ def test_late_outputs_go_with_the_commit(kafka: FakeKafka) -> None:
     assert kafka.log["out", 3] == [(0, None, b"mark")]
 
 
+@pytest.mark.parametrize("store", ["memory", "disk"])
 @pytest.mark.parametrize("call", ["offsets", "commit", "produce"])
-def test_an_abort_takes_back_everything(kafka: FakeKafka, call: str) -> None:
+def test_an_abort_takes_back_everything(
+    kafka: FakeKafka, tmp_path: Path, call: str, store: str
+) -> None:
     """After an abort, state and positions are those of the last commit, and all comes again."""
     kafka.write("in", 0, b"a", b"b")
     kafka.faults[call].append(abortable())
-    engine, copy = engine_on(kafka)
+    engine, copy = engine_on(kafka, state=tmp_path, store=store)
     turn(engine, 5)
+    assert dict(copy.held["seen", 0].items()) == {b"a": b"1", b"b": b"1"}
     assert sorted(kafka.values("out")) == [b"a", b"b"]
     assert kafka.values("seen-changelog") == [b"1", b"1"]
     assert [what for what, _ in copy.story] == [
@@ -233,6 +238,45 @@ def test_an_abort_takes_back_everything(kafka: FakeKafka, call: str) -> None:
     ]
     assert engine.statistics.aborts == 1
     assert engine.statistics.counts == {"copied": 2}
+
+
+@pytest.mark.parametrize("store", ["memory", "disk"])
+def test_what_is_processed_is_not_in_the_store_before_its_commit(
+    kafka: FakeKafka, tmp_path: Path, store: str
+) -> None:
+    """A worker that ends in the middle of a transaction leaves no trace of it on disk."""
+    kafka.write("in", 0, b"a")
+    engine, _ = engine_on(kafka, state=tmp_path, store=store)
+    turn(engine, 5)
+    kafka.write("in", 0, b"a", b"b")
+    kafka.faults["commit"].append(fatal())
+    with pytest.raises(EngineError, match="Fenced"):
+        turn(engine, 5)
+    engine._assignment.drop()
+    kafka.events.append(("assign", [A, B]))
+    successor, copy = engine_on(kafka, state=tmp_path, store=store)
+    turn(successor, 1)
+    assert dict(copy.held["seen", 0].items()) == {b"a": b"1"}
+
+
+@pytest.mark.parametrize(("away", "kept"), [(MAX_AGE - 60, True), (MAX_AGE + 60, False)])
+def test_a_kept_store_is_forgotten_when_deletions_may_be_gone(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, away: float, kept: bool
+) -> None:
+    """Partitions that come back after long: their changelog may lack deletions, so it is read."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    turn(engine, 5)
+    kafka.events.append(("lost", [A, B]))
+    turn(engine, 2)
+    # Compaction removed the entry and, in the end, its deletion.
+    kafka.log["seen-changelog", 0] = [(7, b"z", b"5")]
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + away)
+    kafka.events.append(("assign", [A, B]))
+    turn(engine, 2)
+    expected = {b"z": b"5"} | ({b"a": b"1"} if kept else {})
+    assert dict(copy.held["seen", 0].items()) == expected
 
 
 def test_a_retriable_error_is_tried_again(kafka: FakeKafka) -> None:
