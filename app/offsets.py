@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -27,7 +28,10 @@ def list_offsets(
         left = max(RETRY_S, deadline - time.monotonic())
         try:
             futures = admin.list_offsets(wanted, request_timeout=left)
-            found = {(at.topic, at.partition): each.result().offset for at, each in futures.items()}
+            found = {
+                (at.topic, at.partition): each.result(2 * left).offset
+                for at, each in futures.items()
+            }
             unknown = sorted(where for where, offset in found.items() if offset < 0)
             if not unknown:
                 return found
@@ -36,6 +40,9 @@ def list_offsets(
             raise KafkaException(
                 KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no broker leads {names}")
             )
+        except FutureTimeoutError as error:
+            late = KafkaError(KafkaError._TIMED_OUT, "offsets were not listed in time")  # noqa: SLF001
+            raise KafkaException(late) from error
         except KafkaException as error:
             missing = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
             if missing or time.monotonic() > deadline:

@@ -14,6 +14,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
@@ -100,7 +101,7 @@ class Ticker:
             due.update({topic: now + self._intervals[topic] for topic in topics})
             try:
                 ends = await asyncio.to_thread(self.ends)
-            except KafkaException as error:
+            except (KafkaException, FutureTimeoutError) as error:
                 # What it knows of leaders may be older than a broker's crash.
                 self._admin = AdminClient(self._client)
                 log.warning("Kafka does not say where its raw topics end. error=%s", error)
@@ -127,7 +128,8 @@ class Ticker:
             return {}
         futures = self._admin.list_offsets(wanted, request_timeout=REQUEST_S)
         ends = {
-            (part.topic, part.partition): found.result().offset for part, found in futures.items()
+            (part.topic, part.partition): found.result(2 * REQUEST_S).offset
+            for part, found in futures.items()
         }
         self.reachable_at = time.monotonic()
         if any(end < 0 for end in ends.values()):

@@ -1,55 +1,57 @@
-"""The wall clock of agent and workers jumps ahead and back (libfaketime in front of libc)."""
+"""The wall clock of agent and workers jumps ahead and back (chaos/clock.c in front of libc)."""
 
+import os
+import shutil
+import struct
+import subprocess
 from pathlib import Path
 
 from chaos.experiment import Experiment
+from chaos.process import ROOT
 from chaos.rig import Rig
 from chaos.setup import Setup
 
-STEPS = ("+600s", "-600s", "+7500s", "+0s")
+STEPS = (600, -600, 7_500, 0)
 """Seconds the clock is off; brokers refuse records more than an hour ahead of them."""
-PLACES = ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime",
-          "/usr/lib64/faketime", "/usr/local/lib/faketime")  # fmt: skip
-LIBRARY = "libfaketimeMT.so.1"
+OFFSET = struct.Struct("=q")
 
 
-def _library() -> str:
-    return next((str(Path(each, LIBRARY)) for each in PLACES if Path(each, LIBRARY).is_file()), "")
+def _compiler() -> str | None:
+    return next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
 
 
 def _needs() -> str:
-    return "" if _library() else "libfaketime (apt install faketime)"
+    return "" if _compiler() else "a C compiler (apt install gcc)"
+
+
+def _set(folder: Path, seconds: int) -> None:
+    with (folder / "clock").open("r+b") as file:
+        file.write(OFFSET.pack(seconds * 1_000_000_000))
+
+
+def _build(folder: Path) -> None:
+    (folder / "clock").write_bytes(OFFSET.pack(0))
+    argv = [str(_compiler()), "-shared", "-fPIC", "-O1", "-o", str(folder / "clock.so")]
+    subprocess.run([*argv, str(ROOT / "chaos" / "clock.c"), "-ldl"], check=True, timeout=60)
 
 
 def _steps(rig: Rig) -> None:
-    file = rig.folder / "clock"
     for step in STEPS:
-        rig.fault(f"the clock is off by {step}", recovered=False)
-        fresh = file.with_suffix(".new")
-        fresh.write_text(step)
-        fresh.replace(file)
+        rig.fault(f"the clock is off by {step:+} s", recovered=False)
+        _set(rig.folder, step)
         rig.wait(8.0)
     rig.fault("the clock is right again", recovered=False)
     now = rig.events
     rig.until(lambda: rig.events > now + 1_000, "events flow with the right clock", 90)
 
 
-def _file(folder: Path) -> None:
-    (folder / "clock").write_text("+0s")
-
-
 CLOCK = Experiment(
     "clock steps of agent and workers",
     Setup(
-        environment={
-            "LD_PRELOAD": _library(),
-            "FAKETIME_TIMESTAMP_FILE": "{folder}/clock",
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        },
+        environment={"LD_PRELOAD": "{folder}/clock.so", "CHAOS_CLOCK": "{folder}/clock"},
         agent_too=True,
         needs=_needs,
-        prepare=_file,
+        prepare=_build,
     ),
     _steps,
     200,

@@ -20,8 +20,8 @@ from chaos.truth import Before
 from topology.alerts import STORE
 from topology.keys import group_key
 
-PREVIOUS = os.environ.get("PREVIOUS", "313a30f")
-"""The commit whose state is taken over: the last one before this experiment was made."""
+PREVIOUS = os.environ.get("PREVIOUS", "3f6acb3")
+"""The commit whose state is taken over: the one that closed the issue before this work."""
 CLOSED_S = 16.0
 """After so many seconds of ticks alone all windows of the chaos rules are closed."""
 BURST = "3f9d4f3e-6f0b-4a39-8f4b-1a6f1b3a0001"
