@@ -16,6 +16,7 @@ import pytest
 
 PACKAGES = {
     "rsyslogd": ["rsyslog", "rsyslog-relp", "rsyslog-kafka", "rsyslog-gnutls"],
+    "syslog-ng": ["syslog-ng-core"],
     "haproxy": ["haproxy"],
     "logger": ["bsdutils"],
     "kcat": ["kcat"],
