@@ -11,6 +11,7 @@ from bench.workload import LINES
 CASES = {
     "job-j": "bench.job_j",
     "ingest": "bench.ingest",
+    "state": "bench.state",
 }
 """Each case's module has `run(seed: int, runs: int, lines: int) -> int`: 0, or 1 when a check
 failed. It writes its figures with bench.measure.write."""

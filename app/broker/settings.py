@@ -110,6 +110,8 @@ def server_properties(
         "background.threads": "4",
         "num.recovery.threads.per.data.dir": "2",
         "log.cleaner.dedupe.buffer.size": "33554432",
+        # Changelogs are compacted while they grow: what waits for the cleaner is read by a restore.
+        "log.cleaner.backoff.ms": "2000",
     }
 
 

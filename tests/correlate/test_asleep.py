@@ -4,18 +4,30 @@ import gc
 import struct
 import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.runtime.store import Store
-from tests.correlate.deployment import END, NAMES, alerts, driver, partial, read, send, tell
+from tests.correlate.deployment import (
+    END,
+    NAMES,
+    alerts,
+    driver,
+    partial,
+    read,
+    send,
+    tally,
+    tell,
+    watermark,
+)
 from tests.correlate.test_groups import CORRELATION, KEY, TIMES, arrivals, restored
 from topology.correlate import chunks
 from topology.correlate.group import Group, due_of
 from topology.due_index import DueIndex
 from topology.keys import SUFFIX, group_key
-from topology.records import Position
+from topology.records import Batch, Position
 from topology.testing import MemoryStore
 
 DUES = st.lists(st.lists(st.tuples(st.integers(-50, 50), st.binary(max_size=4)), max_size=9))
@@ -100,6 +112,36 @@ def test_windows_that_are_over_leave_the_store(awake):
     topology.run()
     assert not [key for key in topology.store("alerts") if not key.startswith(b"\0")]
     assert read(topology) == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_windows_that_are_over_leave_deletions_in_the_changelog(restarted):
+    """Each entry that was committed is followed by a tombstone once its window is over."""
+    store, topology = Store(), alerts()
+    where = {("alerts", 0): store}
+
+    def work(*records):
+        keys, values = zip(*records, strict=True)
+        count = len(values)
+        zeros = np.zeros(count, np.int64)
+        batch = Batch(
+            NAMES.matches, zeros.astype(np.int32), np.arange(count), zeros, list(keys), list(values)
+        )
+        topology.process(batch)
+        topology.before_commit()
+        changes = dict(zip(*store.changes(), strict=True))
+        store.commit()
+        return {key: value for key, value in changes.items() if not key.startswith(b"\0")}
+
+    topology.assign({(NAMES.matches, 0): Position(0)}, where)
+    groups = [partial("many", (f"u{n}",), [(n, f"uid{n}", None)]) for n in range(20)]
+    written = work(*groups, tally(("a",), [(0, 5)]))
+    assert len(written) == 21
+    assert None not in written.values()
+    if restarted:
+        topology = alerts()
+        topology.assign({(NAMES.matches, 0): Position(0)}, where)
+    assert work((b"", watermark(0, END))) == dict.fromkeys(written)
 
 
 def test_an_entry_takes_at_most_700_bytes():

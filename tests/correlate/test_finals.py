@@ -19,6 +19,7 @@ from tests.correlate.deployment import (
     send,
     tell,
 )
+from topology import alerts as sub_topology
 from topology.correlate import chunks
 
 
@@ -48,7 +49,8 @@ def streams(draw):
 def runs(draw):
     """How a run goes: partitions of matches, batches, in which turn and cuts, and restarts.
 
-    `awake`: groups that stay in memory over a commit; `full`: matches of a chunk.
+    `awake`: groups that stay in memory over a commit; `wake`: that wake at once; `full`: matches
+    of a chunk.
     """
     return {
         "partitions": draw(st.integers(1, 3)),
@@ -58,13 +60,17 @@ def runs(draw):
         "restarts": draw(st.sets(st.integers(0, 12), max_size=3)),
         "crashes": draw(st.sets(st.integers(0, 12), max_size=2)),
         "awake": draw(st.sampled_from([0, 1, 3, 100])),
+        "wake": draw(st.sampled_from([1, 100])),
         "full": draw(st.sampled_from([1, 3, 256])),
     }
 
 
 def run(streams, plan):
     """Alerts of a run by tenant and state, after all windows are closed."""
-    with mock.patch.object(chunks, "FULL", plan["full"]):
+    with (
+        mock.patch.object(chunks, "FULL", plan["full"]),
+        mock.patch.object(sub_topology, "WAKE", plan["wake"]),
+    ):
         return played(streams, plan)
 
 
