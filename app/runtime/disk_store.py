@@ -277,6 +277,7 @@ def _options() -> Options:
     options.set_compression_type(DBCompressionType.lz4())
     options.set_write_buffer_size(BUFFER)
     options.set_max_write_buffer_number(3)
+    options.set_max_open_files(256)  # the usual limit of a process is 1,024
     options.set_max_log_file_size(1 << 20)
     options.set_keep_log_file_num(2)
     return options

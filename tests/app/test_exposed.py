@@ -43,12 +43,17 @@ END = START + 3_600_000
 
 
 @pytest.fixture
-def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Config:
-    """A deployment under a prefix of its own, with its topics."""
-    return _configure(kafka, tmp_path, unique("exposed"))
+def config(
+    kafka: EmbeddedKafka,
+    tmp_path: Path,
+    unique: Callable[[str], str],
+    request: pytest.FixtureRequest,
+) -> Config:
+    """A deployment under a prefix of its own, with its topics; a parameter is `workers.store`."""
+    return _configure(kafka, tmp_path, unique("exposed"), getattr(request, "param", "memory"))
 
 
-def _configure(kafka: EmbeddedKafka, folder: Path, prefix: str) -> Config:
+def _configure(kafka: EmbeddedKafka, folder: Path, prefix: str, store: str) -> Config:
     file = folder / "northbound.yaml"
     file.write_text(
         f"""\
@@ -63,6 +68,7 @@ rules: [{ROOT / "rules" / "qumulo"}]
 tenants:
   acme: {{sources: [q]}}
 expose: [normalized]
+workers: {{store: {store}}}
 """,
         encoding="utf-8",
     )
@@ -206,6 +212,7 @@ def _done(config: Config) -> bool:
     return not any(level.lag for level in _levels(config).values())
 
 
+@pytest.mark.parametrize("config", ["memory", "disk"], indirect=True)
 def test_kill_either_agent_and_nothing_changes(
     config: Config, worker: Callable[[str], Worker], seed: int
 ) -> None:
@@ -228,6 +235,8 @@ def test_kill_either_agent_and_nothing_changes(
     assert expected == found
     assert sum(found["events"].values()) == ROUNDS * LINES * 99 // 100
     assert len(found["finals"]) >= 2
+    local = config.state / "stores" / names.changelog("alerts") / "0"
+    assert local.exists() == (config.workers.store == "disk")
     _no_unread_events_are_left_behind(config, seed, worker)
 
 
