@@ -33,6 +33,8 @@ log = logging.getLogger("northbound.runtime")
 
 ABORTS = 10
 """Aborts in a row after which the process ends."""
+STUCK = 0.8, 3
+"""It also ends after fewer, but so many, when they took this share of the stall time-out."""
 
 
 class Engine:
@@ -70,6 +72,7 @@ class Engine:
         self._broken: TransactionAborted | None = None
         self._stopping = False
         self._aborts = 0
+        self._aborted = 0.0
         self._rhythm = Rhythm(settings.commit_interval)
         self._delivered = 0.0
 
@@ -275,8 +278,13 @@ class Engine:
     def _recover(self, reason: TransactionAborted) -> None:
         """Abort, forget what was not committed, and go on from the last commit."""
         log.warning("Transaction aborted. engine=%s reason=%s", self.settings.name, reason)
+        now = time.monotonic()
         self._aborts += 1
-        if self._aborts > ABORTS:
+        if self._aborts == 1:
+            self._aborted = now
+        share, least = STUCK
+        stuck = now - self._aborted > share * self.settings.stall_timeout
+        if self._aborts > ABORTS or (stuck and self._aborts >= least):
             raise EngineError(f"{self._aborts} transactions in a row were aborted: {reason}")
         self._pulse.beat("aborting")
         self._in_flight.end()
@@ -301,9 +309,14 @@ class Engine:
             self._abort()
             self._assignment.drop()
         self.statistics.rebalances += 1
+        started = time.monotonic()
         self._assignment.take(self._intake.consumer, partitions, self._pulse)
-        names = sorted(f"{topic}[{number}]" for topic, number in partitions)
-        log.info("Partitions assigned. engine=%s partitions=%s", self.settings.name, names)
+        log.info(
+            "Partitions assigned. engine=%s seconds=%.2f partitions=%s",
+            self.settings.name,
+            time.monotonic() - started,
+            sorted(f"{topic}[{number}]" for topic, number in partitions),
+        )
 
     def _revoked(self, partitions: list[Partition]) -> None:
         log.info("Partitions revoked. engine=%s count=%d", self.settings.name, len(partitions))

@@ -11,6 +11,7 @@ One batch is one event; when the agent asks for the next one, its outputs, store
 are committed in one transaction. `app.Table`, `stream.take` and `agent.ask` are refused.
 """
 
+import asyncio
 import gc
 import logging
 from collections import deque
@@ -27,7 +28,7 @@ from app.runtime.direct import Direct
 from app.runtime.engine import Engine
 from app.runtime.faust_message import DeliveryStream, DeliveryTopic
 from app.runtime.parcel import Parcel
-from app.runtime.settings import EngineSettings
+from app.runtime.settings import STALL_S, EngineSettings
 from app.runtime.slots import Slot, take_slot
 from app.runtime.views import VIEWS
 from app.runtime.watchdog import Watchdog
@@ -36,6 +37,8 @@ from topology.records import SubTopology
 log = logging.getLogger("northbound.runtime")
 
 GC_THRESHOLD = 50_000
+HARD = 1.2
+"""The watchdog's hard limit in stall time-outs: late enough that it can give its reason first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,14 @@ class NoTables(TableManager):  # type: ignore[misc]
         _refuse_tables(table)
 
 
+class Worker(faust.Worker):  # type: ignore[misc]
+    """Faust's own, less a second: a restart is to be done before the session's end."""
+
+    async def _sentinel_task(self) -> None:
+        """Mode sleeps here, so that the loop does what is left; the engines have left nothing."""
+        await asyncio.sleep(0.05)
+
+
 class App(faust.App):  # type: ignore[misc]
     """See the module. `client` is librdkafka's configuration of how to reach the brokers."""
 
@@ -78,7 +89,7 @@ class App(faust.App):  # type: ignore[misc]
         *,
         client: Mapping[str, Any],
         state: Path,
-        stall_timeout: float = 30.0,
+        stall_timeout: float = STALL_S,
         engine_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -93,7 +104,7 @@ class App(faust.App):  # type: ignore[misc]
         self.engines: list[Engine] = []
         self.ready = False
         # The hard limit also ends a process whose interpreter is blocked by native code.
-        self.watchdog = Watchdog(hard_limit=2 * stall_timeout)
+        self.watchdog = Watchdog(hard_limit=stall_timeout * HARD)
         self._engine_options = dict(engine_options or {})
         self._specs: list[EngineSpec] = []
         self._slot: Slot | None = None
@@ -115,6 +126,7 @@ class App(faust.App):  # type: ignore[misc]
                 "web_tables_enabled": False,
                 "web_router_enabled": False,
                 "TableManager": NoTables,
+                "Worker": Worker,
                 "Topic": DeliveryTopic,
                 "Stream": DeliveryStream,
                 **options,

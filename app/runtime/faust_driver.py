@@ -125,12 +125,16 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
             raise failure.result()
 
     async def _beat(self) -> None:
-        """Tell the watchdog that the event loop runs."""
-        pulse = self.app.watchdog.watch("the event loop", self.app.stall_timeout)
+        """Tell the watchdog that the event loop runs.
+
+        It is missed before the engines are, which wait for it and would be named for it.
+        """
+        every = min(BEAT_SECONDS, self.app.stall_timeout / 6)
+        pulse = self.app.watchdog.watch("the event loop", self.app.stall_timeout - 2 * every)
         try:
             while True:
                 pulse.beat("running agents, timers and web views")
-                await asyncio.sleep(min(BEAT_SECONDS, self.app.stall_timeout / 3))
+                await asyncio.sleep(every)
                 await self.app.when_ready()
         finally:
             pulse.end()

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+STALL_S = 25.0
+"""A stall is to be noticed within 30 s, on a busy machine too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
@@ -41,7 +44,7 @@ class EngineSettings:
     """How long a call of the consumer or the transaction may take before the process ends."""
     start_timeout: float = 60.0
     """How long the first contact with the brokers may take before the process ends."""
-    stall_timeout: float = 30.0
+    stall_timeout: float = STALL_S
     """How long the engine may show no progress before the process ends."""
     consumer: Mapping[str, Any] = field(default_factory=dict)
     """librdkafka properties that win over the engine's own for the consumer."""
@@ -77,7 +80,8 @@ class EngineSettings:
             "auto.offset.reset": "error",
             "allow.auto.create.topics": False,
             "session.timeout.ms": int(self.session_timeout * 1000),
-            "heartbeat.interval.ms": int(self.session_timeout * 250),
+            # A member hears with its next heartbeat that another one is gone.
+            "heartbeat.interval.ms": max(100, int(self.session_timeout * 1000 / 12)),
             "max.poll.interval.ms": 600_000,  # a restore is not interrupted by polls
             "topic.metadata.refresh.interval.ms": 10_000,
             "fetch.error.backoff.ms": 50,

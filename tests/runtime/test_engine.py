@@ -497,6 +497,15 @@ def test_ten_aborts_in_a_row_end_the_engine(kafka: FakeKafka) -> None:
         turn(engine, 3 * ABORTS)
 
 
+def test_few_slow_aborts_in_a_row_end_the_engine(kafka: FakeKafka) -> None:
+    """When three took most of the time in which a stall is to be noticed, there is no tenth."""
+    kafka.write("in", 0, b"a")
+    kafka.faults["commit"].extend(abortable("always") for _ in range(ABORTS + 1))
+    engine, _ = engine_on(kafka, stall_timeout=0.0)
+    with pytest.raises(EngineError, match=r"3 transactions in a row were aborted: .*always"):
+        turn(engine, 3 * ABORTS)
+
+
 def test_retention_that_was_faster_is_told(kafka: FakeKafka) -> None:
     """Records that were removed before they were read are counted and logged, never passed over."""
     kafka.offsets[A] = (3, "mark")

@@ -282,6 +282,8 @@ def test_faust_calls_what_is_overridden() -> None:
     assert "self._stop_consumer()" in inspect.getsource(FaustApp.on_stop)
     assert "self._consumer.on_task_error" in inspect.getsource(FaustApp._on_agent_error)
     assert "app.in_worker = True" in inspect.getsource(FaustWorker)
+    assert "self._sentinel_task()" in inspect.getsource(FaustWorker._shutdown_loop)
+    assert "asyncio.sleep" in inspect.getsource(FaustWorker._sentinel_task)
     source = inspect.getsource(inspect.getmodule(Conductor))
     assert "wait_until_tables_registered" in source
     assert "self.app.consumer.subscribe" in source

@@ -8,7 +8,9 @@ from typing import Any
 
 from app.runtime import faust_app
 from app.runtime.faust_app import App
+from app.runtime.settings import STALL_S
 from app.runtime.slots import Slot
+from tests.runtime.stalls import stall
 from tests.runtime.verification import Counting, changelog_of
 
 config: dict[str, Any] = json.loads(os.environ["VERIFY"])
@@ -24,7 +26,10 @@ app = App(
     client={"bootstrap.servers": config["bootstrap"]},
     state=Path(config["state"]),
     engine_options=config.get("options", {}),
+    stall_timeout=config.get("stall_timeout", STALL_S),
 )
+if "stall" in config:
+    stall(app, config["stall"], Path(config["stall_file"]))
 
 if config.get("agent"):
     # The same work as an ordinary agent: half of the output goes out, then it sleeps.
