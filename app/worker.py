@@ -85,6 +85,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             "commit_interval": config.workers.commit_interval / 1000,
             "max_batch": config.workers.max_batch,
             "store": config.workers.store,
+            "standby": config.workers.standby_replicas,
         },
     )
     for name, node in nodes.items():

@@ -112,6 +112,10 @@ class Workers(Strict):
     counts under load; a worker that keeps up commits sooner, down to every 30 ms."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 20_000
     """Records of one batch at most."""
+    standby_replicas: Annotated[int, Field(ge=0, le=63)] = 0
+    """Copies of each state store that workers keep beside its owner's, as Kafka Streams'
+    num.standby.replicas: a worker that takes over a partition then reads only the end of its
+    changelog. One covers the end of any one worker; each costs the store's memory once more."""
     state: Path = Path("state")
     """Folder of instance slots, logs, status files and stores on disk."""
     store: Literal["memory", "disk"] = "memory"

@@ -13,6 +13,7 @@ from app.runtime.changelog import Changelogs, Offsets
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
 from app.runtime.settings import EngineSettings
+from app.runtime.standby import Standby
 from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
 from app.runtime.stores import MAX_AGE, Stores
@@ -53,6 +54,7 @@ class Assignment:
         self._opener = Stores(settings, clients, watchdog)
         self._placed = 0.0
         self._dropped = 0.0
+        self.standby = Standby(settings, clients, watchdog, statistics)
         self._committed: dict[Partition, Position] = {}
         self._metadata: dict[Partition, str] = {}
         self._kept: dict[tuple[str, int], Store] = {}
@@ -71,7 +73,8 @@ class Assignment:
         wanted = list(product(self._settings.changelogs, numbers))
         if time.time() - self._dropped > MAX_AGE:
             self._kept = {}  # deletions since then may have left the changelog
-        self.stores = {where: self._kept[where] for where in wanted if where in self._kept}
+        known = self.standby.exchange(wanted, self._kept) | self._kept
+        self.stores = {where: known[where] for where in wanted if where in known}
         self.stores |= self._opener.open([where for where in wanted if where not in self.stores])
         self._kept = dict(self.stores)
         if self.stores:

@@ -80,6 +80,7 @@ class Engine:
         """Connect, end what a predecessor left open, and join the group."""
         self._transactions.start()
         self._intake.open(assigned=self._assigned, revoked=self._revoked, lost=self._lost)
+        self._assignment.standby.start()
         self._pulse.limit = self.settings.stall_timeout
         self._pulse.beat("joining the group")
 
@@ -108,6 +109,7 @@ class Engine:
     def stop(self, done: Sequence[Delivery] = ()) -> None:
         """Commit what is done and leave."""
         self._stopping = True
+        self._assignment.standby.stop()  # here: time after leaving counts against the session
         try:
             self._accept(done)
             if self._pending:
@@ -129,6 +131,7 @@ class Engine:
         except EngineError as error:
             log.error("Abort failed. engine=%s reason=%s", self.settings.name, error)  # noqa: TRY400
         self._transactions.close()
+        self._assignment.standby.stop()
         self._outbox.close(EngineError("the worker ended before the record was committed"))
         self._pulse.end()
 

@@ -38,6 +38,8 @@ class EngineSettings:
     """One batch over all partitions of a topic instead of one a partition."""
     static: bool = True
     """Keep the partitions over a restart (static membership); False leaves the group at once."""
+    standby: int = 0
+    """Copies of each store beside its owner's, with the members that would inherit it."""
     session_timeout: float = 6.0
     transaction_timeout: float = 5.0
     call_timeout: float = 15.0
@@ -61,6 +63,8 @@ class EngineSettings:
             )
         if self.store == "disk" and self.state is None:
             raise ValueError(f"engine {self.name}: stores on disk need a state directory")
+        if self.standby < 0:
+            raise ValueError(f"engine {self.name}: standby is {self.standby}; expected 0 or more")
         if not self.client.get("bootstrap.servers"):
             raise ValueError(f"engine {self.name}: client lacks bootstrap.servers")
 
@@ -129,4 +133,17 @@ class EngineSettings:
             "queued.max.messages.kbytes": 65_536,
             "max.partition.fetch.bytes": 4 * 1024 * 1024,
             "log.connection.close": False,
+        }
+
+    def standby_config(self) -> dict[str, Any]:
+        """The consumer that keeps copies of stores: few and large fetches, little memory."""
+        return {
+            **self.restore_config(),
+            "client.id": f"{self.instance}-standby",
+            "fetch.min.bytes": 65_536,
+            "fetch.wait.max.ms": 500,
+            "fetch.error.backoff.ms": 500,
+            "fetch.queue.backoff.ms": 50,
+            "queued.min.messages": 20_000,
+            "queued.max.messages.kbytes": 16_384,
         }

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,6 +20,17 @@ class Restore:
     keys: int = 0
     records: int = 0
     seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Copies:
+    """Standby copies of stores whose partitions other members own."""
+
+    stores: int = 0
+    caught_up: int = 0
+    """Those that have been at the end of their changelogs."""
+    records: int = 0
+    """Changelog records read."""
 
 
 @dataclass(slots=True)
@@ -48,6 +59,7 @@ class EngineStatistics:
     commit_seconds: float = 0.0
     last_commit: float = 0.0
     restore: Restore = field(default_factory=Restore)
+    standby: Copies = field(default_factory=Copies)
     counts: Counter[str] = field(default_factory=Counter)
     """Sums of `Outcome.counts` of committed transactions."""
     positions: dict[Partition, int] = field(default_factory=dict)
@@ -108,6 +120,7 @@ class EngineStatistics:
                     "records": self.restore.records,
                     "seconds": round(self.restore.seconds, 3),
                 },
+                "standby": asdict(self.standby),
                 "lag": sum(lags.values()),
                 "counts": dict(self.counts),
             }
@@ -151,6 +164,11 @@ class EngineCollector:
         restore = GaugeMetricFamily(
             "northbound_engine_restore_seconds", "Spent restoring stores.", labels=labels
         )
+        standby = GaugeMetricFamily(
+            "northbound_engine_standby_stores",
+            "Copies of stores whose partitions others own; state: caught_up or behind.",
+            labels=["engine", "state"],
+        )
         lag = GaugeMetricFamily(
             "northbound_engine_lag_records",
             "Records behind the end of an owned partition.",
@@ -162,6 +180,9 @@ class EngineCollector:
         for engine in self._engines:
             ready.add_metric([engine.name], float(engine.ready))
             restore.add_metric([engine.name], engine.restore.seconds)
+            copies = engine.standby
+            standby.add_metric([engine.name, "caught_up"], copies.caught_up)
+            standby.add_metric([engine.name, "behind"], copies.stores - copies.caught_up)
             if engine.last_commit:
                 age.add_metric([engine.name], time.time() - engine.last_commit)
             with engine.lock:
@@ -169,4 +190,4 @@ class EngineCollector:
                     lag.add_metric([engine.name, topic, str(number)], value)
                 for outcome, value in engine.counts.items():
                     counts.add_metric([engine.name, outcome], value)
-        yield from (ready, age, restore, lag, counts)
+        yield from (ready, age, restore, standby, lag, counts)

@@ -137,6 +137,7 @@ class FakeConsumer:
 
     def _fetch(self, count: int) -> list[Message]:
         messages = []
+        ends = {where: self.kafka.end(where) for where in self.positions}
         for where, position in self.positions.items():
             for offset, key, value in self.kafka.log[where]:
                 if offset >= position and len(messages) < count:
@@ -147,7 +148,7 @@ class FakeConsumer:
                 Message(
                     topic=where[0],
                     partition=where[1],
-                    offset=max(position, self.kafka.end(where)),
+                    offset=max(position, ends[where]),
                     error=KafkaError(KafkaError._PARTITION_EOF),
                 )
                 for where, position in self.positions.items()
