@@ -6,6 +6,7 @@ from chaos.experiment import Experiment
 from chaos.experiments import (
     brokers,
     clock,
+    crash,
     disk,
     kill,
     membership,
@@ -26,6 +27,9 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "spool": senders.SPOOL,
     "kill-broker": kill.BROKER,
     "kill-everything": kill.EVERYTHING,
+    "crash": crash.CRASH,
+    "crash-standby": crash.STANDBY,
+    "restart": crash.RESTART,
     "zombie": membership.ZOMBIE,
     "storm": membership.STORM,
     "replay": replay.REPLAY,
