@@ -47,7 +47,7 @@ def _zigzag(number: int) -> bytes:
 _SHORT = tuple(_zigzag(number) for number in range(2_048))
 
 
-def _long(number: int) -> bytes:
+def long(number: int) -> bytes:
     """A length or count as Avro long: zigzag, then base 128, least significant first."""
     return _SHORT[number] if number < len(_SHORT) else _zigzag(number)
 
@@ -55,46 +55,47 @@ def _long(number: int) -> bytes:
 def text(value: str) -> bytes:
     """A string."""
     data = value.encode()
-    return _long(len(data)) + data
+    return long(len(data)) + data
 
 
 def head(schema: str, tenant: str, name: str, group: Sequence[str]) -> bytes:
     """The beginning of a Partial or Tally, up to and with the group."""
-    parts = [_opening(schema, tenant, name)]
+    parts = [opening(schema, tenant, name)]
     if group:
-        parts.append(_long(len(group)))
+        parts.append(long(len(group)))
         parts += [text(value) for value in group]
     parts.append(b"\0")
     return b"".join(parts)
 
 
 @cache
-def _opening(schema: str, tenant: str, name: str) -> bytes:
+def opening(schema: str, tenant: str, name: str) -> bytes:
+    """The beginning of a Partial or Tally, up to the group."""
     return header(schema) + text(tenant) + text(name)
 
 
-def partial(opening: bytes, matches: tuple[bytes, bytes, bytes, bytes], source: bytes) -> bytes:
+def partial(beginning: bytes, matches: tuple[bytes, bytes, bytes, bytes], source: bytes) -> bytes:
     """A Partial from `head`, its times, uids, values and evidence, and `text` of its source."""
     times, uids, values, evidence = matches
     return b"".join(
         (
-            opening,
-            _long(len(times)),
+            beginning,
+            long(len(times)),
             times,
-            _long(len(uids)),
+            long(len(uids)),
             uids,
-            _long(len(values)),
+            long(len(values)),
             values,
-            _long(len(evidence)),
+            long(len(evidence)),
             evidence,
             source,
         )
     )
 
 
-def tally(opening: bytes, windows: bytes, source: bytes) -> bytes:
+def tally(beginning: bytes, windows: bytes, source: bytes) -> bytes:
     """A Tally from `head`, its windows, and `text` of its source."""
-    return b"".join((opening, _long(len(windows)), windows, source))
+    return b"".join((beginning, long(len(windows)), windows, source))
 
 
 def _span(value: bytes, at: int) -> tuple[int, int]:
@@ -129,6 +130,21 @@ def read_head(value: bytes) -> tuple[str, str, tuple[str, ...], int]:
             group.append(value[first:end].decode())
         end += 1
     return tenant, name, tuple(group), end
+
+
+def group_end(value: bytes, at: int) -> int:
+    """Where the group that begins at a position ends."""
+    count = value[at] >> 1
+    at += 1
+    if not count:
+        return at
+    for _ in range(count):
+        length = value[at]
+        if length < 128:
+            at += 1 + (length >> 1)
+        else:
+            _, at = _span(value, at)
+    return at + 1
 
 
 def read_members(value: bytes, at: int, count: int) -> list[bytes]:

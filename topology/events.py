@@ -242,7 +242,7 @@ class EventsSubTopology:
                 lateness_ms=source.lateness_ms,
             )
         for records in (found, counted):
-            if records.values:
+            if len(records.values):
                 stretch.outputs.append(Output(plan.names.matches, records.values, records.keys))
             stretch.counts.update(records.counts)
 

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 """Rule index (position in `Rules.events`) → sorted row positions; no entry without a hit."""
@@ -122,10 +123,13 @@ class Tumbling:
 
 
 class Records(NamedTuple):
-    """Records for the `matches` topic, with what happened to the matches on the way."""
+    """Records for the `matches` topic, with what happened to the matches on the way.
 
-    keys: list[bytes]
-    values: list[bytes]
+    Columns are of Binary.
+    """
+
+    keys: list[bytes] | pl.Series
+    values: list[bytes] | pl.Series
     counts: dict[str, int]
 
 

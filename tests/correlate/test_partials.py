@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from schemas import packed
 from schemas.codec import decode, encode
+from topology.correlate import partial_columns
+from topology.correlate import partials as partials_module
 from topology.correlate.partials import partials
 from topology.keys import group_key
 from topology.match.compile import compile_rules, read_field_map
@@ -198,3 +200,70 @@ def test_group_keys_are_unambiguous(groups):
     """Different groups have different keys, whatever their values."""
     first, second = (tuple(group) for group in groups)
     assert (first == second) == (group_key("t", "r", first) == group_key("t", "r", second))
+
+
+NAMES = st.sampled_from([None, "", "a", "b", "a\\b", "\0", "\\0", "é\n", "x" * 70, "y" * 3_000])
+TWO = """
+title: Delete
+name: deleted
+logsource: {product: test}
+detection: {sel: {operation: delete}, condition: sel}
+---
+title: Tree delete
+name: tree
+logsource: {product: test}
+detection: {sel: {operation: tree}, condition: sel}
+---
+title: Both
+id: 44444444-4444-4444-8444-444444444444
+correlation:
+  type: event_count
+  rules: [deleted, tree]
+  group-by: [who]
+  aliases: {who: {deleted: user, tree: ip}}
+  timespan: 1m
+  condition: {gte: 3}
+---
+title: Values of two fields
+id: 55555555-5555-4555-8555-555555555555
+correlation:
+  type: value_count
+  rules: [deleted, tree]
+  group-by: [ip]
+  timespan: 1m
+  condition: {gte: 3, field: [path, user]}
+---
+title: All
+id: 66666666-6666-4666-8666-666666666666
+correlation:
+  type: event_count
+  rules: [deleted]
+  timespan: 1m
+  condition: {gte: 3}
+"""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5), st.sampled_from(["delete", "tree", "read"]), NAMES, NAMES, NAMES
+        ),
+        max_size=25,
+    ),
+    st.sampled_from([NONE, 3]),
+    st.sampled_from([2, 4_096]),
+)
+def test_many_and_few_are_alike(rows, watermark, largest):
+    """In columns come the same records, in the same order within a group, and the same counts."""
+    rules = compile_rules([("rules.yml", RULES), ("two.yml", TWO.replace("name: deleted", ""))])
+    found = []
+    for many in (1, 1_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(partial_columns, "MANY", many)
+            patch.setattr(partials_module, "LARGEST", largest)
+            records, _ = run(rules, rows, ("acme", "zeta"), watermark)
+        by_key = {}
+        for key, value in zip(records.keys, records.values, strict=True):
+            by_key.setdefault(key, []).append(value)
+        found.append((by_key, {name: n for name, n in records.counts.items() if n}))
+    assert found[0] == found[1]

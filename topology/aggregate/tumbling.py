@@ -6,7 +6,7 @@ known: a window takes events while stream time is before its end plus grace, as 
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +38,19 @@ def tallies(
     `watermarks[i]` is the watermark of row i's raw partition before that row, which is its stream
     time less `lateness_ms`. Counts: `tallied`, `tallied_late`, `tallied_without_group`.
     """
-    out = Records([], [], {})
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    out = Records(keys, values, {})
     if not events.height or not tenants:
         return out
     started = watermarks != NOTHING
     stream = np.where(started, watermarks + np.where(started, lateness_ms, 0), NOTHING)
     for aggregate in aggregates:
-        _tally(events, aggregate, tenants, packed.text(source), stream, out)
+        for key, value in _tally(
+            events, aggregate, tenants, packed.text(source), stream, out.counts
+        ):
+            keys.append(key)
+            values.append(value)
     return out
 
 
@@ -54,8 +60,9 @@ def _tally(
     tenants: Sequence[str],
     source: bytes,
     stream: npt.NDArray[np.int64],
-    out: Records,
-) -> None:
+    sums: dict[str, int],
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of the records of one aggregate."""
     needed = {*aggregate.select, *aggregate.by}
     if not needed.issubset(events.columns):
         return
@@ -78,15 +85,14 @@ def _tally(
         content = struct.pack(f"<{len(pairs)}q", *pairs)
         for tenant in tenants:
             key, opening = opened("Tally", tenant, aggregate.name, group)
-            out.keys.append(key)
-            out.values.append(packed.tally(opening, content, source))
+            yield key, packed.tally(opening, content, source)
     found = {
         "tallied": len(rows) - without,
         "tallied_late": int(closed.sum()),
         "tallied_without_group": without,
     }
     for name, count in found.items():
-        out.counts[name] = out.counts.get(name, 0) + count
+        sums[name] = sums.get(name, 0) + count
 
 
 def _selected(events: pl.DataFrame, aggregate: Tumbling) -> npt.NDArray[np.bool_]:

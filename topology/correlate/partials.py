@@ -16,6 +16,7 @@ import orjson
 import polars as pl
 
 from schemas import packed
+from topology.correlate import partial_columns
 from topology.keys import opened
 from topology.rules import Correlation, Hits, Records, Rules
 from topology.texts import as_text
@@ -37,6 +38,10 @@ EVIDENCE = {
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Group: TypeAlias = tuple[str, ...]
+
+
+Member: TypeAlias = tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]]]
+"""Rows, and the columns of each group-by field and of each field that is counted."""
 
 
 Match: TypeAlias = tuple[int, str, Group, str | list[str] | None]
@@ -66,15 +71,18 @@ def partials(
     late = events["time"].to_numpy() < watermarks
     counts = writer.counts
     for correlation in rules.correlations:
-        if not hits.keys().isdisjoint(correlation.members):
-            writer.write(correlation.rule.id, _matches(events, hits, correlation, late, counts))
+        members = _members(hits, correlation, late, counts)
+        if sum(len(rows) for rows, *_ in members) >= partial_columns.MANY:
+            writer.write_columns(correlation, partial_columns.matches(events, members, counts))
+        elif members:
+            writer.write(correlation.rule.id, _matches(events, members, counts))
     for index, rows in hits.items():
         rule = rules.events[index]
         if rule.alerts:
             kept = _on_time(rows, late, counts)
             matches = sorted(_read(events, kept, (), (), counts))
             writer.write(rule.rule.id, matches, _evidence(events, kept))
-    return Records(writer.keys, writer.values, dict(counts))
+    return writer.records()
 
 
 def _on_time(rows: Rows, late: npt.NDArray[np.bool_], counts: Counter[str]) -> Rows:
@@ -83,30 +91,28 @@ def _on_time(rows: Rows, late: npt.NDArray[np.bool_], counts: Counter[str]) -> R
     return kept
 
 
-def _matches(
-    events: pl.DataFrame,
-    hits: Hits,
-    correlation: Correlation,
-    late: npt.NDArray[np.bool_],
-    counts: Counter[str],
-) -> list[Match]:
-    """Matches of all members in (time, uid) order; an event that several match counts once."""
+def _members(
+    hits: Hits, correlation: Correlation, late: npt.NDArray[np.bool_], counts: Counter[str]
+) -> list[Member]:
+    """What a correlation's members hit in time; those that group and count alike are one."""
     columns = list(zip(correlation.group_columns, correlation.value_columns, strict=True))
     members = [
-        (hits[member], pair)
+        (hits[member], *pair)
         for member, pair in zip(correlation.members, columns, strict=True)
         if member in hits
     ]
-    alike = all(pair == columns[0] for pair in columns)
-    if alike and len(members) > 1:
-        rows = np.unique(np.concatenate([rows for rows, _ in members]))
-        members = [(rows, columns[0])]
+    if len(members) > 1 and all(pair == columns[0] for pair in columns):
+        members = [(np.unique(np.concatenate([rows for rows, *_ in members])), *columns[0])]
+    return [(_on_time(rows, late, counts), group, value) for rows, group, value in members]
+
+
+def _matches(events: pl.DataFrame, members: Sequence[Member], counts: Counter[str]) -> list[Match]:
+    """Matches of all members in (time, uid) order; an event that several match counts once."""
+    if len(members) == 1:
+        return sorted(_read(events, *members[0], counts))
     found: dict[tuple[str, Group], Match] = {}
-    for rows, (group, value) in members:
-        kept = _on_time(rows, late, counts)
-        matches = _read(events, kept, group, value, counts)
-        if alike:
-            return sorted(matches)
+    for member in members:
+        matches = _read(events, *member, counts)
         found |= {(match[1], match[2]): match for match in matches}
     return sorted(found.values())
 
@@ -165,11 +171,33 @@ class _Writer:
     """Collects the records of a batch."""
 
     def __init__(self, tenants: Sequence[str], source: str) -> None:
-        self.keys: list[bytes] = []
-        self.values: list[bytes] = []
+        self._keys: list[bytes] = []
+        self._values: list[bytes] = []
+        self._columns: list[tuple[pl.Series, pl.Series]] = []
         self.counts: Counter[str] = Counter()
         self._tenants = tenants
         self._source = packed.text(source)
+
+    def records(self) -> Records:
+        """All of them: as columns where some are, else as lists."""
+        counts = dict(self.counts)
+        if not self._columns:
+            return Records(self._keys, self._values, counts)
+        keys, values = (
+            pl.concat([pl.Series(few, dtype=pl.Binary), *many])
+            for few, many in zip(
+                (self._keys, self._values), zip(*self._columns, strict=True), strict=True
+            )
+        )
+        return Records(keys, values, counts)
+
+    def write_columns(self, correlation: Correlation, found: pl.DataFrame) -> None:
+        """Write the Partials of one correlation from many matches."""
+        self.counts["matches"] += found.height
+        if found.height:
+            self._columns += partial_columns.write(
+                found, correlation, self._tenants, self._source, LARGEST
+            )
 
     def write(
         self, rule: str, matches: Sequence[Match], evidence: Mapping[str, bytes] | None = None
@@ -188,8 +216,8 @@ class _Writer:
                 content = _content(members[start : start + LARGEST], evidence)
                 for tenant in self._tenants:
                     key, opening = opened("Partial", tenant, rule, group)
-                    self.keys.append(key)
-                    self.values.append(packed.partial(opening, content, self._source))
+                    self._keys.append(key)
+                    self._values.append(packed.partial(opening, content, self._source))
 
 
 def _content(

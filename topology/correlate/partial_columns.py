@@ -1,0 +1,152 @@
+"""Partials of many matches, in columns; equal to what topology/correlate/partials.py makes of few.
+
+A rule may match every second event, each in a group of its own, so nothing here loops over groups
+(but for the values of a value_count rule, which are JSON).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from schemas import packed, packed_columns
+from topology.rules import Correlation
+from topology.texts import as_text
+
+MANY = 256
+"""Hits from which on a batch's matches of a rule are worked on in columns."""
+
+Rows = npt.NDArray[np.int64]
+
+
+def matches(
+    events: pl.DataFrame,
+    members: Sequence[tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]]]],
+    counts: Counter[str],
+) -> pl.DataFrame:
+    """Matches by group, each in (time, uid) order; an event that several members match counts once.
+
+    `members`: rows, and the columns of each group-by field and counted field. Columns: `time`,
+    `uid`, `g0` and so on for the group, `v0` and so on for what is counted (all String but `time`).
+    """
+    parts = [_read(events, *member, counts) for member in members]
+    found = parts[0]
+    group = [name for name in found.columns if name.startswith("g")]
+    if len(parts) > 1:
+        found = pl.concat(parts).unique(["uid", *group], keep="last", maintain_order=True)
+    return found.sort(*group, "time", "uid")
+
+
+def _read(
+    events: pl.DataFrame,
+    rows: Rows,
+    group: Sequence[Sequence[str]],
+    value: Sequence[Sequence[str]],
+    counts: Counter[str],
+) -> pl.DataFrame:
+    columns = [
+        events["time"].gather(rows).alias("time"),
+        events["metadata.uid"].gather(rows).alias("uid"),
+    ]
+    columns += [_texts(events, rows, names).alias(f"g{at}") for at, names in enumerate(group)]
+    columns += [_texts(events, rows, names).alias(f"v{at}") for at, names in enumerate(value)]
+    found = pl.DataFrame(columns)
+    for kind, reason in (("g", "matches_without_group"), ("v", "matches_without_value")):
+        before = found.height
+        names = [name for name in found.columns if name[0] == kind and found[name].null_count()]
+        if names:
+            found = found.drop_nulls(names)
+        counts[reason] += before - found.height
+    return found
+
+
+def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> pl.Series:
+    """Values of some rows as text, from the first of the columns that has one."""
+    found: pl.Series | None = None
+    for name in names:
+        if name in events.columns:
+            values = as_text(events[name].gather(rows))
+            found = values if found is None else found.zip_with(found.is_not_null(), values)
+            if not found.null_count():
+                return found
+    if found is None:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
+    return found
+
+
+def write(
+    found: pl.DataFrame,
+    correlation: Correlation,
+    tenants: Sequence[str],
+    source: bytes,
+    largest: int,
+) -> list[tuple[pl.Series, pl.Series]]:
+    """Keys and values (Binary) of the Partials of each tenant, of at most `largest` matches."""
+    group = [found[name] for name in found.columns if name.startswith("g")]
+    firsts = _firsts(group, found.height, largest)
+    counts = np.diff(np.append(firsts, found.height))
+    times = found["time"].to_numpy().astype("<i8").tobytes()
+    members = (
+        packed_columns.slices(times, firsts * 8, counts * 8),
+        packed_columns.joined(found["uid"], "\n", firsts, counts),
+        _values(found, firsts, counts),
+        None,
+    )
+    groups = [column.gather(firsts) for column in group]
+    heads = packed_columns.head_ends(groups) if groups else b"\0"
+    rule = correlation.rule.id
+    out = []
+    for tenant in tenants:
+        beginning = packed.opening("Partial", tenant, rule)
+        values = packed_columns.partials(beginning, heads, members, source)
+        out.append((_keys(tenant, rule, groups, len(firsts)), values))
+    return out
+
+
+def _firsts(group: Sequence[pl.Series], height: int, largest: int) -> Rows:
+    """The first row of each Partial."""
+    changes = np.zeros(height, dtype=np.bool_)
+    changes[0] = True
+    for column in group:
+        changes[1:] |= (column[1:] != column[:-1]).to_numpy()
+    firsts = np.flatnonzero(changes)
+    counts = np.diff(np.append(firsts, height))
+    if counts.max() > largest:
+        more = [
+            np.arange(first, first + count, largest)
+            for first, count in zip(firsts.tolist(), counts.tolist(), strict=True)
+        ]
+        firsts = np.concatenate(more)
+    return firsts
+
+
+def _values(found: pl.DataFrame, firsts: Rows, counts: Rows) -> pl.Series | None:
+    names = [name for name in found.columns if name.startswith("v")]
+    if not names:
+        return None
+    if len(names) == 1:
+        values = found[names[0]].to_list()
+    else:
+        values = list(map(list, found.select(names).iter_rows()))
+    bounds = zip(firsts.tolist(), (firsts + counts).tolist(), strict=True)
+    return pl.Series([orjson.dumps(values[first:end]) for first, end in bounds], dtype=pl.Binary)
+
+
+def _keys(tenant: str, rule: str, groups: Sequence[pl.Series], count: int) -> pl.Series:
+    """Keys as topology/keys.py makes them."""
+    beginning = f"{tenant}\0{rule}"
+    if not groups:
+        return pl.Series([beginning.encode()], dtype=pl.Binary).new_from_index(0, count)
+    key = pl.lit(beginning)
+    columns = []
+    for at, column in enumerate(groups):
+        escaped = column
+        if column.str.contains("[\\\\\\x00]").any():
+            escaped = column.str.replace_all("\\", "\\\\", literal=True)
+            escaped = escaped.str.replace_all("\0", "\\0", literal=True)
+        columns.append(escaped.alias(str(at)))
+        key = key + pl.lit("\0") + pl.col(str(at))
+    return pl.DataFrame(columns).select(key.cast(pl.Binary)).to_series()
