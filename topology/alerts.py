@@ -5,10 +5,11 @@ settle groups (final and superseded alerts) and remove what expired; tallies are
 depend on the matches alone: not on batches, arrival within lateness, partitions or restarts.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import islice
+from typing import cast
 
 from schemas import packed
 from schemas.codec import decode, header
@@ -20,8 +21,10 @@ from topology.correlate.group import Group
 from topology.keys import group_of
 from topology.outbox import Outbox
 from topology.progress import Progress
+from topology.quiet import Quiet, QuietRules
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position, StoreError
 from topology.rules import Correlation, LogSource, Rules, Tumbling
+from topology.single_matches import stretches
 from topology.takeover import TakeOver
 from topology.topics import Names
 from topology.waits import Waits
@@ -29,6 +32,8 @@ from topology.waits import Waits
 STORE = "alerts"
 PARTIAL, TALLY = header("Partial"), header("Tally")
 HEADER = len(PARTIAL)
+MANY = 64
+"""Partials in a row that are looked at in columns first."""
 REMEMBERED = 65_536
 """Groups of aggregates whose tallies are read without looking at their names again."""
 AWAKE = 131_072
@@ -55,10 +60,17 @@ class _State:
     store: KeyValueStore
     progress: Progress
     windows: Windows
-    asleep: Asleep = field(default_factory=Asleep)
+    asleep: Asleep
+    quiet: Quiet
     groups: dict[bytes, _Live] = field(default_factory=dict)
     changed: dict[bytes, Group] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
+
+    def take_many(self, batch: Batch, start: int, stop: int) -> list[int]:
+        """Take Partials in columns; the rows that are left to work on one by one."""
+        keys = cast("Sequence[bytes]", batch.keys[start:stop])
+        values = cast("Sequence[bytes]", batch.values[start:stop])
+        return [start + row for row in self.quiet.take_many(keys, values, self.groups)]
 
 
 class AlertsSubTopology:
@@ -88,6 +100,10 @@ class AlertsSubTopology:
         self._tenants = tenants
         self._version = product_version
         self._waits = Waits(rules, names, tenants, sources)
+        self._quiet = QuietRules()
+        for tenant in tenants:
+            for entry in rules.correlations:
+                self._quiet.add(tenant, entry, self._waits.topics(tenant, entry))
         self._states: dict[int, _State] = {}
         self._awake = awake
         self._take_over = TakeOver(self._correlations, self._aggregates, tenants, self._waits)
@@ -108,7 +124,9 @@ class AlertsSubTopology:
         """Take over partitions of `matches` with what their stores hold."""
         for (_, partition), store in stores.items():
             if partition not in self._states:
-                state = _State(store, Progress(store), Windows(store))
+                progress, asleep = Progress(store), Asleep()
+                quiet = Quiet(self._quiet, store, progress, asleep)
+                state = _State(store, progress, Windows(store), asleep, quiet)
                 self._take_over.read(store, state.progress, state.windows, state.asleep)
                 self._states[partition] = state
 
@@ -120,23 +138,31 @@ class AlertsSubTopology:
     def process(self, batch: Batch) -> Outcome:
         """Take matches and watermarks in order; alerts come out."""
         work = Outbox(self._names, self._version)
-        for row, value in enumerate(batch.values):
-            if value is None:
-                continue
-            state = self._states[int(batch.partitions[row])]
-            try:
-                opening = value[:HEADER]
-                if opening == PARTIAL:
-                    self._partial(state, batch.keys[row] or b"", value, work)
-                elif opening == TALLY:
-                    self._tally(state, batch.keys[row] or b"", value, work)
-                else:
-                    self._watermark(state, value, work)
-            except StoreError:
-                raise
-            except Exception as error:
-                work.refuse(batch, row, error)
+        for start, stop, partials in stretches(batch, PARTIAL):
+            rows: Iterable[int] = range(start, stop)
+            if partials and stop - start >= MANY:
+                rows = self._states[int(batch.partitions[start])].take_many(batch, start, stop)
+            for row in rows:
+                self._record(batch, row, work)
         return work.outcome()
+
+    def _record(self, batch: Batch, row: int, work: Outbox) -> None:
+        value = batch.values[row]
+        if value is None:
+            return
+        state = self._states[int(batch.partitions[row])]
+        try:
+            opening = value[:HEADER]
+            if opening == PARTIAL:
+                self._partial(state, batch.keys[row] or b"", value, work)
+            elif opening == TALLY:
+                self._tally(state, batch.keys[row] or b"", value, work)
+            else:
+                self._watermark(state, value, work)
+        except StoreError:
+            raise
+        except Exception as error:
+            work.refuse(batch, row, error)
 
     def before_commit(self) -> Outcome:
         """Write the groups that changed to their stores."""
@@ -153,8 +179,12 @@ class AlertsSubTopology:
     # -- matches -------------------------------------------------------------------------------
 
     def _partial(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
+        if state.quiet.take(key, value):
+            return
         live = state.groups.get(key)
         if live is None:
+            if not state.quiet.wake(key) and state.quiet.open(key, value):
+                return
             tenant, rule, _, offset = packed.read_head(value)
             correlation = self._correlations.get(rule)
             if correlation is None or tenant not in self._tenants:
@@ -231,6 +261,8 @@ class AlertsSubTopology:
         for topics in [*dict.fromkeys((*state.due, *state.asleep.waiting()))]:
             if topic in topics:
                 self._advance(state, topics, state.progress.reached(topics), work)
+        for topics in [topics for topics in state.quiet.waiting() if topic in topics]:
+            state.quiet.advance(topics, state.progress.reached(topics))
         for topics in [topics for topics in state.windows.waiting() if topic in topics]:
             state.windows.close(topics, state.progress.reached(topics))
 
@@ -245,7 +277,7 @@ class AlertsSubTopology:
         self._settle(state, topics, watermark, work)
 
     def _wake(self, state: _State, key: bytes) -> None:
-        if key in state.groups:
+        if key in state.groups or key in state.quiet:
             return
         tenant, name, group = group_of(key)
         offset = len(packed.head("Partial", tenant, name, group))

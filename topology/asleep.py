@@ -33,6 +33,10 @@ class Asleep:
         others = self._numbers.pop(key, ())
         return (0, *sorted(others)) if others else FIRST
 
+    def several(self, key: bytes) -> bool:
+        """Whether a sleeping group may have chunks beside the first."""
+        return key in self._numbers
+
     def waiting(self) -> Iterator[tuple[str, ...]]:
         """The sets of raw topics that sleeping groups wait for."""
         return iter(self._due)

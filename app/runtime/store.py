@@ -1,6 +1,9 @@
 """One partition of a state store: committed entries and, over them, the open transaction's."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
+
+ABSENT: Final = object()
 
 
 class Store:
@@ -20,10 +23,9 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None where there is none."""
-        try:
-            return self._changes[key]
-        except KeyError:
-            return self._entries.get(key)
+        # Most keys are not in the open transaction, and an exception costs more than both look-ups.
+        value = self._changes.get(key, ABSENT)
+        return self._entries.get(key) if value is ABSENT else value  # type: ignore[return-value]
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value of a key."""
