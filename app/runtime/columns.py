@@ -90,7 +90,8 @@ class ColumnWriter:
     ) -> tuple[int, int]:
         """Queue the records from `start` on: how many from the beginning are in, and an error.
 
-        `values` and `keys` are Binary without nulls; partition -1 means by key. The error is 0
+        `values` and `keys` are Binary; a null is a tombstone, or no key. Partition -1 means by key.
+        The error is 0
         when all are in, QUEUE_FULL when the rest can follow later, and else librdkafka's code for
         a record that it refused: others behind it may be in, so that the transaction must end.
         """
@@ -100,6 +101,9 @@ class ColumnWriter:
                 if column is not None:
                     pointers = stack.enter_context(_pointers(column, start))
                     messages[address], messages[length] = pointers
+                    if column.null_count():
+                        nothing = column.slice(start).is_null().to_numpy()
+                        messages[address][nothing], messages[length][nothing] = 0, 0
             done = self._produce(topic, partition, messages)
         if done == len(messages):
             return len(values), 0
@@ -150,8 +154,8 @@ def _library() -> ctypes.CDLL | None:
 
 
 def writable(column: object) -> bool:
-    """Whether a column can go as it is: Binary without nulls."""
-    return isinstance(column, pl.Series) and column.dtype == pl.Binary and not column.null_count()
+    """Whether a column can go as it is."""
+    return isinstance(column, pl.Series) and column.dtype == pl.Binary
 
 
 @contextmanager

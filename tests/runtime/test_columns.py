@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -22,7 +23,7 @@ from topology.records import Output
 VALUES = st.lists(st.binary(max_size=40), min_size=1, max_size=50)
 
 
-def read(kafka: EmbeddedKafka, topic: str, count: int) -> list[tuple[int, bytes, bytes]]:
+def read(kafka: EmbeddedKafka, topic: str, count: int) -> list[tuple[int, bytes, bytes | None]]:
     """Partition, key and value of committed records, in the order of each partition."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "columns"})
     numbers = consumer.list_topics(topic, 10).topics[topic].partitions
@@ -74,10 +75,9 @@ def test_the_handle_is_the_clients() -> None:
 
 
 def test_other_producers_and_columns_go_record_by_record() -> None:
-    """A producer of another class, nulls and other types are not for this path."""
+    """A producer of another class and other types are not for this path."""
     assert column_writer(FakeKafka()) is None
-    assert writable(pl.Series([b"a"]))
-    assert not writable(pl.Series([b"a", None]))
+    assert writable(pl.Series([b"a", None]))
     assert not writable(pl.Series(["a"]))
     assert not writable([b"a"])
 
@@ -85,19 +85,25 @@ def test_other_producers_and_columns_go_record_by_record() -> None:
 def test_columns_and_lists_give_equal_records(
     kafka: EmbeddedKafka, create_topic: Callable[..., str], transactions: Transactions
 ) -> None:
-    """The same values, keys, partitions and order, in one transaction with other records."""
-    values = [b"%d" % n * (n % 30) for n in range(3_000)]
+    """The same values, keys, partitions and order, in one transaction with other records.
+
+    A null is a tombstone and an empty value is none, as columns, as a list and one by one.
+    """
+    values = [None if n % 11 == 0 else b"%d" % n * (n % 30) for n in range(3_000)]
     keys = [b"" if n % 7 == 0 else b"user %d" % (n % 50) for n in range(3_000)]
     found = []
-    for as_columns in (True, False):
+    columns = pl.Series(values), pl.Series(keys)
+    single = [Output("", [value], [key]) for value, key in zip(values, keys, strict=True)]
+    for outputs in ([Output("", *columns)], [Output("", values, keys)], single):
         topic = create_topic("columns", partitions=4)
-        pair = (pl.Series(values), pl.Series(keys)) if as_columns else (values, keys)
-        given = [Output(topic, *pair), Output(topic, [b"last"], [b"user 1"], 3)]
-        assert transactions.produce(given) == 3_001
+        given = [*outputs, Output("", [b"last"], [b"user 1"], 3)]
+        assert transactions.produce(replace(output, topic=topic) for output in given) == 3_001
         transactions.commit([], None)
         found.append(read(kafka, topic, 3_001))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert len(found[0]) == 3_001
+    assert sum(value is None for _, _, value in found[0]) == 273
+    assert sum(value == b"" for _, _, value in found[0]) > 50
 
 
 def test_a_full_queue_is_waited_for(
