@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 1
 CASE ?=
+EVENTS ?=
+RUNS ?= 1
 KEEP ?=
 KEEP_TOPICS ?=
 
@@ -44,9 +46,9 @@ test: check ## everything that .ci/run calls
 	@echo "SEED=$(SEED)"
 	NORTHBOUND_SEED=$(SEED) $(BIN)/python -m pytest -q $(ARGS)
 
-bench: $(VENV)/.dev ## benchmarks (CASE=job-j)
+bench: $(VENV)/.dev ## benchmarks (CASE=job-j EVENTS=n RUNS=n)
 	@echo "SEED=$(SEED)"
-	$(BIN)/python -m bench --seed $(SEED) $(if $(CASE),--case $(CASE))
+	$(BIN)/python -m bench --seed $(SEED) --runs $(RUNS) $(if $(CASE),--case $(CASE)) $(if $(EVENTS),--events $(EVENTS))
 
 chaos: $(VENV)/.dev ## experiments that try to break the guarantee (CASE=name SEED=n KEEP_TOPICS=1)
 	@echo "SEED=$(SEED)"

@@ -6,15 +6,18 @@ import signal
 import sys
 
 from app.broker.errors import BrokerError
+from bench.options import Options
 from bench.workload import LINES
 
 CASES = {
     "job-j": "bench.job_j",
+    "job-s": "bench.job_s",
+    "commit": "bench.commit",
     "ingest": "bench.ingest",
     "state": "bench.state",
 }
-"""Each case's module has `run(seed: int, runs: int, lines: int) -> int`: 0, or 1 when a check
-failed. It writes its figures with bench.measure.write."""
+"""Each case's module has `run(options: Options) -> int`: 0, or 1 when a check failed. It writes its
+figures with bench.measure.write."""
 
 
 def main() -> int:
@@ -26,14 +29,27 @@ def main() -> int:
     parser.add_argument(
         "--lines", type=int, default=LINES, help="a smaller workload, for a look: writes no figures"
     )
+    parser.add_argument(
+        "--events", type=int, help="so many events in all instead of the case's own number"
+    )
+    parser.add_argument(
+        "--systems", default="", help="run these alone, such as northbound; writes no figures"
+    )
     arguments = parser.parse_args()
     # So that what was started is stopped, too, when this process is told to end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = Options(
+        arguments.seed,
+        max(1, arguments.runs),
+        arguments.lines,
+        arguments.events,
+        tuple(filter(None, arguments.systems.split(","))),
+    )
     failed = []
     for case in [arguments.case] if arguments.case else list(CASES):
         module = importlib.import_module(CASES[case])
         try:
-            if module.run(arguments.seed, max(1, arguments.runs), arguments.lines):
+            if module.run(options):
                 failed.append(f"{case}: a check failed, see above")
         except (BrokerError, RuntimeError, TimeoutError) as error:
             failed.append(f"{case}: {error}")

@@ -25,6 +25,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from app.broker.server import EmbeddedKafka
 from bench.cluster import Cluster
 from bench.measure import TICKS, Measurement, show, write
+from bench.options import Options
 from bench.workload import LINES
 
 PARTITIONS = 4
@@ -63,7 +64,7 @@ ruleset(name="out" queue.type="FixedArray" queue.size="500000" queue.dequeueBatc
 """
 
 
-def run(seed: int, runs: int, lines: int) -> int:  # noqa: ARG001  # the stream is always the same
+def run(options: Options) -> int:
     """Measure all; 0 when every line arrived and every bar is met."""
     peers = shutil.which("rsyslogd", path=f"{os.environ['PATH']}:/usr/sbin") is not None
     if not peers:
@@ -72,8 +73,8 @@ def run(seed: int, runs: int, lines: int) -> int:  # noqa: ARG001  # the stream 
     with tempfile.TemporaryDirectory() as folder:
         kafka = EmbeddedKafka(Path(folder) / "kafka", listen="127.0.0.1:0", advertise="localhost:0")
         with kafka:
-            for number in range(runs):
-                bench = Bench(kafka.bootstrap, Path(folder) / str(number), lines)
+            for number in range(options.runs):
+                bench = Bench(kafka.bootstrap, Path(folder) / str(number), options.lines)
                 found += bench.ours()
                 if peers:
                     found += bench.rsyslog()
@@ -85,7 +86,7 @@ def run(seed: int, runs: int, lines: int) -> int:  # noqa: ARG001  # the stream 
     results = list(best.values())
     for case in dict.fromkeys(each.case for each in results):
         show(case, [each for each in results if each.case == case])
-    if lines >= LINES:
+    if options.lines >= LINES:
         write(results)
     return verdict(results)
 

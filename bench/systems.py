@@ -1,12 +1,12 @@
-"""The systems that run job J, each as one process, from the same raw topic to its own topics."""
+"""The systems that run a job, each as one process, from the same raw topic to its own topics."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,12 @@ SOURCE = "bench"
 PARTITIONS = 2
 STOP_S = 60.0
 LOG = "system.log"
+JOINS = {
+    "assets": ("ip", "src_endpoint.ip", "asset"),
+    "departments": ("user", "actor.user.name", "department"),
+    "extensions": ("ext", "file.ext", "flagged_extension"),
+}
+"""Dictionaries that events are joined with: key, attribute, label."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,34 @@ class Setup:
         return Names(self.prefix)
 
 
+@dataclass(frozen=True)
+class Job:
+    """What differs from job to job. An alert is (what it is about, time in ms).
+
+    `config` is added to northbound.yaml; `ours` gives None for an alert that is not to be compared.
+    `main` is the class of bench/peers/kafka_streams that does the same, `repartition` the name of
+    the topic between its sub-topologies, `arguments` what it is told beside topics and folders.
+    """
+
+    name: str
+    ours: Callable[[Any], tuple[str, int] | None]
+    main: str
+    repartition: str
+    theirs: Callable[[Any], tuple[str, int]]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
 class System(Protocol):
-    """One way to run job J."""
+    """One way to run a job."""
 
     name: str
 
     def group(self, setup: Setup) -> str:
         """The consumer group that reads the raw topic."""
+
+    def hop(self, setup: Setup) -> tuple[str, str]:
+        """The consumer group of its second sub-topology, and the topic that this reads."""
 
     def prepare(self, setup: Setup) -> None:
         """Make its files and the topics that it reads and writes."""
@@ -58,8 +85,8 @@ class System(Protocol):
     def command(self, setup: Setup) -> tuple[list[str], dict[str, str]]:
         """The one process that runs the job and what is added to its environment."""
 
-    def alert(self, value: bytes) -> tuple[str, int]:
-        """(user as logged, window start in ms) of an alert."""
+    def alert(self, value: bytes) -> tuple[str, int] | None:
+        """What an alert says, or None when it does not count."""
 
 
 class Northbound:
@@ -67,12 +94,16 @@ class Northbound:
 
     name = "northbound"
 
-    def __init__(self, rules: Path | None = None) -> None:
-        """`rules`: a folder of rules to run, beside what job J asks for."""
-        self._rules = rules
+    def __init__(self, job: Job, rules: Path | None = None) -> None:
+        """`rules`: a folder of rules to run instead of what the job asks for."""
+        self._job = job
+        self._rules = {} if rules is None else {"rules": [str(rules)]}
 
     def group(self, setup: Setup) -> str:
         return setup.names.group("events")
+
+    def hop(self, setup: Setup) -> tuple[str, str]:
+        return setup.names.group("alerts"), setup.names.matches
 
     def prepare(self, setup: Setup) -> None:
         for name, frame in setup.dictionaries.items():
@@ -88,15 +119,14 @@ class Northbound:
         program = Path(sys.executable).with_name("faust")
         return [str(program), "-A", "app.worker", "worker"], {"NORTHBOUND_CONFIG": str(config)}
 
-    def alert(self, value: bytes) -> tuple[str, int]:
-        finding = orjson.loads(value)
-        (user,) = finding["unmapped"]["group"].values()
-        return user, finding["start_time"]
+    def alert(self, value: bytes) -> tuple[str, int] | None:
+        return self._job.ours(orjson.loads(value))
 
     def _config(self, setup: Setup) -> dict[str, Any]:
-        def join(name: str, key: str, field: str, label: str) -> dict[str, str]:
+        def join(name: str) -> dict[str, str]:
+            key, attribute, label = JOINS[name]
             path = str(setup.folder / f"{name}.csv")
-            return {"dictionary": path, "key": key, "field": field, "as": label}
+            return {"dictionary": path, "key": key, "field": attribute, "as": label}
 
         return {
             "version": 1,
@@ -106,22 +136,7 @@ class Northbound:
                 "matches_partitions": PARTITIONS,
             },
             "sources": {SOURCE: {"format": "qumulo", "partitions": PARTITIONS}},
-            "enrich": [
-                join("assets", "ip", "src_endpoint.ip", "asset"),
-                join("departments", "user", "actor.user.name", "department"),
-                join("extensions", "ext", "file.ext", "flagged_extension"),
-            ],
-            "rules": [] if self._rules is None else [str(self._rules)],
-            "aggregate": [
-                {
-                    "name": "deletes",
-                    "select": {"@operation": "fs_delete"},
-                    "by": ["@user"],
-                    "window": "5m",
-                    "grace": "1h",
-                    "alert": {"at": 100, "title": "Mass delete by a user"},
-                }
-            ],
+            "enrich": [join(name) for name in setup.dictionaries],
             "tenants": {
                 TENANT: {
                     "sources": [SOURCE],
@@ -131,6 +146,8 @@ class Northbound:
                 }
             },
             "workers": {"count": 1, "state": str(setup.folder / "state")},
+            **self._job.config,
+            **self._rules,
         }
 
 
@@ -139,8 +156,15 @@ class KafkaStreams:
 
     name = "kafka-streams-eos"
 
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
     def group(self, setup: Setup) -> str:
-        return f"{setup.prefix}job-j"
+        return f"{setup.prefix}{self._job.name}"
+
+    def hop(self, setup: Setup) -> tuple[str, str]:
+        group = self.group(setup)
+        return group, f"{group}-{self._job.repartition}-repartition"
 
     def prepare(self, setup: Setup) -> None:
         for name, frame in setup.dictionaries.items():
@@ -160,7 +184,7 @@ class KafkaStreams:
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp",
             ":".join(map(str, build("kafka_streams"))),
-            "jobj.JobJ",
+            self._job.main,
             setup.bootstrap,
             self.group(setup),
             setup.names.raw(SOURCE),
@@ -168,12 +192,12 @@ class KafkaStreams:
             setup.names.alerts(TENANT),
             str(setup.folder),
             str(setup.folder / "state"),
+            *self._job.arguments,
         ]
         return command, {}
 
-    def alert(self, value: bytes) -> tuple[str, int]:
-        alert = orjson.loads(value)
-        return alert["user"], alert["window"]
+    def alert(self, value: bytes) -> tuple[str, int] | None:
+        return self._job.theirs(orjson.loads(value))
 
 
 def start(system: System, setup: Setup) -> subprocess.Popen[bytes]:

@@ -118,6 +118,12 @@ class Workload:
 
 def generate(seed: int, base_ms: int, lines: int = LINES) -> Workload:
     """Workload W from a base time, which has to lie on a window's edge."""
+    return written(columns(seed, base_ms, lines))
+
+
+def columns(seed: int, base_ms: int, lines: int) -> pl.DataFrame:
+    """What the lines of W say: `time_us`, `user`, `operation`, `path`, `stem` (the path without
+    its extension, as a rename's target has it) and what `written` needs beside them."""
     if base_ms % WINDOW_MS:
         raise ValueError(f"base_ms is {base_ms}; expected a multiple of {WINDOW_MS} (five minutes)")
     random = np.random.default_rng(seed)
@@ -133,8 +139,7 @@ def generate(seed: int, base_ms: int, lines: int = LINES) -> Workload:
     time = np.arange(lines) * ((SPAN_MS * 10 - 40_000) / lines) + jitter
     directory = operation.is_in(DIRECTORY_OPERATIONS)
     stem, path = _paths(random, lines, directory)
-    target = pl.when(pl.col("operation") == "fs_rename").then(pl.col("stem") + "-renamed.docx")
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         {
             "time_us": base_ms * 1_000 + time.astype(np.int64) * 100,
             "user": user,
@@ -147,7 +152,13 @@ def generate(seed: int, base_ms: int, lines: int = LINES) -> Workload:
             "stem": stem,
             "path": path,
         }
-    ).select(
+    )
+
+
+def written(frame: pl.DataFrame) -> Workload:
+    """The lines that say what `columns` gave."""
+    target = pl.when(pl.col("operation") == "fs_rename").then(pl.col("stem") + "-renamed.docx")
+    chosen = frame.select(
         "time_us",
         "user",
         "operation",
@@ -164,7 +175,7 @@ def generate(seed: int, base_ms: int, lines: int = LINES) -> Workload:
             target.otherwise(pl.lit("")),
         ),
     )
-    return Workload(frame)
+    return Workload(chosen)
 
 
 def users() -> list[str]:

@@ -35,7 +35,12 @@ public final class JobJ {
      * of dictionaries, folder of state. */
     public static void main(String[] args) throws Exception {
         Topology topology = topology(args[2], args[3], args[4], Dictionaries.load(Path.of(args[5])));
-        KafkaStreams streams = new KafkaStreams(topology, settings(args[0], args[1], args[6]));
+        run(topology, settings(args[0], args[1], args[6]));
+    }
+
+    /** Runs until a signal; ends the process with 1 when a thread fails. */
+    static void run(Topology topology, Properties settings) throws InterruptedException {
+        KafkaStreams streams = new KafkaStreams(topology, settings);
         CountDownLatch stopped = new CountDownLatch(1);
         streams.setStateListener((now, before) -> {
             if (now == KafkaStreams.State.ERROR) {
@@ -49,20 +54,8 @@ public final class JobJ {
     }
 
     static Topology topology(String raw, String events, String alerts, Dictionaries dictionaries) {
-        Normalizer normalizer = new Normalizer(dictionaries);
-        TimestampExtractor eventTime =
-                (entry, partitionTime) -> entry.value() instanceof AuditLine line ? line.time() : -1;
-
         StreamsBuilder builder = new StreamsBuilder();
-        KStream<String, AuditLine> lines = builder
-                .stream(
-                        raw,
-                        Consumed.with(Serdes.ByteArray(), new AuditLine.LineSerde())
-                                .withTimestampExtractor(eventTime))
-                .selectKey((key, line) -> line.user());
-
-        lines.processValues(() -> new NormalizeProcessor(normalizer, ORIGIN))
-                .to(events, Produced.with(Serdes.String(), new JsonSerde<>()));
+        KStream<String, AuditLine> lines = events(builder, raw, events, dictionaries);
 
         lines.filter((user, line) -> line.operation().equals("fs_delete"))
                 .mapValues(AuditLine::time)
@@ -79,11 +72,27 @@ public final class JobJ {
         return builder.build();
     }
 
+    /** Writes the event of each line; gives the lines by user, at their event times. */
+    static KStream<String, AuditLine> events(
+            StreamsBuilder builder, String raw, String events, Dictionaries dictionaries) {
+        Normalizer normalizer = new Normalizer(dictionaries);
+        TimestampExtractor eventTime =
+                (entry, partitionTime) -> entry.value() instanceof AuditLine line ? line.time() : -1;
+        KStream<String, AuditLine> lines = builder
+                .stream(
+                        raw,
+                        Consumed.with(Serdes.ByteArray(), new AuditLine.LineSerde())
+                                .withTimestampExtractor(eventTime))
+                .selectKey((key, line) -> line.user());
+        lines.processValues(() -> new NormalizeProcessor(normalizer, ORIGIN))
+                .to(events, Produced.with(Serdes.String(), new JsonSerde<>()));
+        return lines;
+    }
+
     /** A window of a user whose deletes have reached the threshold. */
     record Alert(String user, long window, long count) {}
 
-
-    private static Properties settings(String bootstrap, String application, String state) {
+    static Properties settings(String bootstrap, String application, String state) {
         Properties settings = new Properties();
         settings.putAll(Map.of(
                 StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, bootstrap,
