@@ -26,6 +26,7 @@ from rich.console import Console
 from app.broker import admin
 from app.broker.server import EmbeddedKafka
 from bench.measure import Measurement, show, write
+from bench.options import Options
 from bench.state_worker import RULE, TENANT
 from topology.correlate import chunks
 from topology.keys import group_key
@@ -49,14 +50,14 @@ STEP = 10_000
 console = Console(highlight=False, soft_wrap=True)
 
 
-def run(seed: int, runs: int, lines: int) -> int:  # noqa: ARG001  # measured once, as it is
+def run(options: Options) -> int:
     """The whole case: 0 when the store in memory is within the limits and both kept all entries."""
     console.print(f"state: {ENTRIES:,} entries, {UPDATES:,} updates of them")
     Path("build").mkdir(exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="state-", dir="build")).absolute()
     try:
         with EmbeddedKafka(scratch / "broker", listen="127.0.0.1:0", advertise="localhost:0") as on:
-            figures = _Bench(on.bootstrap, scratch, seed).measure()
+            figures = _Bench(on.bootstrap, scratch, options.seed).measure()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     measurements = [
