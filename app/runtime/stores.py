@@ -72,9 +72,7 @@ class Stores:
             try:
                 store = DiskStore.open(place, identity, MAX_AGE)
             except HeldError:
-                log.warning(
-                    "Local store is held by another worker, another copy is used. folder=%s", place
-                )
+                log.info("Local store is another worker's, the next is used. folder=%s", place)
                 continue
             if store.begun is not None:
                 log.info("Local store begun anew: %s. folder=%s", store.begun, place)
