@@ -186,7 +186,8 @@ def _again(source: SourcePlan, frame: pl.DataFrame) -> pl.DataFrame:
     """Events of raw records that came whole."""
     values = [base64.b64decode(text) for text in frame[WHOLE].to_list()]
     raw = pl.Series("raw", values, dtype=pl.Binary)
-    events = decode(source.format, pl.DataFrame([frame["row"], raw]), source.options).events
+    lines = pl.DataFrame([frame["row"], raw, frame[TIMESTAMP].alias("received")])
+    events = decode(source.format, lines, source.options).events
     if "sub" in events.columns:
         wanted = frame.select("row", pl.col("sub").cast(events.schema["sub"]))
         events = events.join(wanted, on=["row", "sub"], how="semi", maintain_order="left")

@@ -18,7 +18,7 @@ from topology.dimension import SMALL
 from topology.isolate import Failure, isolate, stage
 from topology.normalize import NORMALIZERS
 from topology.normalize.normalizer import Normalizer
-from topology.parse import FORMATS, qumulo_line
+from topology.parse import FORMATS, bsd_timestamp, qumulo_line
 from topology.parse.parsed import Format, Option
 from topology.rows import expand, overlay
 
@@ -75,6 +75,7 @@ class Guess:
 
 TEXT: Final = pl.col("text")
 ENDED: Final = [(TEXT.str.ends_with("\n") | TEXT.str.ends_with("\r")).any()]
+PADDED: Final = [TEXT.str.ends_with("\0").any()]
 CHAINS: Final[Mapping[str, Chain]] = {
     "qumulo": Chain(
         (FORMATS["rfc5424"], FORMATS["qumulo"]),
@@ -82,6 +83,7 @@ CHAINS: Final[Mapping[str, Chain]] = {
         Shortcut(qumulo_line.parse_usual, qumulo_line.RARE),
     ),
     "rfc5424": Chain((FORMATS["rfc5424"],), NORMALIZERS["syslog"]),
+    "rfc3164": Chain((FORMATS["rfc3164"],), NORMALIZERS["syslog"]),
     "json": Chain((FORMATS["json"],), NORMALIZERS["text"]),
     "csv": Chain((FORMATS["csv"],), NORMALIZERS["text"]),
     "plain": Chain((FORMATS["plain"],), NORMALIZERS["text"]),
@@ -90,10 +92,11 @@ AUTO: Final = Guess(
     (
         ("qumulo", TEXT.str.contains(r"^<[0-9]{1,3}>[0-9]{1,3} [^ ]+ [^ ]+ qumulo ")),
         ("rfc5424", TEXT.str.contains(r"^<[0-9]{1,3}>[0-9]{1,3} ")),
+        ("rfc3164", TEXT.str.contains(f"^<[0-9]{{1,3}}>|^ *(?:{bsd_timestamp.START})")),
         ("json", TEXT.str.contains(r"^\s*[\[{]")),
         ("plain", TEXT.is_not_null()),
     ),
-    {},
+    FORMATS["rfc3164"].options,
 )
 SOURCE_FORMATS: Final[Mapping[str, Chain | Guess]] = {"auto": AUTO, **CHAINS}
 
@@ -120,7 +123,8 @@ class Read(NamedTuple):
 
 
 def decode(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Decoded:
-    """Columns `row` (UInt32) and `raw` (Binary, no nulls) into OCSF events and failures.
+    """Columns `row` (UInt32), `raw` (Binary) and `received` (Int64, ms since the epoch), without
+    nulls, into OCSF events and failures. Only rfc3164 and auto need `received`.
 
     `time` is null where the text has none. `raw_data` is the text without its line end; bytes that
     are not UTF-8 are replaced there, and whole in `unmapped.raw_base64`. A row that makes a stage
@@ -148,12 +152,13 @@ def read(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Read:
 
 
 def _texts(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
-    """`row` and `text` without line end; and base64 for rows that are not UTF-8, if there are."""
+    """`row`, `text` without line end, `received`; and base64 where not UTF-8, if anywhere."""
+    received = [raw["received"]] if "received" in raw.columns else []
     try:
         text, exact = raw["raw"].cast(pl.String), None
     except pl.exceptions.ComputeError:
         text, exact = _decode(raw["raw"])
-    frame = pl.DataFrame([raw["row"], text.alias("text")])
+    frame = pl.DataFrame([raw["row"], text.alias("text"), *received])
     if frame.select(ENDED).item():
         frame = frame.with_columns(TEXT.str.strip_chars_end("\r\n"))
     return frame, exact
@@ -182,7 +187,12 @@ def _decode(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
 def _read(
     name: str, texts: pl.DataFrame, options: Mapping[str, str], *, short: bool = False
 ) -> Read:
-    """Raises StageError when a parser breaks. `short`: no more fields than normalizing needs."""
+    """Raises StageError when a parser breaks. `short`: no more fields than normalizing needs.
+
+    Parsers do not see NULs at the end of a line, which some senders put there.
+    """
+    if texts.select(PADDED).item():
+        texts = texts.with_columns(TEXT.str.strip_chars_end("\r\n\0"))
     chosen = SOURCE_FORMATS[name]
     if isinstance(chosen, Chain):
         if short and chosen.shortcut is not None and texts.height >= SMALL:

@@ -44,6 +44,7 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
         {
             "row": np.arange(len(batch), dtype=np.uint32),
             "raw": pl.Series(batch.values, dtype=pl.Binary),
+            "received": batch.timestamps,
         }
     )
     ticks = raw["raw"].is_null().to_numpy()

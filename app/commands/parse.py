@@ -27,7 +27,7 @@ OUTPUTS: tuple[Output, ...] = ("ocsf", "fields", "frames")
 def parse(
     *,
     format_: Annotated[
-        str, typer.Option("--format", help="auto, qumulo, rfc5424, json, csv or plain.")
+        str, typer.Option("--format", help="auto, qumulo, rfc5424, rfc3164, json, csv or plain.")
     ] = "auto",
     output: Annotated[
         str,
@@ -47,7 +47,8 @@ def parse(
     """Parse lines: exactly one JSON object for each line, in order.
 
     A line that fails gives {"error": {"stage", "reason"}, "raw"}; bytes that are not UTF-8 come as
-    "raw_base64". An event without a time of its own gets the present.
+    "raw_base64". An event without a time of its own gets the present, and a time without a year the
+    year that is nearest to it.
 
     Example: head -3 audit.log | northbound parse --format qumulo
     """
@@ -74,10 +75,9 @@ def parse(
         for lines in batches:
             if chosen == "frames":
                 results = [base64.b64encode(line) for line in lines]
-            elif chosen == "fields":
-                results = field_texts(lines, format_, options)
             else:
-                results = event_texts(lines, format_, options, int(time.time() * 1000))
+                texts = field_texts if chosen == "fields" else event_texts
+                results = texts(lines, format_, options, int(time.time() * 1000))
             out.writelines(result + b"\n" for result in results)
             out.flush()
     except BrokenPipeError:
@@ -94,10 +94,21 @@ def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict
         if key not in known:
             expected = ", ".join(known) or "none"
             fail(f"format {name} has no option {key!r}; expected one of: {expected}", WRONG_USAGE)
-        if re.fullmatch(known[key].values, value) is None:
+        if re.fullmatch(known[key].values, value) is None or not _exists(key, value):
             fail(f"--option {key}: saw {value!r}, expected {known[key].meaning}", WRONG_USAGE)
         options[key] = value
     return options
+
+
+def _exists(key: str, value: str) -> bool:
+    from app.config.fields import zone
+
+    if key == "timezone":
+        try:
+            zone(value)
+        except ValueError:
+            return False
+    return True
 
 
 def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
@@ -146,13 +157,13 @@ def _complain(framer: "Framer") -> None:
 def event_texts(
     lines: list[bytes], name: str, options: Mapping[str, str], received: int
 ) -> list[bytes]:
-    """OCSF JSON for each line. `received`: the time (ms) of events that have none of their own."""
+    """OCSF JSON for each line. `received`: ms since the epoch."""
     import polars as pl
 
     from topology.formats import decode
     from topology.northbound import SERIALIZERS
 
-    decoded = decode(name, _raw(lines), options)
+    decoded = decode(name, _raw(lines, received), options)
     events = decoded.events.with_columns(pl.col("time").fill_null(received))
     encoded = SERIALIZERS["ocsf-json"](events).to_list()
     results = _failed(lines, decoded.failures)
@@ -161,28 +172,37 @@ def event_texts(
     return [results[row] for row in range(len(lines))]
 
 
-def field_texts(lines: list[bytes], name: str, options: Mapping[str, str]) -> list[bytes]:
-    """The parsers' own fields for each line."""
-    from topology.formats import read
+def field_texts(
+    lines: list[bytes], name: str, options: Mapping[str, str], received: int
+) -> list[bytes]:
+    """The parsers' own fields for each line. `received`: ms since the epoch.
 
-    found = read(name, _raw(lines), options)
+    For rfc3164 also `timestamp_md`, what the line itself says of its time: MM-DDThh:mm:ss.
+    """
+    from topology.formats import read
+    from topology.parse.bsd_timestamp import month_day_time
+
+    found = read(name, _raw(lines, received), options)
     results = _failed(lines, found.failures)
     for fields in found.fields:
         for row in fields.frame.iter_rows(named=True):
             number = row["row"]
-            values = {"format": fields.format} if name == "auto" else {}
+            values: dict[str, Any] = {"format": fields.format} if name == "auto" else {}
             values |= _printed(row)
+            if fields.format == "rfc3164":
+                values["timestamp_md"] = month_day_time(row["@timestamp"] or "")
             if "raw_base64" in (raw := _kept(lines[number])):
                 values |= raw
             results[number] = _one_line(orjson.dumps(values, option=TIMES))
     return [results[row] for row in range(len(lines))]
 
 
-def _raw(lines: list[bytes]) -> "pl.DataFrame":
+def _raw(lines: list[bytes], received: int) -> "pl.DataFrame":
     import polars as pl
 
     return pl.DataFrame(
-        {"row": range(len(lines)), "raw": lines}, schema={"row": pl.UInt32, "raw": pl.Binary}
+        {"row": range(len(lines)), "raw": lines, "received": [received] * len(lines)},
+        schema={"row": pl.UInt32, "raw": pl.Binary, "received": pl.Int64},
     )
 
 

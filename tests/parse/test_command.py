@@ -82,6 +82,28 @@ def test_fields_have_the_names_of_the_vectors():
     ]
 
 
+def test_fields_of_rfc3164_have_the_time_as_it_is_written_too():
+    """`timestamp` in UTC, in the year of the reception; `timestamp_md` what the line says."""
+    lines = [b"<34>Jan 27 2026 14:12:23 h su[7]: m", b"<34>su: m"]
+    options = ["--format", "rfc3164", "--option", "timezone=Europe/Berlin", "--output", "fields"]
+    seen = _parse(b"\n".join(lines), *options)
+    assert seen[0] == {
+        "pri": 34,
+        "facility": 4,
+        "severity": 2,
+        "version": None,
+        "timestamp": "2026-01-27T13:12:23Z",
+        "hostname": "h",
+        "appname": "su",
+        "procid": "7",
+        "msgid": None,
+        "sd": {},
+        "msg": "m",
+        "timestamp_md": "01-27T14:12:23",
+    }
+    assert (seen[1]["timestamp"], seen[1]["timestamp_md"]) == (None, None)
+
+
 def test_json_over_several_lines_stays_one_line():
     """With counted framing a message may have line ends, but a result is one line."""
     message = b'{\n"a": [1,\r\n140624751830626345080086044861]}'
@@ -112,6 +134,7 @@ def test_options_reach_the_format():
         (["--option", "x"], "expects name=value"),
         (["--format", "csv", "--option", "x=y"], "no option 'x'; expected one of: delimiter"),
         (["--format", "csv", "--option", "delimiter=ab"], "one character"),
+        (["--format", "rfc3164", "--option", "timezone=Mars/X"], "an IANA time zone"),
     ],
 )
 def test_wrong_usage_says_what_is_expected(arguments: list[str], said: str):

@@ -21,6 +21,7 @@ GOOD = [
     b'<14>1 - n-1 qumulo - - - {"user_id":{"name":"AD\\a"},"operation":"fs_open","details":{}}',
     b'<14>1 2026-01-27T14:12:23Z n-1 qumulo - - - 10.0.0.1,"a",api,auth_add_group,ok,,"g",""',
     b'<34>1 2003-10-11T22:14:15.003Z host su - ID47 [a b="c"] it\'s text',
+    b"<34>Oct 11 22:14:15 mymachine su[7]: 'su root' failed for lonvick on /dev/pts/8",
     b'{"time": "2026-01-27T14:12:23Z", "deep": [1, {"a": null}]}',
     b"a,b,c",
     b"",
@@ -29,7 +30,8 @@ GOOD = [
 
 def _raw(lines: list[bytes]) -> pl.DataFrame:
     return pl.DataFrame(
-        {"row": range(len(lines)), "raw": lines}, schema={"row": pl.UInt32, "raw": pl.Binary}
+        {"row": range(len(lines)), "raw": lines, "received": [1_769_523_200_000] * len(lines)},
+        schema={"row": pl.UInt32, "raw": pl.Binary, "received": pl.Int64},
     )
 
 
@@ -119,5 +121,56 @@ def test_fields_of_auto_come_with_the_format_that_read_them():
     """And they too are all rows, once each."""
     found = read("auto", _raw(GOOD), {})
     rows = {fields.format: fields.frame["row"].to_list() for fields in found.fields}
-    assert rows == {"qumulo": [0, 1, 2], "rfc5424": [3], "json": [4], "plain": [5, 6]}
+    assert rows == {
+        "qumulo": [0, 1, 2],
+        "rfc5424": [3],
+        "rfc3164": [4],
+        "json": [5],
+        "plain": [6, 7],
+    }
     assert found.failures.height == 0
+
+
+def test_nuls_at_the_end_are_no_part_of_a_message():
+    """Nor a carriage return before them; the original text has both."""
+    line = b"<34>1 2026-01-27T14:12:23Z h su - - -"
+    for ending, text in ((b"", None), (b" m", "m")):
+        for trailer in (b"\0", b"\0\0", b"\r\0", b"\0\r\n"):
+            decoded = decode("rfc5424", _raw([line + ending + trailer, line]), {})
+            assert decoded.failures.height == 0
+            assert decoded.events["message"][0] == text
+            kept = (line + ending + trailer).rstrip(b"\r\n").decode()
+            assert decoded.events["raw_data"][0] == kept
+
+
+@pytest.mark.parametrize("rows", [1, 200])
+def test_auto_reads_what_it_can_of_a_message_that_rfc5424_refuses(rows: int):
+    """PRI, time and host as they are, and the rest as the message; nothing is lost."""
+    lines = [
+        b"<34>1 2026-01-27t14:12:23z h su - ID47 - lower case",
+        b"<34>1 2026-01-27T14:12:23Z h su - ID47 no structured data",
+        b"<34>1 - h su - ID47 [a b= c] a blank",
+        b"<192>1 2026-01-27T14:12:23Z h su - - - PRI over 191",
+    ] * rows
+    found = read("auto", _raw(lines), {})
+    fields = {each.format: each.frame for each in found.fields}
+    assert found.failures.height == 0
+    assert fields["rfc3164"].height == 3 * rows
+    assert fields["plain"].height == rows
+    columns = ["pri", "hostname", "appname", "msg"]
+    assert fields["rfc3164"][:3].select(columns).rows() == [
+        (34, "h", None, "su - ID47 - lower case"),
+        (34, "h", None, "su - ID47 no structured data"),
+        (34, "h", None, "su - ID47 [a b= c] a blank"),
+    ]
+
+
+def test_the_reception_decides_the_year_of_a_line():
+    """Each line of a batch by its own time stamp, in the zone of the source."""
+    lines = _raw([b"<34>Jan  1 00:30:00 h a: m"] * 400).with_columns(
+        received=pl.Series([1_767_222_000_000 + (row % 2) * 31_536_000_000 for row in range(400)])
+    )
+    for name in ("rfc3164", "auto"):
+        events = decode(name, lines, {"timezone": "Europe/Berlin"}).events
+        # 2025-12-31T23:30:00Z, and a year later.
+        assert events["time"].to_list() == [1_767_223_800_000, 1_798_759_800_000] * 200

@@ -10,14 +10,14 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("NORTHBOUND_DATA", ROOT.parent / "shared" / "data"))
 VECTORS = DATA / "syslog_vectors.jsonl"
-FORMATS = ("rfc5424", "json", "csv")
+FORMATS = ("rfc5424", "rfc3164", "json", "csv")
 OPTIONS = {"delimiter"}
 COMMAND = [sys.executable, "-c", "from app.cli import main; main()", "parse"]
 
@@ -26,6 +26,8 @@ KEPT = {
     "backslash and MUST NOT be altered; Windows paths in parameters are common",
 }
 """Vectors of tier `should` that we do not follow, each with the reason."""
+
+Group: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
 
 pytestmark = pytest.mark.skipif(
     not VECTORS.exists(), reason=f"NORTHBOUND_DATA: no syslog_vectors.jsonl in {DATA}"
@@ -39,9 +41,7 @@ def _vectors() -> list[dict[str, Any]]:
     return [
         vector
         for vector in vectors
-        if vector["format"] in FORMATS
-        and set(vector.get("options", {})) <= OPTIONS
-        and b"\n" not in _input(vector)
+        if vector["format"] in FORMATS and set(vector.get("options", {})) <= OPTIONS
     ]
 
 
@@ -51,19 +51,24 @@ def _input(vector: dict[str, Any]) -> bytes:
     return str(vector["input"]).encode()
 
 
-def _group(vector: dict[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return vector["format"], tuple(sorted(vector.get("options", {}).items()))
+def _group(vector: dict[str, Any]) -> Group:
+    framing = "octet" if b"\n" in _input(vector) else "lines"
+    return vector["format"], framing, tuple(sorted(vector.get("options", {}).items()))
+
+
+def _framed(message: bytes, framing: str) -> bytes:
+    return b"%d %s" % (len(message), message) if framing == "octet" else message + b"\n"
 
 
 @cache
-def _results(group: tuple[str, tuple[tuple[str, str], ...]]) -> dict[str, dict[str, Any]]:
-    """One run of the command for all vectors of a format with the same options."""
-    name, options = group
+def _results(group: Group) -> dict[str, dict[str, Any]]:
+    """One run of the command for all vectors of a format with the same framing and options."""
+    name, framing, options = group
     vectors = [vector for vector in _vectors() if _group(vector) == group]
     extra = [f"--option={key}={value}" for key, value in options]
     done = subprocess.run(
-        [*COMMAND, "--format", name, "--output", "fields", *extra],
-        input=b"".join(_input(vector) + b"\n" for vector in vectors),
+        [*COMMAND, "--format", name, "--framing", framing, "--output", "fields", *extra],
+        input=b"".join(_framed(_input(vector), framing) for vector in vectors),
         capture_output=True,
         check=True,
         cwd=ROOT,

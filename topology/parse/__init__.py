@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from topology.parse import csv, json, plain, qumulo, rfc5424
+from topology.parse import csv, json, plain, qumulo, rfc3164, rfc5424
 from topology.parse.parsed import Format
 
 FORMATS: Final[Mapping[str, Format]] = {
     parser.name: parser
     for parser in (
         rfc5424.PARSER,
+        rfc3164.PARSER,
         qumulo.PARSER,
         json.PARSER,
         csv.PARSER,

@@ -3,7 +3,7 @@
 Every input row is in exactly one of the two frames.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -25,7 +25,9 @@ class Parsed(NamedTuple):
 
 Schema: TypeAlias = Mapping[str, pl.DataType | type[pl.DataType]]
 Parse: TypeAlias = Callable[[pl.DataFrame, Mapping[str, str]], Parsed]
-"""From columns `row` (UInt32), `text` (String, no nulls), `received` (Int64, ms) and options."""
+"""From columns `row` (UInt32), `text` (String, no nulls) and options.
+
+The first parser of a chain also gets `received` (Int64, ms since the epoch)."""
 
 
 class MalformedError(ValueError):
@@ -57,18 +59,21 @@ NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)
 
 def parse_rows(
     frame: pl.DataFrame,
-    parse_line: Callable[[str], tuple[Any, ...]],
+    parse_line: Callable[..., tuple[Any, ...]],
     schema: Schema,
+    columns: Sequence[str] = ("text",),
 ) -> Parsed:
     """The exact path: one text after the other; a MalformedError is a failure.
 
-    `schema` has `row` first and then a column for each value that `parse_line` gives.
+    `schema` has `row` first and then a column for each value that `parse_line` gives; its arguments
+    are the values of `columns`.
     """
     fields: list[tuple[Any, ...]] = []
     failed: list[tuple[int, str]] = []
-    for row, text in zip(frame["row"].to_list(), frame["text"].to_list(), strict=True):
+    rows = (frame[name].to_list() for name in ("row", *columns))
+    for row, *values in zip(*rows, strict=True):
         try:
-            fields.append((row, *parse_line(text)))
+            fields.append((row, *parse_line(*values)))
         except MalformedError as error:
             failed.append((row, str(error)))
     return Parsed(

@@ -135,7 +135,7 @@ def _parse_columns(frame: pl.DataFrame) -> tuple[pl.DataFrame, npt.NDArray[np.bo
         "timestamp": moment,
         "@timestamp": time,
         "sd:json": sd,
-        "msg": _message(message),
+        "msg": trimmed(message),
     }
     return pl.DataFrame([columns[name].alias(name) for name in SCHEMA]), usual
 
@@ -187,7 +187,7 @@ def _equals(column: pl.Series, text: str) -> npt.NDArray[np.bool_]:
     return (column == text).fill_null(value=False).to_numpy()
 
 
-def _message(texts: pl.Series) -> pl.Series:
+def trimmed(texts: pl.Series) -> pl.Series:
     """Without leading blanks and a byte order mark; null when nothing is left."""
     frame = texts.alias("msg").to_frame()
     if frame.select(UNTRIMMED).item():
