@@ -57,6 +57,10 @@ def shapes(random: Random) -> dict[str, tuple[str, Callable[[int], str]]]:
             lambda n: f"<189>{n}: *Jan 27 {clock(n)}.{n % 1000:03}: %SYS-5-CONFIG_I: {text(n)}",
         ),
         "FortiGate": ("rfc3164", lambda n: f"<189>date=2026-01-27 devid=FG{n} msg={text(n)}"),
+        "CEF": (
+            "rfc3164",
+            lambda n: f"<86>Jan 27 {clock(n)} fw{n % 3} CEF:0|V|P|1|{n}|name|5|msg={text(n)}",
+        ),
         "one by one": ("rfc3164", lambda n: f"<86> Jan {n % 28 + 1} {clock(n)} {tag()}: {text(n)}"),
     }
 

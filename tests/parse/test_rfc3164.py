@@ -199,7 +199,20 @@ PIECES = st.sampled_from(
             "x",
             ":",
         ),
-        *("a:", "a[1]:", "a[]:", "a[1]", "[a]", "CEF:0|a", "CEF:", "a=b", "%ASA-6-302014:", "%a:"),
+        *(
+            "a:",
+            "a[1]:",
+            "a[]:",
+            "a[1]",
+            "[a]",
+            "CEF:0|a",
+            "CEF:",
+            "a=b",
+            "=b",
+            '"',
+            "%ASA-6-302014:",
+            "%a:",
+        ),
         *("", "\ufeffx", "\u00fc:", "m", "two\nlines", "\x00", "a:b", "[10.0.0.1]", "Message"),
         *("forwarded", "from", "1,2026/01/10", "{", "UTC[1]:", "TZ-6", ": %ASA-6-302014:"),
     ]
@@ -220,6 +233,8 @@ LINES = st.one_of(
         PIECES.map(lambda piece: piece.removesuffix(":")),
         PIECES,
     ),
+    st.builds("<34>{} {} {}".format, STAMPS, PIECES, PIECES),
+    st.builds("<34>{} {}".format, PIECES, PIECES),
     st.text(max_size=40),
 )
 TIMES = st.one_of(
@@ -265,6 +280,10 @@ def test_usual_lines_take_no_exact_path(monkeypatch: pytest.MonkeyPatch):
         "<{}>Jan {:2} 01:02:03 haproxy[{}]: text {} {}",
         "<{}>Jan {:2} 01:02:03 host-{} sshd[{}] text {}",
         "<{}>date=2026-01-{:02} devname=fw-{} devid={} level={}",
+        "<{}>Jan {:2} 01:02:03 fw-{} CEF:0|V|P|1|{}|name|5|src={}",
+        "<{}>Jan {:2} 01:02:03 fw-{} 1,2026/01/10 01:02:03,{},TRAFFIC,{}",
+        "<{}>Jan {:2} 01:02:03 fw-{} id=firewall sn={} m={}",
+        '<{}>Jan {:2} 01:02:03 host-{} {{"a": {}, "b": {}}}',
     )
     lines = [shape.format(n % 192, n % 28 + 1, n % 7, n, n) for n in range(200) for shape in shapes]
     odd: list[pl.DataFrame] = []

@@ -42,11 +42,13 @@ STAMP: Final = (
 HOST: Final = "([A-Za-z0-9._:-]+)"
 TAG: Final = "([A-Za-z0-9_./@%()-]+)"
 PID: Final = r"\[([A-Za-z0-9._-]*)\]"
+WHOLE: Final = "CEF:[0-9]|LEEF:[0-9]|[a-z_][A-Za-z0-9_]*="
+"""How messages begin that have no TAG (rfc3164_line.UNTAGGED has all of them)."""
 
 
 class Shape(NamedTuple):
-    """`groups`: an expression that gives GROUPS. `after`: what is after the time, with `tag` and,
-    where there is one, `host` for themselves; None for lines without a time.
+    """`groups`: an expression that gives GROUPS. `after`: what is after the time, with `host` and
+    `tag` for themselves, where they are; None for lines without a time.
     """
 
     groups: pl.Expr
@@ -70,7 +72,14 @@ SHAPES: Final = (
     ),
     Shape(_groups(rf"^({PRI}{STAMP}() {TAG}(?:{PID}:|: ) *)"), "tag: "),
     Shape(_groups(rf"^({PRI}{STAMP} {HOST} {TAG}(?:{PID})?  *)"), "host tag "),
-    Shape(_groups(r"^(<([0-9]{1,3})>)()()()()[A-Za-z_]+="), None),  # FortiGate
+    Shape(
+        _groups(
+            rf"^({PRI}{STAMP} {HOST} )()()(?:{WHOLE}"
+            r"|[\[{(<\"'=]|[0-9]+,[0-9]{4}/[0-9]{2}/[0-9]{2} )"
+        ),
+        "host ",
+    ),
+    Shape(_groups(rf"^(<([0-9]{{1,3}})>)()()()()(?:{WHOLE})"), None),
 )
 GROUPS: Final = ("header", "pri", "time", "host", "tag", "pid")
 MESSAGE: Final = pl.col("text").str.strip_prefix(pl.col("header"))
@@ -198,6 +207,8 @@ def _is_host(host: str, after: str) -> bool:
 @lru_cache(maxsize=16_384)
 def _is_tag(tag: str, after: str) -> bool:
     """Whether the exact path takes this word for the TAG."""
+    if not tag:
+        return after == "host "
     host = "host" if after.startswith("host") else None
     return tag not in UNSURE and _read(f"{after.replace('tag', tag)}m") == (host, tag, "m")
 
