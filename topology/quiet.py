@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas import packed
 from topology.asleep import Asleep
-from topology.correlate.chunks import KIND, LENGTHS, VERSION, span
+from topology.correlate.chunks import KIND, LENGTHS, VERSION, span, spans
 from topology.correlate.group import HEAD
 from topology.correlate.scan import needed
 from topology.keys import group_key
@@ -67,11 +67,12 @@ class Quiet:
         self._rules = rules.rules
         self._store = store
         self._progress = progress
-        # Position of the rule, where matches begin in a Partial, count, time of the latest in ms:
-        # plain tuples of numbers, which the garbage collector does not look at again.
-        self._known: dict[bytes, tuple[int, int, int, int]] = {}
-        self._going: dict[tuple[str, ...], dict[int, list[bytes]]] = {}
-        self._times: dict[tuple[str, ...], list[int]] = {}
+        # How many matches: a small number needs no memory of its own, and a new one costs nothing;
+        # a tuple with more in it was the most expensive thing here. The rest is in the chunk.
+        self._known: dict[bytes, int] = {}
+        self._going: dict[int, dict[int, list[bytes]]] = {}
+        self._times: dict[int, list[int]] = {}
+        self._waiting: dict[tuple[str, ...], list[int]] = {}
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._known
@@ -81,15 +82,16 @@ class Quiet:
 
     def take(self, key: bytes, value: bytes) -> bool:
         """Keep the matches of a Partial for a group that is quiet and stays so; else False."""
-        known = self._known.get(key)
-        if known is None:
+        before = self._known.get(key)
+        number = None if before is None else self._find(key)
+        if before is None or number is None:
             return False
-        number, at, count, latest = known
         rule = self._rules[number]
-        times, uids, values = packed.read_members(value, at, 3)
+        times, uids, values = packed.read_members(
+            value, packed.group_end(value, len(rule.opening)), 3
+        )
         (first,) = TIME.unpack_from(times)
-        last = first if len(times) == TIME.size else TIME.unpack_from(times, len(times) - 8)[0]
-        count += len(times) // TIME.size
+        count = before + len(times) // TIME.size
         if count >= rule.limit or first < self._progress.reached(rule.topics):
             return False
         entry = key + FIRST
@@ -97,7 +99,7 @@ class Quiet:
         self._store.put(
             entry, b"".join((self._store.get(entry) or VERSION, lengths, times, uids, values))
         )
-        self._known[key] = number, at, count, max(last, latest)
+        self._known[key] = count
         return True
 
     def take_many(
@@ -122,11 +124,9 @@ class Quiet:
         ends = (times + spans) // steps * steps + steps
         known, store = self._known, self._store
         get, put, several = store.get, store.put, self._asleep.several
-        for row, number, at, time, end, piece in zip(
+        for row, number, end, piece in zip(
             rows.tolist(),
             numbers.tolist(),
-            found.places[rows].tolist(),
-            times.tolist(),
             ends.tolist(),
             found.pieces(rows),
             strict=True,
@@ -139,15 +139,13 @@ class Quiet:
                     left.append(row)
                     continue
                 put(entry, VERSION + piece)
-                known[key] = number, at, 1, time
-                self._look_at(self._rules[number].topics, end, key)
-                continue
-            count, latest = before[2] + 1, before[3]
-            if count >= self._rules[number].limit:
+                known[key] = 1
+                self._look_at(number, end, key)
+            elif before + 1 >= self._rules[number].limit:
                 left.append(row)
-                continue
-            put(entry, (get(entry) or VERSION) + piece)
-            known[key] = number, at, count, max(time, latest)
+            else:
+                put(entry, (get(entry) or VERSION) + piece)
+                known[key] = before + 1
         left.sort()
         return left
 
@@ -165,14 +163,14 @@ class Quiet:
         chunk = store.get(key + FIRST)
         if store.get(key + HEAD) is not None:
             return False
-        _, latest, count = (0, -(2**63), 0) if chunk is None else span(chunk)
+        count = 0 if chunk is None else span(chunk)[2]
         if count >= rule.limit:
             return False
-        self._known[key] = number, packed.group_end(value, len(rule.opening)), count, latest
+        self._known[key] = count
         if not self.take(key, value):
             del self._known[key]
             return False
-        self._watch(rule, key, self._known[key][3])
+        self._watch(number, key)
         return True
 
     def wake(self, key: bytes) -> bool:
@@ -181,37 +179,45 @@ class Quiet:
 
     def waiting(self) -> Iterator[tuple[str, ...]]:
         """The sets of raw topics that groups wait for."""
-        return iter(self._times)
+        return iter(self._waiting)
 
     def advance(self, topics: tuple[str, ...], watermark: int) -> None:
         """Remove the groups that no window can need after this watermark."""
-        times, going, known = self._times[topics], self._going[topics], self._known
-        while times and times[0] <= watermark:
-            for key in going.pop(heappop(times)):
-                found = known.get(key)
-                if found is None:
-                    continue
-                rule = self._rules[found[0]]
-                if found[3] + rule.timespan_ms < watermark:
-                    del known[key]
-                    self._store.delete(key + FIRST)
-                else:
-                    self._watch(rule, key, found[3])
+        for number in self._waiting[topics]:
+            times, going = self._times[number], self._going[number]
+            while times and times[0] <= watermark:
+                self._drop(number, going.pop(heappop(times)), watermark)
 
-    def _watch(self, rule: QuietRule, key: bytes, latest: int) -> None:
-        """Look at a group when a match at this time is out of every window."""
-        step = rule.step
-        self._look_at(rule.topics, (latest + rule.timespan_ms) // step * step + step, key)
+    def _drop(self, number: int, keys: list[bytes], watermark: int) -> None:
+        """Remove those of a rule's groups that are out of every window, and watch the others on."""
+        known, store = self._known, self._store
+        rule = self._rules[number]
+        quiet = [key for key in keys if key in known]
+        chunks = [store.get(key + FIRST) or VERSION for key in quiet]
+        out = spans(chunks)[1] + rule.timespan_ms
+        for key, time in zip(quiet, out.tolist(), strict=True):
+            if time < watermark:
+                del known[key]
+                store.delete(key + FIRST)
+            else:
+                self._look_at(number, time // rule.step * rule.step + rule.step, key)
 
-    def _look_at(self, topics: tuple[str, ...], time: int, key: bytes) -> None:
-        """Look at a group when the watermark reaches a time."""
-        going = self._going.get(topics)
+    def _watch(self, number: int, key: bytes) -> None:
+        """Look at a group when its latest match is out of every window."""
+        rule = self._rules[number]
+        out = span(self._store.get(key + FIRST) or VERSION)[1] + rule.timespan_ms
+        self._look_at(number, out // rule.step * rule.step + rule.step, key)
+
+    def _look_at(self, number: int, time: int, key: bytes) -> None:
+        """Look at a group of a rule when the watermark reaches a time."""
+        going = self._going.get(number)
         if going is None:
-            going = self._going[topics] = {}
-            self._times[topics] = []
+            going = self._going[number] = {}
+            self._times[number] = []
+            self._waiting.setdefault(self._rules[number].topics, []).append(number)
         keys = going.get(time)
         if keys is None:
             going[time] = [key]
-            heappush(self._times[topics], time)
+            heappush(self._times[number], time)
         else:
             keys.append(key)

@@ -47,14 +47,13 @@ def stretches(batch: Batch, opening: bytes) -> Iterator[tuple[int, int, bool]]:
 class SingleMatches(NamedTuple):
     """One entry for each Partial; where `taken` is False the others mean nothing.
 
-    `rules`: position of its rule. `places`: where its matches begin in the value. `times`: ms.
+    `rules`: position of its rule. `times`: ms.
     `content`: all values in a row. `uids` and `values`: where in it the uid and what is counted
     begin, and how long they are.
     """
 
     taken: npt.NDArray[np.bool_]
     rules: Numbers
-    places: Numbers
     times: Numbers
     content: bytes
     uids: tuple[Numbers, Numbers]
@@ -91,7 +90,6 @@ def single_matches(
     taken = numbers >= 0
     at = starts + openings[numbers]
     at, taken = _after_group(flat, at, taken)
-    places = at - starts
     taken = taken & (flat[_inside(flat, at)] == ONE_TIME)
     time_at = at + 1
     uids, after, taken = _span(flat, at + 9, taken)
@@ -99,7 +97,7 @@ def single_matches(
     taken = taken & (after <= ends)
     eight = _inside(flat, np.where(taken, time_at, 0)[:, None] + np.arange(8))
     times = np.ascontiguousarray(flat[eight]).view("<i8")[:, 0]
-    return SingleMatches(taken, numbers, places, times, content, uids, found)
+    return SingleMatches(taken, numbers, times, content, uids, found)
 
 
 def _rules(
