@@ -6,10 +6,7 @@ depend on the matches alone: not on batches, arrival within lateness, partitions
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
-from itertools import islice
-from typing import cast
+from heapq import heappop, heappush
 
 from schemas import packed
 from schemas.codec import decode, header
@@ -20,6 +17,7 @@ from topology.correlate import chunks
 from topology.correlate.group import Group
 from topology.keys import group_of
 from topology.outbox import Outbox
+from topology.partition_state import Live, PartitionState
 from topology.progress import Progress
 from topology.quiet import Quiet, QuietRules
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position, StoreError
@@ -38,39 +36,10 @@ REMEMBERED = 65_536
 """Groups of aggregates whose tallies are read without looking at their names again."""
 AWAKE = 131_072
 """Groups in memory at most after a commit, over all partitions; about 1.2 kB each."""
+QUIET = 4
+"""Groups without an object that may be known for each one with; about 300 bytes each."""
 WAKE = 65_536
 """Groups that a watermark wakes at once."""
-
-
-@dataclass(slots=True)
-class _Live:
-    """A group in memory. `offset`: where its matches begin in a Partial; `queued`: since when."""
-
-    group: Group
-    correlation: Correlation
-    topics: tuple[str, ...]
-    offset: int
-    queued: int | None = None
-
-
-@dataclass(slots=True)
-class _State:
-    """One partition of `matches`. `due`: for each set of raw topics, when groups are due."""
-
-    store: KeyValueStore
-    progress: Progress
-    windows: Windows
-    asleep: Asleep
-    quiet: Quiet
-    groups: dict[bytes, _Live] = field(default_factory=dict)
-    changed: dict[bytes, Group] = field(default_factory=dict)
-    due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
-
-    def take_many(self, batch: Batch, start: int, stop: int) -> list[int]:
-        """Take Partials in columns; the rows that are left to work on one by one."""
-        keys = cast("Sequence[bytes]", batch.keys[start:stop])
-        values = cast("Sequence[bytes]", batch.values[start:stop])
-        return [start + row for row in self.quiet.take_many(keys, values, self.groups)]
 
 
 class AlertsSubTopology:
@@ -104,7 +73,7 @@ class AlertsSubTopology:
         for tenant in tenants:
             for entry in rules.correlations:
                 self._quiet.add(tenant, entry, self._waits.topics(tenant, entry))
-        self._states: dict[int, _State] = {}
+        self._states: dict[int, PartitionState] = {}
         self._awake = awake
         self._take_over = TakeOver(self._correlations, self._aggregates, tenants, self._waits)
         self._tallied: dict[bytes, tuple[Tumbling, tuple[str, ...], int]] = {}
@@ -126,7 +95,7 @@ class AlertsSubTopology:
             if partition not in self._states:
                 progress, asleep = Progress(store), Asleep()
                 quiet = Quiet(self._quiet, store, progress, asleep)
-                state = _State(store, progress, Windows(store), asleep, quiet)
+                state = PartitionState(store, progress, Windows(store), asleep, quiet)
                 self._take_over.read(store, state.progress, state.windows, state.asleep)
                 self._states[partition] = state
 
@@ -173,12 +142,16 @@ class AlertsSubTopology:
         awake = sum(len(state.groups) for state in self._states.values())
         if awake > self._awake:
             for state in self._states.values():
-                _rest(state, len(state.groups) * self._awake // awake // 2)
+                state.rest(len(state.groups) * self._awake // awake // 2)
+        quiet = sum(len(state.quiet) for state in self._states.values())
+        if quiet > QUIET * self._awake:
+            for state in self._states.values():
+                state.quiet.rest(len(state.quiet) * QUIET * self._awake // quiet // 2)
         return Outcome()
 
     # -- matches -------------------------------------------------------------------------------
 
-    def _partial(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
+    def _partial(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
         if state.quiet.take(key, value):
             return
         live = state.groups.get(key)
@@ -221,14 +194,14 @@ class AlertsSubTopology:
             work.say(alert)
 
     def _open(
-        self, state: _State, key: bytes, correlation: Correlation, tenant: str, offset: int
-    ) -> _Live:
+        self, state: PartitionState, key: bytes, correlation: Correlation, tenant: str, offset: int
+    ) -> Live:
         topics = self._waits.topics(tenant, correlation)
-        live = _Live(Group(state.store, key, correlation), correlation, topics, offset)
+        live = Live(Group(state.store, key, correlation), correlation, topics, offset)
         state.groups[key] = live
         return live
 
-    def _tally(self, state: _State, key: bytes, value: bytes, work: Outbox) -> None:
+    def _tally(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
         known = self._tallied.get(key)
         if known is None:
             tenant, name, _, offset = packed.read_head(value)
@@ -251,7 +224,7 @@ class AlertsSubTopology:
 
     # -- time ----------------------------------------------------------------------------------
 
-    def _watermark(self, state: _State, value: bytes, work: Outbox) -> None:
+    def _watermark(self, state: PartitionState, value: bytes, work: Outbox) -> None:
         schema, record = decode(value)
         if schema != "Watermark":
             raise ValueError(f"saw a {schema} record, expected Partial, Tally or Watermark")
@@ -267,7 +240,7 @@ class AlertsSubTopology:
             state.windows.close(topics, state.progress.reached(topics))
 
     def _advance(
-        self, state: _State, topics: tuple[str, ...], watermark: int, work: Outbox
+        self, state: PartitionState, topics: tuple[str, ...], watermark: int, work: Outbox
     ) -> None:
         """Settle what is due, some of which has to be woken first."""
         while woken := state.asleep.due(topics, watermark, WAKE):
@@ -276,7 +249,7 @@ class AlertsSubTopology:
             self._settle(state, topics, watermark, work)
         self._settle(state, topics, watermark, work)
 
-    def _wake(self, state: _State, key: bytes) -> None:
+    def _wake(self, state: PartitionState, key: bytes) -> None:
         if key in state.groups or key in state.quiet:
             return
         tenant, name, group = group_of(key)
@@ -287,7 +260,9 @@ class AlertsSubTopology:
         else:
             del state.groups[key]  # it has ended meanwhile
 
-    def _settle(self, state: _State, topics: tuple[str, ...], watermark: int, work: Outbox) -> None:
+    def _settle(
+        self, state: PartitionState, topics: tuple[str, ...], watermark: int, work: Outbox
+    ) -> None:
         """Settle the groups that are due, and forget those that have nothing left."""
         queue = state.due.get(topics, [])
         sources = self._waits.sources(topics)
@@ -318,26 +293,8 @@ class AlertsSubTopology:
                 state.changed[key] = live.group
             self._queue(state, key, live)
 
-    def _queue(self, state: _State, key: bytes, live: _Live) -> None:
+    def _queue(self, state: PartitionState, key: bytes, live: Live) -> None:
         due = live.group.due()
         if live.queued is None or due < live.queued:
             live.queued = due
             heappush(state.due.setdefault(live.topics, []), (due, key))
-
-
-def _rest(state: _State, keep: int) -> None:
-    """Let groups fall asleep, the longest awake first, until so many are left; all are flushed."""
-    resting = dict(islice(state.groups.items(), len(state.groups) - keep))
-    by_topics: dict[tuple[str, ...], tuple[list[int], list[bytes]]] = {}
-    for key, live in resting.items():
-        times, keys = by_topics.setdefault(live.topics, ([], []))
-        times.append(live.group.due())
-        keys.append(key)
-        for number in live.group.numbers():
-            state.asleep.number(key, number)
-        del state.groups[key]
-    for topics, (times, keys) in by_topics.items():
-        state.asleep.add(topics, times, keys)
-        queue = [entry for entry in state.due.get(topics, []) if entry[1] in state.groups]
-        heapify(queue)
-        state.due[topics] = queue

@@ -9,6 +9,7 @@ match could make the rule's condition true it becomes a Group.
 import struct
 from collections.abc import Container, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 
 import numpy as np
 
@@ -176,6 +177,22 @@ class Quiet:
     def wake(self, key: bytes) -> bool:
         """A group that was quiet is to be read from the store, under FIRST; False if it was not."""
         return self._known.pop(key, None) is not None
+
+    def rest(self, keep: int) -> None:
+        """Let groups fall asleep, the longest known first, until so many are left."""
+        by_topics: dict[tuple[str, ...], tuple[list[int], list[bytes]]] = {}
+        resting = list(islice(self._known.items(), len(self._known) - keep))
+        for key, (number, _, _, latest) in resting:
+            rule = self._rules[number]
+            times, keys = by_topics.setdefault(rule.topics, ([], []))
+            times.append(latest + rule.timespan_ms)
+            keys.append(key)
+            del self._known[key]
+        for topics, (times, keys) in by_topics.items():
+            self._asleep.add(topics, times, keys)
+            going = self._going[topics]
+            for time, looked_at in going.items():
+                going[time] = [key for key in looked_at if key in self._known]
 
     def waiting(self) -> Iterator[tuple[str, ...]]:
         """The sets of raw topics that groups wait for."""

@@ -24,6 +24,7 @@ from tests.correlate.deployment import (
     watermark,
 )
 from tests.correlate.test_groups import CORRELATION, KEY, TIMES, arrivals, restored
+from topology.alerts import QUIET
 from topology.correlate import chunks
 from topology.correlate.group import Group, due_of
 from topology.due_index import DueIndex
@@ -113,6 +114,26 @@ def test_windows_that_are_over_leave_the_store(awake):
     topology.run()
     assert not [key for key in topology.store("alerts") if not key.startswith(b"\0")]
     assert read(topology) == []
+
+
+def test_groups_in_memory_have_a_limit():
+    """However many groups have matches, a commit leaves so many in memory and the rest asleep."""
+    topology = alerts(aggregates=(), awake=3)
+    topology.assign({(NAMES.matches, 0): Position(0)}, {("alerts", 0): MemoryStore()})
+    for count in (1, 3):  # without an object, and with one
+        records = [
+            partial("many", (f"u{n}",), [(n, f"uid{n}-{m}", None) for m in range(count)])
+            for n in range(100)
+        ]
+        zeros = np.zeros(len(records), np.int64)
+        keys, values = map(list, zip(*records, strict=True))
+        numbers = np.arange(len(records))
+        batch = Batch(NAMES.matches, zeros.astype(np.int32), numbers, zeros, keys, values)
+        topology.process(batch)
+        topology.before_commit()
+        (state,) = topology._states.values()
+        assert len(state.groups) <= 3
+        assert len(state.quiet) <= QUIET * 3
 
 
 @pytest.mark.parametrize("restarted", [False, True])
