@@ -37,7 +37,7 @@ REMEMBERED = 65_536
 AWAKE = 131_072
 """Groups in memory at most after a commit, over all partitions; about 1.2 kB each."""
 QUIET = 4
-"""Groups without an object that may be known for each one with; about 300 bytes each."""
+"""Groups without an object that may be known for each one with; about 230 bytes each."""
 WAKE = 65_536
 """Groups that a watermark wakes at once."""
 

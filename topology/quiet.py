@@ -180,17 +180,16 @@ class Quiet:
 
     def rest(self, keep: int) -> None:
         """Let groups fall asleep, the longest known first, until so many are left."""
-        by_topics: dict[tuple[str, ...], tuple[list[int], list[bytes]]] = {}
-        resting = list(islice(self._known.items(), len(self._known) - keep))
-        for key, (number, _, _, latest) in resting:
-            rule = self._rules[number]
-            times, keys = by_topics.setdefault(rule.topics, ([], []))
-            times.append(latest + rule.timespan_ms)
-            keys.append(key)
+        by_rule: dict[int, list[bytes]] = {}
+        for key in list(islice(self._known, len(self._known) - keep)):
+            by_rule.setdefault(self._find(key) or 0, []).append(key)
             del self._known[key]
-        for topics, (times, keys) in by_topics.items():
-            self._asleep.add(topics, times, keys)
-            going = self._going[topics]
+        for number, keys in by_rule.items():
+            rule = self._rules[number]
+            chunks = [self._store.get(key + FIRST) or VERSION for key in keys]
+            times = spans(chunks)[1] + rule.timespan_ms
+            self._asleep.add(rule.topics, times.tolist(), keys)
+            going = self._going[number]
             for time, looked_at in going.items():
                 going[time] = [key for key in looked_at if key in self._known]
 
