@@ -21,7 +21,7 @@ import org.apache.kafka.streams.state.Stores;
 /** Job S on Kafka Streams: audit lines in, events and alerts about files in much use out.
  *
  * A processor of its own, which keeps the times of each file, because
- * `SlidingWindows` with `count()` costs several times as much: it reads and writes a
+ * `SlidingWindows` with `count()` costs nearly three times as much: it reads and writes a
  * window for each record on either side of it.
  */
 public final class JobS {
