@@ -182,13 +182,14 @@ class Quiet:
         """Let groups fall asleep, the longest known first, until so many are left."""
         by_rule: dict[int, list[bytes]] = {}
         for key in list(islice(self._known, len(self._known) - keep)):
-            by_rule.setdefault(self._find(key) or 0, []).append(key)
             del self._known[key]
+            number = self._find(key)
+            if number is not None:
+                by_rule.setdefault(number, []).append(key)
         for number, keys in by_rule.items():
             rule = self._rules[number]
-            chunks = [self._store.get(key + FIRST) or VERSION for key in keys]
-            times = spans(chunks)[1] + rule.timespan_ms
-            self._asleep.add(rule.topics, times.tolist(), keys)
+            _, latest = spans([self._store.get(key + FIRST) or VERSION for key in keys])
+            self._asleep.add(rule.topics, (latest + rule.timespan_ms).tolist(), keys)
             going = self._going[number]
             for time, looked_at in going.items():
                 going[time] = [key for key in looked_at if key in self._known]
