@@ -220,7 +220,7 @@ class Deployment:
         logs = self.config.state / "log"
         environment = {"NORTHBOUND_CONFIG": str(self.path.absolute())}
         here = Path(sys.executable).parent
-        if self.ingest and self.config.listeners:
+        if self.ingest and self.config.ingests:
             argv = [str(here / "northbound"), "ingest"]
             self._supervisor.add(Child("ingest agent", argv, logs / "ingest.log", environment))
         for number in range(self.config.workers.count if self.workers else 0):
@@ -240,7 +240,7 @@ class Deployment:
             status = read_status(self.config.state)
             workers = [item for name, item in status.items() if name.startswith(WORKER_FILE)]
             ready = sum(1 for item in workers if item.get("ready"))
-            agent = not (self.ingest and self.config.listeners) or status.get("ingest", {}).get(
+            agent = not (self.ingest and self.config.ingests) or status.get("ingest", {}).get(
                 "ready", False
             )
             if ready >= wanted and agent:

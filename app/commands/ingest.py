@@ -15,6 +15,7 @@ import typer
 from app.commands.options import ConfigOption, configured
 from app.config import DEFAULT_PATH, Config, ConfigError, host_port, load
 from app.config.listeners import Listener, ListenerTls
+from app.ingest.connectors.registry import connector_settings
 from app.ingest.settings import AgentSettings, ListenerSettings
 from app.ingest.tls import TlsSettings
 from app.output import fail
@@ -36,7 +37,7 @@ def ingest(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Run the listeners of northbound.yaml until SIGTERM or Ctrl-C.
+    """Run the listeners and connectors of northbound.yaml until SIGTERM or Ctrl-C.
 
     SIGHUP, and a change of northbound.yaml or a certificate, is taken up without a restart. If
     there is a mistake in it, the configuration before stays.
@@ -49,9 +50,9 @@ def ingest(
     from app.supervisor import end_with_parent
 
     settings = configured(config)
-    if not settings.listeners:
+    if not settings.ingests:
         fail(
-            "northbound.yaml has no listeners; add one, such as\n"
+            "northbound.yaml has no listeners and no connectors; add one, such as\n"
             "listeners:\n  - {protocol: tcp, listen: 0.0.0.0:5514, source: "
             f"{next(iter(settings.sources))}}}"
         )
@@ -81,22 +82,29 @@ def agent_settings(config: Config, linger_ms: int = 10) -> AgentSettings:
         linger_ms=linger_ms,
         silent_after={name: source.silent_after / 1000 for name, source in sources.items()},
         monitor=config.ingest.monitor,
+        connectors=tuple(
+            connector_settings(config, each, _tls(config, getattr(each, "tls", None), own))
+            for each in config.connectors
+        ),
+    )
+
+
+def _tls(config: Config, given: ListenerTls | None, own: Path | None) -> TlsSettings | None:
+    if given is None:
+        return None
+    certificate = own if given.certificate is None else config.path(given.certificate)
+    return TlsSettings(
+        certificate=certificate or Path(),
+        key=config.path(given.key) if given.key else None,
+        client_ca=config.path(given.client_ca) if given.client_ca else None,
+        clients=given.client_certificates,
     )
 
 
 def _listener(config: Config, each: Listener, own: Path | None) -> ListenerSettings:
     unix = each.protocol == "unix"
     host, port = ("", 0) if unix else host_port(each.listen)
-    tls = None
-    if each.secured:
-        given = each.tls or ListenerTls()
-        certificate = own if given.certificate is None else config.path(given.certificate)
-        tls = TlsSettings(
-            certificate=certificate or Path(),
-            key=config.path(given.key) if given.key else None,
-            client_ca=config.path(given.client_ca) if given.client_ca else None,
-            clients=given.client_certificates,
-        )
+    tls = _tls(config, each.tls or ListenerTls(), own) if each.secured else None
     return ListenerSettings(
         source=each.source,
         host=host,

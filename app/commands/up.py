@@ -76,6 +76,7 @@ def _summary(config: Config, path: Path) -> str:
     senders = [
         f"  senders     {each.protocol} {each.listen} → {each.source}" for each in config.listeners
     ]
+    senders += [f"  connector   {each.type} → {each.source}" for each in config.connectors]
     lines = ["Up.", *senders]
     embedded = config.kafka.embedded
     if embedded is not None:

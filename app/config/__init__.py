@@ -87,13 +87,14 @@ def _tenant(file: Path) -> tuple[Tenant | None, list[str]]:
 EXPECTATIONS = {
     "extra_forbidden": "unknown key; see docs/configuration.md for the keys allowed here",
     "missing": "missing; this key is required",
+    "union_tag_not_found": "missing type; see docs/configuration.md for the types there are",
 }
 
 
 def _problems(document: Document, error: ValidationError) -> list[str]:
     problems = []
     for item in error.errors():
-        at = tuple(part for part in item["loc"] if part != "[key]")
+        at = _path(item["loc"])
         text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         seen = _seen(document.data, at)
         secret = any("password" in str(part) for part in at)
@@ -103,6 +104,12 @@ def _problems(document: Document, error: ValidationError) -> list[str]:
     return problems
 
 
+def _path(found: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where a mistake is in the file: without pydantic's marks of keys and of connectors' types."""
+    at = tuple(part for part in found if part != "[key]")
+    return (*at[:2], *at[3:]) if at[:1] == ("connectors",) else at
+
+
 def _seen(data: object, at: tuple[str | int, ...]) -> object:
     for part in at:
         try:
@@ -110,6 +117,25 @@ def _seen(data: object, at: tuple[str | int, ...]) -> object:
         except (KeyError, IndexError, TypeError):
             return None
     return None if isinstance(data, dict | list) else data
+
+
+def _shared(config: Config, document: Document) -> list[str]:
+    """Connectors that keep what they know under one name."""
+    problems = []
+    first: dict[tuple[str, str], int] = {}
+    for number, connector in enumerate(config.connectors):
+        if connector.type != "file":
+            continue
+        other = first.setdefault((connector.type, connector.source), number)
+        if other != number:
+            problems.append(
+                document.problem(
+                    ("connectors", number, "source"),
+                    f"connectors[{other}] is of type {connector.type} for {connector.source} too; "
+                    "use one of each type for a source",
+                )
+            )
+    return problems
 
 
 def _cross_check(config: Config, document: Document) -> list[str]:
@@ -122,6 +148,15 @@ def _cross_check(config: Config, document: Document) -> list[str]:
         for number, listener in enumerate(config.listeners)
         if listener.source not in config.sources
     ]
+    problems += [
+        document.problem(
+            ("connectors", number, "source"),
+            f"saw {connector.source!r}, expected one of the sources: {known}",
+        )
+        for number, connector in enumerate(config.connectors)
+        if connector.source not in config.sources
+    ]
+    problems += _shared(config, document)
     for name, tenant in config.tenants.items():
         problems += [
             document.problem(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from app.config.connection import Kafka, Strict
+from app.config.connectors import Connector
 from app.config.fields import (
     UNITS_MS,
     Address,
@@ -149,6 +150,8 @@ class Config(Strict):
     """Feeds of raw lines, by name."""
     listeners: list[Listener] = Field(default_factory=list)
     """Ports of the ingest agent."""
+    connectors: list[Connector] = Field(default_factory=list)
+    """What the ingest agent fetches lines from, or is handed them by."""
     enrich: list[Enrichment] = Field(default_factory=list)
     """Dictionaries joined to every event."""
     aggregate: list[Aggregate] = Field(default_factory=list)
@@ -185,6 +188,11 @@ class Config(Strict):
         """Folder of the embedded broker, its certificates and credentials."""
         embedded = self.kafka.embedded
         return self.path(embedded.data if embedded else Path("data"))
+
+    @property
+    def ingests(self) -> bool:
+        """Whether there is anything for an ingest agent to do."""
+        return bool(self.listeners or self.connectors)
 
     @property
     def credentials(self) -> Path:

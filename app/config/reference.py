@@ -6,7 +6,7 @@
 import sys
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -58,8 +58,14 @@ def _models(annotation: Any) -> list[tuple[type[BaseModel], str]]:
     if isinstance(annotation, type) and issubclass(annotation, Strict):
         return [(annotation, "")]
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        if (tag := getattr(inner[1], "discriminator", None)) is None:
+            return _models(inner[0])
+        found = [model for model, _ in _models(inner[0])]
+        tags = [get_args(model.model_fields[tag].annotation)[0] for model in found]
+        return [(model, f" with {tag}: {name}") for model, name in zip(found, tags, strict=True)]
     if origin is list:
-        return [(found, "[]") for found, _ in _models(inner[0])]
+        return [(found, f"[]{suffix}") for found, suffix in _models(inner[0])]
     if origin is dict:
         return [(found, ".<name>") for found, _ in _models(inner[1])]
     if origin in {Union, UnionType}:

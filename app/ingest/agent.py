@@ -1,4 +1,4 @@
-"""The ingest agent: listeners with a publisher each, and the ticker, in one process and loop."""
+"""The ingest agent: listeners and connectors with a publisher each, and the ticker, in one loop."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
 from app.ingest.listeners import Listener, make_listener
 from app.ingest.metrics import exposition
-from app.ingest.settings import AgentSettings, ListenerSettings
+from app.ingest.settings import AgentSettings, InputSettings
 from app.ingest.sources import SourceMonitor
 from app.ingest.ticker import Ticker
 from app.ingest.topics import IngestError, require_topics
@@ -30,7 +30,7 @@ STATUS_S: Final = 1.0
 
 
 class IngestAgent:
-    """Runs the listeners of `settings` until `stop`. `client`: librdkafka configuration."""
+    """Runs what `settings` have until `stop`. `client`: librdkafka configuration."""
 
     def __init__(self, settings: AgentSettings, client: Mapping[str, Any], names: Names) -> None:
         self.settings = settings
@@ -58,7 +58,7 @@ class IngestAgent:
         _allow_many_connections()
         await self._require(self.settings)
         try:
-            for each in self.settings.listeners:
+            for each in self.settings.inputs:
                 await self._open(each)
             if self.settings.web is not None:
                 self.web = await self._endpoint.start(*self.settings.web)
@@ -79,7 +79,7 @@ class IngestAgent:
         """
         await self._require(settings)
         problems = []
-        kept = [each for each in self.listeners if each.settings in settings.listeners]
+        kept = [each for each in self.listeners if each.settings in settings.inputs]
         gone = [each for each in self.listeners if each not in kept]
         for each in kept:
             try:
@@ -94,7 +94,7 @@ class IngestAgent:
                 problems.append(f"Kafka did not take {each.in_flight} messages of {each.address}")
         before, self.settings, self.listeners = self.settings, settings, kept
         there = {each.settings for each in kept}
-        for fresh in (each for each in settings.listeners if each not in there):
+        for fresh in (each for each in settings.inputs if each not in there):
             try:
                 await self._open(fresh)
             except OSError as error:
@@ -106,16 +106,15 @@ class IngestAgent:
         if problems:
             raise IngestError("\n".join(problems))
 
-    async def _restore(self, fresh: ListenerSettings, before: AgentSettings) -> None:
+    async def _restore(self, fresh: InputSettings, before: AgentSettings) -> None:
         """What listened at the address of a listener that cannot be opened listens there again."""
-        where = (fresh.host, fresh.port, fresh.path)
-        for each in before.listeners:
-            if (each.host, each.port, each.path) == where:
+        for each in before.inputs:
+            if each.place == fresh.place:
                 with contextlib.suppress(OSError):
                     await self._open(each)
 
     async def _require(self, settings: AgentSettings) -> None:
-        sources = {*settings.ticks, *(each.source for each in settings.listeners)}
+        sources = {*settings.ticks, *(each.source for each in settings.inputs)}
         topics = sorted(map(self._names.raw, sources))
         await asyncio.to_thread(require_topics, self._client, topics)
 
@@ -126,12 +125,12 @@ class IngestAgent:
         self._ticker = Ticker(self._client, topics, self._busy)
         self._ticking = asyncio.create_task(self._ticker.run(), name="ticker")
 
-    async def _open(self, settings: ListenerSettings) -> None:
+    async def _open(self, settings: InputSettings) -> None:
         topic = self._names.raw(settings.source)
         listener = make_listener(settings, self.settings, self._client, topic)
         await listener.start()
         self.listeners.append(listener)
-        await asyncio.to_thread(listener.publisher.warm)
+        await asyncio.to_thread(listener.warm)
 
     async def stop(self) -> int:
         """Stop accepting, read and publish what has arrived; the number of messages not published.

@@ -1,19 +1,27 @@
-"""The registry of listeners, by protocol."""
+"""The registry of listeners, by protocol; connectors have their own (connectors/registry.py)."""
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from app.ingest.confirming import ConfirmingPublisher
+from app.ingest.connectors.connector import Connector
+from app.ingest.connectors.registry import make_connector
 from app.ingest.lines import LineListener
 from app.ingest.publisher import Publisher
 from app.ingest.relp import RelpListener
-from app.ingest.settings import AgentSettings, ListenerSettings, Protocol
+from app.ingest.settings import (
+    AgentSettings,
+    ConnectorSettings,
+    InputSettings,
+    ListenerSettings,
+    Protocol,
+)
 from app.ingest.spill import Spill
 from app.ingest.spool import Spool
 from app.ingest.udp import DatagramListener
 
-Listener: TypeAlias = LineListener | RelpListener | DatagramListener
+Listener: TypeAlias = LineListener | RelpListener | DatagramListener | Connector[Any]
 Client: TypeAlias = Mapping[str, Any]
 
 DATAGRAM_HIGH: Final = 20_000
@@ -21,9 +29,11 @@ DATAGRAM_HIGH: Final = 20_000
 
 
 def make_listener(
-    settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
+    settings: InputSettings, agent: AgentSettings, client: Client, topic: str
 ) -> Listener:
-    """The listener that `settings` describe, not started. Raises OSError for an unusable spool."""
+    """What `settings` describe, not started. Raises OSError for an unusable spool."""
+    if isinstance(settings, ConnectorSettings):
+        return make_connector(settings, agent, client, topic)
     return LISTENERS[settings.protocol](settings, agent, client, topic)
 
 

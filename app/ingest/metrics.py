@@ -33,14 +33,15 @@ COUNTERS = {
     "retried": "Messages sent to Kafka again after a failure.",
 }
 GAUGES = {
-    "connections": "Open connections.",
+    "connections": "Open connections; files that are followed.",
     "in_flight": "Messages received and not yet acknowledged by Kafka.",
     "spooled": "Messages that wait on disk for Kafka.",
     "spooled_bytes": "Bytes of the spool on disk.",
 }
 BY_REASON = {
     "refused": "Messages Kafka does not take.",
-    "faults": "Connections ended by the agent, by the protocol that was broken.",
+    "faults": "Connections ended because the sender broke a protocol, requests refused, files "
+    "emptied, by kind.",
 }
 
 
@@ -81,7 +82,7 @@ class LedgerCollector(Collector):
             yield family
         latency = SummaryMetricFamily(
             "northbound_ingest_ack_latency_seconds",
-            "From taking messages off RELP to their acknowledgement by Kafka.",
+            "From taking messages to their acknowledgement by Kafka (RELP, connectors).",
             labels=LABELS,
         )
         for each in ledgers:

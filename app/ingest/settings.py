@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from app.ingest.batch import KeyBy
 from app.ingest.framing import LIMIT, Mode, Oversize
@@ -40,6 +40,11 @@ class ListenerSettings:
     receive_buffer: int = 4 << 20
 
     @property
+    def place(self) -> tuple[str, int, Path | None]:
+        """What two cannot share."""
+        return (self.host, self.port, self.path)
+
+    @property
     def where(self) -> str:
         """What is listened on, for people."""
         return str(self.path or f"{self.host}:{self.port}")
@@ -52,6 +57,25 @@ class ListenerSettings:
             f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
             "in northbound.yaml",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorSettings:
+    """What every connector is told. Subclasses add their own and say what two cannot share."""
+
+    kind: ClassVar[str] = ""
+    spool_bytes: ClassVar[int] = 0
+
+    source: str
+    key: KeyBy = "peer"
+
+    @property
+    def place(self) -> str:
+        """Where the lines come from, for people; two connectors cannot share it."""
+        raise NotImplementedError
+
+
+InputSettings: TypeAlias = ListenerSettings | ConnectorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +99,9 @@ class AgentSettings:
     flush_s: float = 30.0
     silent_after: dict[str, float] = field(default_factory=dict)
     monitor: str | None = None
+    connectors: tuple[ConnectorSettings, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[InputSettings, ...]:
+        """Listeners and connectors."""
+        return (*self.listeners, *self.connectors)

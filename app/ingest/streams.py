@@ -198,6 +198,10 @@ class StreamListener:
             for connection in self._connections:
                 connection.pause()
 
+    def warm(self) -> None:
+        """Let the first line not wait for who leads the topic. Blocks a while."""
+        self.publisher.warm()
+
     def turn(self) -> None:
         """Called often: serve the publisher, and let senders go on when there is room again."""
         now = time.monotonic()

@@ -110,10 +110,9 @@ class DatagramListener:
     def reload(self) -> None:
         """Nothing is read from files."""
 
-    @property
-    def publisher(self) -> Publisher:
-        """The first receiver's."""
-        return self.receivers[0].publisher
+    def warm(self) -> None:
+        """Let the first line not wait for who leads the topic. Blocks a while."""
+        self.receivers[0].publisher.warm()
 
     @property
     def waiting(self) -> bool:

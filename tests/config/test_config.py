@@ -19,6 +19,8 @@ tenants:
   acme: {sources: [qumulo]}
 """
 
+FILE = "{type: file, paths: [/a], source: %s}"
+
 MISTAKES = [
     ("version: 1", "version: 2", 1, "version", "saw 2"),
     ("version: 1\n", "", 1, "version", "missing"),
@@ -39,6 +41,23 @@ MISTAKES = [
     ("tcp, listen", "tcp, threads: 2, listen", 7, "listeners[0]", "threads are for udp"),
     ("tcp, listen", "tcp, proxy_protocol: [x], listen", 7, "proxy_protocol", "network"),
     ("tcp, listen", "tcp, max_line: 9999999, listen", 7, "listeners[0].max_line", "saw 9999999"),
+    ("tenants:", "connectors: [{source: qumulo}]\ntenants:", 8, "connectors[0]", "missing type"),
+    ("tenants:", "connectors: [{type: fax}]\ntenants:", 8, "connectors[0]", "'file'"),
+    ("tenants:", f"connectors: [{FILE % 'x'}]\ntenants:", 8, "connectors[0].source", "saw 'x'"),
+    (
+        "tenants:",
+        f"connectors: [{FILE % 'qumulo'}, {FILE % 'qumulo'}]\ntenants:",
+        8,
+        "connectors[1].source",
+        "connectors[0] is of type file for qumulo too",
+    ),
+    (
+        "tenants:",
+        f"connectors: [{FILE.replace('/a', '') % 'qumulo'}]\ntenants:",
+        8,
+        "connectors[0].paths",
+        "at least 1",
+    ),
     ("tenants:", "ingest: {monitor: x}\ntenants:", 8, "ingest.monitor", "one of the sources"),
     ("acme:", "Acme:", 9, "tenants.Acme", "lower-case"),
     ("sources: [qumulo]", "sources: [x]", 9, "tenants.acme.sources", "saw 'x'"),

@@ -1,0 +1,292 @@
+"""All files of a file connector: found, recognized, read in turn. Blocks; no Kafka.
+
+In this order at every look, because copytruncate first copies a file and then empties it:
+contents that are no longer in their files are let go, then new files are looked at, then files are
+read. A new file is
+
+- a content that is known, by its inode, by what it begins with and by the bytes before the place:
+  it goes on from there, whatever it is called now;
+- a copy of a file that is followed: it waits, until it differs (then it is a file of its own) or
+  the original is emptied (then it goes on where that had been read to);
+- or else a new content.
+"""
+
+import glob
+import logging
+import os
+import stat
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from app.ingest.connectors.cutting import Cut
+from app.ingest.connectors.tail import (
+    BEFORE,
+    BLOCK,
+    HEAD,
+    Changed,
+    Identity,
+    Place,
+    Tail,
+    has,
+    head,
+)
+from app.ingest.framing import Oversize
+
+log = logging.getLogger(__name__)
+
+COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".Z", ".zip")
+ROTATED_S: Final = 60.0
+"""A file that the paths no longer name, or that was removed, is followed until it is quiet for so
+long: its writer may not have noticed."""
+FORGET_S: Final = 30 * 86_400.0
+"""A content is remembered for so long after it was last seen."""
+LOOK_BYTES: Final = 8 << 20
+"""Read at one look, so that a checkpoint and a stop need not wait for a large backlog."""
+
+
+class Piece(NamedTuple):
+    """Lines of one content; `place` is behind them."""
+
+    tail: Tail
+    cut: Cut
+    place: Place
+
+
+class Found(NamedTuple):
+    """A file that is there. `changed`: when, in ns since the epoch."""
+
+    changed: int
+    path: str
+    identity: Identity
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result) -> "Found":
+        """What stat says of it."""
+        return cls(status.st_mtime_ns, path, (status.st_dev, status.st_ino))
+
+
+class Tails:
+    """`look` finds and reads. `tails` are followed now, `away` are known but not there."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        limit: int,
+        oversize: Oversize,
+        *,
+        known: Sequence[Tail] = (),
+        begin_at_end: bool = False,
+        rotated_s: float = ROTATED_S,
+    ) -> None:
+        self.tails: dict[Identity, Tail] = {}
+        self.away: list[Tail] = list(known)
+        self.more = False
+        """Whether there was more to read than one look takes."""
+        self.truncated = 0
+        """Times that a file was emptied."""
+        self._paths = paths
+        self._limit = limit
+        self._oversize: Oversize = oversize
+        self._at_end = begin_at_end
+        self._rotated_s = rotated_s
+        self._said: set[str] = set()
+
+    @property
+    def contents(self) -> list[Tail]:
+        """All that are to be remembered."""
+        return [*self.tails.values(), *self.away]
+
+    def look(self) -> list[Piece]:
+        """What there is to read now, in order for each content, old files first."""
+        for tail in list(self.tails.values()):
+            self._check(tail)
+        self._find()
+        return self._read()
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for tail in self.tails.values():
+            tail.detach()
+
+    def _check(self, tail: Tail) -> None:
+        """Let go of a content that its file does not have any more."""
+        try:
+            if tail.intact():
+                return
+        except OSError as error:  # ESTALE: removed on an NFS server, or the mount is gone
+            self._say(tail.path, f"cannot be read: {error.strerror}")
+            self._let_go(tail)
+            return
+        self.truncated += 1
+        log.info("A file was emptied, and is read from its beginning. path=%s", tail.path)
+        self._let_go(tail)
+
+    def _let_go(self, tail: Tail) -> None:
+        tail.detach()
+        tail.quiet_since = time.monotonic()
+        self.tails.pop(tail.identity, None)
+        if tail.place.offset:
+            self.away.append(tail)
+
+    def _find(self) -> None:
+        files = self._there()
+        named = {each.identity for each in files}
+        if self.away:  # a file may have got a name that no path of ours matches
+            files += [each for each in self._beside() if each.identity not in named]
+        fresh = []
+        for _, path, identity in sorted(files):  # the longest unchanged first
+            tail = self.tails.get(identity)
+            if tail is None:
+                fresh.append((identity, path))
+            else:
+                tail.path = path
+                tail.seen = time.time()
+        known = {tail.identity[1] for tail in self.away}
+        fresh.sort(key=lambda each: each[0][1] not in known)
+        for identity, path in fresh:
+            found = self._open(identity, path, named=identity in named)
+            if found is not None:
+                self.tails[identity] = found
+        for identity, tail in self.tails.items():
+            tail.named = identity in named
+        self._at_end = False
+        oldest = time.time() - FORGET_S
+        self.away = [tail for tail in self.away if tail.seen > oldest]
+
+    def _there(self) -> list[Found]:
+        """Files that the paths name now."""
+        found = []
+        for pattern in self._paths:
+            for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # the pattern is absolute
+                try:
+                    status = os.stat(path)  # noqa: PTH116  # in a loop
+                except OSError:
+                    continue  # gone in between
+                if not stat.S_ISREG(status.st_mode):
+                    continue
+                if path.endswith(COMPRESSED):
+                    self._say(path, "is compressed and left out")
+                    continue
+                found.append(Found.of(path, status))
+        return found
+
+    def _beside(self) -> list[Found]:
+        """Regular files in the folders of files that went away lately."""
+        lately = time.monotonic() - self._rotated_s
+        found = []
+        folders = {str(Path(tail.path).parent) for tail in self.away if tail.quiet_since > lately}
+        for folder in folders:
+            try:
+                with os.scandir(folder) as entries:
+                    found += [
+                        Found.of(entry.path, entry.stat())
+                        for entry in entries
+                        if entry.is_file() and not entry.name.endswith(COMPRESSED)
+                    ]
+            except OSError:
+                continue
+        return found
+
+    def _open(self, identity: Identity, path: str, *, named: bool) -> Tail | None:
+        """The content of a file that is not followed yet; None for none of ours, or not yet."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                tail = self._recognize(fd, identity, path, named=named)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            if named:
+                self._say(path, f"cannot be read: {error.strerror}")
+            return None
+        if tail is None:
+            os.close(fd)
+            return None
+        tail.attach(fd, identity, path)
+        if not tail.place.offset and self._at_end:
+            tail.place = tail.acked = _end(fd)
+            tail.head = head(fd, min(tail.place.offset, HEAD))
+        tail.seen = time.time()
+        self._said.discard(path)
+        return tail
+
+    def _recognize(self, fd: int, identity: Identity, path: str, *, named: bool) -> Tail | None:
+        candidates = sorted(self.away, key=lambda tail: tail.identity[1] != identity[1])
+        known = next((tail for tail in candidates if _fits(fd, tail, identity)), None)
+        if known is not None:
+            self.away.remove(known)
+            return known
+        if not named or any(_copies(fd, tail) for tail in self.tails.values()):
+            return None
+        return Tail(path)
+
+    def _read(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        left = LOOK_BYTES
+        self.more = False
+        for identity, tail in list(self.tails.items()):
+            while left > 0:
+                try:
+                    found = tail.read(self._limit, self._oversize)
+                except (Changed, OSError):
+                    break  # the next look says what it is
+                if found is None:
+                    break
+                left -= found.used
+                pieces.append(Piece(tail, found, tail.place))
+            else:
+                self.more = True
+                break
+            quiet = time.monotonic() - tail.quiet_since > self._rotated_s
+            if quiet and not tail.named and not tail.pending and tail.fd is not None:
+                if os.fstat(tail.fd).st_nlink:
+                    self.away.append(tail)  # an NFS server may show it again
+                tail.detach()
+                del self.tails[identity]
+        return pieces
+
+    def _say(self, path: str, what: str) -> None:
+        """Once for each file."""
+        if path not in self._said:
+            self._said.add(path)
+            log.warning("A file %s. path=%s", what, path)
+
+
+def _fits(fd: int, tail: Tail, identity: Identity) -> bool:
+    """Whether a file has the content of `tail`.
+
+    Another inode must have more of it than a header that files of the same kind begin with.
+    """
+    if tail.identity[1] != identity[1] and tail.place.offset < HEAD:
+        return False
+    size, _ = tail.head
+    return head(fd, size) == tail.head and has(fd, tail.place)
+
+
+def _copies(fd: int, tail: Tail) -> bool:
+    """Whether a file has what was read of a followed one so far, or the beginning of it."""
+    if tail.fd is None or not tail.place.offset:
+        return False
+    size = min(os.fstat(fd).st_size, tail.place.offset)
+    same = size > 0 and all(
+        os.pread(fd, HEAD, at)[: size - at] == os.pread(tail.fd, HEAD, at)[: size - at]
+        for at in (0, max(0, size - HEAD))
+    )
+    # Emptied this moment: the next look compares with what was read of it.
+    return same or not tail.intact()
+
+
+def _end(fd: int) -> Place:
+    """The place behind the last line of a file."""
+    begin = os.fstat(fd).st_size
+    while begin > 0:
+        size = min(begin, BLOCK)
+        begin -= size
+        if found := os.pread(fd, size, begin).rfind(b"\n") + 1:
+            offset = begin + found
+            size = min(offset, BEFORE)
+            return Place(offset, before=os.pread(fd, size, offset - size))
+    return Place()
