@@ -137,19 +137,19 @@ class Deployment:
             raise self._unwritable(error) from None
 
     def _check_ports(self) -> None:
-        for number, listener in enumerate(self.config.listeners if self.ingest else ()):
-            if listener.protocol == "unix":
+        for (section, number), listener in self.config.ports if self.ingest else ():
+            if listener.listen.startswith("/"):
                 continue
             host, port = host_port(listener.listen)
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            kind = socket.SOCK_DGRAM if listener.datagrams else socket.SOCK_STREAM
+            kind = socket.SOCK_DGRAM if listener.port_key[0] == "udp" else socket.SOCK_STREAM
             with socket.socket(family, kind) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((host, port))
                 except OSError as error:
                     raise DeploymentError(
-                        f"listeners[{number}]: cannot listen on {listener.listen}: "
+                        f"{section}[{number}]: cannot listen on {listener.listen}: "
                         f"{error.strerror}; stop what uses the port or choose another in "
                         f"{self.path}"
                     ) from None

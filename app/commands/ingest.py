@@ -10,18 +10,23 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 
-from app.commands.options import ConfigOption, configured
+from app.commands.options import ConfigOption, JsonOption, configured
 from app.config import DEFAULT_PATH, Config, ConfigError, host_port, load
+from app.config.connectors import HttpConnector
 from app.config.listeners import Listener, ListenerTls
 from app.ingest.connectors.registry import connector_settings
+from app.ingest.framing import MODES
 from app.ingest.settings import AgentSettings, ListenerSettings
 from app.ingest.tls import TlsSettings
-from app.output import fail
+from app.output import WRONG_USAGE, as_json, fail
 
 if TYPE_CHECKING:
     from app.ingest.agent import IngestAgent
+    from app.ingest.framing import Mode
+    from app.ingest.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +40,21 @@ def ingest(
     *,
     linger_ms: Annotated[int, typer.Option(help="How long a batch for Kafka may fill.")] = 10,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Publish standard input instead, to its end.")
+    ] = False,
+    source: Annotated[str | None, typer.Option(help="Whose lines --stdin are.")] = None,
+    framing: Annotated[str, typer.Option(help="With --stdin: lf | octet | nul | auto")] = "lf",
+    json: JsonOption = False,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Run the listeners and connectors of northbound.yaml until SIGTERM or Ctrl-C.
 
     SIGHUP, and a change of northbound.yaml or a certificate, is taken up without a restart. If
     there is a mistake in it, the configuration before stays.
+
+    With --stdin it publishes the lines of standard input and nothing else, prints the ledger once
+    Kafka has all of them, and ends; status 1 if any did not get there.
 
     Example: northbound ingest --config /etc/northbound/northbound.yaml
     """
@@ -50,6 +64,11 @@ def ingest(
     from app.supervisor import end_with_parent
 
     settings = configured(config)
+    if stdin:
+        _ingest_stdin(settings, source, framing, json=json)
+        return
+    if source is not None:
+        fail("--source goes with --stdin", WRONG_USAGE)
     if not settings.ingests:
         fail(
             "northbound.yaml has no listeners and no connectors; add one, such as\n"
@@ -64,10 +83,52 @@ def ingest(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             left = runner.run(_run(config, settings, linger_ms))
-    except IngestError as error:
+    except (ConfigError, IngestError) as error:
         fail(error)
     if left:
         fail(f"{left} messages were received that Kafka did not take before the agent ended")
+
+
+def _ingest_stdin(config: Config, source: str | None, framing: str, *, json: bool) -> None:
+    from app.ingest.topics import IngestError
+
+    if source not in config.sources:
+        known = ", ".join(config.sources)
+        fail(f"--stdin needs --source; saw {source!r}, expected one of {known}", WRONG_USAGE)
+    mode = next((each for each in MODES if each == framing), None)
+    if mode is None:
+        fail(f"no framing {framing!r}; expected one of {', '.join(MODES)}", WRONG_USAGE)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    try:
+        ledger, problem = asyncio.run(_publish_stdin(config, source, mode))
+    except (ConfigError, IngestError) as error:
+        fail(error)
+    if as_json(json):
+        print(orjson.dumps(ledger.as_dict()).decode())
+    else:
+        print(f"{ledger.published:,} lines are in {config.names.raw(source)}.")
+    if problem:
+        fail(problem)
+    if left := ledger.received - ledger.published:
+        fail(f"{left} lines did not get into Kafka")
+
+
+async def _publish_stdin(config: Config, source: str, mode: "Mode") -> tuple["Ledger", str]:
+    from app.ingest.agent import IngestAgent
+    from app.ingest.connectors.stdin import StdinConnector, StdinSettings
+
+    chosen = StdinSettings(source=source, key=config.sources[source].key, framing=mode)
+    settings = AgentSettings(listeners=(), ticks={}, web=None, connectors=(chosen,))
+    agent = IngestAgent(settings, config.client(), config.names)
+    await agent.start()
+    (connector,) = agent.listeners
+    assert isinstance(connector, StdinConnector)  # noqa: S101  # the one that was asked for
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, connector.ended.set)
+    await connector.ended.wait()
+    await agent.stop()
+    return connector.account(), connector.problem
 
 
 def agent_settings(config: Config, linger_ms: int = 10) -> AgentSettings:
@@ -135,6 +196,8 @@ def _own_certificate(config: Config) -> Path | None:
         for each in config.listeners
         if each.secured and (each.tls is None or each.tls.certificate is None)
     ]
+    offered = [each.tls for each in config.connectors if isinstance(each, HttpConnector)]
+    bare += [each for each in offered if each is not None and each.certificate is None]
     if not bare:
         return None
     hosts = [socket.gethostname(), *(host for each in bare for host in each.hosts)]
@@ -185,6 +248,7 @@ def _state(path: Path, agent: "IngestAgent") -> list[tuple[int, int]]:
     """Whether a file has changed shows in this."""
     tls = [each.tls for each in agent.settings.listeners if each.tls is not None]
     files = [path, *(each.certificate for each in tls), *(each.key for each in tls if each.key)]
+    files += [file for each in agent.settings.connectors for file in each.files]
     found = []
     for file in files:
         try:

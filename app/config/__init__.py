@@ -1,6 +1,7 @@
 """northbound.yaml: read, checked as a whole, every mistake reported at once with file and line."""
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -97,11 +98,14 @@ def _problems(document: Document, error: ValidationError) -> list[str]:
         at = _path(item["loc"])
         text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         seen = _seen(document.data, at)
-        secret = any("password" in str(part) for part in at)
+        secret = any("password" in str(part) for part in at) or _USER_IN_URL.search(str(seen))
         if seen is not None and not secret and item["type"] not in EXPECTATIONS:
             text = f"saw {seen!r}, {text[0].lower()}{text[1:]}"
         problems.append(document.problem(at, text))
     return problems
+
+
+_USER_IN_URL = re.compile(r"://[^/]*@")
 
 
 def _path(found: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -124,7 +128,7 @@ def _shared(config: Config, document: Document) -> list[str]:
     problems = []
     first: dict[tuple[str, str], int] = {}
     for number, connector in enumerate(config.connectors):
-        if connector.type != "file":
+        if connector.type == "http":
             continue
         other = first.setdefault((connector.type, connector.source), number)
         if other != number:
@@ -180,14 +184,14 @@ def _cross_check(config: Config, document: Document) -> list[str]:
                 f"saw {config.ingest.monitor!r}, expected one of the sources: {known}",
             )
         )
-    ports: dict[tuple[str, str], int] = {}
-    for number, listener in enumerate(config.listeners):
-        first = ports.setdefault(listener.port_key, number)
-        if first != number and not listener.listen.endswith(":0"):
+    ports: dict[tuple[str, str], tuple[str, int]] = {}
+    for at, listener in config.ports:
+        first = ports.setdefault(listener.port_key, at)
+        if first != at and not listener.listen.endswith(":0"):
             problems.append(
                 document.problem(
-                    ("listeners", number, "listen"),
-                    f"{listener.listen} is taken by listeners[{first}]; use another port",
+                    (*at, "listen"),
+                    f"{listener.listen} is taken by {first[0]}[{first[1]}]; use another port",
                 )
             )
     return problems

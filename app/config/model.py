@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from app.config.connection import Kafka, Strict
-from app.config.connectors import Connector
+from app.config.connectors import Connector, HttpConnector
 from app.config.fields import (
     UNITS_MS,
     Address,
@@ -193,6 +193,19 @@ class Config(Strict):
     def ingests(self) -> bool:
         """Whether there is anything for an ingest agent to do."""
         return bool(self.listeners or self.connectors)
+
+    @property
+    def ports(self) -> list[tuple[tuple[str, int], Listener | HttpConnector]]:
+        """What listens, with where it stands in the file."""
+        found: list[tuple[tuple[str, int], Listener | HttpConnector]] = [
+            (("listeners", number), each) for number, each in enumerate(self.listeners)
+        ]
+        found += [
+            (("connectors", number), each)
+            for number, each in enumerate(self.connectors)
+            if isinstance(each, HttpConnector)
+        ]
+        return found
 
     @property
     def credentials(self) -> Path:

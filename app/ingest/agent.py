@@ -116,6 +116,7 @@ class IngestAgent:
     async def _require(self, settings: AgentSettings) -> None:
         sources = {*settings.ticks, *(each.source for each in settings.inputs)}
         topics = sorted(map(self._names.raw, sources))
+        topics += sorted({topic for each in settings.connectors for topic in each.topics_needed})
         await asyncio.to_thread(require_topics, self._client, topics)
 
     def _start_ticker(self) -> None:

@@ -74,6 +74,16 @@ class ConnectorSettings:
         """Where the lines come from, for people; two connectors cannot share it."""
         raise NotImplementedError
 
+    @property
+    def topics_needed(self) -> tuple[str, ...]:
+        """Topics on our cluster beside the source's."""
+        return ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of secrets and certificates; a change of one is taken up."""
+        return ()
+
 
 InputSettings: TypeAlias = ListenerSettings | ConnectorSettings
 

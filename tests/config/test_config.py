@@ -20,6 +20,7 @@ tenants:
 """
 
 FILE = "{type: file, paths: [/a], source: %s}"
+HTTP = "{type: http, listen: h:1, source: qumulo, token_env: A, token_file: b}"
 
 MISTAKES = [
     ("version: 1", "version: 2", 1, "version", "saw 2"),
@@ -57,6 +58,20 @@ MISTAKES = [
         8,
         "connectors[0].paths",
         "at least 1",
+    ),
+    (
+        "tenants:",
+        "connectors: [{type: http, listen: 127.0.0.1:5514, source: qumulo}]\ntenants:",
+        8,
+        "connectors[0].listen",
+        "127.0.0.1:5514 is taken by listeners[0]",
+    ),
+    (
+        "tenants:",
+        f"connectors: [{HTTP}]\ntenants:",
+        8,
+        "connectors[0]",
+        "keep one",
     ),
     ("tenants:", "ingest: {monitor: x}\ntenants:", 8, "ingest.monitor", "one of the sources"),
     ("acme:", "Acme:", 9, "tenants.Acme", "lower-case"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from app.config.connection import ConfigError
 from app.ingest.connectors.connector import Connector
 from app.ingest.settings import AgentSettings, ConnectorSettings
 from app.ingest.tls import TlsSettings
@@ -18,12 +19,20 @@ if TYPE_CHECKING:
 
 CONNECTORS: Final = {
     "file": "app.ingest.connectors.file",
+    "http": "app.ingest.connectors.http",
+    "stdin": "app.ingest.connectors.stdin",
 }
 
 
 def connector_settings(config: "Config", keys: Any, tls: TlsSettings | None) -> ConnectorSettings:
     """What the agent is told of one item of `connectors`. Raises ConfigError for a secret."""
-    found = import_module(CONNECTORS[keys.type]).settings(config, keys, tls)
+    try:
+        module = import_module(CONNECTORS[keys.type])
+    except ModuleNotFoundError:
+        raise ConfigError(
+            [f"connectors: type {keys.type} needs the package extra northbound[{keys.type}]"]
+        ) from None
+    found = module.settings(config, keys, tls)
     return cast("ConnectorSettings", found)
 
 
