@@ -68,5 +68,50 @@ class HttpConnector(Strict):
         return self
 
 
-Connector: TypeAlias = Annotated[FileConnector | HttpConnector, Field(discriminator="type")]
+NatsServer: TypeAlias = Annotated[str, Field(pattern=r"^(nats|tls)://[^@\s]+$")]
+"""No password in it: the address is shown."""
+
+
+class NatsConnector(Strict):
+    """A NATS JetStream stream; needs the package extra `nats`."""
+
+    type: Literal["nats"]
+    """Kind of connector."""
+    servers: Annotated[list[NatsServer], Field(min_length=1)]
+    """Servers of one cluster: nats://host:4222, or tls://host:4222."""
+    stream: str
+    """Stream."""
+    subject: str
+    """Subject of the messages in it; `>` for all."""
+    source: str
+    """Which source the messages belong to."""
+    durable: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    """Name of the consumer on the server; default: northbound-<source>."""
+    start: Literal["beginning", "end"] = "beginning"
+    """Where the stream is begun when the consumer is made."""
+    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    """Bytes a message may have."""
+    oversize: Literal["truncate", "split"] = "truncate"
+    """What happens to a longer message; either way it is counted."""
+    username: str | None = None
+    """User name."""
+    password_file: Path | None = None
+    """File that holds the password and nothing else."""
+    password_env: str | None = None
+    """Name of an environment variable that holds the password."""
+    ca_file: Path | None = None
+    """CA certificates in PEM; with it the connection is TLS. Default: the system's, for tls://."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "NatsConnector":
+        if self.password_file is not None and self.password_env is not None:
+            raise ValueError("password_file and password_env exclude each other; keep one")
+        if (self.username is None) != (self.password_file is None and self.password_env is None):
+            raise ValueError("username and password_file or password_env go together")
+        return self
+
+
+Connector: TypeAlias = Annotated[
+    FileConnector | HttpConnector | NatsConnector, Field(discriminator="type")
+]
 """One line for each kind; app/ingest/connectors/registry.py has its code."""

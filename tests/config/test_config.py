@@ -21,6 +21,7 @@ tenants:
 
 FILE = "{type: file, paths: [/a], source: %s}"
 HTTP = "{type: http, listen: h:1, source: qumulo, token_env: A, token_file: b}"
+NATS = "{type: nats, servers: [%s], stream: S, subject: s, source: qumulo, username: u}"
 
 MISTAKES = [
     ("version: 1", "version: 2", 1, "version", "saw 2"),
@@ -72,6 +73,20 @@ MISTAKES = [
         8,
         "connectors[0]",
         "keep one",
+    ),
+    (
+        "tenants:",
+        f"connectors: [{NATS % 'nats://h:4222'}]\ntenants:",
+        8,
+        "connectors[0]",
+        "username and password_file or password_env go together",
+    ),
+    (
+        "tenants:",
+        f"connectors: [{NATS % 'nats://user:word@h:4222'}]\ntenants:",
+        8,
+        "connectors[0].servers[0]",
+        "pattern",
     ),
     ("tenants:", "ingest: {monitor: x}\ntenants:", 8, "ingest.monitor", "one of the sources"),
     ("acme:", "Acme:", 9, "tenants.Acme", "lower-case"),
@@ -162,6 +177,10 @@ def test_secrets_come_from_files_and_never_show(tmp_path: Path) -> None:
     (tmp_path / "secret").unlink()
     with pytest.raises(ConfigError, match="password_file"):
         config.client()
+    nats = NATS % "nats://user:hunter2hunter2@h:4222"
+    with pytest.raises(ConfigError, match=r"servers\[0\]") as caught:
+        load(_write(tmp_path, GOOD.replace("tenants:", f"connectors: [{nats}]\ntenants:")))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_tenant_files_beside_it_add_tenants(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ PACKAGES = {
     "haproxy": ["haproxy"],
     "logger": ["bsdutils"],
     "kcat": ["kcat"],
+    "nats-server": ["nats-server"],
 }
 APT = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120"]
 
