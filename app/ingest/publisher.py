@@ -221,8 +221,9 @@ class Publisher:
                 keys = (host_of(line) or key for line in lines)
             try:
                 if timestamp:
-                    times = repeat(timestamp)
-                    deque(map(produce, topic, rest, keys, any_partition, reports, times), maxlen=0)
+                    # `callback` and `on_delivery` are two positions before `timestamp`.
+                    more = (any_partition, reports, reports, repeat(timestamp))
+                    deque(map(produce, topic, rest, keys, *more), maxlen=0)
                 elif receipt is not None:
                     deque(map(produce, topic, rest, keys, any_partition, reports), maxlen=0)
                 else:
