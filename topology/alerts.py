@@ -173,6 +173,8 @@ class AlertsSubTopology:
             kept = [match for match in matches if match[0] >= watermark]
             work.counts["matches_after_close"] += len(matches) - len(kept)
             if not kept:
+                if live.queued is None:  # made for these alone; nothing would ever remove it
+                    del state.groups[key]
                 return
             matches, piece = kept, chunks.pack(kept)
         else:

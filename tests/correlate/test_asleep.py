@@ -136,6 +136,25 @@ def test_groups_in_memory_have_a_limit():
         assert len(state.quiet) <= QUIET * 3
 
 
+@pytest.mark.parametrize("rule", ["many", "spread", "few"])
+def test_late_matches_leave_nothing_in_memory(rule):
+    """Matches after their window's close join nothing; a group that has no others is forgotten."""
+    topology = alerts(aggregates=())
+    topology.assign({(NAMES.matches, 0): Position(0)}, {("alerts", 0): MemoryStore()})
+    records = [(b"", watermark(number, END)) for number in (0, 1)]
+    records += [partial(rule, (f"u{n}",), [(n, f"uid{n}", "a")]) for n in range(50)]
+    zeros = np.zeros(len(records), np.int64)
+    keys, values = map(list, zip(*records, strict=True))
+    numbers = np.arange(len(records))
+    outcome = topology.process(
+        Batch(NAMES.matches, zeros.astype(np.int32), numbers, zeros, keys, values)
+    )
+    topology.before_commit()
+    (state,) = topology._states.values()
+    assert outcome.counts["matches_after_close"] == 50
+    assert len(state.groups) + len(state.quiet) == 0
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_windows_that_are_over_leave_deletions_in_the_changelog(restarted):
     """Each entry that was committed is followed by a tombstone once its window is over."""
