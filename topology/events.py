@@ -152,7 +152,7 @@ class EventsSubTopology:
         metadata = {
             partition: self._watermarks.metadata(self._raw(partition)) for partition in self._owned
         }
-        return Outcome(outputs, metadata)
+        return Outcome(outputs, metadata, watermarks=moved)
 
     def _raw(self, partition: Partition) -> Partition:
         """The raw partition behind an input partition."""

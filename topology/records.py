@@ -50,11 +50,13 @@ class Outcome:
 
     `metadata` goes into the committed offset of that input partition and comes back in
     `Position.metadata` after a take-over. `counts` are added to the ledger and the metrics.
+    `watermarks` are those of raw partitions that moved, in ms since the epoch, for the metrics.
     """
 
     outputs: list[Output] = field(default_factory=list)
     metadata: dict[Partition, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    watermarks: dict[Partition, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

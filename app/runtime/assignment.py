@@ -127,6 +127,7 @@ class Assignment:
         self._statistics.ready = False
         with self._statistics.lock:
             self._statistics.positions, self._statistics.ends = {}, {}
+            self._statistics.watermarks = {}
         return dropped
 
     def seek(self, consumer: Any) -> None:

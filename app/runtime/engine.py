@@ -222,11 +222,13 @@ class Engine:
         self._pulse.beat("committing")
         started = time.monotonic()
         assignment, transactions = self._assignment, self._transactions
+        watermarks: dict[Partition, int] = {}
         if self.sub_topology is not None and assignment.next:
             outcome = self.sub_topology.before_commit()
             self.statistics.outputs += transactions.produce(outcome.outputs)
             assignment.annotate(outcome.metadata)
             self._counts.update(outcome.counts)
+            watermarks = outcome.watermarks
         transactions.produce(assignment.changes())
         parcels = self._outbox.posted()
         for parcel in parcels:
@@ -242,7 +244,7 @@ class Engine:
         self._outbox.committed(parcels)
         self._in_flight.settle(assignment.next)
         ended = time.monotonic()
-        self.statistics.commit(self._records, self._counts, ended - started)
+        self.statistics.commit(self._records, self._counts, ended - started, watermarks)
         self._rhythm.committed(started, ended)
         self._records, self._aborts = 0, 0
         self._counts.clear()

@@ -66,6 +66,8 @@ class EngineStatistics:
     """Next offset of every owned partition."""
     ends: dict[Partition, int] = field(default_factory=dict)
     """Where owned partitions ended when last looked at; markers at the end do not count."""
+    watermarks: dict[Partition, int] = field(default_factory=dict)
+    """Of raw partitions that moved since their take-over, in ms since the epoch."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def lags(self) -> dict[Partition, int]:
@@ -76,10 +78,17 @@ class EngineStatistics:
             if where in self.ends
         }
 
-    def commit(self, records: int, counts: Mapping[str, int], seconds: float) -> None:
+    def commit(
+        self,
+        records: int,
+        counts: Mapping[str, int],
+        seconds: float,
+        watermarks: Mapping[Partition, int],
+    ) -> None:
         """A transaction was committed."""
         with self.lock:
             self.counts.update(counts)
+            self.watermarks.update(watermarks)
         self.commits += 1
         self.committed += records
         self.commit_seconds += seconds
@@ -174,6 +183,11 @@ class EngineCollector:
             "Records behind the end of an owned partition.",
             labels=["engine", "topic", "partition"],
         )
+        delay = GaugeMetricFamily(
+            "northbound_engine_watermark_delay_seconds",
+            "How far the watermark of a raw partition is behind the clock.",
+            labels=["engine", "topic", "partition"],
+        )
         counts = CounterMetricFamily(
             "northbound_outcomes", "What committed records led to.", labels=["engine", "outcome"]
         )
@@ -188,6 +202,9 @@ class EngineCollector:
             with engine.lock:
                 for (topic, number), value in engine.lags().items():
                     lag.add_metric([engine.name, topic, str(number)], value)
+                for (topic, number), mark in engine.watermarks.items():
+                    behind = time.time() - mark / 1000
+                    delay.add_metric([engine.name, topic, str(number)], behind)
                 for outcome, value in engine.counts.items():
                     counts.add_metric([engine.name, outcome], value)
-        yield from (ready, age, restore, standby, lag, counts)
+        yield from (ready, age, restore, standby, lag, delay, counts)

@@ -14,6 +14,7 @@ from app.runtime.errors import EngineError, RecordRefusedError
 from app.runtime.parcel import Parcel
 from app.runtime.rhythm import BEHIND, SOONEST
 from app.runtime.settings import EngineSettings
+from app.runtime.statistics import EngineCollector
 from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
 from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
@@ -655,3 +656,23 @@ def test_stores_and_changelogs_must_agree(kafka: FakeKafka) -> None:
     """An engine without a changelog for each store would lose state silently."""
     with pytest.raises(EngineError, match=r"stores .'seen'. need one changelog each"):
         engine_on(kafka, Copy(stores=("seen",)), changelogs={})
+
+
+def test_watermarks_are_shown_while_they_are_owned(kafka: FakeKafka) -> None:
+    """How far event time is behind the clock is a metric; a partition that left is in none."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    mark = int((time.time() - 5.0) * 1000)
+    copy.before_commit = lambda: Outcome(watermarks={("raw.nas", 2): mark})  # type: ignore[method-assign]
+    turn(engine)
+
+    def delays() -> list[Any]:
+        families = {each.name: each for each in EngineCollector([engine.statistics]).collect()}
+        return families["northbound_engine_watermark_delay_seconds"].samples
+
+    (sample,) = delays()
+    assert sample.labels == {"engine": "copy", "topic": "raw.nas", "partition": "2"}
+    assert 5.0 <= sample.value < 60.0
+    kafka.events.append(("lost", [A, B]))
+    turn(engine, 1)
+    assert delays() == []
