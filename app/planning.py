@@ -86,6 +86,7 @@ def declared(config: Config, plan: Plan) -> list[Topic]:
         stores,
         matches_partitions=config.kafka.matches_partitions,
         expose=plan.expose,
+        copies=config.copies,
     )
 
 

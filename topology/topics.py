@@ -82,6 +82,10 @@ class Names:
     def audit(self) -> str:
         return f"{self.prefix}audit"
 
+    @property
+    def connector_offsets(self) -> str:
+        return f"{self.prefix}connector-offsets"
+
     def changelog(self, store: str) -> str:
         return f"{self.prefix}{store}-changelog"
 
@@ -144,8 +148,12 @@ def declare(
     *,
     matches_partitions: int = 4,
     expose: Collection[str] = (),
+    copies: bool = False,
 ) -> list[Topic]:
-    """All topics in the order in which data flows through them."""
+    """All topics in the order in which data flows through them.
+
+    `copies`: records are copied from another cluster, and how far is kept in a topic.
+    """
     sources = list(sources)
     topics = [
         Topic(
@@ -158,6 +166,18 @@ def declare(
         )
         for source in sources
     ]
+    if copies:
+        topics.append(
+            Topic(
+                names.connector_offsets,
+                "JSON array: copy, cluster id, topic, partition",
+                "next offset, in decimal",
+                1,
+                cleanup="compact",
+                config=CHANGELOG_CONFIG,
+                fixed=True,
+            )
+        )
     if "normalized" in expose:
         topics += [
             Topic(

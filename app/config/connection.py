@@ -84,8 +84,13 @@ class Security(Strict):
             raise ValueError("certificate_file and key_file go together")
         return self
 
-    def client(self, resolve: Callable[[Path], Path]) -> dict[str, Any]:
-        """The same as librdkafka configuration. Raises ConfigError if a secret is not there."""
+    def client(
+        self, resolve: Callable[[Path], Path], at: str = "kafka.external.security"
+    ) -> dict[str, Any]:
+        """The same as librdkafka configuration. Raises ConfigError if a secret is not there.
+
+        `at`: where it stands in northbound.yaml.
+        """
         files = {
             "ssl.ca.location": self.ca_file,
             "ssl.certificate.location": self.certificate_file,
@@ -97,12 +102,11 @@ class Security(Strict):
             client |= {
                 "sasl.mechanisms": self.mechanism,
                 "sasl.username": self.username,
-                "sasl.password": self._password(resolve),
+                "sasl.password": self._password(resolve, at),
             }
         return client
 
-    def _password(self, resolve: Callable[[Path], Path]) -> str:
-        at = "kafka.external.security"
+    def _password(self, resolve: Callable[[Path], Path], at: str) -> str:
         if self.password_env is not None:
             found = os.environ.get(self.password_env)
             if not found:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from app.config.connection import Strict
+from app.config.connection import Security, Strict
 from app.config.fields import Address, Duration, Size
 from app.config.listeners import ListenerTls
 
@@ -68,6 +68,23 @@ class HttpConnector(Strict):
         return self
 
 
+class KafkaConnector(Strict):
+    """Topics on a Kafka cluster of others, copied into the raw topic exactly once."""
+
+    type: Literal["kafka"]
+    """Kind of connector."""
+    bootstrap: Annotated[str, Field(min_length=1)]
+    """Comma-separated host:port of some of its brokers."""
+    topics: Annotated[list[str], Field(min_length=1)]
+    """Topics there."""
+    source: str
+    """Which source the records belong to; identifies the copy: renaming begins it anew."""
+    start: Literal["beginning", "end"] = "beginning"
+    """Where topics are begun when they are copied for the first time."""
+    security: Security = Security()
+    """How to connect there."""
+
+
 NatsServer: TypeAlias = Annotated[str, Field(pattern=r"^(nats|tls)://[^@\s]+$")]
 """No password in it: the address is shown."""
 
@@ -112,6 +129,6 @@ class NatsConnector(Strict):
 
 
 Connector: TypeAlias = Annotated[
-    FileConnector | HttpConnector | NatsConnector, Field(discriminator="type")
+    FileConnector | HttpConnector | KafkaConnector | NatsConnector, Field(discriminator="type")
 ]
 """One line for each kind; app/ingest/connectors/registry.py has its code."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from app.config.connection import Kafka, Strict
-from app.config.connectors import Connector, HttpConnector
+from app.config.connectors import Connector, HttpConnector, KafkaConnector
 from app.config.fields import (
     UNITS_MS,
     Address,
@@ -193,6 +193,11 @@ class Config(Strict):
     def ingests(self) -> bool:
         """Whether there is anything for an ingest agent to do."""
         return bool(self.listeners or self.connectors)
+
+    @property
+    def copies(self) -> bool:
+        """Whether topics of another cluster are copied."""
+        return any(isinstance(each, KafkaConnector) for each in self.connectors)
 
     @property
     def ports(self) -> list[tuple[tuple[str, int], Listener | HttpConnector]]:

@@ -21,6 +21,7 @@ tenants:
 
 FILE = "{type: file, paths: [/a], source: %s}"
 HTTP = "{type: http, listen: h:1, source: qumulo, token_env: A, token_file: b}"
+KAFKA = "{type: kafka, bootstrap: k:1, topics: [a], source: qumulo, security: {protocol: SASL_SSL}}"
 NATS = "{type: nats, servers: [%s], stream: S, subject: s, source: qumulo, username: u}"
 
 MISTAKES = [
@@ -73,6 +74,13 @@ MISTAKES = [
         8,
         "connectors[0]",
         "keep one",
+    ),
+    (
+        "tenants:",
+        f"connectors: [{KAFKA}]\ntenants:",
+        8,
+        "connectors[0].security",
+        "password_file or password_env",
     ),
     (
         "tenants:",

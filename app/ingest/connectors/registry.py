@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONNECTORS: Final = {
     "file": "app.ingest.connectors.file",
     "http": "app.ingest.connectors.http",
+    "kafka": "app.ingest.connectors.kafka",
     "nats": "app.ingest.connectors.nats",
     "stdin": "app.ingest.connectors.stdin",
 }
