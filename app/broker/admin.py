@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from confluent_kafka import KafkaError, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -75,7 +75,7 @@ def existing(admin: AdminClient, topics: Iterable[str] | None = None) -> dict[st
         if not names:
             return {}
         futures = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
-        described = [future.result() for future in futures.values()]
+        described = [topic for each in futures.values() if (topic := _unless_gone(each))]
     return {
         topic.name: Found(
             topic.name,
@@ -85,6 +85,16 @@ def existing(admin: AdminClient, topics: Iterable[str] | None = None) -> dict[st
         )
         for topic in described
     }
+
+
+def _unless_gone(future: Any) -> Any:
+    """A topic's description; None when it was deleted since it was listed."""
+    try:
+        return future.result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+        return None
 
 
 def identity(admin: AdminClient, topics: Iterable[str] | None = None) -> tuple[str, dict[str, str]]:

@@ -92,6 +92,17 @@ def test_identity(admin: AdminClient, create_topic: Callable[..., str]) -> None:
     assert topics.identity(admin, [name])[1] == {}
 
 
+def test_a_topic_that_goes_between_two_requests(
+    admin: AdminClient, create_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A topic that is deleted while topics are listed is left out; the others are there."""
+    stays, goes = create_topic("stays"), create_topic("goes")
+    listed = admin.list_topics(timeout=30)
+    admin.delete_topics([goes])[goes].result(30)
+    monkeypatch.setattr(admin, "list_topics", lambda **_: listed)
+    assert set(topics.existing(admin, [stays, goes])) == {stays}
+
+
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that is away is a message, not a traceback."""
     monkeypatch.setattr(topics, "TIMEOUT_S", 1.0)
