@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.config import Config
-from app.offsets import list_offsets
+from app.offsets import OffsetReader
 from app.reading import IS_IT_UP, SILENT, TIMEOUT, ReadingError, open_reader
 from topology.records import Partition
 
@@ -49,17 +49,17 @@ def lags(config: Config) -> dict[str, Level]:
         if feed in found.feeds
     ]
     wanted = [*raw, *normalized, names.matches, *outputs, names.dead_letters]
-    admin = AdminClient({**config.client(), "logger": SILENT})
+    offsets = OffsetReader(lambda: AdminClient({**config.client(), "logger": SILENT}))
     try:
-        known = admin.list_topics(timeout=TIMEOUT).topics
+        known = offsets.admin.list_topics(timeout=TIMEOUT).topics
         partitions = [
             (topic, number)
             for topic in wanted
             if topic in known
             for number in known[topic].partitions
         ]
-        begin = list_offsets(admin, partitions, OffsetSpec.earliest(), LEADER_S)
-        end = list_offsets(admin, partitions, OffsetSpec.latest(), LEADER_S)
+        begin = offsets.list(partitions, OffsetSpec.earliest(), LEADER_S)
+        end = offsets.list(partitions, OffsetSpec.latest(), LEADER_S)
         committed = {
             (group, item.topic, item.partition): item.offset
             for group in {read_by[topic] for topic in read_by if topic in known}

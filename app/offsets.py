@@ -1,7 +1,7 @@
 """Where partitions begin or end, as numbers that are known."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -11,41 +11,71 @@ from confluent_kafka.admin import OffsetSpec
 from topology.records import Partition
 
 RETRY_S = 0.1
+ATTEMPTS = 4
+"""Requests that there is time for, when none is answered."""
 
 
-def list_offsets(
-    admin: Any, partitions: Collection[Partition], spec: OffsetSpec, timeout: float
-) -> dict[Partition, int]:
-    """The offset of each partition that `spec` asks for, whatever transactions are open.
+class OffsetReader:
+    """Lists offsets with an admin client that `connect` makes, and makes anew after a refusal.
 
-    While a leader is dead, librdkafka answers -1001 and no error, until it has asked who leads
-    now. Then this asks again. Raises KafkaException when some are not known within about `timeout`
-    seconds; LEADER_NOT_AVAILABLE says which.
+    A client goes on asking with the leader epoch that it knows, which a broker's crash makes old,
+    and is refused (FENCED_LEADER_EPOCH) until its metadata is some minutes old.
     """
-    deadline = time.monotonic() + timeout
-    wanted = {TopicPartition(*where): spec for where in partitions}
-    while wanted:
-        left = max(RETRY_S, deadline - time.monotonic())
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._admin: Any = None
+
+    @property
+    def admin(self) -> Any:
+        """The client of now."""
+        if self._admin is None:
+            self._admin = self._connect()
+        return self._admin
+
+    def list(
+        self, partitions: Collection[Partition], spec: OffsetSpec, timeout: float, **options: Any
+    ) -> dict[Partition, int]:
+        """The offset of each partition that `spec` asks for, whatever transactions are open.
+
+        While a leader is dead, librdkafka answers -1001 and no error, until it has asked who leads
+        now. Then this asks again. Raises KafkaException when some are not known within about
+        `timeout` seconds; LEADER_NOT_AVAILABLE says which.
+        """
+        deadline = time.monotonic() + timeout
+        wanted = {TopicPartition(*where): spec for where in partitions}
+        while wanted:
+            try:
+                found = self._ask(wanted, timeout, options)
+                unknown = sorted(where for where, offset in found.items() if offset < 0)
+                if not unknown:
+                    return found
+                names = ", ".join(f"{topic} [{number}]" for topic, number in unknown)
+                self.admin.list_topics(timeout=timeout / ATTEMPTS)
+                raise KafkaException(
+                    KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no broker leads {names}")
+                )
+            except KafkaException as error:
+                missing = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+                if missing or time.monotonic() > deadline:
+                    raise
+            time.sleep(RETRY_S)
+        return {}
+
+    def _ask(
+        self, wanted: dict[TopicPartition, OffsetSpec], timeout: float, options: dict[str, Any]
+    ) -> dict[Partition, int]:
+        admin = self.admin
         try:
-            futures = admin.list_offsets(wanted, request_timeout=left)
-            found = {
-                (at.topic, at.partition): each.result(2 * left).offset
+            futures = admin.list_offsets(wanted, request_timeout=timeout / ATTEMPTS, **options)
+            return {
+                (at.topic, at.partition): each.result(timeout).offset
                 for at, each in futures.items()
             }
-            unknown = sorted(where for where, offset in found.items() if offset < 0)
-            if not unknown:
-                return found
-            names = ", ".join(f"{topic} [{number}]" for topic, number in unknown)
-            admin.list_topics(timeout=left)
-            raise KafkaException(
-                KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no broker leads {names}")
-            )
         except FutureTimeoutError as error:
+            self._admin = None
             late = KafkaError(KafkaError._TIMED_OUT, "offsets were not listed in time")  # noqa: SLF001
             raise KafkaException(late) from error
-        except KafkaException as error:
-            missing = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-            if missing or time.monotonic() > deadline:
-                raise
-        time.sleep(RETRY_S)
-    return {}
+        except KafkaException:
+            self._admin = None
+            raise

@@ -4,7 +4,6 @@ import gc
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import OffsetSpec
 
+from app.offsets import OffsetReader
 from app.runtime.batch import Run, runs
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
@@ -30,7 +30,6 @@ from topology.records import Partition
 log = logging.getLogger("northbound.runtime")
 
 CHUNK = 100_000
-RETRY = 0.1
 
 
 class Offsets:
@@ -38,9 +37,8 @@ class Offsets:
 
     def __init__(self, settings: EngineSettings, clients: Clients, watchdog: Watchdog) -> None:
         self._settings = settings
-        self._clients = clients
         self._watchdog = watchdog
-        self._admin: Any = None
+        self._reader = OffsetReader(lambda: clients.admin(settings.client))
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
         """(low, high) of each partition. `high` counts records of undecided transactions too.
@@ -48,52 +46,30 @@ class Offsets:
         The stable end would be too early for a restore: a transaction that is committed already
         may still wait for its markers in the changelog, and ends there before they come.
         """
-        wanted = [TopicPartition(topic, number) for topic, number in partitions]
+        wanted = list(partitions)
         if not wanted:
             return {}
         lows = self._list(wanted, OffsetSpec.earliest())
         highs = self._list(wanted, OffsetSpec.latest())
         return {where: (low, highs[where]) for where, low in lows.items()}
 
-    def _list(self, wanted: list[TopicPartition], spec: OffsetSpec) -> dict[Partition, int]:
+    def _list(self, wanted: list[Partition], spec: OffsetSpec) -> dict[Partition, int]:
         limit = self._settings.call_timeout
-        deadline = time.monotonic() + limit
         with self._watchdog.guard(f"{self._settings.name}: list offsets", limit + 2):
-            while True:
-                if self._admin is None:
-                    self._admin = self._clients.admin(self._settings.client)
-                futures = self._admin.list_offsets(
-                    dict.fromkeys(wanted, spec),
-                    isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                    request_timeout=limit / 4,
+            try:
+                return self._reader.list(
+                    wanted, spec, limit, isolation_level=IsolationLevel.READ_UNCOMMITTED
                 )
-                try:
-                    found = {
-                        (where.topic, where.partition): future.result(limit).offset
-                        for where, future in futures.items()
-                    }
-                    if all(offset >= 0 for offset in found.values()):
-                        return found
-                    # A partition whose leader went away comes as -1001 and without an error, until
-                    # the client has asked who leads now.
-                    self._admin.list_topics(timeout=limit / 4)
-                    raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-                except (KafkaException, FutureTimeoutError) as error:
-                    cause = error.args[0] if isinstance(error, KafkaException) else None
-                    if cause is not None and cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        names = ", ".join(sorted({where.topic for where in wanted}))
-                        raise EngineError(
-                            f"One of these topics does not exist or has too few partitions: "
-                            f"{names}. Create them with `northbound topics create`."
-                        ) from error
-                    if time.monotonic() > deadline:
-                        raise EngineError(
-                            f"Offsets could not be listed within {limit:g} s: {error}"
-                        ) from error
-                    # It would ask with a leader epoch that a broker's crash has made old, and be
-                    # refused, until its metadata is some minutes old.
-                    self._admin = None
-                    time.sleep(RETRY)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    names = ", ".join(sorted({topic for topic, _ in wanted}))
+                    raise EngineError(
+                        f"One of these topics does not exist or has too few partitions: "
+                        f"{names}. Create them with `northbound topics create`."
+                    ) from error
+                raise EngineError(
+                    f"Offsets could not be listed within {limit:g} s: {error}"
+                ) from error
 
 
 class Changelogs:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import OffsetSpec
 from app import lag, raw_partitions
 from app.broker import admin as broker_admin
 from app.config import load
-from app.offsets import list_offsets
+from app.offsets import OffsetReader
 from app.reading import ReadingError
 from app.runtime.errors import EngineError
 
@@ -56,14 +56,14 @@ PARTITIONS = [("raw.nas", 0), ("raw.nas", 1)]
 
 def test_an_unknown_offset_is_asked_for_again() -> None:
     """Until the client has asked who leads now."""
-    found = list_offsets(Admin(1), PARTITIONS, OffsetSpec.latest(), 5.0)
+    found = OffsetReader(lambda: Admin(1)).list(PARTITIONS, OffsetSpec.latest(), 5.0)
     assert found == {("raw.nas", 0): 7, ("raw.nas", 1): 7}
 
 
 def test_an_offset_that_stays_unknown_is_named() -> None:
     """The error says which partition nobody leads."""
     with pytest.raises(KafkaException, match=r"no broker leads raw\.nas \[1\]"):
-        list_offsets(Admin(1_000), PARTITIONS, OffsetSpec.latest(), 0.3)
+        OffsetReader(lambda: Admin(1_000)).list(PARTITIONS, OffsetSpec.latest(), 0.3)
 
 
 def raw(monkeypatch: pytest.MonkeyPatch, admin: Admin) -> raw_partitions.RawPartitions:
