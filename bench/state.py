@@ -224,6 +224,6 @@ def _entries(numbers: Iterable[int]) -> tuple[list[bytes], list[bytes]]:
     for number in numbers:
         uid = record_uid(stem, number % PARTITIONS, number).encode()
         times = struct.pack("<q", 1_790_000_000_000 + number)
-        keys.append(group_key(TENANT, RULE, (f"user{number:08}",)) + chunks.KIND + bytes(8))
+        keys.append(group_key(TENANT, RULE, (f"user{number:08}",)) + chunks.FIRST)
         values.append(chunks.VERSION + chunks.piece(times, uid, b""))
     return keys, values

@@ -164,8 +164,6 @@ class AlertsSubTopology:
                 self._single(packed.read_partial(value), work)
                 return
             live = self._open(state, key, correlation, tenant, offset)
-            if live.group.recall(state.asleep.numbers(key)):
-                self._queue(state, key, live)
         times, uids, values = packed.read_members(value, live.offset, 3)
         matches = chunks.unpack(times, uids, values)
         watermark = state.progress.reached(live.topics)
@@ -198,9 +196,12 @@ class AlertsSubTopology:
     def _open(
         self, state: PartitionState, key: bytes, correlation: Correlation, tenant: str, offset: int
     ) -> Live:
+        """A group in memory with what the store has of it; it is queued if that is anything."""
         topics = self._waits.topics(tenant, correlation)
         live = Live(Group(state.store, key, correlation), correlation, topics, offset)
         state.groups[key] = live
+        if live.group.recall(state.asleep.numbers(key)):
+            self._queue(state, key, live)
         return live
 
     def _tally(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
@@ -257,9 +258,7 @@ class AlertsSubTopology:
         tenant, name, group = group_of(key)
         offset = len(packed.head("Partial", tenant, name, group))
         live = self._open(state, key, self._correlations[name], tenant, offset)
-        if live.group.recall(state.asleep.numbers(key)):
-            self._queue(state, key, live)
-        else:
+        if live.queued is None:
             del state.groups[key]  # it has ended meanwhile
 
     def _settle(

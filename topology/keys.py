@@ -28,6 +28,12 @@ def group_of(key: bytes) -> tuple[str, str, tuple[str, ...]]:
     return tenant, rule, tuple(group)
 
 
+def rule_of(key: bytes) -> bytes:
+    """The beginning of a group's key that names tenant and rule, with the NUL between them."""
+    end = key.find(b"\0", key.find(b"\0") + 1)
+    return key if end < 0 else key[:end]
+
+
 @lru_cache(maxsize=65_536)
 def opened(schema: str, tenant: str, name: str, group: tuple[str, ...]) -> tuple[bytes, bytes]:
     """Key and beginning of a Partial or Tally; groups come back from batch to batch."""

@@ -6,31 +6,28 @@ until when, and a group goes as a whole when its last match is out of every wind
 match could make the rule's condition true it becomes a Group.
 """
 
-import struct
 from collections.abc import Container, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from schemas import packed
 from topology.asleep import Asleep
-from topology.correlate.chunks import KIND, LENGTHS, VERSION, span, spans
+from topology.correlate.chunks import FIRST, LENGTHS, TIME, VERSION, span, spans
 from topology.correlate.group import HEAD
 from topology.correlate.scan import needed
-from topology.keys import group_key
+from topology.keys import group_key, rule_of
 from topology.progress import Progress
 from topology.records import KeyValueStore
 from topology.rules import Correlation
 from topology.single_matches import QuietRule, single_matches
 
-FIRST = KIND + bytes(8)
-"""Follows the key of a group in the key of its first chunk."""
 MOST = 64
 """Matches from which on a group is no longer quiet, whatever its rule needs."""
 STEPS = 32
 """A group goes at most a timespan divided by this later than it could."""
-TIME = struct.Struct("<q")
 
 
 class QuietRules:
@@ -53,8 +50,7 @@ class QuietRules:
 
     def find(self, key: bytes) -> int | None:
         """The position of a group's rule."""
-        end = key.find(b"\0", key.find(b"\0") + 1)
-        return self._numbers.get(key if end < 0 else key[:end])
+        return self._numbers.get(rule_of(key))
 
 
 class Quiet:
@@ -120,9 +116,9 @@ class Quiet:
         left = np.flatnonzero(~taken).tolist()
         rows = np.flatnonzero(taken)
         numbers, times = found.rules[rows], found.times[rows]
-        spans = np.array([rule.timespan_ms for rule in self._rules], np.int64)[numbers]
+        timespans = np.array([rule.timespan_ms for rule in self._rules], np.int64)[numbers]
         steps = np.array([rule.step for rule in self._rules], np.int64)[numbers]
-        ends = (times + spans) // steps * steps + steps
+        ends = _next_step(times + timespans, steps)
         known, store = self._known, self._store
         get, put, several = store.get, store.put, self._asleep.several
         for row, number, end, piece in zip(
@@ -217,13 +213,13 @@ class Quiet:
                 del known[key]
                 store.delete(key + FIRST)
             else:
-                self._look_at(number, time // rule.step * rule.step + rule.step, key)
+                self._look_at(number, _next_step(time, rule.step), key)
 
     def _watch(self, number: int, key: bytes) -> None:
         """Look at a group when its latest match is out of every window."""
         rule = self._rules[number]
         out = span(self._store.get(key + FIRST) or VERSION)[1] + rule.timespan_ms
-        self._look_at(number, out // rule.step * rule.step + rule.step, key)
+        self._look_at(number, _next_step(out, rule.step), key)
 
     def _look_at(self, number: int, time: int, key: bytes) -> None:
         """Look at a group of a rule when the watermark reaches a time."""
@@ -238,3 +234,8 @@ class Quiet:
             heappush(self._times[number], time)
         else:
             keys.append(key)
+
+
+def _next_step(time: Any, step: Any) -> Any:
+    """The first multiple of `step` after a time; for numbers, and for arrays of them."""
+    return time // step * step + step

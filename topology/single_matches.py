@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import packed_columns
+from topology.keys import rule_of
 from topology.records import Batch
 
 ONE_TIME = 16
@@ -119,8 +120,7 @@ def _rules(
         waiting[first] = False
         number = find(keys[first])
         if number is None:
-            end = keys[first].find(b"\0", keys[first].find(b"\0") + 1)
-            waiting &= ~names.bin.starts_with(keys[first][: end + 1] or b"\0").to_numpy()
+            waiting &= ~names.bin.starts_with(rule_of(keys[first]) + b"\0").to_numpy()
             continue
         same = column.bin.starts_with(rules[number].opening).to_numpy()
         numbers[same & (waiting | (np.arange(len(keys)) == first))] = number

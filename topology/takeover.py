@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from topology.aggregate.windows import KIND as WINDOW
 from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
+from topology.correlate.chunks import FIRST
 from topology.correlate.chunks import KIND as CHUNK
 from topology.correlate.group import due_of, dues_of
-from topology.keys import SUFFIX
+from topology.keys import SUFFIX, rule_of
 from topology.progress import Progress
 from topology.records import KeyValueStore
 from topology.rules import Correlation, Tumbling
 from topology.waits import Waits
 
-FIRST_CHUNK = CHUNK + bytes(8)
 PART = 65_536
 """Groups that fall asleep together."""
 
@@ -60,15 +60,14 @@ class TakeOver:
         stale: list[bytes] = []
         for entry, value in store.items():  # for each of millions of entries
             key, suffix = entry[:-SUFFIX], entry[-SUFFIX:]
-            end = key.find(b"\0", key.find(b"\0") + 1)
-            head = key if end < 0 else key[:end]
+            head = rule_of(key)
             owner = owners.get(head)
             if owner is None:
                 if Progress.owns(entry):
                     progress.restore(entry, value)
                     continue
                 owner = owners[head] = self._owner(head)
-            if suffix == FIRST_CHUNK and owner.correlation is not None:
+            if suffix == FIRST and owner.correlation is not None:
                 owner.firsts.append(key)
                 owner.values.append(value)
                 if len(owner.firsts) >= PART:

@@ -20,6 +20,8 @@ from topology.records import KeyValueStore
 VERSION = b"\x01"
 KIND = b"m"
 """Begins what follows a group's key in the key of a chunk; its number is the rest."""
+FIRST = KIND + bytes(8)
+"""What follows a group's key in the key of its first chunk, which most groups have alone."""
 FULL = 256
 """Matches from which on a chunk is closed."""
 LENGTHS = struct.Struct("<III")
@@ -31,6 +33,11 @@ SINGLE = np.dtype(
 )
 """How a chunk with one match begins."""
 Times: TypeAlias = npt.NDArray[np.int64]
+
+
+def chunk_suffix(number: int) -> bytes:
+    """What follows a group's key in the key of a chunk."""
+    return KIND + number.to_bytes(8, "big")
 
 
 def piece(times: bytes, uids: bytes, values: bytes) -> bytes:
@@ -208,4 +215,4 @@ class ChunkLog:
         return found
 
     def _name(self, number: int) -> bytes:
-        return self._key + KIND + number.to_bytes(8, "big")
+        return self._key + chunk_suffix(number)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
-from topology.correlate.chunks import KIND, ChunkLog, span, spans
+from topology.correlate.chunks import KIND, ChunkLog, chunk_suffix, span, spans
 from topology.correlate.episodes import Episode, Match, judge, window
 from topology.correlate.scan import Scan, needed
 from topology.correlate.types import TYPES
@@ -112,11 +112,11 @@ class Group:
         Returns whether there was anything. Raises ValueError for an unknown version.
         """
         found = False
-        for suffix in (HEAD, *(KIND + number.to_bytes(8, "big") for number in numbers)):
-            value = self._store.get(self._key + suffix)
+        for kind in (HEAD, *map(chunk_suffix, numbers)):
+            value = self._store.get(self._key + kind)
             if value is not None:
                 found = True
-                self.restore(suffix, value)
+                self.restore(kind, value)
         return found
 
     def numbers(self) -> tuple[int, ...]:
