@@ -51,6 +51,26 @@ class Embedded(Strict):
     """The listener for consumers."""
 
 
+def password_of(
+    variable: str | None, file: Path | None, resolve: Callable[[Path], Path], at: str
+) -> str:
+    """What `password_env`, or else `password_file`, holds. `at`: where they stand.
+
+    Raises ConfigError if it is not there.
+    """
+    if variable is not None:
+        found = os.environ.get(variable)
+        if not found:
+            problem = f"{at}.password_env: the environment has no {variable}; set it"
+            raise ConfigError([problem])
+        return found
+    place = resolve(file or Path())
+    try:
+        return place.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError([f"{at}.password_file: {place}: {error.strerror}"]) from None
+
+
 class Security(Strict):
     """How to connect to an existing cluster. Secrets come from a file or the environment."""
 
@@ -102,22 +122,9 @@ class Security(Strict):
             client |= {
                 "sasl.mechanisms": self.mechanism,
                 "sasl.username": self.username,
-                "sasl.password": self._password(resolve, at),
+                "sasl.password": password_of(self.password_env, self.password_file, resolve, at),
             }
         return client
-
-    def _password(self, resolve: Callable[[Path], Path], at: str) -> str:
-        if self.password_env is not None:
-            found = os.environ.get(self.password_env)
-            if not found:
-                problem = f"{at}.password_env: the environment has no {self.password_env}; set it"
-                raise ConfigError([problem])
-            return found
-        file = resolve(self.password_file or Path())
-        try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError([f"{at}.password_file: {file}: {error.strerror}"]) from None
 
 
 class External(Strict):

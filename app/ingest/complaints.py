@@ -11,17 +11,30 @@ log = logging.getLogger(__name__)
 AGAIN_S: Final = 60.0
 
 
-class Complaints:
-    """An error callback. A broker that is away would else fill the log with one line a second."""
+class Seldom:
+    """Says whether a kind of complaint is to be logged: once a minute."""
 
     def __init__(self) -> None:
         self._said: dict[int, float] = {}
 
+    def due(self, kind: int) -> bool:
+        """Whether it was not within a minute; then it is from now on."""
+        now = time.monotonic()
+        if now - self._said.get(kind, -AGAIN_S) < AGAIN_S:
+            return False
+        self._said[kind] = now
+        return True
+
+
+class Complaints:
+    """An error callback. A broker that is away would else fill the log with one line a second."""
+
+    def __init__(self) -> None:
+        self._seldom = Seldom()
+
     def __call__(self, error: KafkaError) -> None:
         """Log unless the same kind was logged within a minute."""
-        now = time.monotonic()
-        if now - self._said.get(error.code(), -AGAIN_S) >= AGAIN_S:
-            self._said[error.code()] = now
+        if self._seldom.due(error.code()):
             log.warning("Kafka cannot be used. kind=%s error=%s", error.name(), error.str())
 
 

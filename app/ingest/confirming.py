@@ -8,12 +8,13 @@ third more, because librdkafka's binding takes the interpreter's lock for each r
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, Message
 
 from app.ingest.batch import KeyBy, Owner, Receipt
 from app.ingest.publisher import Publisher
+from app.ingest.settings import AgentSettings
 
 TICK_S: Final = 0.001
 SLOW_TICK_S: Final = 0.01
@@ -49,6 +50,11 @@ class ConfirmingPublisher(Publisher):
         self._fruitless = 0
         self._done: dict[Receipt, None] = {}
         self._outstanding = 0
+
+    @classmethod
+    def of(cls, agent: AgentSettings, client: Mapping[str, Any], topic: str) -> Self:
+        """The publisher of one input of an agent."""
+        return cls(client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib)
 
     def confirm(
         self, lines: Sequence[bytes], key: bytes | None, by: KeyBy, owner: Owner

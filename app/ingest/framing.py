@@ -47,6 +47,13 @@ def frames(data: bytes, mode: Mode = "auto") -> list[bytes]:
     return framer.feed(data) + framer.end()
 
 
+def cut_oversize(message: bytes, limit: int, oversize: Oversize) -> tuple[list[bytes], int]:
+    """A message above the limit in pieces, and the number of octets that are dropped of it."""
+    if oversize == "truncate":
+        return [message[:limit]], len(message) - limit
+    return [message[first : first + limit] for first in range(0, len(message), limit)], 0
+
+
 class Framer:
     """The framing state of one connection. `feed` chunks, then `end` once.
 

@@ -47,10 +47,7 @@ def _lines(
 def _relp(
     settings: ListenerSettings, agent: AgentSettings, client: Client, topic: str
 ) -> RelpListener:
-    publisher = ConfirmingPublisher(
-        client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib
-    )
-    return RelpListener(settings, publisher)
+    return RelpListener(settings, ConfirmingPublisher.of(agent, client, topic))
 
 
 def _datagrams(

@@ -46,10 +46,6 @@ _HOST = re.compile(rb"<[0-9]{1,3}>(?:[0-9]{1,3} \S+|\w{3} [ 0-9][0-9] [0-9:]{8})
 Report = Callable[[KafkaError | None, Message], None]
 
 
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
-
-
 def host_of(line: bytes) -> bytes | None:
     """The host a syslog line names; None where there is none."""
     found = _HOST.match(line)
@@ -257,7 +253,7 @@ class Publisher:
     def _on_error(self, error: KafkaError | None, message: Message, timestamp: int = 0) -> None:
         if error is not None:
             waited = message.latency() or 0.0
-            self._failed(None, error, message, timestamp or _ms(time.time() - waited))
+            self._failed(None, error, message, timestamp or int((time.time() - waited) * 1000))
 
     def _failed(
         self, receipt: Receipt | None, error: KafkaError, message: Message, timestamp: int

@@ -10,6 +10,7 @@ from typing import Final
 
 from app.ingest.connection import LOCAL_PEER
 from app.ingest.datagrams import Datagrams, kernel_drops
+from app.ingest.framing import cut_oversize
 from app.ingest.publisher import Publisher
 from app.ingest.settings import ListenerSettings
 from app.ingest.spill import Spill
@@ -113,10 +114,8 @@ class Receiver:
                 out.append(line)
                 continue
             self.oversize += 1
-            pieces = [line[first : first + limit] for first in range(0, len(line), limit)]
-            if self._settings.oversize == "truncate":
-                self.dropped_bytes += len(line) - limit
-                pieces = pieces[:1]
+            pieces, dropped = cut_oversize(line, limit, self._settings.oversize)
+            self.dropped_bytes += dropped
             out += pieces
         return out
 

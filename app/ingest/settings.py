@@ -51,12 +51,16 @@ class ListenerSettings:
 
     def refused(self, error: OSError) -> OSError:
         """Why it cannot be listened on, with what to do."""
-        return OSError(
-            error.errno,
-            f"cannot listen on {self.where} for source {self.source}: "
-            f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
-            "in northbound.yaml",
-        )
+        return cannot_listen(self.where, self.source, error)
+
+
+def cannot_listen(where: str, source: str, error: OSError) -> OSError:
+    """Why an address cannot be listened on, with what to do."""
+    return OSError(
+        error.errno,
+        f"cannot listen on {where} for source {source}: {error.strerror or error}. "
+        "Stop what uses the port, or set another `listen` in northbound.yaml",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

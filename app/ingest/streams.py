@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from app.broker import ports
 from app.ingest import proxy
 from app.ingest.connection import LOCAL_PEER, Connection, Counters, peer_name
 from app.ingest.ledger import Ledger
@@ -76,7 +77,7 @@ class StreamListener:
             listening = self._socket or (self._server.sockets[0] if self._server else None)
             bound = listening.getsockname() if listening else self.address
             self.address = host, port = str(bound[0]), int(bound[1])
-            self.ledger.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self.ledger.address = ports.join(host, port)
         log.info(
             "Listening. protocol=%s address=%s source=%s",
             settings.protocol,

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from app.broker import ports
 from app.ingest.ledger import Ledger
 from app.ingest.publisher import Publisher
 from app.ingest.receiver import Receiver
@@ -53,7 +54,7 @@ class DatagramListener:
         self.ledger.address = settings.where
         if settings.path is None:
             host, port = self.address
-            self.ledger.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self.ledger.address = ports.join(host, port)
         size = sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
         if size < settings.receive_buffer and settings.path is None:
             log.warning(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
@@ -14,6 +15,12 @@ from topology.topics import Names
 
 T = TypeVar("T")
 HOUR = 3600.0
+
+
+def resident_mb() -> float:
+    """Memory of this process now."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

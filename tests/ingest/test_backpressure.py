@@ -13,19 +13,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.broker.server import EmbeddedKafka
 from app.ingest.publisher import Publisher
-from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
+from tests.ingest.rig import listener, make_agent, read_topic, resident_mb, run, until, values
 
 pytestmark = [pytest.mark.broker, pytest.mark.kill]
 
 LINE = b"<13>line %07d " + b"x" * 1_000
 COUNT = 30_000
 BUFFER_KIB = 4_096
-
-
-def resident_mb() -> float:
-    """Memory of this process now."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def with_topic(kafka: EmbeddedKafka, partitions: int) -> EmbeddedKafka:

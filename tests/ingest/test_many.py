@@ -3,23 +3,16 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from app.broker.server import EmbeddedKafka
-from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
+from tests.ingest.rig import listener, make_agent, read_topic, resident_mb, run, until, values
 
 pytestmark = pytest.mark.broker
 
 CONNECTIONS = 5_000
 ENDLESS = 100 << 20
-
-
-def resident_mb() -> float:
-    """Memory of this process now."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 @pytest.fixture

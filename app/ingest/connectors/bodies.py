@@ -3,7 +3,7 @@
 import zlib
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from app.ingest.framing import Framer, Oversize
+from app.ingest.framing import Framer, Oversize, cut_oversize
 
 MEMBERS: Final = 1_000
 """Parts of one gzip body (RFC 1952 section 2.2): more are no sender's, and would cost much time."""
@@ -65,7 +65,5 @@ def lines_of(
         )
     if len(data) <= limit:
         return Lines([data] if data else [], int(not data), 0, 0)
-    if oversize == "truncate":
-        return Lines([data[:limit]], 0, 1, len(data) - limit)
-    pieces = [data[first : first + limit] for first in range(0, len(data), limit)]
-    return Lines(pieces, 0, 1, 0)
+    pieces, dropped = cut_oversize(data, limit, oversize)
+    return Lines(pieces, 0, 1, dropped)

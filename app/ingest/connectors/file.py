@@ -5,7 +5,6 @@ once a second, and only as far as Kafka has acknowledged with acks=all.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from app.ingest.confirming import ConfirmingPublisher
 from app.ingest.connectors.checkpoint import Checkpoint
-from app.ingest.connectors.connector import Connector
+from app.ingest.connectors.connector import PublishingConnector
 from app.ingest.connectors.tails import Piece, Tails
 from app.ingest.framing import LIMIT, Oversize
 from app.ingest.ledger import Ledger
@@ -50,7 +49,7 @@ class FileSettings(ConnectorSettings):
         return self.paths[0] + (f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else "")
 
 
-class FileConnector(Connector[FileSettings]):
+class FileConnector(PublishingConnector[FileSettings]):
     """Follows files. `ledger.connections` is how many."""
 
     def __init__(self, settings: FileSettings, publisher: ConfirmingPublisher) -> None:
@@ -59,7 +58,6 @@ class FileConnector(Connector[FileSettings]):
         self._tails: Tails | None = None
         self._saved: list[dict[str, Any]] = []
         self._saved_at = 0.0
-        self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -87,17 +85,17 @@ class FileConnector(Connector[FileSettings]):
         self._task = asyncio.create_task(self._run(self._tails), name="files")
 
     async def _run(self, tails: Tails) -> None:
-        while not self._stop.is_set():
-            await self.room(self._stop)
+        while not self.ending.is_set():
+            await self.room()
             if not tails.more:
-                await self._pause(self.settings.poll_s)
+                await self.pause(self.settings.poll_s)
             try:
                 for piece in await asyncio.to_thread(tails.look):
                     self._take(piece)
                 await self._save(tails)
             except Exception:
                 log.exception("Files cannot be followed. paths=%s", self.settings.place)
-                await self._pause(RETRY_S)
+                await self.pause(RETRY_S)
 
     def _take(self, piece: Piece) -> None:
         tail, found, place = piece
@@ -135,10 +133,6 @@ class FileConnector(Connector[FileSettings]):
         else:
             self._saved = record
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
-
     def account(self) -> Ledger:
         """The ledger as of now."""
         if self._tails is not None:
@@ -148,7 +142,7 @@ class FileConnector(Connector[FileSettings]):
 
     async def stop(self, drain_s: float) -> None:  # noqa: ARG002  # what is in files stays there
         """Read no more."""
-        self._stop.set()
+        self.ending.set()
         if self._task is not None:
             await self._task
 
@@ -184,7 +178,4 @@ def make(
     chosen: FileSettings, agent: AgentSettings, client: Mapping[str, Any], topic: str
 ) -> FileConnector:
     """A connector that is not started."""
-    publisher = ConfirmingPublisher(
-        client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib
-    )
-    return FileConnector(chosen, publisher)
+    return FileConnector(chosen, ConfirmingPublisher.of(agent, client, topic))

@@ -9,8 +9,6 @@ import json
 import logging
 import os
 import socket
-import time
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,13 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from aiohttp import web
 
+from app.broker import ports
 from app.config.fields import host_port
+from app.ingest.complaints import Seldom
 from app.ingest.confirming import ConfirmingPublisher
 from app.ingest.connectors.bodies import Body, BodyError, Lines, TooLargeError, lines_of
-from app.ingest.connectors.connector import Connector
+from app.ingest.connectors.connector import PublishingConnector
 from app.ingest.framing import LIMIT, Oversize
 from app.ingest.ledger import Ledger
-from app.ingest.settings import AgentSettings, ConnectorSettings
+from app.ingest.settings import AgentSettings, ConnectorSettings, cannot_listen
 from app.ingest.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ SMALL: Final = 65_536
 """A body up to this size is taken apart on the loop, a larger one in a thread."""
 BODIES: Final = 8
 """So many of the largest bodies may be in memory at once."""
-AGAIN_S: Final = 60.0
 
 
 _SENDERS: Final = logging.getLogger(f"{__name__}.senders")
@@ -79,7 +78,7 @@ class HttpSettings(ConnectorSettings):
     @property
     def place(self) -> str:
         """Address and port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return ports.join(self.host, self.port)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -119,7 +118,7 @@ class Wait:
         self.done.set()
 
 
-class HttpConnector(Connector[HttpSettings]):
+class HttpConnector(PublishingConnector[HttpSettings]):
     """One address. `ledger.faults` counts requests that were refused, by status."""
 
     def __init__(self, settings: HttpSettings, publisher: ConfirmingPublisher) -> None:
@@ -127,9 +126,8 @@ class HttpConnector(Connector[HttpSettings]):
         self._tokens: tuple[bytes, ...] = ()
         self._context: ssl.SSLContext | None = None
         self._runner: web.AppRunner | None = None
-        self._stopping = False
         self._held = 0  # octets of bodies in memory
-        self._said: defaultdict[int, float] = defaultdict(lambda: -AGAIN_S)
+        self._seldom = Seldom()
 
     async def start(self) -> None:
         """Listen. Raises OSError with advice."""
@@ -154,7 +152,7 @@ class HttpConnector(Connector[HttpSettings]):
             self._runner, listening, ssl_context=self._context, backlog=BACKLOG
         ).start()
         self.address = host, port = listening.getsockname()[:2]
-        self.ledger.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.ledger.address = ports.join(host, port)
         log.info(
             "Listening. protocol=http address=%s source=%s", self.ledger.address, settings.source
         )
@@ -167,12 +165,7 @@ class HttpConnector(Connector[HttpSettings]):
             )[0]
             return socket.create_server(address[:2], family=family, backlog=BACKLOG)
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot listen on {settings.place} for source {settings.source}: "
-                f"{error.strerror or error}. Stop what uses the port, or set another `listen` "
-                "in northbound.yaml",
-            ) from None
+            raise cannot_listen(settings.place, settings.source, error) from None
 
     def reload(self) -> None:
         """Tokens and certificates again; requests to come need the new ones. Raises OSError."""
@@ -231,7 +224,7 @@ class HttpConnector(Connector[HttpSettings]):
     @property
     def _room(self) -> bool:
         """Whether lines can be taken now."""
-        return not (self._stopping or self.publisher.stalled or self.publisher.full)
+        return not (self.ending.is_set() or self.publisher.stalled or self.publisher.full)
 
     async def _lines(self, request: web.Request, *, gzip: bool) -> Lines:
         """The lines of its body. Raises BodyError; BufferError if bodies fill the memory."""
@@ -290,7 +283,7 @@ class HttpConnector(Connector[HttpSettings]):
         return web.json_response({"accepted": len(lines)})
 
     def _away(self, request: web.Request) -> web.Response:
-        reason = "the agent stops" if self._stopping else "Kafka does not keep up"
+        reason = "the agent stops" if self.ending.is_set() else "Kafka does not keep up"
         return self._refuse(request, HTTPStatus.SERVICE_UNAVAILABLE, reason, RETRY_AFTER)
 
     def _refuse(
@@ -302,9 +295,7 @@ class HttpConnector(Connector[HttpSettings]):
     ) -> web.Response:
         """Count it, and say so once a minute for each status."""
         self.ledger.faults[str(status.value)] += 1
-        now = time.monotonic()
-        if now - self._said[status.value] >= AGAIN_S:
-            self._said[status.value] = now
+        if self._seldom.due(status.value):
             log.warning(
                 "A request is refused. peer=%s status=%d reason=%s", request.remote, status, reason
             )
@@ -321,7 +312,7 @@ class HttpConnector(Connector[HttpSettings]):
 
     async def stop(self, drain_s: float) -> None:  # noqa: ARG002  # the server has its own
         """Accept no more; requests in hand get their answers if Kafka answers in time."""
-        self._stopping = True
+        self.ending.set()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -349,7 +340,4 @@ def make(
     chosen: HttpSettings, agent: AgentSettings, client: Mapping[str, Any], topic: str
 ) -> HttpConnector:
     """A connector that is not started."""
-    publisher = ConfirmingPublisher(
-        client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib
-    )
-    return HttpConnector(chosen, publisher)
+    return HttpConnector(chosen, ConfirmingPublisher.of(agent, client, topic))

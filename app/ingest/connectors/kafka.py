@@ -52,10 +52,7 @@ class KafkaConnector(Connector[KafkaSettings]):
     """A record counts as received when its transaction is committed."""
 
     def __init__(self, settings: KafkaSettings, client: Mapping[str, Any], topic: str) -> None:
-        self.settings = settings
-        self.ledger = Ledger(settings.kind, settings.source, settings.place)
-        self.address = settings.place
-        self.paused = False
+        super().__init__(settings)
         self._copy = Copy(
             dict(client),
             dict(settings.theirs),
@@ -71,26 +68,10 @@ class KafkaConnector(Connector[KafkaSettings]):
         self._copy.start()
         log.info("Copying. topics=%s source=%s", self.settings.place, self.settings.source)
 
-    def warm(self) -> None:
-        """Nothing waits for the first record."""
-
-    def turn(self) -> None:
-        """The copy has a thread of its own."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a transaction waits longer than it should."""
-        return self._copy.stalled
-
     @property
     def stalled(self) -> bool:
         """Whether Kafka takes nothing of what waits."""
         return self._copy.stalled
-
-    @property
-    def in_flight(self) -> int:
-        """None: until their transaction is committed, records are the other cluster's."""
-        return 0
 
     def account(self) -> Ledger:
         """The ledger as of now."""
@@ -107,9 +88,6 @@ class KafkaConnector(Connector[KafkaSettings]):
     async def stop(self, drain_s: float) -> None:  # noqa: ARG002  # what is not copied stays there
         """End after the transaction in hand."""
         await asyncio.to_thread(self._copy.stop, STOP_S)
-
-    async def close(self) -> None:
-        """Nothing is left to be done."""
 
 
 def settings(config: "Config", keys: "Keys", _tls: object) -> KafkaSettings:

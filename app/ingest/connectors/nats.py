@@ -7,7 +7,6 @@ rest again, so that duplicates after a kill are possible and losses are not.
 import asyncio
 import contextlib
 import logging
-import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +19,10 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
-from app.config.connection import ConfigError
+from app.config.connection import password_of
 from app.ingest.confirming import ConfirmingPublisher
 from app.ingest.connectors.bodies import lines_of
-from app.ingest.connectors.connector import Connector
+from app.ingest.connectors.connector import PublishingConnector
 from app.ingest.framing import LIMIT, Oversize
 from app.ingest.settings import AgentSettings, ConnectorSettings
 
@@ -80,12 +79,11 @@ class Fetched:
         self._acks.put_nowait(self)
 
 
-class NatsConnector(Connector[NatsSettings]):
+class NatsConnector(PublishingConnector[NatsSettings]):
     """`ledger.faults["redelivered"]`: messages that the server had delivered before."""
 
     def __init__(self, settings: NatsSettings, publisher: ConfirmingPublisher) -> None:
         super().__init__(settings, publisher)
-        self._stop = asyncio.Event()
         self._acks: asyncio.Queue[Fetched] = asyncio.Queue()
         self._waiting: dict[int, Fetched] = {}  # by sequence in the stream
         self._client: Any = None
@@ -101,7 +99,7 @@ class NatsConnector(Connector[NatsSettings]):
 
     async def _run(self) -> None:
         said = ""
-        while not self._stop.is_set():
+        while not self.ending.is_set():
             try:
                 subscription = await self._subscribe()
                 said = ""
@@ -113,8 +111,7 @@ class NatsConnector(Connector[NatsSettings]):
                     log.warning("NATS cannot be used. %s error=%s", self.settings.place, problem)
                 self.ledger.faults["session"] += 1
                 await self._disconnect()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), RETRY_S)
+                await self.pause(RETRY_S)
 
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
         settings = self.settings
@@ -147,8 +144,8 @@ class NatsConnector(Connector[NatsSettings]):
         )
 
     async def _follow(self, subscription: JetStreamContext.PullSubscription) -> None:
-        while not self._stop.is_set():
-            await self.room(self._stop)
+        while not self.ending.is_set():
+            await self.room()
             if not self._client.is_connected:
                 raise ConnectionError("the server has closed the connection")
             with contextlib.suppress(TimeoutError):
@@ -209,7 +206,7 @@ class NatsConnector(Connector[NatsSettings]):
 
     async def stop(self, drain_s: float) -> None:  # noqa: ARG002  # the rest stays on the server
         """Fetch no more."""
-        self._stop.set()
+        self.ending.set()
         if self._tasks:
             await self._tasks[0]
 
@@ -235,18 +232,9 @@ async def _ignore(_error: Exception) -> None:
 def settings(config: "Config", keys: "Keys", _tls: object) -> NatsSettings:
     """Keys of northbound.yaml as the connector is told them. Raises ConfigError for a secret."""
     at = f"connectors[{config.connectors.index(keys)}]"
-    password = None
-    if keys.password_env is not None:
-        password = os.environ.get(keys.password_env)
-        if not password:
-            problem = f"the environment has no {keys.password_env}; set it"
-            raise ConfigError([f"{at}.password_env: {problem}"])
-    elif keys.password_file is not None:
-        file = config.path(keys.password_file)
-        try:
-            password = file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError([f"{at}.password_file: {file}: {error.strerror}"]) from None
+    secret = None
+    if keys.username is not None:
+        secret = password_of(keys.password_env, keys.password_file, config.path, at)
     return NatsSettings(
         source=keys.source,
         key=config.sources[keys.source].key,
@@ -258,7 +246,7 @@ def settings(config: "Config", keys: "Keys", _tls: object) -> NatsSettings:
         limit=keys.max_line,
         oversize=keys.oversize,
         user=keys.username,
-        password=password,
+        password=secret,
         ca_file=config.path(keys.ca_file) if keys.ca_file else None,
     )
 
@@ -267,7 +255,4 @@ def make(
     chosen: NatsSettings, agent: AgentSettings, client: Mapping[str, Any], topic: str
 ) -> NatsConnector:
     """A connector that is not started."""
-    publisher = ConfirmingPublisher(
-        client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib
-    )
-    return NatsConnector(chosen, publisher)
+    return NatsConnector(chosen, ConfirmingPublisher.of(agent, client, topic))

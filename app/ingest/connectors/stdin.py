@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from app.ingest.confirming import ConfirmingPublisher
-from app.ingest.connectors.connector import Connector
+from app.ingest.connectors.connector import PublishingConnector
 from app.ingest.framing import LIMIT, Framer, Mode, Oversize
 from app.ingest.settings import AgentSettings, ConnectorSettings
 
@@ -36,7 +36,7 @@ class StdinSettings(ConnectorSettings):
         return "standard input"
 
 
-class StdinConnector(Connector[StdinSettings]):
+class StdinConnector(PublishingConnector[StdinSettings]):
     """`ended` is set once all was read and Kafka has it, or once it cannot be read on."""
 
     def __init__(self, settings: StdinSettings, publisher: ConfirmingPublisher) -> None:
@@ -45,7 +45,6 @@ class StdinConnector(Connector[StdinSettings]):
         self.problem = ""
         """Why it was not read to its end."""
         self._framer = Framer(settings.framing, limit=settings.limit, oversize=settings.oversize)
-        self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,9 +55,9 @@ class StdinConnector(Connector[StdinSettings]):
         framer = self._framer
         try:
             while not framer.error:
-                await self.room(self._stop)
+                await self.room()
                 data = await asyncio.to_thread(_read)
-                if self._stop.is_set():
+                if self.ending.is_set():
                     self.problem = "stopped before the end of standard input"
                     return
                 if data is None:
@@ -70,7 +69,7 @@ class StdinConnector(Connector[StdinSettings]):
             self._take(framer.end())
             if framer.error:
                 self.problem = f"{framer.error}. What follows was not published"
-            while self.in_flight and not self._stop.is_set():  # noqa: ASYNC110  # the agent polls
+            while self.in_flight and not self.ending.is_set():  # noqa: ASYNC110  # the agent polls
                 await asyncio.sleep(WAIT_S / 20)
         except OSError as error:
             self.problem = f"standard input cannot be read: {error.strerror}"
@@ -90,7 +89,7 @@ class StdinConnector(Connector[StdinSettings]):
 
     async def stop(self, drain_s: float) -> None:  # noqa: ARG002  # what is not read stays there
         """Read no more."""
-        self._stop.set()
+        self.ending.set()
         if self._task is not None:
             await self._task
 
@@ -105,7 +104,4 @@ def make(
     chosen: StdinSettings, agent: AgentSettings, client: Mapping[str, Any], topic: str
 ) -> StdinConnector:
     """A connector that is not started."""
-    publisher = ConfirmingPublisher(
-        client, topic, linger_ms=agent.linger_ms, buffer_kib=agent.buffer_kib
-    )
-    return StdinConnector(chosen, publisher)
+    return StdinConnector(chosen, ConfirmingPublisher.of(agent, client, topic))
