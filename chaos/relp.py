@@ -5,11 +5,11 @@ Its own few lines of protocol instead of librelp, so that what was acknowledged 
 
 import argparse
 import asyncio
-import time
 from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 
-from chaos.sender import FINISH_S, TURN_S, Connection
+from chaos.sender import FINISH_S, Connection
 
 WINDOW = 128
 """omrelp's default."""
@@ -23,23 +23,15 @@ class RelpConnection(Connection):
         super().__init__(number, given)
         self._acked = (given.out / f"acked-{given.first + number}.log").open("ab")
         self._waiting: deque[bytes] = deque()
+        self._number = 1
 
     async def run(self, ending: asyncio.Event) -> None:
         """Send until `ending`, then until everything is acknowledged."""
-        while not ending.is_set() or self._waiting:
-            try:
-                reader, writer = await self._open()
-            except OSError:
-                await asyncio.sleep(0.1)
-                continue
-            try:
-                await self._session(reader, writer, ending)
-            except (OSError, EOFError):
-                self.resets += 1
-            finally:
-                writer.close()
-        self._log.close()
+        await super().run(ending)
         self._acked.close()
+
+    def _unfinished(self) -> bool:
+        return bool(self._waiting)
 
     async def _session(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
@@ -47,11 +39,11 @@ class RelpConnection(Connection):
         writer.write(b"1 open %d %s\n" % (len(OFFERS), OFFERS))
         await _answer(reader)
         self.resent += len(self._waiting)
-        for number, line in enumerate(self._waiting, 2):
-            writer.write(_frame(number, line))
+        self._number = 2
+        writer.write(self._numbered(self._waiting))
         answers = asyncio.create_task(self._answers(reader, ending))
         try:
-            await self._send_new(writer, len(self._waiting) + 2, ending, answers)
+            await self._send(writer, lambda: ending.is_set() or answers.done())
             if self._waiting:
                 await asyncio.wait([answers], timeout=FINISH_S)
         finally:
@@ -59,31 +51,16 @@ class RelpConnection(Connection):
         if self._waiting:
             raise EOFError
 
-    async def _send_new(
-        self,
-        writer: asyncio.StreamWriter,
-        number: int,
-        ending: asyncio.Event,
-        answers: "asyncio.Task[None]",
-    ) -> None:
-        due = time.monotonic()
-        while not ending.is_set() and not answers.done():
-            now = time.monotonic()
-            due = max(due, now - 1.0)
-            count = min(int((now - due) * self._rate), WINDOW - len(self._waiting))
-            lines = [self.lines.next(time.time()) for _ in range(count)]
-            if lines:
-                due += count / self._rate
-                self._log.write(b"".join(line + b"\n" for line in lines))
-                self._log.flush()
-                self._waiting += lines
-                frames = [_frame(number + place, line) for place, line in enumerate(lines)]
-                number += count
-                self.sent += count
-                writer.write(b"".join(frames))
-                await writer.drain()
-                self.blocked = max(self.blocked, time.monotonic() - now)
-            await asyncio.sleep(TURN_S)
+    def _room(self) -> int:
+        return WINDOW - len(self._waiting)
+
+    def _framed(self, lines: list[bytes]) -> bytes:
+        self._waiting += lines
+        return self._numbered(lines)
+
+    def _numbered(self, lines: Collection[bytes]) -> bytes:
+        first, self._number = self._number, self._number + len(lines)
+        return b"".join(_frame(first + place, line) for place, line in enumerate(lines))
 
     async def _answers(self, reader: asyncio.StreamReader, ending: asyncio.Event) -> None:
         """Until the connection breaks, or nothing is left to be acknowledged."""

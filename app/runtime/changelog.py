@@ -177,12 +177,17 @@ class Changelogs:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # a public constant
             if where in waiting and message.offset() >= waiting[where]:
                 del waiting[where]
-        elif error.fatal() or error.code() in (
-            KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001  # a public constant
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-        ):
+        elif is_unreadable(error):
             raise EngineError(f"Changelog {where[0]} [{where[1]}] cannot be read: {error.str()}")
+
+
+def is_unreadable(error: KafkaError) -> bool:
+    """Whether reading on does not help."""
+    return error.fatal() or error.code() in (
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001  # a public constant
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    )
 
 
 def _load(store: Store, keys: list[Any], values: list[Any], run: Run) -> None:

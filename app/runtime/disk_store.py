@@ -113,18 +113,6 @@ class DiskStore(Store):
         else:
             self._changes.pop(key, None)
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        changes = dict(self._changes)
-        if not changes:
-            yield from self._committed()
-            return
-        for key, value in self._committed():
-            if key not in changes:
-                yield key, value
-        for key, changed in changes.items():
-            if changed is not None:
-                yield key, changed
-
     def __len__(self) -> int:
         """Counts them all; `approximate_num_entries` does not."""
         return sum(1 for _ in self.items())

@@ -24,6 +24,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import ConsumerGroupDescription
 
+from app.runtime.changelog import is_unreadable
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
 from app.runtime.heirs import inherited
@@ -241,8 +242,8 @@ class Standby:
                 by_copy[where].append(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # a public constant
                 ends[where] = message.offset()
-            else:
-                self._judge(error, where)
+            elif is_unreadable(error):
+                raise RuntimeError(f"store {where[0]!r} [{where[1]}]: {error.str()}")
         targets = {where: self._end(consumer, where) for where in by_copy}
         with self._lock:
             for where, own in by_copy.items():
@@ -268,14 +269,6 @@ class Standby:
         self._positions[where] = position = max(self._positions[where], position)
         if end is not None and position >= self._targets.setdefault(where, end):
             self._current.add(where)
-
-    def _judge(self, error: KafkaError, where: Where) -> None:
-        if error.fatal() or error.code() in (
-            KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001  # a public constant
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-        ):
-            raise RuntimeError(f"store {where[0]!r} [{where[1]}]: {error.str()}")
 
     def _changed(self) -> None:
         """Other partitions are to be read from now on; under the lock."""

@@ -1,6 +1,6 @@
 """One partition of a state store: committed entries and, over them, the open transaction's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 ABSENT: Final = object()
@@ -42,12 +42,15 @@ class Store:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries as they are now; later puts and deletes do not disturb the iteration."""
         changes = dict(self._changes)
-        for key, value in self._entries.items():
+        for key, value in self._committed():
             if key not in changes:
                 yield key, value
         for key, changed in changes.items():
             if changed is not None:
                 yield key, changed
+
+    def _committed(self) -> Iterable[tuple[bytes, bytes]]:
+        return self._entries.items()
 
     def __contains__(self, key: bytes) -> bool:
         return self.get(key) is not None

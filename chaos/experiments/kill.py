@@ -18,8 +18,9 @@ def _workers(rig: Rig, kills: int) -> None:
     rig.flowing()
 
 
-def _agent(rig: Rig) -> None:
-    for _ in range(6):
+def kill_agent(rig: Rig, kills: int) -> None:
+    """Over and over, each time when it is ready again."""
+    for _ in range(kills):
         rig.fault("kill -9 of the agent")
         rig.agent.kill()
         rig.wait(1.0, 3.0)
@@ -54,6 +55,6 @@ WORKERS = Experiment(
 )
 FEW_KILLS = replace(WORKERS, run=lambda rig: _workers(rig, 3), seconds=180)
 """For `make test`."""
-AGENT = Experiment("kill -9 of the ingest agent", Setup(), _agent, 200)
+AGENT = Experiment("kill -9 of the ingest agent", Setup(), lambda rig: kill_agent(rig, 6), 200)
 BROKER = Experiment("kill -9 of the broker", Setup(), _broker, 300)
 EVERYTHING = Experiment("kill -9 of everything at once", Setup(), _everything, 300)

@@ -4,6 +4,7 @@ from typing import Any
 
 from app.ingest.spill import DRAIN_MESSAGES
 from chaos.experiment import Experiment
+from chaos.experiments.kill import kill_agent
 from chaos.relp import WINDOW
 from chaos.rig import Rig
 from chaos.setup import Setup
@@ -17,12 +18,7 @@ def _use_relp(content: dict[str, Any]) -> None:
 
 
 def _relp(rig: Rig) -> None:
-    for _ in range(4):
-        rig.fault("kill -9 of the agent")
-        rig.agent.kill()
-        rig.wait(1.0, 3.0)
-        rig.until(rig.agent_ready, "the agent is back")
-    rig.flowing()
+    kill_agent(rig, 4)
     rig.fault("kill -9 of the broker", recovered=False)
     rig.kafka.kill()
     rig.wait(0.0, 2.0)
@@ -56,7 +52,10 @@ def _use_spool(content: dict[str, Any]) -> None:
 def _spool(rig: Rig) -> None:
     rig.fault("kill -9 of the broker", recovered=False)
     rig.kafka.kill()
-    listener = lambda: rig.status()["listeners"][0]  # noqa: E731
+
+    def listener() -> Any:
+        return rig.status()["listeners"][0]
+
     rig.until(lambda: listener()["spooled"] > SPOOLED, "lines wait in the spool", 60)
     rig.finish_senders()
     lines = rig.measured["lines"]
@@ -66,8 +65,8 @@ def _spool(rig: Rig) -> None:
     rig.agent.kill()
     rig.until(lambda: rig.status()["pid"] == rig.agent.pid, "the agent is back", 60)
     found = listener()["recovered"]
-    rig.claim(f"it finds what it had spooled ({found} of {before['spooled']})",
-              ok=found == before["spooled"])  # fmt: skip
+    spooled = before["spooled"]
+    rig.claim(f"it finds what it had spooled ({found} of {spooled})", ok=found == spooled)
     rig.measured |= {"spooled": found, "in_memory": before["in_flight"]}
     rig.start_brokers()
     rig.fault("the broker is back; kill -9 of the agent while it drains")
