@@ -215,13 +215,27 @@ class Tails:
 
     def _recognize(self, fd: int, identity: Identity, path: str, *, named: bool) -> Tail | None:
         candidates = sorted(self.away, key=lambda tail: tail.identity[1] != identity[1])
-        known = next((tail for tail in candidates if _fits(fd, tail, identity)), None)
+        known = next(
+            (tail for tail in candidates if self._may_be(tail, identity, path) and _fits(fd, tail)),
+            None,
+        )
         if known is not None:
             self.away.remove(known)
             return known
         if not named or any(_copies(fd, tail) for tail in self.tails.values()):
             return None
         return Tail(path)
+
+    def _may_be(self, tail: Tail, identity: Identity, path: str) -> bool:
+        """Whether what the file begins with can say that it is a content that went away.
+
+        In another inode it must be more than a header that files of the same kind begin with, or
+        the file be named like a copy of one that has been emptied.
+        """
+        if tail.identity[1] == identity[1] or tail.place.offset >= HEAD:
+            return True
+        emptied = self.tails.get(tail.identity)
+        return emptied is not None and Path(path).name.startswith(Path(emptied.path).stem)
 
     def _read(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -255,13 +269,8 @@ class Tails:
             log.warning("A file %s. path=%s", what, path)
 
 
-def _fits(fd: int, tail: Tail, identity: Identity) -> bool:
-    """Whether a file has the content of `tail`.
-
-    Another inode must have more of it than a header that files of the same kind begin with.
-    """
-    if tail.identity[1] != identity[1] and tail.place.offset < HEAD:
-        return False
+def _fits(fd: int, tail: Tail) -> bool:
+    """Whether a file has the content of `tail`."""
     size, _ = tail.head
     return head(fd, size) == tail.head and has(fd, tail.place)
 

@@ -106,6 +106,23 @@ def test_rotation_by_copytruncate(log: Path, pattern: str, *, down: bool) -> Non
     assert sorted(follower.restart().look().numbers) == list(range(130))
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_a_few_lines_before_copytruncate(tmp_path: Path, *, down: bool) -> None:
+    """A file of which less was read than its head is known in its copy too; another file that
+    begins alike at that time is read whole."""
+    log = tmp_path / "audit.log"
+    log.write_bytes(lines(0, 7))
+    follower = Follower(tmp_path / "*.log*").look()
+    append(log, 7, 50)
+    if down:
+        follower.restart()
+    shutil.copyfile(log, tmp_path / "audit.log.1")
+    os.truncate(log, 0)
+    append(log, 57, 5)
+    (tmp_path / "other.log").write_bytes(lines(0, 7) + lines(100, 50))
+    assert sorted(follower.look().numbers) == sorted([*range(62), *range(7), *range(100, 150)])
+
+
 def test_a_copy_may_be_half_done(log: Path) -> None:
     """A copy in the making is not read while it is one."""
     follower = Follower(log.with_name("*")).look()
