@@ -6,8 +6,11 @@ from app.config import Config, ConfigError
 from app.lookups import LookupErrors, load_dictionary
 from app.rules import load_rules
 from topology.enrich.dictionary import Dictionary
+from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
+from topology.mutate.mutation import Mutation, mutable
+from topology.mutate.operations import OPERATIONS, SettingError
 from topology.northbound import SERIALIZERS
 from topology.pipeline import alerts, pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
@@ -29,15 +32,15 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
     for name, source in config.sources.items():
         if source.format not in SOURCE_FORMATS:
             known = ", ".join(SOURCE_FORMATS)
-            problems.append(
-                f"sources.{name}.format: saw {source.format!r}, expected one of {known}"
-            )
+            text = f"saw {source.format!r}, expected one of {known}"
+            problems.append(config.problem(("sources", name, "format"), text))
     for name, tenant in config.tenants.items():
         if tenant.format not in SERIALIZERS:
             known = ", ".join(SERIALIZERS)
-            problems.append(
-                f"tenants.{name}.format: saw {tenant.format!r}, expected one of {known}"
-            )
+            text = f"saw {tenant.format!r}, expected one of {known}"
+            problems.append(config.problem(("tenants", name, "format"), text))
+    mutations = {name: _mutations(config, name, problems) for name in config.sources}
+    filters = {name: _filters(config, name, problems) for name in config.sources}
     dictionaries = _dictionaries(config, problems)
     rules = _rules(config, problems)
     if problems:
@@ -51,6 +54,8 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
                 LOG_SOURCES.get(source.format),
                 {"timezone": source.timezone, **source.options},
                 source.lateness,
+                mutations[name],
+                filters[name],
             )
             for name, source in config.sources.items()
         },
@@ -88,6 +93,46 @@ def declared(config: Config, plan: Plan) -> list[Topic]:
         expose=plan.expose,
         copies=config.copies,
     )
+
+
+def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutation, ...]:
+    found = []
+    for number, entry in enumerate(config.sources[source].mutate):
+        at = ("sources", source, "mutate", number)
+        name, setting = entry.operation
+        target = entry.to or entry.field
+        if not mutable(target):
+            key = "to" if entry.to else "field"
+            text = f"saw {target!r}, which cannot be changed; expected another attribute"
+            problems.append(config.problem((*at, key), text))
+            continue
+        try:
+            change = OPERATIONS[name](setting, config.sources[source].timezone)
+        except SettingError as error:
+            problems.append(config.problem((*at, name), str(error)))
+            continue
+        found.append(Mutation(name, entry.field, target, change))
+    return tuple(found)
+
+
+def _filters(config: Config, source: str, problems: list[str]) -> Filters:
+    entries = config.sources[source].filters
+    names: set[str] = set()
+    for number, entry in enumerate(entries):
+        if entry.name in names:
+            text = f"saw {entry.name!r} twice; give each filter of a source its own name"
+            problems.append(config.problem(("sources", source, "filters", number, "name"), text))
+        names.add(entry.name)
+    try:
+        return Filters(
+            [Filter(entry.name, entry.action == "keep", entry.detection) for entry in entries]
+        )
+    except FilterErrors as error:
+        for number, key, text in error.problems:
+            at = ("sources", source, "filters", number, entries[number].action)
+            first, _, rest = key.partition(".")
+            problems.append(config.problem((*at, *filter(None, (first, rest))), text))
+        return NO_FILTERS
 
 
 def _dictionaries(config: Config, problems: list[str]) -> list[Dictionary]:

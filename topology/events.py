@@ -1,6 +1,7 @@
 """Sub-topology 1: raw records in; events, matches and dead letters out. Stateless and fused.
 
-One pass over a batch, no topic between parse and match: parse, normalize, enrich, match, encode.
+One pass over a batch, no topic between parse and match: parse, normalize, mutate, filter, enrich,
+match, encode.
 Where `normalized` is exposed this is the second half, from enrich on, and reads that topic.
 Each raw record has exactly one outcome: event(s), filtered, or dead letter; a tick has none. The
 only thing remembered from batch to batch is how far event time is on each raw partition, and that
@@ -161,17 +162,15 @@ class EventsSubTopology:
 
     def _receive(self, source: SourcePlan, batch: Batch) -> Arrived:
         """Parse and normalize raw records."""
-        events, failures, uids, ticks, times = receive(
-            source, batch, self._plan.origins[batch.topic]
-        )
-        before = self._watermarks.observe(batch.topic, batch.partitions, times)
-        count = int(ticks.sum())
+        received = receive(source, batch, self._plan.origins[batch.topic])
+        before = self._watermarks.observe(batch.topic, batch.partitions, received.times)
+        ticks = int(received.ticks.sum())
         return Arrived(
-            events,
-            failures,
+            received.events,
+            received.failures,
             _less(before, source.lateness_ms),
-            lambda row: record_of(batch, uids, row),
-            {"records": len(batch) - count, "ticks": count},
+            lambda row: record_of(batch, received.uids, row),
+            {"records": len(batch) - ticks, "ticks": ticks, **received.counts},
         )
 
     def _normalized(self, source: SourcePlan, batch: Batch) -> Arrived:

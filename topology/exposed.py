@@ -1,9 +1,11 @@
 """The boundary `normalized` as a topic: events on their way from normalize to enrich.
 
 Each event is one record, with the key of its raw record and in the partition of the same number;
-a tick is a record of its own. Beside the event's columns a value holds where it comes from:
+a tick is a record of its own, and so is how far event time got with events that were filtered out.
+Beside the event's columns a value holds where it comes from:
 
-- `@raw.partition`, `@raw.offset`, `@raw.timestamp`: of the raw record
+- `@raw.partition`, `@raw.offset`, `@raw.timestamp`: of the raw record; without an event the last is
+  the time that was reached
 - `@raw.stream_time`: greatest event time in the raw partition before that record, none at first;
   whether the event is late is judged by it, whoever reads it and when
 - `@raw.line_end`: what `raw_data` is without, where it is not empty
@@ -22,6 +24,7 @@ from schemas import ocsf
 from topology import normalized
 from topology.formats import RAW_BASE64, decode
 from topology.isolate import Failure, isolate, stage
+from topology.mutate.mutation import mutate
 from topology.plan import SourcePlan
 from topology.received import RawRecord, Received, capped
 from topology.records import Batch, Output
@@ -63,10 +66,15 @@ def records(
             values = _whole_where(large, events, raw, values)
         parts.append(values)
         rows.append(places)
-    if received.ticks.any():
-        places = np.flatnonzero(received.ticks).astype(np.uint32)
-        parts.append(normalized.encode(pl.DataFrame(_origin(batch, before, places))))
-        rows.append(places)
+    for places, times in (
+        (np.flatnonzero(received.ticks), batch.timestamps),
+        (_silent(batch, received), np.maximum(before, received.times)),
+    ):
+        if len(places):
+            origin = pl.DataFrame(_origin(batch, before, places.astype(np.uint32)))
+            reached = pl.Series(TIMESTAMP, times[places])
+            parts.append(normalized.encode(origin.with_columns(reached)))
+            rows.append(places.astype(np.uint32))
     if not parts:
         return []
     every = np.concatenate(rows)
@@ -79,6 +87,21 @@ def records(
         own = keys[pl.Series(every[chosen])]
         outputs.append(Output(topic, values[pl.Series(chosen)], own, int(number)))
     return outputs
+
+
+def _silent(batch: Batch, received: Received) -> npt.NDArray[np.intp]:
+    """The last row of each partition, where it was filtered out and so no record tells its time."""
+    if not received.counts["filtered"]:
+        return np.zeros(0, dtype=np.intp)
+    told = received.ticks.copy()
+    told[received.events["row"].to_numpy()] = True
+    filtered = (received.times != NOTHING) & ~told
+    last = np.full((2, int(batch.partitions.max()) + 1), -1, dtype=np.intp)
+    for kind, chosen in enumerate((told, filtered)):
+        places = np.flatnonzero(chosen)
+        np.maximum.at(last[kind], batch.partitions[places], places)
+    told_last, filtered_last = last
+    return filtered_last[filtered_last > told_last]
 
 
 def _origin(
@@ -187,7 +210,7 @@ def _again(source: SourcePlan, frame: pl.DataFrame) -> pl.DataFrame:
     values = [base64.b64decode(text) for text in frame[WHOLE].to_list()]
     raw = pl.Series("raw", values, dtype=pl.Binary)
     lines = pl.DataFrame([frame["row"], raw, frame[TIMESTAMP].alias("received")])
-    events = decode(source.format, lines, source.options).events
+    events, _ = mutate(decode(source.format, lines, source.options).events, source.mutations)
     if "sub" in events.columns:
         wanted = frame.select("row", pl.col("sub").cast(events.schema["sub"]))
         events = events.join(wanted, on=["row", "sub"], how="semi", maintain_order="left")

@@ -1,8 +1,8 @@
 """Sub-topology 1, first half, where `normalized` is exposed: raw records in, normalized events out.
 
-Each raw record becomes event(s), a tick or a dead letter. How far event time is on each raw
-partition is known from the records before, lives in the committed offset, and goes along with each
-event, so that whoever reads it judges lateness as a fused sub-topology would.
+Each raw record becomes event(s), a tick or a dead letter, or is filtered out. How far event time is
+on each raw partition is known from the records before, lives in the committed offset, and goes
+along with each event, so that whoever reads it judges lateness as a fused sub-topology would.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,6 +64,7 @@ class NormalizeSubTopology:
             "ticks": ticks,
             "normalized": received.events.height,
             "dead_letters": len(received.failures),
+            **received.counts,
         }
         return Outcome(outputs, counts=counts)
 

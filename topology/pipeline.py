@@ -4,7 +4,7 @@ raw.<source> ─► events ─┬─► northbound.<tenant>.events
                         ├─► dead-letters
                         └─► matches ─► alerts ─► northbound.<tenant>.alerts
 
-`expose: [normalized]` makes the boundary after normalize a topic, with equal results:
+`expose: [normalized]` makes the boundary before enrich a topic, with equal results:
 
 raw.<source> ─► normalize ─┬─► normalized.<source> ─► events ─► as above
                            └─► dead-letters
@@ -64,7 +64,7 @@ FUSED = (
     Node(
         name="events",
         reads=("raw.<source>",),
-        stages=("parse", "normalize", "enrich", "match", "encode"),
+        stages=("parse", "normalize", "mutate", "filter", "enrich", "match", "encode"),
         stores=(),
         writes=("northbound.<tenant>.events", "matches", "dead-letters"),
         build=EventsSubTopology,
@@ -76,7 +76,7 @@ SPLIT = (
     Node(
         name="normalize",
         reads=("raw.<source>",),
-        stages=("parse", "normalize"),
+        stages=("parse", "normalize", "mutate", "filter"),
         stores=(),
         writes=("normalized.<source>", "dead-letters"),
         build=NormalizeSubTopology,

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from topology.enrich.dictionary import Dictionary
+from topology.filters import NO_FILTERS, Filters
 from topology.match.compile import RuleSet
+from topology.mutate.mutation import Mutation
 from topology.rules import LogSource, Tumbling
 from topology.topics import Names
 
@@ -18,6 +20,8 @@ class SourcePlan:
     logsource: LogSource | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     lateness_ms: int = 30_000
+    mutations: tuple[Mutation, ...] = ()
+    filters: Filters = NO_FILTERS
 
 
 @dataclass(frozen=True, slots=True)

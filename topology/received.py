@@ -1,5 +1,10 @@
-"""What arrives in a raw topic: records become normalized events with the uids they keep."""
+"""What arrives in a raw topic: records become normalized events with the uids they keep.
 
+In this order: parse, normalize, mutate, filter. An event that is filtered out still says how far
+event time is.
+"""
+
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from topology.formats import decode
-from topology.isolate import Failure
+from topology.isolate import Failure, isolate, stage
+from topology.mutate.mutation import mutate
 from topology.plan import SourcePlan
 from topology.records import Batch
 from topology.uid import record_uids
@@ -27,15 +33,17 @@ class RawRecord(NamedTuple):
 
 
 class Received(NamedTuple):
-    """`events` by `row`, the place of their record in the batch; every row is there, a failure or
-    a tick. `times`: for each record the greatest event time in it, at most its time stamp; that of
-    a tick; or NOTHING."""
+    """`events` by `row`, the place of their record in the batch; every row is there, filtered, a
+    failure or a tick. `times`: for each record the greatest event time in it, at most its time
+    stamp; that of a tick; or NOTHING. `counts`: records that were `filtered`, and what each filter
+    dropped and each mutation did not fit."""
 
     events: pl.DataFrame
     failures: list[Failure]
     uids: pl.Series
     ticks: npt.NDArray[np.bool_]
     times: npt.NDArray[np.int64]
+    counts: Counter[str]
 
 
 def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
@@ -52,10 +60,57 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
         raw = raw.filter(pl.col("raw").is_not_null())
     uids = record_uids(batch, origin)
     decoded = decode(source.format, raw, source.options)
-    events = stamped(decoded.events, batch.timestamps, uids)
-    times = capped(events, batch.timestamps, np.where(ticks, batch.timestamps, NOTHING))
     failures = [Failure(*row) for row in decoded.failures.iter_rows()]
-    return Received(events, failures, uids, ticks, times)
+    counts: Counter[str] = Counter()
+    events = decoded.events
+    if source.mutations:
+        events = _mutated(source, events, failures, counts)
+    events = stamped(events, batch.timestamps, uids)
+    times = capped(events, batch.timestamps, np.where(ticks, batch.timestamps, NOTHING))
+    if source.filters:
+        events = _filtered(source, events, failures, counts)
+    failures.sort()
+    return Received(events, failures, uids, ticks, times, counts)
+
+
+def _mutated(
+    source: SourcePlan, events: pl.DataFrame, failures: list[Failure], counts: Counter[str]
+) -> pl.DataFrame:
+    def work(part: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+        with stage("mutate", source.name):
+            return mutate(part, source.mutations)
+
+    results, broken = isolate(events, work)
+    failures += broken
+    for _, unfit in results:
+        counts.update({f"mutate.{source.name}.{name}": count for name, count in unfit.items()})
+    return _whole([part for part, _ in results], events)
+
+
+def _filtered(
+    source: SourcePlan, events: pl.DataFrame, failures: list[Failure], counts: Counter[str]
+) -> pl.DataFrame:
+    def work(part: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+        with stage("filter", source.name):
+            return source.filters.apply(part)
+
+    results, broken = isolate(events, work)
+    failures += broken
+    for _, dropped in results:
+        counts.update({f"filter.{source.name}.{name}": count for name, count in dropped.items()})
+    kept = _whole([part for part, _ in results], events)
+    gone = np.setdiff1d(events["row"].to_numpy(), kept["row"].to_numpy())
+    failed = np.fromiter((failure.row for failure in failures), dtype=np.uint32)
+    if count := len(np.setdiff1d(gone, failed)):
+        counts["filtered"] += count
+    return kept
+
+
+def _whole(parts: list[pl.DataFrame], events: pl.DataFrame) -> pl.DataFrame:
+    """The parts that events were worked on in, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return pl.concat(parts, how="diagonal") if parts else events.clear()
 
 
 def capped(

@@ -38,6 +38,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
     if config is not None:
         config = config.model_copy(update={"tenants": {**config.tenants, **extra}})
         config._home = path.absolute().parent  # noqa: SLF001  # set once, right after validation
+        config._document = document  # noqa: SLF001  # likewise
         problems += _cross_check(config, document)
     if problems or config is None:
         raise ConfigError(problems)

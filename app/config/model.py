@@ -19,6 +19,8 @@ from app.config.fields import (
     zone,
 )
 from app.config.listeners import Listener
+from app.config.stages import Filter, Mutation
+from app.yaml_source import Document, dotted
 from topology.topics import Feeds, Names, RawTopic
 
 
@@ -43,6 +45,10 @@ class Source(Strict):
     """A source that was heard before and is silent for so long is reported (`ingest.monitor`)."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the format."""
+    mutate: list[Mutation] = Field(default_factory=list)
+    """What is made of its events' attributes, in order, before filters see them."""
+    filters: list[Filter] = Field(default_factory=list)
+    """Which of its events go on. What they drop stays in the raw topic and is counted."""
 
 
 class Enrichment(Strict):
@@ -168,6 +174,7 @@ class Config(Strict):
     ingest: Ingest = Ingest()
     """The ingest agent."""
     _home: Path = PrivateAttr(default=Path())
+    _document: Document | None = PrivateAttr(default=None)
 
     @property
     def home(self) -> Path:
@@ -178,6 +185,12 @@ class Config(Strict):
     def names(self) -> Names:
         """Physical names of topics and groups."""
         return Names(self.kafka.topic_prefix)
+
+    def problem(self, at: tuple[str | int, ...], text: str) -> str:
+        """`file:line: key: text`, for what is found out after the file was read."""
+        if self._document is None:
+            return f"{dotted(at)}: {text}"
+        return self._document.problem(at, text)
 
     def path(self, path: Path) -> Path:
         """A path of the file as an absolute one."""

@@ -19,11 +19,18 @@ RAW = "raw.q"
 NORMALIZED = "normalized.q"
 
 
-def plan(matches_partitions: int = 1, expose: frozenset[str] = frozenset()) -> Plan:
+SOURCE = SourcePlan("q", "qumulo", LogSource("qumulo", "audit", None))
+
+
+def plan(
+    matches_partitions: int = 1,
+    expose: frozenset[str] = frozenset(),
+    source: SourcePlan = SOURCE,
+) -> Plan:
     """Both tenants receive the source; `other` alerts only."""
     return Plan(
         names=Names(),
-        sources={"q": SourcePlan("q", "qumulo", LogSource("qumulo", "audit", None))},
+        sources={"q": source},
         tenants={
             "acme": TenantPlan("acme", frozenset({"q"})),
             "other": TenantPlan("other", frozenset({"q"}), events=False),
@@ -50,9 +57,10 @@ def driver(
     max_batch: int = 1_000,
     commit_every: int = 1,
     expose: frozenset[str] = frozenset(),
+    source: SourcePlan = SOURCE,
 ) -> TopologyTestDriver:
     """The whole topology on that plan."""
-    chosen = plan(matches, expose)
+    chosen = plan(matches, expose, source)
     return TopologyTestDriver(
         steps(chosen),
         partitions={RAW: raw, NORMALIZED: raw, "matches": matches},

@@ -28,6 +28,7 @@ class RuleErrors(ValueError):  # noqa: N818  # it is several
 
     def __init__(self, problems: list[Problem]) -> None:
         ordered = sorted(problems, key=lambda problem: (problem.path, problem.line))
+        self.found: list[Problem] = list(dict.fromkeys(ordered))
         self.problems: list[str] = list(dict.fromkeys(str(problem) for problem in ordered))
         super().__init__("\n".join(self.problems))
 

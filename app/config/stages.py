@@ -1,0 +1,120 @@
+"""What northbound.yaml says of a source's stages between normalize and enrich."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from app.config.connection import Strict
+from topology.mutate.operations import OPERATIONS
+
+
+class Replace(Strict):
+    """Exchange every occurrence of a text, or of what a pattern matches."""
+
+    text: str | None = None
+    """What is exchanged, as it is written."""
+    pattern: str | None = None
+    """Or a regular expression in RE2's syntax."""
+    with_: str = Field(alias="with")
+    """What stands there instead; for a pattern `$1` is its first group."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Replace":
+        if (self.text is None) == (self.pattern is None):
+            raise ValueError("expected either text or pattern")
+        return self
+
+
+class Substring(Strict):
+    """A part of a text, in characters."""
+
+    start: int = 0
+    """First character, from 0; negative: from the end."""
+    length: Annotated[int, Field(ge=0)] | None = None
+    """How many; without it, all that follow."""
+
+
+class Split(Strict):
+    """Cut a text at a separator."""
+
+    by: Annotated[str, Field(min_length=1)]
+    """The separator."""
+    take: int | None = None
+    """Which part, from 0, or from the end if negative; without it, the list of all."""
+
+
+class Mutation(Strict):
+    """Make one attribute of another. `field` and one operation; `to` where it is another's."""
+
+    field: str
+    """Attribute that is read, such as actor.user.name."""
+    to: str | None = None
+    """Attribute that is written; without it, the same."""
+    lower: Literal[True] | None = None
+    """Lower case."""
+    upper: Literal[True] | None = None
+    """Upper case."""
+    trim: Literal[True] | str | None = None
+    """Without blanks at both ends, or without these characters."""
+    append: str | None = None
+    """With this text behind it."""
+    prepend: str | None = None
+    """With this text before it."""
+    substring: Substring | None = None
+    """A part of it."""
+    regexp: str | None = None
+    """The first group, or all, of what this regular expression (RE2) finds in it."""
+    replace: Replace | None = None
+    """With something exchanged."""
+    split: Split | None = None
+    """Cut at a separator."""
+    cast: Literal["integer", "number", "boolean", "text"] | None = None
+    """As another type."""
+    parse_time: str | None = None
+    """As milliseconds since the epoch: iso8601, epoch (seconds or milliseconds) or a strftime
+    format. A time without a zone is one of the source's `timezone`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Mutation":
+        given = [name for name in OPERATIONS if getattr(self, name) is not None]
+        if len(given) != 1:
+            seen = " and ".join(given) or "none"
+            raise ValueError(f"saw {seen}, expected exactly one of {', '.join(OPERATIONS)}")
+        return self
+
+    @property
+    def operation(self) -> tuple[str, Any]:
+        """Its name and its setting."""
+        name = next(name for name in OPERATIONS if getattr(self, name) is not None)
+        setting = getattr(self, name)
+        if isinstance(setting, Strict):
+            setting = setting.model_dump(by_alias=True, exclude_none=True)
+        return name, setting
+
+
+class Filter(Strict):
+    """Keep or drop events by a condition. Either `keep` or `drop`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    """Identifies it in counters."""
+    drop: dict[str, Any] | None = None
+    """Drops what matches: a `detection` section as of a Sigma rule, over event attributes. With one
+    thing named in it, `condition` may be left out."""
+    keep: dict[str, Any] | None = None
+    """Drops what does not match: the same."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Filter":
+        if (self.drop is None) == (self.keep is None):
+            raise ValueError("expected either keep or drop")
+        return self
+
+    @property
+    def action(self) -> Literal["keep", "drop"]:
+        """Which of the two it is."""
+        return "drop" if self.drop is not None else "keep"
+
+    @property
+    def detection(self) -> dict[str, Any]:
+        """What is matched."""
+        return self.drop or self.keep or {}

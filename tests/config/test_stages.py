@@ -1,0 +1,77 @@
+"""Mutations and filters in northbound.yaml: every mistake with its line, before anything starts."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigError, load
+from app.planning import build_plan
+from topology.plan import SourcePlan
+
+ROOT = Path(__file__).parents[2]
+FILE = """\
+version: 1
+kafka: {{embedded: {{}}}}
+sources:
+  qumulo:
+    format: qumulo
+{stages}
+tenants:
+  acme: {{sources: [qumulo]}}
+"""
+
+
+def source(folder: Path, stages: str) -> SourcePlan:
+    """The source of a configuration with these lines, which begin in line 6."""
+    path = folder / "northbound.yaml"
+    path.write_text(FILE.format(stages=stages), encoding="utf-8")
+    return build_plan(load(path), {}).sources["qumulo"]
+
+
+def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
+    """The example of docs/stages.md is a source that starts."""
+    page = (ROOT / "docs" / "stages.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n.*?format: qumulo\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    plan = source(tmp_path, found[1])
+    assert [(each.name, each.field, each.target) for each in plan.mutations] == [
+        ("lower", "actor.user.name", "actor.user.name"),
+        ("regexp", "file.path", "unmapped.share"),
+        ("replace", "file.path", "file.path"),
+    ]
+    assert plan.filters
+
+
+@pytest.mark.parametrize(
+    ("stages", "line", "key", "told"),
+    [
+        ("    mutate: [{field: a}]", 6, "mutate[0]", "saw none, expected exactly one of lower"),
+        ("    mutate: [{field: a, lower: true, cast: text}]", 6, "mutate[0]", "saw lower and cast"),
+        ("    mutate:\n    - {field: a, regexp: '('}", 7, "mutate[0].regexp", "unclosed group"),
+        ("    mutate: [{field: raw_data, lower: true}]", 6, "mutate[0].field", "cannot be changed"),
+        ("    mutate: [{field: a, to: row, lower: true}]", 6, "mutate[0].to", "cannot be changed"),
+        ("    mutate: [{field: a, replace: {with: b}}]", 6, "mutate[0].replace", "text or pattern"),
+        ("    mutate: [{field: a, cast: date}]", 6, "mutate[0].cast", "saw 'date'"),
+        ("    filters: [{name: a}]", 6, "filters[0]", "either keep or drop"),
+        (
+            "    filters:\n    - name: a\n      drop:\n        x:\n          b|nope: 1",
+            10,
+            "filters[0].drop.x.b|nope",
+            "Unknown modifier",
+        ),
+        (
+            "    filters:\n    - {name: a, keep: {x: {y: 1}}}\n    - {name: a, keep: {x: {y: 1}}}",
+            8,
+            "filters[1].name",
+            "own name",
+        ),
+    ],
+)
+def test_mistakes(tmp_path: Path, stages: str, line: int, key: str, told: str) -> None:
+    """File, line, key, what was seen and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        source(tmp_path, stages)
+    (problem,) = caught.value.problems
+    assert f"northbound.yaml:{line}: sources.qumulo.{key}: " in problem
+    assert told in problem

@@ -1,0 +1,103 @@
+"""Filters of a source: events that are kept or dropped by conditions in Sigma's syntax.
+
+A filter names what it is about in a Sigma `detection` section over event attributes. An event that
+one filter drops is dropped; it is counted by the first that does.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import yaml
+
+from topology.match.compile import RuleErrors, RuleSet, compile_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`detection`: what Sigma's section of that name holds. `keep`: drop what does not match it."""
+
+    name: str
+    keep: bool
+    detection: Mapping[str, Any]
+
+
+class FilterProblem(NamedTuple):
+    """What is wrong with which filter; `key` is a path within its detection, or empty."""
+
+    number: int
+    key: str
+    text: str
+
+
+class FilterErrors(ValueError):  # noqa: N818  # it is several
+    """Everything that is wrong with the filters of a source."""
+
+    def __init__(self, problems: Sequence[FilterProblem]) -> None:
+        super().__init__("; ".join(f"{problem.key}: {problem.text}" for problem in problems))
+        self.problems = problems
+
+
+class Filters:
+    """The filters of one source, compiled together: each condition they share is tested once."""
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        """Raises FilterErrors."""
+        self._filters = tuple(filters)
+        self._rules = _compile(filters)
+
+    def __bool__(self) -> bool:
+        return bool(self._filters)
+
+    def apply(self, events: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+        """The events that are kept, and how many each filter dropped, by its name."""
+        hits = self._rules.match(events, None)
+        dropped = np.zeros(events.height, dtype=np.bool_)
+        counts: Counter[str] = Counter()
+        for number, entry in enumerate(self._filters):
+            chosen = self._chosen(hits.get(number), events.height, keep=entry.keep) & ~dropped
+            if count := int(chosen.sum()):
+                counts[entry.name] += count
+                dropped |= chosen
+        return (events.filter(~dropped) if counts else events), counts
+
+    @staticmethod
+    def _chosen(
+        rows: npt.NDArray[np.int64] | None, height: int, *, keep: bool
+    ) -> npt.NDArray[np.bool_]:
+        chosen = np.full(height, keep)
+        if rows is not None:
+            chosen[rows] = not keep
+        return chosen
+
+
+def _compile(filters: Sequence[Filter]) -> RuleSet:
+    texts = [(str(number), _rule(entry)) for number, entry in enumerate(filters)]
+    try:
+        rules = compile_rules(texts)
+    except RuleErrors as error:
+        found = [
+            (int(each.path), each.key.removeprefix("detection").lstrip("."), each.text)
+            for each in error.found
+        ]
+        raise FilterErrors([FilterProblem(*each) for each in found]) from None
+    if rules.warnings:
+        parts = [warning.split(":", 3) for warning in rules.warnings]
+        raise FilterErrors([FilterProblem(int(each[0]), "", each[-1].strip()) for each in parts])
+    return rules
+
+
+def _rule(entry: Filter) -> str:
+    """The filter as a Sigma rule. With one thing named, a condition need not be."""
+    detection = dict(entry.detection)
+    if "condition" not in detection and len(detection) == 1:
+        detection["condition"] = next(iter(detection))
+    rule = {"title": entry.name, "logsource": {"category": "filter"}, "detection": detection}
+    return yaml.safe_dump(rule, sort_keys=False, allow_unicode=True)
+
+
+NO_FILTERS = Filters(())

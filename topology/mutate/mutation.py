@@ -1,0 +1,70 @@
+"""Mutations of a source, applied to a whole batch of its events, one after the other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from schemas import ocsf
+from topology.mutate.operations import Change
+from topology.texts import as_text
+
+FIXED: Final = frozenset({"row", "sub", "raw_data", "metadata.uid", "unmapped.raw_base64"})
+"""What says which event it is and what it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`change` makes `target` of `field`. `name`: of the operation, for the counters."""
+
+    name: str
+    field: str
+    target: str
+    change: Change
+
+
+def mutable(column: str) -> bool:
+    """Whether a mutation may write an attribute."""
+    return column not in FIXED and column not in ocsf.SHARED and not column.startswith(ocsf.CODE)
+
+
+def mutate(
+    events: pl.DataFrame, mutations: Sequence[Mutation]
+) -> tuple[pl.DataFrame, Counter[str]]:
+    """The events with their mutated columns, and how many values each operation did not fit.
+
+    Counters are `<operation>.<field>`. A value that an operation does not fit leaves the target
+    as it is; where the target gets another type, it is absent then. `raw_data` has it in any case.
+    """
+    unfit: Counter[str] = Counter()
+    for mutation in mutations:
+        if mutation.field in events.columns:
+            events, count = _apply(events, mutation)
+            if count:
+                unfit[f"{mutation.name}.{mutation.field}"] += count
+    return events, unfit
+
+
+def _apply(events: pl.DataFrame, mutation: Mutation) -> tuple[pl.DataFrame, int]:
+    field, target = mutation.field, mutation.target
+    values = events[field]
+    if isinstance(values.dtype, pl.List | pl.Array):
+        return events, len(values) - values.null_count()
+    texts = as_text(values)
+    made = texts.to_frame("text").select(mutation.change(pl.col("text"))).to_series()
+    count = made.null_count() - values.null_count()
+    if made.null_count() and target in events.columns and events[target].dtype == made.dtype:
+        made = made.zip_with(made.is_not_null(), events[target])
+    stale = [code for code in events.columns if _is_stale(code, field, target)]
+    return events.drop(stale).with_columns(made.alias(target)), count
+
+
+def _is_stale(code: str, field: str, target: str) -> bool:
+    """Whether rows with this code may differ in the target now, though equal rows stay equal."""
+    if code.startswith(ocsf.CODE):
+        return field != target and code == f"{ocsf.CODE}{target}"
+    if code not in ocsf.SHARED:
+        return False
+    return bool(ocsf.shared_by(code, [target])) and not ocsf.shared_by(code, [field])

@@ -1,0 +1,152 @@
+"""What a mutation does to a text, by the name it has in northbound.yaml.
+
+Each operation is built once from its setting, and raises SettingError if that cannot be meant. What
+it gives is a function of one text alone, so rows with equal texts get equal results; null stands
+for "does not fit": no match, not a number, no such element.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import polars as pl
+
+Change: TypeAlias = Callable[[pl.Expr], pl.Expr]
+"""From a column of String to one value a row."""
+
+ISO_8601: Final = "iso8601"
+EPOCH: Final = "epoch"
+SECONDS_BELOW: Final = 100_000_000_000
+"""A smaller number is seconds (until the year 5138), a greater one milliseconds (since 1973)."""
+TRUE: Final = ("true", "yes", "1")
+FALSE: Final = ("false", "no", "0")
+
+
+class SettingError(ValueError):
+    """What is wrong with an operation's setting, and what was expected."""
+
+
+def _lower(_: Any, __: str) -> Change:
+    return lambda text: text.str.to_lowercase()
+
+
+def _upper(_: Any, __: str) -> Change:
+    return lambda text: text.str.to_uppercase()
+
+
+def _trim(characters: Any, _: str) -> Change:
+    return lambda text: text.str.strip_chars(None if characters is True else characters)
+
+
+def _append(addition: str, _: str) -> Change:
+    return lambda text: text + pl.lit(addition)
+
+
+def _prepend(addition: str, _: str) -> Change:
+    return lambda text: pl.lit(addition) + text
+
+
+def _substring(setting: Mapping[str, int], _: str) -> Change:
+    start, length = setting["start"], setting.get("length")
+    return lambda text: text.str.slice(start, length)
+
+
+def _regexp(pattern: str, _: str) -> Change:
+    groups = checked(pattern)
+    return lambda text: text.str.extract(pattern, 1 if groups else 0)
+
+
+def _replace(setting: Mapping[str, str], _: str) -> Change:
+    replacement = setting["with"]
+    if "pattern" in setting:
+        pattern = setting["pattern"]
+        checked(pattern)
+        return lambda text: text.str.replace_all(pattern, replacement)
+    literal = setting["text"]
+    return lambda text: text.str.replace_all(literal, replacement, literal=True)
+
+
+def _split(setting: Mapping[str, Any], _: str) -> Change:
+    by, take = setting["by"], setting.get("take")
+    if take is None:
+        return lambda text: text.str.split(by)
+    return lambda text: text.str.split(by).list.get(take, null_on_oob=True)
+
+
+def _cast(kind: str, _: str) -> Change:
+    if kind == "integer":
+        return lambda text: text.str.strip_chars().cast(pl.Int64, strict=False)
+    if kind == "number":
+        return lambda text: text.str.strip_chars().cast(pl.Float64, strict=False)
+    if kind == "text":
+        return lambda text: text
+
+    def boolean(text: pl.Expr) -> pl.Expr:
+        word = text.str.strip_chars().str.to_lowercase()
+        return pl.when(word.is_in(TRUE)).then(True).when(word.is_in(FALSE)).then(False)
+
+    return boolean
+
+
+def _parse_time(form: str, zone: str) -> Change:
+    """Milliseconds since the epoch. A time without a zone is one of `zone`."""
+    if form == EPOCH:
+        return _epoch
+    pattern = "%+" if form == ISO_8601 else form
+    try:
+        probe = pl.select(pl.lit("x").str.strptime(pl.Datetime("ms"), pattern, strict=False))
+    except pl.exceptions.PolarsError as error:
+        raise SettingError(f"saw {form!r}, {_reason(error)}") from None
+    if form != ISO_8601 and "%" not in form:
+        raise SettingError(
+            f"saw {form!r}, expected {ISO_8601}, {EPOCH} or a strftime format, such as "
+            "'%Y-%m-%d %H:%M:%S %z'"
+        )
+    zoned = getattr(probe.dtypes[0], "time_zone", None) is not None
+
+    def parse(text: pl.Expr) -> pl.Expr:
+        moment = text.str.strip_chars().str.strptime(pl.Datetime("ms"), pattern, strict=False)
+        if not zoned:
+            moment = moment.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        return moment.dt.epoch("ms")
+
+    return parse
+
+
+def _epoch(text: pl.Expr) -> pl.Expr:
+    number = text.str.strip_chars().cast(pl.Float64, strict=False)
+    number = pl.when(number.is_finite()).then(number)
+    millis = pl.when(number.abs() < SECONDS_BELOW).then(number * 1000).otherwise(number)
+    return millis.round().cast(pl.Int64, strict=False)
+
+
+def checked(pattern: str) -> int:
+    """The number of groups of a regular expression. Raises SettingError if it is none.
+
+    It is matched in linear time, by the syntax of RE2 (no look-around, no back-references).
+    """
+    try:
+        groups = pl.select(pl.lit("").str.extract_groups(pattern)).dtypes[0]
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.PolarsError as error:
+        raise SettingError(f"saw {pattern!r}, {_reason(error)}") from None
+    return len(groups.fields) if isinstance(groups, pl.Struct) else 0
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+OPERATIONS: Final[Mapping[str, Callable[[Any, str], Change]]] = {
+    "lower": _lower,
+    "upper": _upper,
+    "trim": _trim,
+    "append": _append,
+    "prepend": _prepend,
+    "substring": _substring,
+    "regexp": _regexp,
+    "replace": _replace,
+    "split": _split,
+    "cast": _cast,
+    "parse_time": _parse_time,
+}
+"""Each takes its setting and the source's time zone."""
