@@ -15,6 +15,7 @@ from app.commands import (
     status,
     tail,
     tenants,
+    test,
     topics,
     up,
     worker,
@@ -39,6 +40,7 @@ app.command()(setup.setup)
 app.command()(broker_files.broker_files)
 app.command()(parse.parse)
 app.command()(match.match)
+app.command(name="test")(test.run_tests)
 app.add_typer(topics.app, name="topics")
 app.add_typer(rules.app, name="rules")
 app.add_typer(tenants.app, name="tenants")

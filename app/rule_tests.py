@@ -42,9 +42,9 @@ def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
     return [alert for alert in found if alert["unmapped"]["state"] == "final"]
 
 
-def differences(test: RuleTest, found: Sequence[dict[str, Any]]) -> list[str]:
-    """What is not as the test says; nothing where it passes."""
-    wanted = sorted(test.alerts, key=lambda alert: (alert.title, str(alert.group)))
+def differences(alerts: Sequence[ExpectedAlert], found: Sequence[dict[str, Any]]) -> list[str]:
+    """How the final alerts that came are not those expected; nothing where they are."""
+    wanted = sorted(alerts, key=lambda alert: (alert.title, str(alert.group)))
     came = sorted(found, key=lambda alert: (_title(alert), str(_group(alert))))
     if [alert.title for alert in wanted] != [_title(alert) for alert in came]:
         expected = ", ".join(alert.title for alert in wanted) or "no alert"

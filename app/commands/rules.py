@@ -106,7 +106,7 @@ def test(paths: Paths) -> None:
         except (ValueError, KeyError, TypeError) as error:
             fail(f"{file}: is no test of rules: {error}")
         for entry in tests:
-            problems = differences(entry, final_alerts(rules, entry))
+            problems = differences(entry.alerts, final_alerts(rules, entry))
             failed += bool(problems)
             print(f"{'FAIL' if problems else 'ok  '} {entry.rule}: {entry.name}")
             for problem in problems:

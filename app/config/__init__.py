@@ -3,15 +3,16 @@
 import os
 import re
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.config.connection import ConfigError
 from app.config.fields import host_port, tenant_name
 from app.config.model import Config, Tenant
 from app.yaml_source import Document, SourceError, read
 
-__all__ = ["DEFAULT_PATH", "Config", "ConfigError", "Tenant", "host_port", "load"]
+__all__ = ["DEFAULT_PATH", "Config", "ConfigError", "Tenant", "checked", "host_port", "load"]
 
 DEFAULT_PATH = Path("northbound.yaml")
 
@@ -43,6 +44,20 @@ def load(path: Path = DEFAULT_PATH) -> Config:
     if problems or config is None:
         raise ConfigError(problems)
     return config
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(document: Document, model: type[Model], page: str) -> Model:
+    """A file of another form, which `page` of the documentation describes.
+
+    Raises ConfigError with every mistake, each with its line.
+    """
+    try:
+        return model.model_validate(document.data, strict=False)
+    except ValidationError as error:
+        raise ConfigError(_problems(document, error, page)) from None
 
 
 def _validate(document: Document) -> tuple[Config | None, list[str]]:
@@ -87,13 +102,15 @@ def _tenant(file: Path) -> tuple[Tenant | None, list[str]]:
 
 
 EXPECTATIONS = {
-    "extra_forbidden": "unknown key; see docs/configuration.md for the keys allowed here",
+    "extra_forbidden": "unknown key; see {page} for the keys allowed here",
     "missing": "missing; this key is required",
-    "union_tag_not_found": "missing type; see docs/configuration.md for the types there are",
+    "union_tag_not_found": "missing type; see {page} for the types there are",
 }
 
 
-def _problems(document: Document, error: ValidationError) -> list[str]:
+def _problems(
+    document: Document, error: ValidationError, page: str = "docs/configuration.md"
+) -> list[str]:
     problems = []
     for item in error.errors():
         at = _path(item["loc"])
@@ -102,7 +119,7 @@ def _problems(document: Document, error: ValidationError) -> list[str]:
         secret = any("password" in str(part) for part in at) or _USER_IN_URL.search(str(seen))
         if seen is not None and not secret and item["type"] not in EXPECTATIONS:
             text = f"saw {seen!r}, {text[0].lower()}{text[1:]}"
-        problems.append(document.problem(at, text))
+        problems.append(document.problem(at, text.replace("{page}", page)))
     return problems
 
 

@@ -33,17 +33,17 @@ def rules() -> RuleSet:
 @pytest.mark.parametrize("test", TESTS, ids=lambda test: f"{test.rule}: {test.name}")
 def test_stream(rules: RuleSet, test: RuleTest) -> None:
     """A stream leads to exactly the alerts its test names, of whichever rule."""
-    assert differences(test, final_alerts(rules, test)) == []
+    assert differences(test.alerts, final_alerts(rules, test)) == []
 
 
 def test_differences_are_told(rules: RuleSet) -> None:
     """A test that expects something else says what came instead."""
     test = next(test for test in TESTS if test.rule == "mass_delete_by_user" and test.alerts)
     found = final_alerts(rules, test)
-    assert differences(replace(test, alerts=()), found)
-    assert differences(test, [])
+    assert differences((), found)
+    assert differences(test.alerts, [])
     wrong = replace(test.alerts[0], count=1)
-    (told,) = differences(replace(test, alerts=(wrong,)), found)
+    (told,) = differences((wrong,), found)
     assert "expected count 1" in told
 
 

@@ -1,0 +1,43 @@
+"""`northbound test`: lines through the topology of northbound.yaml, without a broker."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.options import ConfigOption, configured
+from app.config import DEFAULT_PATH
+from app.output import FAILED, fail
+
+
+def run_tests(
+    files: Annotated[list[Path], typer.Argument(help="Files of tests (docs/testing.md).")],
+    *,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Run lines through the whole topology and compare what comes out; 0 if all is as expected.
+
+    Parsing, mutations, filters, dictionaries, rules and windows are those of northbound.yaml. No
+    broker is needed.
+
+    Example: northbound test tests/pipeline.yaml
+    """
+    from app.config import ConfigError
+    from app.pipeline_files import read_tests
+    from app.pipeline_tests import differences, plan_of, run
+
+    settings = configured(config)
+    failed = 0
+    try:
+        plan = plan_of(settings)
+        for file, tests in [(file, read_tests(file)) for file in files]:
+            for entry in tests:
+                problems = differences(entry, run(plan, entry))
+                failed += bool(problems)
+                print(f"{'FAIL' if problems else 'ok  '} {file.stem}: {entry.name}")
+                for problem in problems:
+                    print(f"       {problem}")
+    except ConfigError as error:
+        fail(error)
+    if failed:
+        raise typer.Exit(FAILED)

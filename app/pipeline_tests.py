@@ -1,0 +1,168 @@
+"""Runs lines through the topology of a northbound.yaml, and says what is not as a test expects."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import orjson
+import polars as pl
+
+from app.config import Config, ConfigError
+from app.pipeline_files import DeadLetter, PipelineTest
+from app.planning import build_plan
+from app.rule_streams import ExpectedAlert
+from app.rule_tests import differences as alert_differences
+from schemas.codec import decode as read_avro
+from topology.formats import decode
+from topology.pipeline import alerts, pipeline
+from topology.plan import Plan, TenantPlan
+from topology.testing import Step, TopologyTestDriver
+
+HOUR_MS = 3_600_000
+SHOWN = 200
+"""Characters of an event that a failure shows."""
+ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the lines of a test became, for one tenant, once all windows are closed."""
+
+    events: Sequence[dict[str, Any]]
+    filtered: int
+    dead_letters: Sequence[Mapping[str, Any]]
+    alerts: Sequence[dict[str, Any]]
+
+
+def plan_of(config: Config) -> Plan:
+    """What the configuration says. Raises ConfigError with every mistake."""
+    return build_plan(config, {config.names.raw(name): "AAAAAAAAAAA" for name in config.sources})
+
+
+def run(plan: Plan, test: PipelineTest) -> Outcome:
+    """The lines through the whole topology. Raises ConfigError where the test names what is not."""
+    tenant = _tenant(plan, test)
+    plan = replace(plan, tenants={tenant.name: tenant})
+    raw = plan.names.raw(test.source)
+    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline(plan.expose)]
+    driver = TopologyTestDriver(steps, partitions={plan.names.matches: plan.matches_partitions})
+    lines = test.stream()
+    times = _received(plan, test.source, lines)
+    for time, (_, line) in zip(times, lines, strict=True):
+        driver.pipe(raw, line, timestamp=time, partition=0)
+    driver.run()
+    driver.advance_wall_clock(max(times) + alerts(plan).window_ms + HOUR_MS)
+    driver.run()
+    found = [
+        orjson.loads(each.value or b"") for each in driver.read(plan.names.alerts(tenant.name))
+    ]
+    return Outcome(
+        [orjson.loads(each.value or b"") for each in driver.read(plan.names.events(tenant.name))],
+        driver.counts["filtered"],
+        [read_avro(each.value or b"")[1] for each in driver.read(plan.names.dead_letters)],
+        [alert for alert in found if alert["unmapped"]["state"] == "final"],
+    )
+
+
+def differences(test: PipelineTest, found: Outcome) -> list[str]:
+    """What is not as the test says; nothing where it passes."""
+    problems: list[str] = []
+    if test.events is not None:
+        problems += _events(test.events, found)
+    if test.filtered is not None and test.filtered != found.filtered:
+        problems.append(f"filtered: expected {test.filtered}, saw {found.filtered}")
+    if test.dead_letters is not None:
+        problems += _dead_letters(test.dead_letters, found.dead_letters)
+    if test.alerts is not None:
+        wanted = [ExpectedAlert(each.title, each.group, each.count) for each in test.alerts]
+        problems += alert_differences(wanted, found.alerts)
+    return problems
+
+
+def _tenant(plan: Plan, test: PipelineTest) -> TenantPlan:
+    """The tenant of a test, as one who receives everything as OCSF."""
+    if test.source not in plan.sources:
+        known = ", ".join(plan.sources)
+        raise ConfigError([f"{test.name}: source: saw {test.source!r}, expected one of {known}"])
+    names = [tenant.name for tenant in plan.tenants_of(test.source)]
+    if not names:
+        raise ConfigError([f"{test.name}: source: no tenant receives {test.source}; add it to one"])
+    if test.tenant is None and len(names) > 1:
+        raise ConfigError([f"{test.name}: tenant: missing; expected one of {', '.join(names)}"])
+    if test.tenant is not None and test.tenant not in names:
+        known = ", ".join(names)
+        raise ConfigError([f"{test.name}: tenant: saw {test.tenant!r}, expected one of {known}"])
+    chosen = plan.tenants[test.tenant or names[0]]
+    return replace(chosen, events=True, alerts=True, format="ocsf-json")
+
+
+def _received(plan: Plan, source: str, lines: Sequence[tuple[int, bytes]]) -> list[int]:
+    """When each line comes: at its own time, as from a device whose clock is right."""
+    times = [time for time, _ in lines]
+    chosen = plan.sources[source]
+    raw = {"row": range(len(lines)), "raw": [line for _, line in lines], "received": times}
+    schema = {"row": pl.UInt32, "raw": pl.Binary, "received": pl.Int64}
+    events = decode(chosen.format, pl.DataFrame(raw, schema=schema), chosen.options).events
+    for row, time in zip(events["row"].to_list(), events["time"].to_list(), strict=True):
+        if time is not None:
+            times[row] = time
+    return times
+
+
+def _events(wanted: Sequence[Mapping[str, Any]], found: Outcome) -> Iterator[str]:
+    if len(wanted) != len(found.events):
+        shown = "".join(f"\n         {_shown(event)}" for event in found.events)
+        letters = "".join(
+            f"\n         dead letter: {letter['stage']}: {letter['reason']}"
+            for letter in found.dead_letters
+        )
+        yield f"events: expected {len(wanted)}, saw {len(found.events)}{shown}{letters}"
+        return
+    for number, (expected, event) in enumerate(zip(wanted, found.events, strict=True)):
+        flat = dict(_flat(event))
+        for path, value in _flat(expected):
+            seen = flat.get(path, _at(event, path))
+            if value is None and seen is ABSENT:
+                continue
+            if seen != value:
+                told = "nothing" if seen is ABSENT else repr(seen)
+                yield f"events[{number}].{path}: expected {value!r}, saw {told}"
+
+
+def _flat(event: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Attributes by dotted path; lists are values."""
+    for name, value in event.items():
+        at = f"{path}.{name}" if path else str(name)
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, at)
+        else:
+            yield at, value
+
+
+def _at(event: Mapping[str, Any], path: str) -> Any:
+    """The object at a dotted path, which is no attribute of plain value."""
+    found: Any = event
+    for name in path.split("."):
+        if not isinstance(found, Mapping) or name not in found:
+            return ABSENT
+        found = found[name]
+    return found
+
+
+def _dead_letters(
+    wanted: Sequence[DeadLetter], found: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    seen = [f"{letter['stage']}: {letter['reason']}" for letter in found]
+    if len(wanted) != len(seen):
+        yield f"dead_letters: expected {len(wanted)}, saw {len(seen)}: {'; '.join(seen) or 'none'}"
+        return
+    for number, (letter, told) in enumerate(zip(wanted, found, strict=True)):
+        if letter.stage != told["stage"] or letter.reason not in told["reason"]:
+            expected = f"{letter.stage}: {letter.reason}"
+            yield f"dead_letters[{number}]: expected {expected}, saw {seen[number]}"
+
+
+def _shown(event: Mapping[str, Any]) -> str:
+    text = orjson.dumps(event).decode()
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
