@@ -19,10 +19,11 @@ os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:
 
 from app.broker import admin, ports
 from app.config import DEFAULT_PATH, Config, ConfigError, load
-from app.planning import build_plan
+from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
 from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
+from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
@@ -75,6 +76,15 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         raise ConfigError(
             [f"NORTHBOUND_AGENTS: saw {name!r}, expected one of {known}" for name in unknown]
         )
+    partitions = sum(each.partitions for each in declared(config, plan) if each.name not in raw)
+    if partitions > MOST_PARTITIONS:
+        log.warning(
+            "There are more output partitions than a transaction can be sure to reach in time; one "
+            "that does not is done again. Give small tenants one each (tenants.NAME.partitions). "
+            "partitions=%d at_most=%d",
+            partitions,
+            MOST_PARTITIONS,
+        )
     app = App(
         f"{config.kafka.topic_prefix}northbound",
         client=client,
@@ -86,6 +96,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             "max_batch": config.workers.max_batch,
             "store": config.workers.store,
             "standby": config.workers.standby_replicas,
+            "transaction_timeout": transaction_timeout(partitions),
         },
     )
     for name, node in nodes.items():

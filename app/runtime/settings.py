@@ -7,6 +7,19 @@ from typing import Any, Literal
 
 STALL_S = 25.0
 """A stall is to be noticed within 30 s, on a busy machine too."""
+TRANSACTION_S = 5.0, 7.5
+"""Time-outs of transactions, least and most. A dead worker's open transaction holds consumers that
+read committed records back for so long, unless the worker comes back; and of the most, a few stuck
+ones in a row are still noticed within 30 s."""
+MOST_PARTITIONS = 1_000
+"""A transaction that writes to more partitions may take longer than that: it takes 0.5 ms for each
+on a warm broker, 6 ms in a cold one's first transaction (docs/benchmarks.md)."""
+
+
+def transaction_timeout(partitions: int) -> float:
+    """Seconds until the brokers give a transaction up that may write to so many partitions."""
+    least, most = TRANSACTION_S
+    return max(least, most * min(1.0, partitions / MOST_PARTITIONS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +54,7 @@ class EngineSettings:
     standby: int = 0
     """Copies of each store beside its owner's, with the members that would inherit it."""
     session_timeout: float = 6.0
-    transaction_timeout: float = 5.0
+    transaction_timeout: float = TRANSACTION_S[0]
     call_timeout: float = 15.0
     """How long a call of the consumer or the transaction may take before the process ends."""
     start_timeout: float = 60.0

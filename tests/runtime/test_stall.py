@@ -10,7 +10,13 @@ import pytest
 from app.broker.server import EmbeddedKafka
 from app.runtime.engine import STUCK
 from app.runtime.faust_app import HARD
-from app.runtime.settings import STALL_S, EngineSettings
+from app.runtime.settings import (
+    MOST_PARTITIONS,
+    STALL_S,
+    TRANSACTION_S,
+    EngineSettings,
+    transaction_timeout,
+)
 from app.runtime.transaction import GRACE, SLICE
 from app.runtime.watchdog import INTERVAL, STALLED
 from tests.runtime.processes import wait_for
@@ -21,11 +27,19 @@ LIMIT_S = 30.0
 STACKS = "most recent call first"
 
 
-def test_every_stall_is_noticed_within_30_seconds() -> None:
-    """The time-outs that hold when nobody sets others add up to no more."""
+@pytest.mark.parametrize("partitions", [1, 667, 800, MOST_PARTITIONS, 1_000_000])
+def test_every_stall_is_noticed_within_30_seconds(partitions: int) -> None:
+    """The time-outs that hold when nobody sets others add up to no more, however many partitions a
+    transaction writes to."""
     settings = EngineSettings(
-        name="x", group="x", topics=("x",), instance="x", client={"bootstrap.servers": "x"}
+        name="x",
+        group="x",
+        topics=("x",),
+        instance="x",
+        client={"bootstrap.servers": "x"},
+        transaction_timeout=transaction_timeout(partitions),
     )
+    assert TRANSACTION_S[0] <= settings.transaction_timeout <= TRANSACTION_S[1]
     # A late look, and the second look that a slow machine may need.
     assert max(STALL_S, settings.stall_timeout) + 4 * INTERVAL < LIMIT_S
     stuck = max(settings.transaction_timeout, SLICE + GRACE)
