@@ -2,6 +2,7 @@
 
 import typer
 
+from app import output
 from app.commands import (
     broker_files,
     dead_letters,
@@ -49,4 +50,10 @@ app.add_typer(dead_letters.app, name="dead-letters")
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    try:
+        app()
+    except SystemExit as ending:
+        # Typer ends with 1 when it meets EPIPE, whatever raised it.
+        if isinstance(ending.__context__, BrokenPipeError):
+            output.end_without_reader()
+        raise

@@ -21,14 +21,15 @@ SHORT = 50
 
 @dataclass(slots=True)
 class Level:
-    """A topic: partitions, offsets between begin and end, and those not yet committed as read.
+    """A topic: partitions, offsets between begin and end, and records not yet committed as read.
 
-    Offsets count transaction markers too, so `records` is a little more than the records. `lag` is
-    None where no sub-topology reads the topic.
+    Each transaction leaves a marker, which has an offset too, in every partition that it wrote to,
+    and aborted records keep theirs: a topic holds at most as many records as offsets. `lag` is None
+    where no sub-topology reads the topic.
     """
 
     partitions: int = 0
-    records: int = 0
+    offsets: int = 0
     lag: int | None = None
 
 
@@ -77,7 +78,7 @@ def lags(config: Config) -> dict[str, Level]:
     for (topic, number), last in end.items():
         level = levels[topic]
         level.partitions += 1
-        level.records += last - begin[topic, number]
+        level.offsets += last - begin[topic, number]
         if topic in read_by:
             done = committed.get((read_by[topic], topic, number), -1)
             first = max(done, begin[topic, number])

@@ -1,5 +1,8 @@
 """What commands print: tables for people on a terminal, JSON lines with --json or when piped."""
 
+import os
+import select
+import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -46,6 +49,18 @@ def rows(
     for cells in body:
         table.add_row(*cells)
     Console().print(table)
+
+
+def end_without_reader() -> None:
+    """End as other programs do when nobody reads standard output any more: by SIGPIPE, silently.
+
+    Returns when it is not standard output whose reader is gone.
+    """
+    poll = select.poll()
+    poll.register(1, 0)
+    if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
 
 
 def _cell(value: Any) -> Text:

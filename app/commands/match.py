@@ -74,9 +74,8 @@ def match(
         out.flush()
         if not hits and sys.stdout.isatty():
             errors.print("No rule matched.")
-    except BrokenPipeError:
-        # The reader has seen enough, as `head` does; nothing is left to flush to.
-        sys.stdout = None
+    except BrokenPipeError:  # `head` has seen enough
+        raise
     except OSError as error:
         fail(f"{events}: {error.strerror}")
     if run.timeless:

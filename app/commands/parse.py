@@ -71,18 +71,14 @@ def parse(
         batches = _frames(sys.stdin.buffer, framing, _bound(bounds))
     options = _options(given, format_, SOURCE_FORMATS[format_].options)
     out = sys.stdout.buffer
-    try:
-        for lines in batches:
-            if chosen == "frames":
-                results = [base64.b64encode(line) for line in lines]
-            else:
-                texts = field_texts if chosen == "fields" else event_texts
-                results = texts(lines, format_, options, int(time.time() * 1000))
-            out.writelines(result + b"\n" for result in results)
-            out.flush()
-    except BrokenPipeError:
-        # The reader has seen enough, as `head` does; nothing is left to flush to.
-        sys.stdout = None
+    for lines in batches:
+        if chosen == "frames":
+            results = [base64.b64encode(line) for line in lines]
+        else:
+            texts = field_texts if chosen == "fields" else event_texts
+            results = texts(lines, format_, options, int(time.time() * 1000))
+        out.writelines(result + b"\n" for result in results)
+        out.flush()
 
 
 def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict[str, str]:

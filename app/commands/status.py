@@ -39,7 +39,8 @@ def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> 
         rows(table, [], json=True)
     else:
         rows(processes, ["process", "pid", "ready", "what"], json=False, title="Processes")
-        rows(topics, ["topic", "partitions", "records", "lag"], json=False, title="Topics")
+        columns = ["topic", "partitions", "records_at_most", "lag"]
+        rows(topics, columns, json=False, title="Topics")
     if problem is not None:
         fail(problem)
     if not processes:
@@ -72,6 +73,11 @@ def _topics(config: Config) -> list[dict[str, Any]]:
     from app.lag import lags
 
     return [
-        {"topic": topic, "partitions": each.partitions, "records": each.records, "lag": each.lag}
+        {
+            "topic": topic,
+            "partitions": each.partitions,
+            "records_at_most": each.offsets,
+            "lag": each.lag,
+        }
         for topic, each in lags(config).items()
     ]

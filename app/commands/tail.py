@@ -52,7 +52,7 @@ def tail(
                 return
     except ReadingError as error:
         fail(error)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         return
 
 

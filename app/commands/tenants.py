@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.commands.options import ConfigOption, JsonOption, configured
-from app.commands.topics import YesOption, confirm, declaration, reported
+from app.commands.topics import YesOption, confirm, connected, declaration, reported
 from app.config import DEFAULT_PATH, Config
 from app.output import FAILED, WRONG_USAGE, fail, rows
 
@@ -57,7 +57,7 @@ def add(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
         topics = [topic for topic in declaration(settings) if topic.tenant in {None, name}]
-        client = admin.connect(settings.client())
+        client = connected(settings)
         external = settings.kafka.external
         if external is not None and not external.manage:
             todo = [str(change) for change in admin.plan(client, topics)]
@@ -79,11 +79,11 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
 
     Example: northbound tenants list
     """
-    from app.broker import admin, tenants
+    from app.broker import tenants
 
     settings = configured(config)
     with reported():
-        client = admin.connect(settings.client())
+        client = connected(settings)
         found = tenants.users(client, settings.names, settings.tenants)
     table = []
     for name, tenant in settings.tenants.items():
@@ -132,13 +132,13 @@ def rotate(
     Example: northbound tenants rotate acme
     """
     from app import audit, bundles
-    from app.broker import admin, tenants
+    from app.broker import tenants
 
     settings = configured(config)
     _known(settings, name)
     folder = out or settings.home / "bundles" / name
     with reported():
-        client = admin.connect(settings.client())
+        client = connected(settings)
         tenants.rotate(client, settings.names, name, settings.credentials)
         audit.record(settings.client(), settings.names, "tenant.rotate", name)
         bundles.write(settings, name, folder)
@@ -170,7 +170,7 @@ def remove(
     also = f", and delete the topics {settings.names.tenant_prefix(name)}*" if topics else ""
     confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
     with reported():
-        client = admin.connect(settings.client())
+        client = connected(settings)
         try:
             tenants.remove(client, settings.names, name, settings.credentials)
         except ValueError as error:

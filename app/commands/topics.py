@@ -12,9 +12,16 @@ from app.config import DEFAULT_PATH, Config
 from app.output import WRONG_USAGE, as_json, fail, rows
 
 if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
     from topology.topics import Topic
 
 app = typer.Typer(help="Topics: as declared, and as the cluster has them.", no_args_is_help=True)
+
+ANSWER_S = 10.0
+"""Seconds that a cluster may take to answer, TLS and SASL included."""
+ANSWER_HERE_S = 3.0
+"""The same for the embedded one."""
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -41,6 +48,32 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
+def connected(settings: Config) -> "AdminClient":
+    """An admin client of a cluster that answers. Raises ClusterError, with what to do."""
+    from confluent_kafka import KafkaException
+
+    from app.broker import admin
+    from app.broker.cluster_error import ClusterError
+
+    client, external = settings.client(), settings.kafka.external
+    connection = admin.connect(client)
+    seconds = ANSWER_HERE_S if external is None else ANSWER_S
+    try:
+        connection.list_topics(timeout=seconds)
+    except KafkaException as error:
+        advice = (
+            "Start it with `northbound up`, or look at what it says if it runs."
+            if external is None
+            else "Is Kafka up, is kafka.external.bootstrap right, and does kafka.external.security "
+            "say what that listener wants?"
+        )
+        raise ClusterError(
+            f"Kafka at {client['bootstrap.servers']} does not answer within {seconds:.0f} s "
+            f"({error.args[0].str()}). {advice}"
+        ) from error
+    return connection
+
+
 def declaration(settings: Config) -> "list[Topic]":
     """All topics that the configuration asks for."""
     from app.planning import build_plan, declared
@@ -60,7 +93,7 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     settings = configured(config)
     with reported():
         declared = declaration(settings)
-        client = admin.connect(settings.client())
+        client = connected(settings)
         found = admin.existing(client)
         problem = ""
         try:
@@ -112,7 +145,7 @@ def create(
     external = settings.kafka.external
     unmanaged = external is not None and not external.manage
     with reported():
-        client = admin.connect(settings.client())
+        client = connected(settings)
         changes = admin.plan(client, declaration(settings))
         if not dry_run and not unmanaged:
             admin.apply(client, changes, settings.replication)
@@ -143,7 +176,7 @@ def describe(
 
     settings = configured(config)
     with reported():
-        client = admin.connect(settings.client())
+        client = connected(settings)
         found = admin.existing(client, [topic])
         if topic not in found:
             fail(f"No topic {topic}; `northbound topics list` shows all.")
@@ -183,7 +216,7 @@ def delete(
     if external is not None and not external.manage:
         fail("kafka.external.manage is false: whoever manages the cluster deletes topics.")
     with reported():
-        client = admin.connect(settings.client())
+        client = connected(settings)
         if topic not in admin.existing(client, [topic]):
             fail(f"No topic {topic}; `northbound topics list` shows all.")
         again = any(each.name == topic for each in declaration(settings))

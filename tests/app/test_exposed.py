@@ -222,10 +222,10 @@ def test_kill_either_agent_and_nothing_changes(
     watched = [names.normalized("q"), names.events("acme")]
     for number in range(ROUNDS):
         victim, topic = agents[number % 2], watched[number % 2]
-        before = _levels(config)[topic].records
+        before = _levels(config)[topic].offsets
         _send(config, seed, number * LINES, LINES)
         wait_for(
-            lambda t=topic, b=before: _levels(config)[t].records > b, f"more records in {topic}", 90
+            lambda t=topic, b=before: _levels(config)[t].offsets > b, f"more records in {topic}", 90
         )
         victim.kill()
     _tick(config)

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from app.broker.cluster_error import ClusterError, cluster_error
+from app.commands.topics import ANSWER_HERE_S
 
 NORTHBOUND = str(Path(sys.executable).parent / "northbound")
 WIDE = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
@@ -91,6 +93,49 @@ def test_status_when_nothing_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.strip() == "Nothing runs here; start it with `northbound up`."
+
+
+@pytest.mark.parametrize("command", [("tenants", "list"), ("topics", "list")])
+def test_without_kafka_the_next_step_is_said_soon(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """It took 30 s to say that nobody answers."""
+    (tmp_path / "northbound.yaml").write_text(
+        "version: 1\n"
+        "kafka: {embedded: {internal: '127.0.0.1:1', northbound: {advertise: x:1}}}\n"
+        "sources: {qumulo: {format: qumulo}}\n"
+        "tenants: {acme: {sources: [qumulo]}}\n"
+    )
+    done = subprocess.run(
+        [NORTHBOUND, *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=ANSWER_HERE_S + 12,  # of it the start of Python on a busy machine
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("Kafka at 127.0.0.1:1 does not answer within 3 s"), done.stderr
+    assert "Start it with `northbound up`" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("rules", "list", str(ROOT / "rules")), ("parse",)])
+def test_a_reader_that_has_seen_enough(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Piped into `head`, a command ends as `cat` would: by SIGPIPE and without a word."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [NORTHBOUND, *command],
+            cwd=tmp_path,
+            input=b"<14>1 2026-11-27T00:00:00Z nas app - - - text\n",
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._TIMED_OUT])
