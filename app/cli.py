@@ -15,6 +15,7 @@ from app.commands import (
     setup,
     status,
     tail,
+    tap,
     tenants,
     test,
     topics,
@@ -34,6 +35,7 @@ app.command()(up.up)
 app.command()(up.down)
 app.command()(status.status)
 app.command()(tail.tail)
+app.command()(tap.tap)
 app.command()(ingest.ingest)
 app.command()(worker.worker)
 app.command()(replay.replay)

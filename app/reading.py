@@ -68,6 +68,19 @@ def read(
 
     Raises ReadingError when Kafka is away or a topic is missing.
     """
+    for messages in read_batches(client, topics, from_start=from_start, follow=follow, batch=batch):
+        yield from messages
+
+
+def read_batches(
+    client: Mapping[str, Any],
+    topics: Sequence[str],
+    *,
+    from_start: bool = True,
+    follow: bool = False,
+    batch: int = 10_000,
+) -> Iterator[list[Message]]:
+    """The same, as they come together; at most `batch` at once."""
     consumer = open_reader(client)
     try:
         assigned = partitions(consumer, topics)
@@ -78,15 +91,18 @@ def read(
         open_ends = {(item.topic, item.partition) for item in assigned}
         heard = time.monotonic()
         while open_ends or follow:
+            found = []
             for message in consumer.consume(batch, timeout=0.2):
                 heard = time.monotonic()
                 error = message.error()
                 if error is None:
-                    yield message
+                    found.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public code
                     open_ends.discard((message.topic(), message.partition()))
                 elif not error.retriable():
                     raise ReadingError(f"{message.topic()}: {error.str()}")
+            if found:
+                yield found
             if not follow and time.monotonic() - heard > TIMEOUT:
                 raise ReadingError(f"nothing came from Kafka for {TIMEOUT:.0f} s; {IS_IT_UP}")
     finally:

@@ -8,7 +8,7 @@ NORTHBOUND_AGENTS the sub-topologies to run (default: all), such as `events,aler
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:-1")
 
-from app.broker import admin, ports
+from app.broker import ports
 from app.config import DEFAULT_PATH, Config, ConfigError, load
+from app.origins import Origins
 from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
 from app.runtime.errors import EngineError
@@ -29,7 +30,6 @@ from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
 from topology.pipeline import Node, pipeline
 from topology.plan import Plan
-from topology.uid import origin
 
 if TYPE_CHECKING:
     from topology.records import SubTopology
@@ -38,30 +38,6 @@ log = logging.getLogger("northbound.worker")
 
 STATUS_S = 1.0
 ANNOUNCE_S = 2.0
-
-
-class Origins(Mapping[str, str]):
-    """The stem of event uids for each raw topic, looked up in the cluster when first needed."""
-
-    def __init__(self, client: Mapping[str, Any], topics: Sequence[str]) -> None:
-        self._client = client
-        self._topics = topics
-        self._found: dict[str, str] | None = None
-
-    def _all(self) -> dict[str, str]:
-        if self._found is None:
-            cluster, ids = admin.identity(admin.connect(self._client), self._topics)
-            self._found = {topic: origin(cluster, ids[topic]) for topic in self._topics}
-        return self._found
-
-    def __getitem__(self, topic: str) -> str:
-        return self._all()[topic]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._topics)
-
-    def __len__(self) -> int:
-        return len(self._topics)
 
 
 def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
