@@ -46,7 +46,7 @@ class AlertsSubTopology:
     """Implements topology.records.SubTopology over `matches`.
 
     `tenants`: those with an alerts feed, and the sources they receive. `sources`: log source of
-    each source's events (None: all rules meet them).
+    each source's events (None: all rules meet them). `formats`: of each tenant's alerts.
     """
 
     name = "alerts"
@@ -61,6 +61,7 @@ class AlertsSubTopology:
         sources: Mapping[str, LogSource | None],
         product_version: str = "0.1.0",
         awake: int = AWAKE,
+        formats: Mapping[str, str] | None = None,
     ) -> None:
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
@@ -68,6 +69,7 @@ class AlertsSubTopology:
         self._names = names
         self._tenants = tenants
         self._version = product_version
+        self._formats = formats or dict.fromkeys(tenants, "ocsf-json")
         self._waits = Waits(rules, names, tenants, sources)
         self._quiet = QuietRules()
         for tenant in tenants:
@@ -106,7 +108,7 @@ class AlertsSubTopology:
 
     def process(self, batch: Batch) -> Outcome:
         """Take matches and watermarks in order; alerts come out."""
-        work = Outbox(self._names, self._version)
+        work = Outbox(self._names, self._version, self._formats)
         for start, stop, partials in stretches(batch, PARTIAL):
             rows: Iterable[int] = range(start, stop)
             if partials and stop - start >= MANY:

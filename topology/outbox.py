@@ -1,9 +1,11 @@
 """What one batch of sub-topology 2 leads to: alerts for tenants, dead letters, counts."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from schemas.codec import encode
 from topology.northbound import finding
+from topology.northbound.findings import encode_findings
 from topology.records import Batch, Outcome, Output
 from topology.rules import Alert
 from topology.topics import Names
@@ -12,10 +14,12 @@ from topology.topics import Names
 class Outbox:
     """What one batch leads to."""
 
-    def __init__(self, names: Names, version: str) -> None:
+    def __init__(self, names: Names, version: str, formats: Mapping[str, str]) -> None:
+        """`formats`: of each tenant's alerts."""
         self.counts: Counter[str] = Counter()
         self._names = names
         self._version = version
+        self._formats = formats
         self._alerts: dict[str, tuple[list[bytes], list[bytes]]] = {}
         self._refused: list[bytes] = []
 
@@ -49,7 +53,7 @@ class Outbox:
     def outcome(self) -> Outcome:
         """Everything as records."""
         outputs = [
-            Output(self._names.alerts(tenant), values, keys)
+            Output(self._names.alerts(tenant), encode_findings(values, self._formats[tenant]), keys)
             for tenant, (keys, values) in self._alerts.items()
         ]
         if self._refused:

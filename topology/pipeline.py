@@ -57,6 +57,7 @@ def alerts(plan: Plan) -> AlertsSubTopology:
         plan.names,
         {name: tenant.sources for name, tenant in plan.tenants.items() if tenant.alerts},
         {name: source.logsource for name, source in plan.sources.items()},
+        formats={name: tenant.format for name, tenant in plan.tenants.items()},
     )
 
 

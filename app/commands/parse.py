@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1 << 20
 TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-Output: TypeAlias = Literal["ocsf", "fields", "frames"]
-OUTPUTS: tuple[Output, ...] = ("ocsf", "fields", "frames")
+Output: TypeAlias = Literal["ocsf", "ecs", "fields", "frames"]
+OUTPUTS: tuple[Output, ...] = ("ocsf", "ecs", "fields", "frames")
 
 
 def parse(
@@ -31,7 +31,9 @@ def parse(
     ] = "auto",
     output: Annotated[
         str,
-        typer.Option(help="ocsf: events; fields: the parser's own; frames: base64 of each message"),
+        typer.Option(
+            help="ocsf, ecs: events; fields: the parser's own; frames: base64 of each message"
+        ),
     ] = "ocsf",
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the format: name=value. Repeatable.")
@@ -74,9 +76,11 @@ def parse(
     for lines in batches:
         if chosen == "frames":
             results = [base64.b64encode(line) for line in lines]
+        elif chosen == "fields":
+            results = field_texts(lines, format_, options, int(time.time() * 1000))
         else:
-            texts = field_texts if chosen == "fields" else event_texts
-            results = texts(lines, format_, options, int(time.time() * 1000))
+            now = int(time.time() * 1000)
+            results = event_texts(lines, format_, options, now, f"{chosen}-json")
         out.writelines(result + b"\n" for result in results)
         out.flush()
 
@@ -151,9 +155,13 @@ def _complain(framer: "Framer") -> None:
 
 
 def event_texts(
-    lines: list[bytes], name: str, options: Mapping[str, str], received: int
+    lines: list[bytes],
+    name: str,
+    options: Mapping[str, str],
+    received: int,
+    form: str = "ocsf-json",
 ) -> list[bytes]:
-    """OCSF JSON for each line. `received`: ms since the epoch."""
+    """An event in JSON for each line. `received`: ms since the epoch."""
     import polars as pl
 
     from topology.formats import decode
@@ -161,7 +169,7 @@ def event_texts(
 
     decoded = decode(name, _raw(lines, received), options)
     events = decoded.events.with_columns(pl.col("time").fill_null(received))
-    encoded = SERIALIZERS["ocsf-json"](events).to_list()
+    encoded = SERIALIZERS[form](events).to_list()
     results = _failed(lines, decoded.failures)
     for row, text in zip(events["row"].to_list(), encoded, strict=True):
         results[row] = _one_line(text)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from topology.northbound import ocsf_json
+from topology.northbound import cef, ecs_json, leef, ocsf_json, rfc5424
 
 
 class Serializer(Protocol):
@@ -17,4 +17,10 @@ class Serializer(Protocol):
     ) -> pl.Series: ...
 
 
-SERIALIZERS: Final[Mapping[str, Serializer]] = {"ocsf-json": ocsf_json.encode}
+SERIALIZERS: Final[Mapping[str, Serializer]] = {
+    "ocsf-json": ocsf_json.encode,
+    "ecs-json": ecs_json.encode,
+    "cef": cef.encode,
+    "leef": leef.encode,
+    "rfc5424": rfc5424.encode,
+}
