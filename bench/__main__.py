@@ -15,6 +15,7 @@ CASES = {
     "commit": "bench.commit",
     "ingest": "bench.ingest",
     "state": "bench.state",
+    "normalizers": "bench.normalizers",
 }
 """Each case's module has `run(options: Options) -> int`: 0, or 1 when a check failed. It writes its
 figures with bench.measure.write."""

@@ -73,19 +73,28 @@ class Guess:
     options: Mapping[str, Option]
 
 
+def _payload(name: str, header: str = "syslog") -> Chain:
+    """A format that syslog may carry."""
+    parsers = (FORMATS[header], FORMATS["repeated"], FORMATS[name])
+    return Chain(parsers, NORMALIZERS["text"])
+
+
 TEXT: Final = pl.col("text")
 ENDED: Final = [(TEXT.str.ends_with("\n") | TEXT.str.ends_with("\r")).any()]
 PADDED: Final = [TEXT.str.ends_with("\0").any()]
 CHAINS: Final[Mapping[str, Chain]] = {
     "qumulo": Chain(
-        (FORMATS["rfc5424"], FORMATS["qumulo"]),
+        (FORMATS["rfc5424"], FORMATS["repeated"], FORMATS["qumulo"]),
         NORMALIZERS["qumulo"],
         Shortcut(qumulo_line.parse_usual, qumulo_line.RARE),
     ),
-    "rfc5424": Chain((FORMATS["rfc5424"],), NORMALIZERS["syslog"]),
-    "rfc3164": Chain((FORMATS["rfc3164"],), NORMALIZERS["syslog"]),
-    "json": Chain((FORMATS["json"],), NORMALIZERS["text"]),
-    "csv": Chain((FORMATS["csv"],), NORMALIZERS["text"]),
+    "rfc5424": Chain((FORMATS["rfc5424"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
+    "rfc3164": Chain((FORMATS["rfc3164"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
+    "json": _payload("json"),
+    "csv": _payload("csv", header="syslog-pri"),
+    "cef": _payload("cef"),
+    "leef": _payload("leef"),
+    "kv": _payload("kv"),
     "plain": Chain((FORMATS["plain"],), NORMALIZERS["text"]),
 }
 AUTO: Final = Guess(

@@ -27,7 +27,11 @@ OUTPUTS: tuple[Output, ...] = ("ocsf", "ecs", "fields", "frames")
 def parse(
     *,
     format_: Annotated[
-        str, typer.Option("--format", help="auto, qumulo, rfc5424, rfc3164, json, csv or plain.")
+        str,
+        typer.Option(
+            "--format",
+            help="auto, qumulo, rfc5424, rfc3164, cef, leef, kv, json, csv or plain.",
+        ),
     ] = "auto",
     output: Annotated[
         str,
@@ -230,14 +234,22 @@ def _kept(line: bytes) -> dict[str, str]:
 
 
 def _printed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of fields without internal columns; JSON text as it is."""
+    """A row of fields without internal columns; JSON text as it is, pairs as an object."""
+    from topology.pairs import SUFFIX, as_object
+    from topology.parse.parsed import RARE
+
     values: dict[str, Any] = {}
     for name, value in row.items():
-        if name == "row" or name.startswith("@"):
+        if name == "row" or name.startswith("@") or (name in RARE and value is None):
             continue
-        plain = name.removesuffix(":json")
-        is_json = plain != name and value is not None
-        values[plain] = orjson.Fragment(value) if is_json else value
+        if value is None:
+            values[name.removesuffix(":json").removesuffix(SUFFIX)] = None
+        elif name.endswith(":json"):
+            values[name.removesuffix(":json")] = orjson.Fragment(value)
+        elif name.endswith(SUFFIX):
+            values[name.removesuffix(SUFFIX)] = as_object(value)
+        else:
+            values[name] = _printed(value) if isinstance(value, dict) else value
     return values
 
 

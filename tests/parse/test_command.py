@@ -132,7 +132,10 @@ def test_options_reach_the_format():
         (["--output", "nonsense"], "--output expects one of"),
         (["--framing", "nonsense"], "--framing expects one of"),
         (["--option", "x"], "expects name=value"),
-        (["--format", "csv", "--option", "x=y"], "no option 'x'; expected one of: delimiter"),
+        (
+            ["--format", "csv", "--option", "x=y"],
+            "no option 'x'; expected one of: timezone, delimiter",
+        ),
         (["--format", "csv", "--option", "delimiter=ab"], "one character"),
         (["--format", "rfc3164", "--option", "timezone=Mars/X"], "an IANA time zone"),
     ],

@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("NORTHBOUND_DATA", ROOT.parent / "shared" / "data"))
 VECTORS = DATA / "syslog_vectors.jsonl"
-FORMATS = ("rfc5424", "rfc3164", "json", "csv")
-OPTIONS = {"delimiter"}
+FORMATS = ("rfc5424", "rfc3164", "cef", "leef", "kv", "json", "csv")
+OPTIONS = {"delimiter", "field_delimiter", "key_value_delimiter"}
 COMMAND = [sys.executable, "-c", "from app.cli import main; main()", "parse"]
 
 KEPT = {

@@ -35,12 +35,13 @@ KIND: Final = ("protocol", "operation", "status")
 ORIGIN: Final = ("hostname", "user_ip")
 USER: Final = ("user", "sid", "auth_id")
 LOGIN: Final = "is_login"
-JSON_ONLY: Final[Mapping[str, str]] = {
+RARE: Final[Mapping[str, str]] = {
     "offset": "unmapped.offset",
     "size": "unmapped.size",
     "before:json": "unmapped.before:json",
     "after:json": "unmapped.after:json",
     "warning": "unmapped.parse_warning",
+    "repeated": "count",
 }
 FOLDER: Final = 2
 UNKNOWN_TYPE: Final = 0
@@ -82,7 +83,7 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
         columns |= _file_columns(given, is_file, kinds)
     if not is_file.all():
         columns |= _other_columns(given, class_uid)
-    for name, attribute in JSON_ONLY.items():
+    for name, attribute in RARE.items():
         if name in given:
             columns[attribute] = given[name]
     for name in LOGGED:

@@ -18,7 +18,7 @@ SEVERITY_IDS: Final = np.array([6, 5, 5, 4, 3, 2, 1, 1], dtype=np.int64)
 
 
 def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
-    """From the fields of rfc5424. One event per row."""
+    """From the fields of rfc5424 and repeated. One event per row."""
     rows = fields.height
     severity = fields["severity"].to_numpy()
     hostname, appname = fields["hostname"], fields["appname"]
@@ -33,6 +33,7 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
         "device.hostname": hostname,
         "device.type_id": pl.Series([0]).new_from_index(0, rows).set(hostname.is_null(), None),
         "actor.app_name": appname,
+        "count": fields["repeated"],
         "unmapped.facility": fields["facility"].cast(pl.Int64),
         "unmapped.procid": fields["procid"],
         "unmapped.sd:json": fields["sd:json"].set(fields["sd:json"] == "{}", None),

@@ -1,7 +1,8 @@
-"""Lines of which only the form is known (JSON, CSV, plain text): OCSF Base Event.
+"""Lines of which only the form is known (CEF, key-value, JSON, plain text, …): OCSF Base Event.
 
 A JSON object's own time is taken from `time`, `timestamp` or `@timestamp` (RFC 3339, or seconds or
-milliseconds since the epoch), its message from `message` or `msg`.
+milliseconds since the epoch), its message from `message` or `msg`. A syslog header before the
+payload gives the time where the payload has none, and the host. All fields are in `unmapped`.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from topology import pairs
 from topology.normalize.base_event import UNKNOWN, base_event
 from topology.normalize.normalizer import Normalizer
 
@@ -21,29 +23,76 @@ SECONDS_BELOW: Final = 100_000_000_000
 """A smaller number is seconds (until the year 5138), a greater one milliseconds (since 1973)."""
 LATEST: Final = 253_402_300_800_000
 """Milliseconds at the end of the year 9999."""
+LOG_NAMES: Final = {
+    "value:json": "json",
+    "columns": "csv",
+    "cef_version": "cef",
+    "leef_version": "leef",
+}
+"""By the column that only this format gives."""
+MAPPED: Final = frozenset({"row", "syslog", "msg", "value:json", "repeated"})
+HOST_PROFILE: Final = pl.Series([["host"]])
+
+Columns = dict[str, pl.Series]
 
 
 def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
-    """From the fields of json, csv or plain. One event per row."""
+    """From the fields of any format. One event per row."""
     rows = fields.height
+    given = {column.name: column for column in fields.get_columns()}
     nothing = pl.Series([None], dtype=pl.Int64).new_from_index(0, rows)
-    columns = {"row": fields["row"], "time": nothing}
-    if "value:json" in fields.columns:
-        values = [orjson.loads(text) for text in fields["value:json"].to_list()]
-        columns["time"] = pl.Series([_time(value) for value in values], dtype=pl.Int64)
-        columns["message"] = pl.Series([_message(value) for value in values], dtype=pl.String)
-        columns["unmapped.record:json"] = fields["value:json"]
-        log_name = "json"
-    elif "columns:json" in fields.columns:
-        columns["unmapped.columns:json"] = fields["columns:json"]
-        log_name = "csv"
-    else:
-        columns["message"] = fields["msg"]
-        log_name = "text"
+    columns: Columns = {"row": given["row"], "time": nothing}
+    if "value:json" in given:
+        columns |= _json(given["value:json"])
+    elif "msg" in given:
+        columns["message"] = given["msg"]
+    if "syslog" in given and given["syslog"].null_count() < rows:
+        columns |= _header(given["syslog"], columns["time"])
+    if "repeated" in given:
+        columns["count"] = given["repeated"]
+    for name, column in given.items():
+        if name not in MAPPED and not name.startswith("@"):
+            columns |= _unmapped(name, column)
+    log_name = next((log for name, log in LOG_NAMES.items() if name in given), "text")
     product = pl.Series(["unknown"]).new_from_index(0, rows)
     severity = np.full(rows, UNKNOWN, dtype=np.int64)
     columns |= base_event(rows, severity, product, log_name)
     return pl.DataFrame([column.alias(name) for name, column in columns.items()])
+
+
+def _unmapped(name: str, column: pl.Series) -> Columns:
+    if column.dtype == pairs.PAIRS:
+        plain = name.removesuffix(pairs.SUFFIX)
+        return {f"unmapped.{plain}:json": pairs.to_json(column)}
+    if column.dtype == pl.List(pl.String):
+        return {f"unmapped.{name}:json": pairs.lists_to_json(column)}
+    return {f"unmapped.{name}": column}
+
+
+def _header(syslog: pl.Series, time: pl.Series) -> Columns:
+    """What a syslog header says. `time`: that of the payload, which goes before."""
+    header = {column.name: column for column in syslog.struct.unnest().get_columns()}
+    zeros = pl.Series([0]).new_from_index(0, len(syslog))
+    moments = header["timestamp"].dt.epoch("ms")
+    return {
+        "time": time.zip_with(time.is_not_null(), moments),
+        "metadata.original_time": header["@timestamp"],
+        "metadata.profiles": HOST_PROFILE[zeros.set(syslog.is_null(), None)],
+        "device.hostname": header["hostname"],
+        "device.type_id": zeros.set(header["hostname"].is_null(), None),
+        "actor.app_name": header["appname"],
+        "unmapped.facility": header["facility"].cast(pl.Int64),
+        "unmapped.procid": header["procid"],
+    }
+
+
+def _json(texts: pl.Series) -> Columns:
+    values = [orjson.loads(text) for text in texts.to_list()]
+    return {
+        "time": pl.Series([_time(value) for value in values], dtype=pl.Int64),
+        "message": pl.Series([_message(value) for value in values], dtype=pl.String),
+        "unmapped.record:json": texts,
+    }
 
 
 def _time(value: Any) -> int | None:

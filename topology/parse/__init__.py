@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-from topology.parse import csv, json, plain, qumulo, rfc3164, rfc5424
+from topology.parse import (
+    cef,
+    csv,
+    json,
+    keyvalue,
+    leef,
+    plain,
+    qumulo,
+    repeated,
+    rfc3164,
+    rfc5424,
+    syslog,
+)
 from topology.parse.parsed import Format
 
 FORMATS: Final[Mapping[str, Format]] = {
@@ -11,9 +23,15 @@ FORMATS: Final[Mapping[str, Format]] = {
     for parser in (
         rfc5424.PARSER,
         rfc3164.PARSER,
+        syslog.PARSER,
+        syslog.PRI_ONLY,
+        repeated.PARSER,
         qumulo.PARSER,
         json.PARSER,
         csv.PARSER,
+        cef.PARSER,
+        leef.PARSER,
+        keyvalue.PARSER,
         plain.PARSER,
     )
 }

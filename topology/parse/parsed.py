@@ -16,6 +16,10 @@ from topology.rows import overlay
 FAILURES: Final = {"row": pl.UInt32, "reason": pl.String}
 
 
+RARE: Final = frozenset({"syslog", "repeated", "prefix", "rest"})
+"""Columns of which nothing is said where they are null: hardly any line has them."""
+
+
 class Parsed(NamedTuple):
     """`fields`: `row` (UInt32) and the format's columns. `failures`: `row`, `reason`."""
 

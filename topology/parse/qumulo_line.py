@@ -56,8 +56,8 @@ PATHS: Final = ("path", "target_path")
 COLUMNS: Final = ("row", "timestamp", "@timestamp", "hostname", *qumulo.CSV_FIELDS)
 """What comes out, beside the codes."""
 CODES: Final = ("@origin", "@kind")
-RARE: Final = tuple(qumulo_json.SCHEMA)
-"""What only JSON bodies have."""
+RARE: Final = (*qumulo_json.SCHEMA, "repeated")
+"""What only JSON bodies have, and what relays make of the same message again."""
 
 
 def read_origin(text: str) -> tuple[str | None, str | None, bool]:

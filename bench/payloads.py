@@ -1,0 +1,77 @@
+"""Lines of the formats that normalizers read, as the products write them: format and options, and
+what gives line n. A part of the lines has what is not usual: escapes, quotes, stray words."""
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import NamedTuple
+
+
+class Payload(NamedTuple):
+    """Lines of one format without a syslog header."""
+
+    format: str
+    line: Callable[[int], str]
+    options: Mapping[str, str] = {}
+
+
+USERS = 300
+ODD = 50
+"""One line in so many is not as usual."""
+
+
+def payloads(random: Random) -> dict[str, Payload]:
+    """By name."""
+
+    def address() -> str:
+        return f"10.{random.randrange(8)}.{random.randrange(256)}.{random.randrange(256)}"
+
+    def user() -> str:
+        return f"user{random.randrange(USERS)}"
+
+    def clock(n: int) -> str:
+        return f"{n // 3600 % 24:02}:{n // 60 % 60:02}:{n % 60:02}"
+
+    def cef(n: int) -> str:
+        message = r"size\=12 \| C:\\temp" if n % ODD == 0 else "Connection closed by peer"
+        return (
+            f"CEF:0|Trend Micro|Deep Security Agent|20.0.1|{n % 400}|Unauthorized access|"
+            f"{n % 10}|cn1={n} cn1Label=Host ID dvchost=host{n % 40} src={address()} "
+            f"dst={address()} spt={n % 65536} dpt=443 proto=TCP act=Reset cs1=Rule {n % 90} "
+            f"cs1Label=Rule name cs2=0x{n % 64:02x} cs2Label=TCP flags in={n % 1500} "
+            f"suser={user()} request=https://portal/{n}?id\\={n % 7} msg={message}"
+        )
+
+    def leef(n: int) -> str:
+        return "\t".join(
+            [
+                f"LEEF:1.0|Microsoft|MSExchange|4.0 SP1|{n % 900}|devTime=Jan 27 2026 {clock(n)}",
+                "devTimeFormat=MMM dd yyyy HH:mm:ss",
+                f"src={address()}\tdst={address()}\tsrcPort={n % 65536}\tdstPort=443\tproto=TCP",
+                f"sev={n % 10}\tcat=anomaly\tusrName={user()}\tpolicy=Rule {n % 90}",
+                f"url=https://portal/{n}?id={n % 7}\tbytesIn={n % 1500}\tbytesOut={n % 3000}",
+            ]
+        )
+
+    def key_value(n: int) -> str:
+        message = r'"a \"quoted\" name"' if n % ODD == 0 else '"DNS query"'
+        return (
+            f'date=2026-01-27 time={clock(n)} devname="FGT-{n % 3}" devid="FG100FTK19{n % 90:06}" '
+            f'logid="0000000013" type="traffic" subtype="forward" level="notice" vd="root" '
+            f"srcip={address()} srcport={n % 65536} dstip={address()} dstport=53 proto=17 "
+            f'action="accept" policyid={n % 60} service="DNS" user="{user()}" sentbyte={n % 900} '
+            f"rcvdbyte={n % 1500} msg={message}"
+        )
+
+    def key_value_plain(n: int) -> str:
+        return (
+            f"type=SYSCALL msg=audit(1769523143.{n % 1000:03}:{n}): arch=c000003e syscall=59 "
+            f"success=yes exit=0 a0=55{n:010x} ppid={n % 30000} pid={n % 32768} auid=1000 uid=0 "
+            f"gid=0 euid=0 tty=pts0 ses={n % 70} comm=sudo exe=/usr/bin/sudo key=exec"
+        )
+
+    return {
+        "CEF, 18 keys": Payload("cef", cef),
+        "LEEF, 15 attributes": Payload("leef", leef),
+        "key-value, quoted, 21 names": Payload("kv", key_value),
+        "key-value, bare, 18 names": Payload("kv", key_value_plain),
+    }

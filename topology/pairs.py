@@ -1,0 +1,166 @@
+"""Open-ended fields of a row: whatever names a line has, with their values, in the line's order.
+
+A column whose name ends in `:pairs` holds lists of PAIR, one list a row. That is what Arrow calls a
+map, and is one long frame (row, name, value) with offsets: names may repeat, nothing is lost, and
+the rows can be filtered and exchanged like those of any column (docs/adr/0008-pairs.md).
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from topology.dimension import SMALL, factorize
+
+SUFFIX: Final = ":pairs"
+PAIR: Final = pl.Struct({"name": pl.String, "value": pl.String})
+PAIRS: Final = pl.List(PAIR)
+
+DENSE: Final = 1 << 24
+"""Largest table of rows by names for finding repeated names."""
+ESCAPED: Final = r'["\\\x00-\x1f]'
+"""What JSON texts have to escape."""
+QUOTED: Final = pl.struct(pl.col("text")).struct.json_encode().str.strip_prefix('{"text":')
+TO_JSON: Final = [
+    pl.when(pl.col("text").str.contains(ESCAPED))
+    .then(QUOTED.str.strip_suffix("}"))
+    .otherwise(pl.concat_str(pl.lit('"'), pl.col("text"), pl.lit('"')))
+]
+
+
+class Flat(NamedTuple):
+    """All pairs of a column, one after the other; `places`: the row that each belongs to."""
+
+    places: npt.NDArray[np.uint32]
+    names: pl.Series
+    values: pl.Series
+
+
+def flatten(column: pl.Series) -> Flat:
+    """From lists to one long frame; costs nothing but the places."""
+    names, values = (
+        column.explode(empty_as_null=False, keep_nulls=False).struct.unnest().get_columns()
+    )
+    return Flat(np.repeat(np.arange(len(column), dtype=np.uint32), lengths(column)), names, values)
+
+
+def lengths(column: pl.Series) -> npt.NDArray[np.uint32]:
+    """How many elements each list has; none for null."""
+    return (
+        column.to_frame("lists")
+        .select(pl.col("lists").list.len().fill_null(0))
+        .to_series()
+        .to_numpy()
+    )
+
+
+def gather(places: npt.NDArray[np.uint32], elements: pl.Series, rows: int) -> pl.Series:
+    """The other way: ascending places of `rows` rows, and an element for each, to lists."""
+    grouped = (
+        pl.DataFrame([pl.Series("place", places), elements.alias("element")])
+        .group_by("place", maintain_order=True)
+        .agg("element")
+    )
+    lists = grouped["element"]
+    if grouped.height == rows:
+        return lists
+    source = np.full(rows, grouped.height, dtype=np.uint32)
+    source[grouped["place"].to_numpy()] = np.arange(grouped.height, dtype=np.uint32)
+    return pl.concat([lists, pl.Series("element", [[]], dtype=lists.dtype)])[pl.Series(source)]
+
+
+def build(flat: Flat, rows: int) -> pl.Series:
+    """The column of PAIRS that `flatten` makes such a frame of."""
+    pairs = pl.DataFrame([flat.names.alias("name"), flat.values.alias("value")])
+    return gather(flat.places, pairs.to_struct("element"), rows)
+
+
+def value_of(column: pl.Series, name: str) -> pl.Series:
+    """The first value of this name in each row, or null."""
+    flat = flatten(column)
+    found = np.flatnonzero((flat.names == name).to_numpy())[::-1]
+    source = np.zeros(len(column), dtype=np.uint32)
+    source[flat.places[found]] = found
+    missing = np.ones(len(column), dtype=np.bool_)
+    missing[flat.places[found]] = False
+    return flat.values[pl.Series(source).set(pl.Series(missing), None)].alias(name)
+
+
+def as_object(pairs: list[dict[str, str]]) -> dict[str, str | list[str]]:
+    """One row's pairs; a name that repeats gives a list."""
+    found: dict[str, str | list[str]] = {}
+    for pair in pairs:
+        name, value = pair["name"], pair["value"]
+        known = found.get(name)
+        if known is None:
+            found[name] = value
+        else:
+            found[name] = [*(known if isinstance(known, list) else [known]), value]
+    return found
+
+
+def to_json(column: pl.Series) -> pl.Series:
+    """Each row's pairs as a JSON object, as `as_object` has them; null for a row without any."""
+    if len(column) < SMALL:
+        return _one_by_one(column)
+    flat = flatten(column)
+    (names,) = factorize(pl.DataFrame([flat.names.alias("name")]), ["name"])
+    keys = [orjson.dumps(name).decode() + ":" for name in names.distinct(flat.names).to_list()]
+    members = pl.DataFrame(
+        [
+            pl.Series("key", keys, dtype=pl.String)[names.number].alias("key"),
+            texts_to_json(flat.values).alias("value"),
+        ]
+    ).select(pl.concat_str("key", "value"))
+    objects = (
+        gather(flat.places, members.to_series(), len(column))
+        .to_frame("lists")
+        .select(_wrapped("{", "}"))
+        .to_series()
+    )
+    repeats = _repeats(flat.places, names.codes, names.size, len(column))
+    if len(repeats):
+        objects = objects.scatter(repeats, _one_by_one(column[repeats]))
+    return objects
+
+
+def lists_to_json(column: pl.Series) -> pl.Series:
+    """Lists of texts as JSON arrays."""
+    flat = column.explode(empty_as_null=False, keep_nulls=False)
+    places = np.repeat(np.arange(len(column), dtype=np.uint32), lengths(column))
+    lists = gather(places, texts_to_json(flat), len(column)).to_frame("lists")
+    return lists.select(_wrapped("[", "]").fill_null("[]")).to_series()
+
+
+def texts_to_json(texts: pl.Series) -> pl.Series:
+    """Each text as a JSON string."""
+    return texts.to_frame("text").select(TO_JSON).to_series()
+
+
+def _wrapped(start: str, end: str) -> pl.Expr:
+    lists = pl.col("lists")
+    joined = pl.concat_str(pl.lit(start), lists.list.join(","), pl.lit(end))
+    return pl.when(lists.list.len() > 0).then(joined)
+
+
+def _one_by_one(column: pl.Series) -> pl.Series:
+    objects = [as_object(pairs or []) for pairs in column.to_list()]
+    return pl.Series(
+        [orjson.dumps(each).decode() if each else None for each in objects], dtype=pl.String
+    )
+
+
+def _repeats(
+    places: npt.NDArray[np.uint32], codes: npt.NDArray[np.uint32], size: int, rows: int
+) -> npt.NDArray[np.intp]:
+    """The rows in which a name repeats."""
+    cells = places.astype(np.int64) * size + codes
+    if rows * size <= DENSE:
+        seen = np.bincount(cells, minlength=1)
+        again = np.flatnonzero(seen > 1)
+    else:
+        distinct, counts = np.unique(cells, return_counts=True)
+        again = distinct[counts > 1]
+    return np.unique(again // size).astype(np.intp)
