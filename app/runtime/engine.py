@@ -18,7 +18,7 @@ from app.runtime.assignment import Assignment
 from app.runtime.batch import from_positions, ranges, union
 from app.runtime.clients import Clients, KafkaClients
 from app.runtime.delivery import Delivery
-from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
+from app.runtime.errors import EngineError, MemberEnded, RecordRefusedError, TransactionAborted
 from app.runtime.inflight import InFlight
 from app.runtime.intake import Intake
 from app.runtime.parcel import Outbox, Parcel
@@ -100,6 +100,8 @@ class Engine:
                 self._poll()
         except TransactionAborted as reason:
             self._recover(reason)
+        except MemberEnded as reason:
+            self._rejoin(reason)
         except RecordRefusedError:
             work = [ranges(delivery.batch) for delivery in done]
             self._in_flight.begin(union([self._assignment.uncommitted(), *work]))
@@ -297,6 +299,19 @@ class Engine:
         partitions = self._assignment.drop()
         if partitions:
             self._assignment.take(self._intake.consumer, partitions, self._pulse)
+
+    def _rejoin(self, reason: MemberEnded) -> None:
+        """Abort, and join the group again from the last commit.
+
+        A member that lost its session is ended when it returns: its name (static membership) has a
+        newer member id by then, its own. If another process has the name, that one has fenced the
+        producer too, before it joined, and the abort or the next transaction ends this process.
+        """
+        self._pulse.beat("joining the group again")
+        self._in_flight.end()
+        self._abort()
+        self._assignment.drop()
+        self._intake.rejoin(reason)
 
     def _abort(self) -> None:
         self.statistics.aborts += self._transactions.open

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.runtime.batch import build
 from app.runtime.clients import Clients
-from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.errors import EngineError, MemberEnded, TransactionAborted
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineStatistics
 from app.runtime.watchdog import Watchdog
@@ -21,6 +22,9 @@ IDLE = 0.1
 """Seconds that a poll waits for a first record."""
 LAG_INTERVAL = 1.0
 SAMPLES = 64
+REJOINS = 3, 60.0
+"""A member that was ended joins again so often within so many seconds. More often, another process
+has its name, and the two would end each other in turn."""
 
 Callback = Callable[[list[Partition]], None]
 
@@ -44,25 +48,52 @@ class Intake:
         self._record_bytes = 256.0
         self._lags_due = 0.0
         self._ends: dict[Partition, int] = {}
+        self._callbacks: dict[str, Callback] = {}
+        self._ended = False
+        self._rejoins: list[float] = []
         self.consumer: Any = None
 
     def open(self, *, assigned: Callback, revoked: Callback, lost: Callback) -> None:
         """Join the group. The callbacks run within `poll` and `close`."""
-        self.consumer = self._clients.consumer(self._settings.consumer_config())
-        self.consumer.subscribe(
-            list(self._settings.topics),
-            on_assign=self._guarded(assigned),
-            on_revoke=self._guarded(revoked),
-            on_lost=self._guarded(lost),
-        )
+        self._callbacks = {"on_assign": assigned, "on_revoke": revoked, "on_lost": lost}
+        self._join()
+
+    def rejoin(self, reason: MemberEnded) -> None:
+        """Join with a new consumer in place of one that has ended; the callbacks hear no more of
+        the old one. Raises EngineError when this does not help."""
+        now = time.monotonic()
+        most, seconds = REJOINS
+        self._rejoins = [at for at in self._rejoins if now - at < seconds]
+        if len(self._rejoins) == most:
+            raise EngineError(
+                f"{reason}. {most} others were within {seconds:.0f} s. If another process uses "
+                "this name, give each worker its own state directory."
+            )
+        self._rejoins.append(now)
+        self._statistics.rejoins += 1
+        log.warning("%s. A new one joins. engine=%s", reason, self._settings.name)
+        self._ended = True
+        with suppress(KafkaException):
+            self._close()
+        self._ended, self._failure = False, None
+        self._ends = {}
+        self._join()
 
     def close(self) -> None:
         """Leave (a static member keeps its partitions until the session times out)."""
         if self.consumer is not None:
-            what = f"{self._settings.name}: close the consumer"
-            with self._watchdog.guard(what, self._settings.call_timeout):
-                self.consumer.close()
+            self._close()
             self._raise_failure()
+
+    def _join(self) -> None:
+        self.consumer = self._clients.consumer(self._settings.consumer_config())
+        callbacks = {name: self._guarded(each) for name, each in self._callbacks.items()}
+        self.consumer.subscribe(list(self._settings.topics), **callbacks)
+
+    def _close(self) -> None:
+        what = f"{self._settings.name}: close the consumer"
+        with self._watchdog.guard(what, self._settings.call_timeout):
+            self.consumer.close()
 
     def poll(self, *, idle: bool, until: float) -> list[Batch] | None:
         """Batches in offset order, or None when there was a rebalance meanwhile.
@@ -116,6 +147,8 @@ class Intake:
         """What the callback raises is raised again by the poll that called it."""
 
         def rebalance(_: Any, partitions: Sequence[TopicPartition]) -> None:
+            if self._ended:
+                return
             self._rebalances += 1
             try:
                 callback([(one.topic, one.partition) for one in partitions])
@@ -142,9 +175,8 @@ class Intake:
             self._ends[message.topic(), message.partition()] = message.offset()
             return
         if _is_last(error):
-            raise EngineError(
-                f"Consumer {settings.instance} of group {settings.group} was ended: {error.str()}. "
-                "If another process uses this name, give each worker its own state directory."
+            raise MemberEnded(
+                f"Consumer {settings.instance} of group {settings.group} was ended: {error.str()}"
             )
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
             raise EngineError(

@@ -51,6 +51,7 @@ class EngineStatistics:
     """Input records whose transactions were committed in this process."""
     aborts: int = 0
     rebalances: int = 0
+    rejoins: int = 0
     skipped: int = 0
     """Input offsets that retention or a deletion of the topic removed before they were read."""
     rejected: int = 0
@@ -118,6 +119,7 @@ class EngineStatistics:
                 "committed": self.committed,
                 "aborts": self.aborts,
                 "rebalances": self.rebalances,
+                "rejoins": self.rejoins,
                 "skipped": self.skipped,
                 "rejected": self.rejected,
                 "stage_seconds": round(self.stage_seconds, 6),
@@ -143,6 +145,7 @@ COUNTERS: Mapping[str, str] = {
     "committed": "Input records of committed transactions.",
     "aborts": "Transactions aborted.",
     "rebalances": "Assignments received.",
+    "rejoins": "Consumers that were ended by their group and replaced.",
     "skipped": "Input offsets removed by retention before they were read.",
     "rejected": "Records that ended the process each time they were tried.",
     "stage_seconds": "Time spent in stages.",

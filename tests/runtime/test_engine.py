@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from app.runtime.engine import ABORTS, Engine
 from app.runtime.errors import EngineError, RecordRefusedError
+from app.runtime.intake import REJOINS
 from app.runtime.parcel import Parcel
 from app.runtime.rhythm import BEHIND, SOONEST
 from app.runtime.settings import EngineSettings
@@ -544,33 +545,74 @@ def test_a_topic_made_anew_is_read_from_its_beginning(kafka: FakeKafka) -> None:
     assert kafka.values("out") == [b"a"]
 
 
-def test_a_member_that_is_ended_with_its_revocation(kafka: FakeKafka) -> None:
-    """The only word of it comes in the poll that takes the partitions away: it is not missed."""
+def end_member(kafka: FakeKafka) -> None:
+    """The last consumer is told that it was fenced."""
+    error = KafkaError(KafkaError._FATAL, "fenced")
+    kafka.consumers[-1].extra = [Message(topic="in", partition=0, error=error)]
+
+
+@pytest.mark.parametrize("told", ["with its revocation", "by itself"])
+def test_a_member_that_is_ended_joins_again(kafka: FakeKafka, told: str) -> None:
+    """A new consumer goes on from the last commit: nothing is lost, doubled or left in the store.
+
+    The only word of the end may come in the poll that takes the partitions away.
+    """
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka)
+    engine._rhythm.committed(NEVER, NEVER)
+    turn(engine)
+    end_member(kafka)
+    if told == "with its revocation":
+        kafka.events.append(("lost", [A, B]))
+    engine.turn()
+    first, second = kafka.consumers
+    assert first.closed
+    assert not second.closed
+    assert kafka.values("out") == []
+    kafka.write("in", 1, b"b")
+    kafka.events.append(("assign", [A, B]))
+    engine._rhythm.committed(0.0, 0.0)
+    turn(engine)
+    engine.stop()
+    assert sorted(kafka.values("out")) == [b"a", b"b"]
+    assert kafka.values("seen-changelog") == [b"1", b"1"]
+    assert kafka.offsets == {A: (1, ""), B: (1, "")}
+    assert engine.statistics.rejoins == 1
+    assert copy.story.count(("revoke", [A, B])) == 2  # of it the last at the stop
+
+
+def test_a_member_that_is_ended_over_and_over(kafka: FakeKafka) -> None:
+    """Two processes with one name do not end each other for ever."""
     engine, _ = engine_on(kafka)
     turn(engine)
-    error = KafkaError(KafkaError._FATAL, "fenced")
-    kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
-    kafka.events.append(("revoke", [A, B]))
-    with pytest.raises(EngineError, match="was ended"):
+    for _ in range(REJOINS[0]):
+        end_member(kafka)
+        engine.turn()
+    end_member(kafka)
+    with pytest.raises(EngineError, match=r"was ended: .*its own state directory"):
         engine.turn()
 
 
-@pytest.mark.parametrize(
-    ("code", "is_fatal", "words"),
-    [
-        (KafkaError.FENCED_INSTANCE_ID, True, "was ended"),
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, False, "Grant READ"),
-    ],
-)
-def test_consumer_errors_that_end_the_engine(
-    kafka: FakeKafka, code: int, is_fatal: bool, words: str
-) -> None:
-    """Errors that no retry heals end the engine and say what to do."""
+def test_a_member_whose_name_another_process_has(kafka: FakeKafka) -> None:
+    """That one has fenced the producer before it joined: this process ends and says so."""
+    kafka.write("in", 0, b"a")
+    engine, _ = engine_on(kafka)
+    engine._rhythm.committed(NEVER, NEVER)
+    turn(engine)
+    end_member(kafka)
+    kafka.faults["abort"].append(fatal())
+    with pytest.raises(EngineError, match="Fenced"):
+        engine.turn()
+    assert len(kafka.consumers) == 1
+
+
+def test_a_topic_that_may_not_be_read_ends_the_engine(kafka: FakeKafka) -> None:
+    """No retry heals it; the message says what to do."""
     engine, _ = engine_on(kafka)
     turn(engine)
-    error = KafkaError(code, "no", is_fatal)
+    error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no")
     kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
-    with pytest.raises(EngineError, match=words):
+    with pytest.raises(EngineError, match="Grant READ"):
         turn(engine)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 
 from app.broker.server import EmbeddedKafka
 from app.runtime.inflight import InFlight
@@ -164,6 +165,34 @@ def test_kill_the_broker(make_kafka: Callable[..., EmbeddedKafka], scenario: Mak
     stop_all(run)
     check(run, count)
     assert {status for worker in workers for status in worker.statuses} <= {0, 1, STALLED}
+
+
+def test_a_member_that_is_fenced_joins_again(kafka: EmbeddedKafka, scenario: Make) -> None:
+    """As after a lost session, its name has a newer member id: it goes on in the same process."""
+    run = scenario(kafka, identity="known")
+    (worker,) = run.start()
+    for number in range(max(2, KILLS // 3)):
+        run.progress(worker)
+        consumer = Consumer(
+            {
+                "bootstrap.servers": kafka.bootstrap,
+                "group.id": run.group,
+                "group.instance.id": f"{run.group}-known-0",
+                "partition.assignment.strategy": "range",
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        try:
+            consumer.subscribe([run.topic])
+            wait_for(lambda c=consumer: c.poll(0.1) is not None or c.assignment(), "the name")
+            wait_for(lambda n=number: worker.stats().get("rejoins") == n + 1, "a new consumer")
+        finally:
+            consumer.close()
+    count = run.finish()
+    assert worker.statuses == [], run.logs()
+    stop_all(run)
+    check(run, count)
 
 
 def test_two_workers_with_one_name(kafka: EmbeddedKafka, scenario: Make) -> None:
