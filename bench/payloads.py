@@ -69,9 +69,26 @@ def payloads(random: Random) -> dict[str, Payload]:
             f"gid=0 euid=0 tty=pts0 ses={n % 70} comm=sudo exe=/usr/bin/sudo key=exec"
         )
 
+    def csv(n: int) -> str:
+        path = f"/share/{n % 700}/a, b" if n % 3 else f'/share/{n % 700}/""x""'
+        return (
+            f"2026-01-27T{clock(n)}Z,node-{n % 4},{address()},{user()},smb2,fs_read_data,ok,{n},"
+            f'"{path}","",{n % 900},{n % 1500}'
+        )
+
+    def csv_plain(n: int) -> str:
+        return (
+            f"1,2026/01/27 {clock(n)},0079510{n % 90:05},TRAFFIC,end,2049,{address()},{address()},"
+            f"0.0.0.0,0.0.0.0,rule {n % 90},{user()},,dns,vsys1,trust,untrust,ae1,ae2,default,"
+            f"{n},1,{n % 65536},53,0,0,0x19,udp,allow,{n % 900},{n % 400},{n % 500},2"
+        )
+
     return {
         "CEF, 18 keys": Payload("cef", cef),
         "LEEF, 15 attributes": Payload("leef", leef),
         "key-value, quoted, 21 names": Payload("kv", key_value),
         "key-value, bare, 18 names": Payload("kv", key_value_plain),
+        "CSV, 12 values": Payload("csv", csv),
+        "CSV, plain, 33 values": Payload("csv", csv_plain),
+        "CSV, 12 names": Payload("csv", csv, {"columns": "a,b,c,d,e,f,g,h,i,j,k,l"}),
     }

@@ -92,6 +92,7 @@ CHAINS: Final[Mapping[str, Chain]] = {
     "rfc3164": Chain((FORMATS["rfc3164"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "json": _payload("json"),
     "csv": _payload("csv", header="syslog-pri"),
+    "tsv": _payload("tsv", header="syslog-pri"),
     "cef": _payload("cef"),
     "leef": _payload("leef"),
     "kv": _payload("kv"),

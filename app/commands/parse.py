@@ -30,7 +30,7 @@ def parse(
         str,
         typer.Option(
             "--format",
-            help="auto, qumulo, rfc5424, rfc3164, cef, leef, kv, json, csv or plain.",
+            help="auto, qumulo, rfc5424, rfc3164, cef, leef, kv, csv, tsv, json or plain.",
         ),
     ] = "auto",
     output: Annotated[

@@ -29,6 +29,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         qumulo.PARSER,
         json.PARSER,
         csv.PARSER,
+        csv.TSV,
         cef.PARSER,
         leef.PARSER,
         keyvalue.PARSER,
