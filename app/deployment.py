@@ -231,18 +231,21 @@ class Deployment:
             self._supervisor.add(Child(f"worker {number}", argv, log, environment))
 
     def _wait_ready(self, stopping: threading.Event) -> None:
-        self.report("Starting the ingest agent and the workers")
         deadline = time.monotonic() + READY_S
         wanted = self.config.workers.count if self.workers else 0
+        ingest = self.ingest and bool(self.config.ingests)
+        parts = [
+            name for name, there in (("the ingest agent", ingest), ("the workers", wanted)) if there
+        ]
+        if parts:
+            self.report(f"Starting {' and '.join(parts)}")
         while not stopping.is_set():
             self._give_up_on_failures()
             self.check()
             status = read_status(self.config.state)
             workers = [item for name, item in status.items() if name.startswith(WORKER_FILE)]
             ready = sum(1 for item in workers if item.get("ready"))
-            agent = not (self.ingest and self.config.ingests) or status.get("ingest", {}).get(
-                "ready", False
-            )
+            agent = not ingest or status.get("ingest", {}).get("ready", False)
             if ready >= wanted and agent:
                 return
             if time.monotonic() > deadline:

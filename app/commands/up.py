@@ -39,7 +39,7 @@ def up(
     try:
         deployment.start(stopping)
         if not stopping.is_set():
-            _say(_summary(settings, config))
+            _say(_summary(settings, config, senders=ingest))
         while not stopping.wait(1.0):
             deployment.check()
         _say("Stopping: agent, workers, Kafka")
@@ -72,12 +72,14 @@ def down(*, config: ConfigOption = DEFAULT_PATH) -> None:
     typer.echo("Stopped.")
 
 
-def _summary(config: Config, path: Path) -> str:
-    senders = [
-        f"  senders     {each.protocol} {each.listen} → {each.source}" for each in config.listeners
-    ]
-    senders += [f"  connector   {each.type} → {each.source}" for each in config.connectors]
-    lines = ["Up.", *senders]
+def _summary(config: Config, path: Path, *, senders: bool) -> str:
+    lines = ["Up."]
+    if senders:
+        lines += [
+            f"  senders     {each.protocol} {each.listen} → {each.source}"
+            for each in config.listeners
+        ]
+        lines += [f"  connector   {each.type} → {each.source}" for each in config.connectors]
     embedded = config.kafka.embedded
     if embedded is not None:
         lines.append(f"  consumers   SASL_SSL {embedded.northbound.advertise}")
