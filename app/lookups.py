@@ -6,13 +6,16 @@ CSV has a header. JSON and YAML are a list of objects, or an object of objects b
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.config.enrichment import Enrichment
 from app.yaml_source import Document, SourceError
+from topology.enrich import Enricher
 from topology.enrich.dictionary import Dictionary
+from topology.enrich.matching import MATCHES
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -34,8 +37,35 @@ class Entry:
     row: dict[str, Any]
 
 
-def load_dictionary(path: Path, *, key: str, field: str, name: str) -> Dictionary:
-    """Read the table that adds `name` to events whose `field` equals a row's `key`.
+def load_enricher(entry: Enrichment, place: Callable[[Path], Path]) -> Enricher:
+    """What an entry of `enrich` says, with its file read; `place` makes paths absolute.
+
+    Raises LookupErrors.
+    """
+    return LOADERS[entry.kind](entry, place)
+
+
+def _dictionary(entry: Enrichment, place: Callable[[Path], Path]) -> Enricher:
+    assert entry.dictionary and entry.key and entry.name  # noqa: S101, PT018  # the kind's keys
+    return load_dictionary(
+        place(entry.dictionary),
+        key=entry.key,
+        fields=entry.attributes,
+        name=entry.name,
+        match=entry.match or "exact",
+    )
+
+
+LOADERS: Mapping[str, Callable[[Enrichment, Callable[[Path], Path]], Enricher]] = {
+    "dictionary": _dictionary,
+}
+"""By kind, as app.config.enrichment.KINDS."""
+
+
+def load_dictionary(
+    path: Path, *, key: str, fields: Sequence[str], name: str, match: str = "exact"
+) -> Dictionary:
+    """Read the table that adds `name` to events of which a field matches a row's `key`.
 
     Raises LookupErrors.
     """
@@ -55,16 +85,16 @@ def load_dictionary(path: Path, *, key: str, field: str, name: str) -> Dictionar
         raise LookupErrors([f"{path}: is not UTF-8: byte {error.start}"]) from None
     problems: list[str] = []
     entries = list(read(path, text, key, problems))
-    rows = _checked(path, entries, key, problems)
+    rows = _checked(path, entries, key, MATCHES[match].normal, problems)
     if not entries and not problems:
         problems.append(f"{path}:1: no rows; expected at least one with {key!r}")
     if problems:
         raise LookupErrors(problems)
-    return Dictionary(name, key, field, rows)
+    return Dictionary(name, key, fields, rows, match=match)
 
 
 def _checked(
-    path: Path, entries: list[Entry], key: str, problems: list[str]
+    path: Path, entries: list[Entry], key: str, normal: Callable[[str], str], problems: list[str]
 ) -> list[dict[str, Any]]:
     """The rows; appends a problem for every row without a key of its own."""
     seen: dict[str, int] = {}
@@ -75,13 +105,18 @@ def _checked(
             problems.append(f"{path}:{entry.line}: {key}: no value; columns here: {known}")
         elif isinstance(value, dict | list):
             problems.append(f"{path}:{entry.line}: {key}: saw {value!r}, expected text or a number")
-        elif str(value) in seen:
-            problems.append(
-                f"{path}:{entry.line}: {key}: {str(value)!r} is given twice, "
-                f"first in line {seen[str(value)]}; keep one"
-            )
         else:
-            seen[str(value)] = entry.line
+            try:
+                name = normal(str(value))
+            except ValueError as error:
+                problems.append(f"{path}:{entry.line}: {key}: {error}")
+                continue
+            if name in seen:
+                problems.append(
+                    f"{path}:{entry.line}: {key}: {str(value)!r} is given twice, "
+                    f"first in line {seen[name]}; keep one"
+                )
+            seen.setdefault(name, entry.line)
     return [entry.row for entry in entries]
 
 

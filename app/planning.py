@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from app.config import Config, ConfigError
-from app.lookups import LookupErrors, load_dictionary
+from app.lookups import LookupErrors, load_enricher
 from app.rules import load_rules
-from topology.enrich.dictionary import Dictionary
+from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
@@ -41,7 +41,7 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
             problems.append(config.problem(("tenants", name, "format"), text))
     mutations = {name: _mutations(config, name, problems) for name in config.sources}
     filters = {name: _filters(config, name, problems) for name in config.sources}
-    dictionaries = _dictionaries(config, problems)
+    enrichers = _enrichers(config, problems)
     rules = _rules(config, problems)
     if problems:
         raise ConfigError(problems)
@@ -73,7 +73,7 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
         },
         origins=origins,
         rules=rules,
-        dictionaries=tuple(dictionaries),
+        enrichers=tuple(enrichers),
         aggregates=tuple(_aggregates(config)),
         matches_partitions=config.kafka.matches_partitions,
         expose=frozenset(config.expose),
@@ -135,15 +135,17 @@ def _filters(config: Config, source: str, problems: list[str]) -> Filters:
         return NO_FILTERS
 
 
-def _dictionaries(config: Config, problems: list[str]) -> list[Dictionary]:
-    found = []
-    for entry in config.enrich:
+def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
+    found: list[Enricher] = []
+    names: set[str] = set()
+    for number, entry in enumerate(config.enrich):
+        if entry.name is not None and entry.name in names:
+            text = f"saw {entry.name!r} twice; give each enrichment its own name"
+            problems.append(config.problem(("enrich", number, "as"), text))
+            continue
+        names.add(entry.name or "")
         try:
-            found.append(
-                load_dictionary(
-                    config.path(entry.dictionary), key=entry.key, field=entry.field, name=entry.name
-                )
-            )
+            found.append(load_enricher(entry, config.path))
         except LookupErrors as error:
             problems += error.problems
     return found

@@ -68,9 +68,9 @@ class Tap:
 
     def _finish(self, source: SourcePlan, events: pl.DataFrame) -> list[bytes]:
         if self._reaches("enrich"):
-            for dictionary in self._plan.dictionaries:
-                with stage("enrich", dictionary.name):
-                    events = dictionary.apply(events)
+            for enricher in self._plan.enrichers:
+                with stage("enrich", enricher.name):
+                    events = enricher.apply(events)
         if self._chosen:
             events, _ = self._chosen.apply(events)
         titles: list[list[str]] | None = None

@@ -191,9 +191,9 @@ class EventsSubTopology:
     ) -> Stretch:
         """Enrich, match and encode rows. Raises StageError; the caller narrows it to its row."""
         stretch = Stretch()
-        for dictionary in self._plan.dictionaries:
-            with stage("enrich", dictionary.name):
-                events = dictionary.apply(events)
+        for enricher in self._plan.enrichers:
+            with stage("enrich", enricher.name):
+                events = enricher.apply(events)
         tenants = self._plan.tenants_of(source.name)
         alerted = [tenant.name for tenant in tenants if tenant.alerts]
         if alerted:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from topology.enrich.dictionary import Dictionary
+from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filters
 from topology.match.compile import RuleSet
 from topology.mutate.mutation import Mutation
@@ -50,7 +50,7 @@ class Plan:
     tenants: Mapping[str, TenantPlan]
     origins: Mapping[str, str]
     rules: RuleSet
-    dictionaries: tuple[Dictionary, ...] = ()
+    enrichers: tuple[Enricher, ...] = ()
     aggregates: tuple[Tumbling, ...] = ()
     matches_partitions: int = 4
     expose: frozenset[str] = frozenset()

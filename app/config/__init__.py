@@ -188,8 +188,12 @@ def _cross_check(config: Config, document: Document) -> list[str]:
             for source in tenant.sources
             if source not in config.sources
         ]
-    files = [(("enrich", n, "dictionary"), e.dictionary) for n, e in enumerate(config.enrich)]
-    files += [(("rules", n), rule) for n, rule in enumerate(config.rules)]  # type: ignore[misc]
+    files: list[tuple[tuple[str | int, ...], Path]] = [
+        (("enrich", number, entry.file[0]), entry.file[1])
+        for number, entry in enumerate(config.enrich)
+        if entry.file is not None
+    ]
+    files += [(("rules", number), rule) for number, rule in enumerate(config.rules)]
     problems += [
         document.problem(at, f"saw {str(file)!r}, but there is nothing at {config.path(file)}")
         for at, file in files

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 
 from app.config.connection import Kafka, Strict
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
+from app.config.enrichment import Enrichment
 from app.config.fields import (
     UNITS_MS,
     Address,
@@ -49,19 +50,6 @@ class Source(Strict):
     """What is made of its events' attributes, in order, before filters see them."""
     filters: list[Filter] = Field(default_factory=list)
     """Which of its events go on. What they drop stays in the raw topic and is counted."""
-
-
-class Enrichment(Strict):
-    """Join a dictionary file to events."""
-
-    dictionary: Path
-    """CSV, JSON or YAML file of rows."""
-    key: str
-    """Column of the file to join by."""
-    field: str
-    """Event attribute to join by, such as src_endpoint.ip."""
-    name: str = Field(alias="as")
-    """Name of the entry in the event's `enrichments`."""
 
 
 class AggregateAlert(Strict):
@@ -159,7 +147,7 @@ class Config(Strict):
     connectors: list[Connector] = Field(default_factory=list)
     """What the ingest agent fetches lines from, or is handed them by."""
     enrich: list[Enrichment] = Field(default_factory=list)
-    """Dictionaries joined to every event."""
+    """What is added to every event of what is known about it, in order."""
     aggregate: list[Aggregate] = Field(default_factory=list)
     """Windowed counts."""
     rules: list[Path] = Field(default_factory=list)

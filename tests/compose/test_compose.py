@@ -71,7 +71,7 @@ def test_the_sample_runs_embedded_and_on_the_brokers_of_compose(
         monkeypatch.delenv(name, raising=False)
     config = load(ROOT / "northbound.yaml")
     assert config.kafka.embedded is not None
-    assert build_plan(config, origins={}).dictionaries
+    assert build_plan(config, origins={}).enrichers
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     config = load(ROOT / "northbound.yaml")

@@ -25,7 +25,7 @@ def test_forms(tmp_path: Path, name: str, text: str):
     """CSV with a header; JSON and YAML as a list, or by key."""
     path = tmp_path / name
     path.write_text(text, encoding="utf-8", newline="")
-    found = load_dictionary(path, key="ip", field="src_endpoint.ip", name="asset")
+    found = load_dictionary(path, key="ip", fields=["src_endpoint.ip"], name="asset")
     assert len(found) == 2
     assert found.apply(EVENTS)["@enrich.asset.owner"].to_list() == ["eng", 'a, "b"', None]
 
@@ -60,7 +60,7 @@ def test_mistakes_are_all_named_at_once(tmp_path: Path, name: str, text: str, pr
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     with pytest.raises(LookupErrors) as caught:
-        load_dictionary(path, key="ip", field="src_endpoint.ip", name="asset")
+        load_dictionary(path, key="ip", fields=["src_endpoint.ip"], name="asset")
     assert len(caught.value.problems) == len(problems)
     for problem, seen in zip(problems, caught.value.problems, strict=True):
         assert problem in seen
@@ -76,10 +76,10 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         (latin, "is not UTF-8"),
     ):
         with pytest.raises(LookupErrors, match=said):
-            load_dictionary(path, key="ip", field="src_endpoint.ip", name="asset")
+            load_dictionary(path, key="ip", fields=["src_endpoint.ip"], name="asset")
 
 
 def test_the_name_becomes_part_of_column_names(tmp_path: Path):
     """So it is a plain word."""
     with pytest.raises(LookupErrors, match="expected 1-64 letters"):
-        load_dictionary(tmp_path / "a.csv", key="ip", field="src_endpoint.ip", name="a]b")
+        load_dictionary(tmp_path / "a.csv", key="ip", fields=["src_endpoint.ip"], name="a]b")

@@ -1,0 +1,79 @@
+"""What northbound.yaml says of enrichments: one class, the kind that is named says which keys."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from app.config.connection import Strict
+
+
+class Keys(NamedTuple):
+    """What goes with a kind. Of the keys of `either` exactly one is given."""
+
+    required: tuple[str, ...]
+    either: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+KINDS: Final[Mapping[str, Keys]] = {
+    "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
+}
+
+
+class Enrichment(Strict):
+    """What is known about an event's attributes beside what its source says. One of the kinds:
+    `dictionary`."""
+
+    dictionary: Path | None = None
+    """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
+    key: str | None = None
+    """Column of the file to join by."""
+    field: str | None = None
+    """Event attribute to join by, such as src_endpoint.ip."""
+    fields: Annotated[list[str], Field(min_length=1)] | None = None
+    """Or several of them; each that hits is an entry of its own."""
+    match: Literal["exact", "network", "domain"] | None = None
+    """How the key is met. exact (the default): equal; network: an address in it, the longest prefix
+    of several; domain: the name or one below it, the longest of several."""
+    name: str | None = Field(default=None, alias="as")
+    """Name of the entry in the event's `enrichments`."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Enrichment":
+        given = [_key(name) for name in self.model_fields_set]
+        kinds = [kind for kind in KINDS if kind in given]
+        if len(kinds) != 1:
+            seen = " and ".join(kinds) or "none"
+            raise ValueError(f"saw {seen}, expected exactly one of {', '.join(KINDS)}")
+        kind = kinds[0]
+        keys = KINDS[kind]
+        if missing := [key for key in keys.required if key not in given]:
+            raise ValueError(f"{kind} needs {' and '.join(missing)}")
+        if keys.either and sum(key in given for key in keys.either) != 1:
+            raise ValueError(f"{kind} needs either {' or '.join(keys.either)}")
+        known = (kind, *keys.required, *keys.either, *keys.optional)
+        if strange := [key for key in given if key not in known]:
+            raise ValueError(f"saw {', '.join(strange)}, but {kind} has {', '.join(known[1:])}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The key that says what it is."""
+        return next(kind for kind in KINDS if kind in map(_key, self.model_fields_set))
+
+    @property
+    def file(self) -> tuple[str, Path] | None:
+        """The file it is read from, and the key that names it."""
+        return ("dictionary", self.dictionary) if self.dictionary is not None else None
+
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that are looked up."""
+        return self.fields or ([self.field] if self.field is not None else [])
+
+
+def _key(name: str) -> str:
+    """As the file has it."""
+    return "as" if name == "name" else name

@@ -1,0 +1,95 @@
+"""Enrichments in northbound.yaml: every mistake with its line, before anything starts."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigError, load
+from app.planning import build_plan
+from topology.enrich import Enricher
+
+ROOT = Path(__file__).parents[2]
+FILE = """\
+version: 1
+kafka: {{embedded: {{}}}}
+sources: {{qumulo: {{format: qumulo}}}}
+{stages}
+tenants:
+  acme: {{sources: [qumulo]}}
+"""
+
+
+def enrichers(folder: Path, stages: str) -> tuple[Enricher, ...]:
+    """The enrichers of a configuration with these lines, which begin in line 4."""
+    path = folder / "northbound.yaml"
+    path.write_text(FILE.format(stages=stages), encoding="utf-8")
+    return build_plan(load(path), {}).enrichers
+
+
+def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
+    """The files and the examples of docs/enrichment.md are a configuration that starts."""
+    page = (ROOT / "docs" / "enrichment.md").read_text(encoding="utf-8")
+    for name, text in re.findall(r"`([^`\n]+)`:\n\n```(?:csv|json)\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    examples = re.findall(r"```yaml\n(enrich:\n.*?)```", page, re.DOTALL)
+    assert examples
+    for example in examples:
+        assert enrichers(tmp_path, example)
+
+
+@pytest.mark.parametrize(
+    ("stages", "line", "key", "told"),
+    [
+        ("enrich: [{as: a}]", 4, "enrich[0]", "saw none, expected exactly one of dictionary"),
+        ("enrich:\n- {dictionary: a.csv}", 5, "enrich[0]", "dictionary needs key and as"),
+        ("enrich: [{dictionary: a.csv, key: ip, as: a}]", 4, "enrich[0]", "either field or fields"),
+        (
+            "enrich: [{dictionary: a.csv, key: ip, field: x, fields: [y], as: a}]",
+            4,
+            "enrich[0]",
+            "either field or fields",
+        ),
+        (
+            "enrich: [{dictionary: a.csv, key: ip, field: x, as: a, match: cidr}]",
+            4,
+            "enrich[0].match",
+            "saw 'cidr'",
+        ),
+        (
+            "enrich: [{dictionary: none.csv, key: ip, field: x, as: a}]",
+            4,
+            "enrich[0].dictionary",
+            "there is nothing at",
+        ),
+        (
+            "enrich:\n"
+            + "".join(f"- {{dictionary: a.csv, key: ip, field: {f}, as: a}}\n" for f in "xy"),
+            6,
+            "enrich[1].as",
+            "its own name",
+        ),
+    ],
+)
+def test_mistakes(tmp_path: Path, stages: str, line: int, key: str, told: str) -> None:
+    """File, line, key, what was seen and what was expected."""
+    (tmp_path / "a.csv").write_text("ip,owner\n10.0.0.1,x\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        enrichers(tmp_path, stages)
+    (problem,) = caught.value.problems
+    assert f"northbound.yaml:{line}: {key}: " in problem
+    assert told in problem
+
+
+def test_a_key_that_cannot_match_is_named_with_its_line(tmp_path: Path) -> None:
+    """A typing error in a table of networks does not wait for the event that would show it."""
+    table = tmp_path / "a.csv"
+    table.write_text("ip,owner\n10.0.0.0/8,x\n10.0.0.300,y\n10.0.0.0/8,z\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        enrichers(
+            tmp_path, "enrich: [{dictionary: a.csv, key: ip, field: x, as: a, match: network}]"
+        )
+    assert caught.value.problems == [
+        f"{table}:3: ip: saw '10.0.0.300', expected an address or a network such as 10.1.0.0/16",
+        f"{table}:4: ip: '10.0.0.0/8' is given twice, first in line 2; keep one",
+    ]

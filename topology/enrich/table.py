@@ -1,0 +1,130 @@
+"""Rows of what is known, and what a hit in them adds to an event.
+
+A hit adds one element to OCSF's `enrichments`, `{"name": <attribute>, "value": <its value>, "type":
+<table>, "provider": <version of the table>, "data": {<column>: <cell>, ...}}`, as the column
+`enrichments[<table>]:json`, or `enrichments[<table>.<attribute>]:json` where several attributes are
+looked up. For rules it adds the internal columns `@enrich.<table>.<column>` (String), those of the
+first attribute that hit.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import polars as pl
+
+from schemas import ocsf
+from topology.dimension import Dimension, factorize, renumber
+from topology.enrich.matching import MOST_REMEMBERED, Matching, Places
+from topology.texts import as_text
+
+BRACKETS: Final = str.maketrans("[]", "()")
+
+
+class Table:
+    """Rows by their place, from 1 on."""
+
+    def __init__(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, Any]],
+        provider: str | None = None,
+    ) -> None:
+        """Empty cells are left out. `provider` tells the version of the table, if it has one."""
+        self.name = name
+        head = {"type": name} if provider is None else {"type": name, "provider": provider}
+        self._head: Final = f",{_json(head)[1:-1]},"
+        self._rows: Final = rows
+        self._elements: dict[tuple[str, str], str] = {}
+        columns = dict.fromkeys(column for row in rows for column in row)
+        # Row 0 is what a miss gets.
+        self._columns: Final = pl.DataFrame(
+            {
+                f"@enrich.{name}.{column}": [None, *(_text(row.get(column)) for row in rows)]
+                for column in columns
+            },
+            schema={f"@enrich.{name}.{column}": pl.String for column in columns},
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def join(
+        self, events: pl.DataFrame, lookups: Sequence[tuple[str, Matching]], *, labelled: bool
+    ) -> pl.DataFrame:
+        """Look up columns of events, each by its own matching; without a hit nothing is added.
+
+        `labelled`: the elements' columns name the attributes.
+        """
+        added: list[pl.Series] = []
+        chosen: Places | None = None
+        for field, matching in lookups:
+            if field not in events.columns or isinstance(
+                events[field].dtype, pl.List | pl.Array | pl.Struct
+            ):
+                continue
+            dimension = _dimension(events, field)
+            distinct = as_text(dimension.distinct(events[field])).to_list()
+            places = matching.places(distinct)
+            hits = np.flatnonzero(places)
+            if not len(hits):
+                continue
+            label = f"{self.name}.{field}".translate(BRACKETS) if labelled else self.name
+            added += self._element(label, field, distinct, places, dimension)
+            rows = places[dimension.codes]
+            chosen = rows if chosen is None else np.where(chosen, chosen, rows)
+        if chosen is None:
+            return events
+        return events.hstack([*self._columns[pl.Series(chosen)].get_columns(), *added])
+
+    def _element(
+        self,
+        label: str,
+        field: str,
+        distinct: Sequence[str | None],
+        places: Places,
+        dimension: Dimension,
+    ) -> list[pl.Series]:
+        """The column of an attribute's elements, and its code column; code 0 is a miss."""
+        hits = np.flatnonzero(places)
+        numbers = np.zeros(len(places), dtype=np.uint32)
+        numbers[hits] = np.arange(1, len(hits) + 1, dtype=np.uint32)
+        texts: list[str | None] = [None]
+        known = self._elements
+        if len(known) + len(hits) > MOST_REMEMBERED:
+            self._elements = known = {}
+        for number, place in zip(hits.tolist(), places[hits].tolist(), strict=True):
+            value = distinct[number] or ""
+            text = known.get((field, value))
+            if text is None:
+                known[field, value] = text = self._text(field, value, place)
+            texts.append(text)
+        column = f"enrichments[{label}]{ocsf.JSON_SUFFIX}"
+        code = pl.Series(f"{ocsf.CODE}{column}", numbers[dimension.codes])
+        return [pl.Series(column, texts, dtype=pl.String)[code].alias(column), code]
+
+    def _text(self, field: str, value: str, place: int) -> str:
+        """One element as JSON."""
+        hit = _json({"name": field.lstrip("@"), "value": value})
+        data = {
+            column: cell for column, cell in self._rows[place - 1].items() if cell not in (None, "")
+        }
+        return f'{hit[:-1]}{self._head}"data":{_json(data)}}}'
+
+
+def _dimension(events: pl.DataFrame, field: str) -> Dimension:
+    """The distinct values of a column, from a code column where there is one that determines it."""
+    for code in ocsf.SHARED:
+        if code in events.columns and ocsf.shared_by(code, [field]):
+            codes = events[code].to_numpy().astype(np.int64)
+            return renumber(codes, int(codes.max(initial=0)) + 1)
+    return factorize(as_text(events[field]).to_frame(field), [field])[0]
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+
+
+def _text(cell: Any) -> str | None:
+    return None if cell in (None, "") else str(cell)
