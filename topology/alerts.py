@@ -16,7 +16,6 @@ from topology.asleep import Asleep
 from topology.correlate import chunks
 from topology.correlate.group import Group
 from topology.keys import group_of
-from topology.metering import measured
 from topology.outbox import Outbox
 from topology.partition_state import Live, PartitionState
 from topology.progress import Progress
@@ -110,15 +109,13 @@ class AlertsSubTopology:
     def process(self, batch: Batch) -> Outcome:
         """Take matches and watermarks in order; alerts come out."""
         work = Outbox(self._names, self._version, self._formats)
-        with measured("correlate", ""):
-            for start, stop, partials in stretches(batch, PARTIAL):
-                rows: Iterable[int] = range(start, stop)
-                if partials and stop - start >= MANY:
-                    rows = self._states[int(batch.partitions[start])].take_many(batch, start, stop)
-                for row in rows:
-                    self._record(batch, row, work)
-        with measured("encode", "alerts"):
-            return work.outcome()
+        for start, stop, partials in stretches(batch, PARTIAL):
+            rows: Iterable[int] = range(start, stop)
+            if partials and stop - start >= MANY:
+                rows = self._states[int(batch.partitions[start])].take_many(batch, start, stop)
+            for row in rows:
+                self._record(batch, row, work)
+        return work.outcome()
 
     def _record(self, batch: Batch, row: int, work: Outbox) -> None:
         value = batch.values[row]

@@ -6,8 +6,6 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
-from topology.metering import measured
-
 Result = TypeVar("Result")
 
 
@@ -58,10 +56,9 @@ def _failure(row: int, error: Exception) -> Failure:
 
 @contextmanager
 def stage(name: str, component: str, version: str = "1") -> Iterator[None]:
-    """Name what runs inside, for the dead letter of a row that breaks it and for what it costs."""
+    """Name what runs inside, for the dead letter of a row that breaks it."""
     try:
-        with measured(name, component):
-            yield
+        yield
     except StageError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:

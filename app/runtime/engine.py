@@ -24,10 +24,9 @@ from app.runtime.intake import Intake
 from app.runtime.parcel import Outbox, Parcel
 from app.runtime.rhythm import Rhythm
 from app.runtime.settings import EngineSettings
-from app.runtime.statistics import SAMPLED, EngineStatistics
+from app.runtime.statistics import EngineStatistics
 from app.runtime.transaction import Transactions
 from app.runtime.watchdog import Watchdog
-from topology.metering import Meter, measuring
 from topology.records import Batch, KeyValueStore, Outcome, Partition, SubTopology
 
 log = logging.getLogger("northbound.runtime")
@@ -69,7 +68,6 @@ class Engine:
         self._in_flight = InFlight(mark)
         self._backlog: deque[Delivery] = deque()
         self._counts: Counter[str] = Counter()
-        self._calls = 0
         self._records = 0
         self._broken: TransactionAborted | None = None
         self._stopping = False
@@ -169,11 +167,8 @@ class Engine:
             if reject is not None:
                 work = partial(reject, reason="the record ended the worker's process")
         started = time.monotonic()
-        self._calls += 1  # the first calls compile and cache: none of them is a sample
-        meter = Meter(time.perf_counter_ns, rules=self._calls % SAMPLED == 0)
-        with measuring(meter):
-            outcome = work(batch)
-        self.statistics.worked(time.monotonic() - started, meter)
+        outcome = work(batch)
+        self.statistics.stage_seconds += time.monotonic() - started
         return outcome
 
     def store(self, name: str, partition: int) -> KeyValueStore:

@@ -9,13 +9,7 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from topology.metering import Meter
 from topology.records import Partition
-
-SAMPLED = 16
-"""One batch in so many tells what rules cost; measuring all would cost 1 to 5 % of matching."""
-DEAREST = 100
-"""Rules whose cost is told."""
 
 
 @dataclass(slots=True)
@@ -75,10 +69,6 @@ class EngineStatistics:
     """Where owned partitions ended when last looked at; markers at the end do not count."""
     watermarks: dict[Partition, int] = field(default_factory=dict)
     """Of raw partitions that moved since their take-over, in ms since the epoch."""
-    stages: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Nanoseconds by stage and component; what is no stage is `other`."""
-    rules: Counter[str] = field(default_factory=Counter)
-    """Nanoseconds by rule id, estimated from one batch in SAMPLED."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def lags(self) -> dict[Partition, int]:
@@ -88,15 +78,6 @@ class EngineStatistics:
             for where, position in sorted(self.positions.items())
             if where in self.ends
         }
-
-    def worked(self, seconds: float, meter: Meter) -> None:
-        """A batch went through the sub-topology."""
-        self.stage_seconds += seconds
-        with self.lock:
-            self.stages.update(meter.stages)
-            self.stages["other", ""] += max(0, int(seconds * 1e9) - meter.stages.total())
-            for rule, cost in meter.by_rule.items():
-                self.rules[rule] += cost * SAMPLED
 
     def commit(
         self,
@@ -153,13 +134,6 @@ class EngineStatistics:
                 "standby": asdict(self.standby),
                 "lag": sum(lags.values()),
                 "counts": dict(self.counts),
-                "stages": {
-                    " ".join(filter(None, each)): round(cost / 1e9, 6)
-                    for each, cost in self.stages.most_common()
-                },
-                "rules": {
-                    rule: round(cost / 1e9, 6) for rule, cost in self.rules.most_common(DEAREST)
-                },
             }
 
 
@@ -220,16 +194,6 @@ class EngineCollector:
         counts = CounterMetricFamily(
             "northbound_outcomes", "What committed records led to.", labels=["engine", "outcome"]
         )
-        stages = CounterMetricFamily(
-            "northbound_stage_seconds",
-            "Time spent in a stage, by what ran in it (a parser, a normalizer, a dictionary).",
-            labels=["engine", "stage", "component"],
-        )
-        rules = CounterMetricFamily(
-            "northbound_rule_seconds",
-            f"Time spent on a rule, estimated from one batch in {SAMPLED}; the {DEAREST} dearest.",
-            labels=["engine", "rule"],
-        )
         for engine in self._engines:
             ready.add_metric([engine.name], float(engine.ready))
             restore.add_metric([engine.name], engine.restore.seconds)
@@ -246,8 +210,4 @@ class EngineCollector:
                     delay.add_metric([engine.name, topic, str(number)], behind)
                 for outcome, value in engine.counts.items():
                     counts.add_metric([engine.name, outcome], value)
-                for (stage, component), cost in engine.stages.items():
-                    stages.add_metric([engine.name, stage, component], cost / 1e9)
-                for rule, cost in engine.rules.most_common(DEAREST):
-                    rules.add_metric([engine.name, rule], cost / 1e9)
-        yield from (ready, age, restore, standby, lag, delay, counts, stages, rules)
+        yield from (ready, age, restore, standby, lag, delay, counts)

@@ -1,6 +1,5 @@
 """The engine's decisions, on fake clients: what is committed, dropped, delivered again."""
 
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from app.runtime.statistics import EngineCollector
 from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
 from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
-from topology.metering import measured
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
 
 A, B = ("in", 0), ("in", 1)
@@ -720,40 +718,3 @@ def test_watermarks_are_shown_while_they_are_owned(kafka: FakeKafka) -> None:
     kafka.events.append(("lost", [A, B]))
     turn(engine, 1)
     assert delays() == []
-
-
-def test_what_stages_cost_is_shown(kafka: FakeKafka) -> None:
-    """Every stage by name, and what is none as `other`; together they are the time in stages."""
-    kafka.write("in", 0, b"a")
-    engine, copy = engine_on(kafka)
-    work = copy.process
-
-    def process(batch: Batch) -> Outcome:
-        with measured("match", "rules"):
-            time.sleep(0.02)
-        return work(batch)
-
-    copy.process = process  # type: ignore[method-assign]
-    turn(engine)
-    families = {each.name: each for each in EngineCollector([engine.statistics]).collect()}
-    costs = {
-        (sample.labels["stage"], sample.labels["component"]): sample.value
-        for sample in families["northbound_stage_seconds"].samples
-    }
-    assert set(costs) == {("match", "rules"), ("other", "")}
-    assert costs["match", "rules"] >= 0.02
-    assert sum(costs.values()) == pytest.approx(engine.statistics.stage_seconds, abs=1e-4)
-    assert engine.statistics.snapshot()["stages"]["match rules"] >= 0.02
-
-
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
-
-
-def test_the_page_names_every_metric(kafka: FakeKafka) -> None:
-    """docs/metrics.md has each family that a worker shows, and no other."""
-    engine, _ = engine_on(kafka)
-    shown = set()
-    for family in EngineCollector([engine.statistics]).collect():
-        shown.add(f"{family.name}_total" if family.type == "counter" else family.name)
-    told = set(re.findall(r"`(northbound_(?:engine|outcomes|stage|rule)\w*)", PAGE.read_text()))
-    assert told == shown

@@ -11,7 +11,6 @@ from topology.match.atoms import Atom
 from topology.match.automaton import Automaton, patterns
 from topology.match.columns import KEYWORDS, View, unpack
 from topology.match.tree import Evaluation, Node, leaves, ordered
-from topology.metering import rules_within
 from topology.rules import Hits, LogSource, Rules
 
 CROWDED = 48
@@ -90,12 +89,8 @@ class RuleSet:
                 automaton.scan(column, known)
         evaluation = Evaluation(view, self._atoms, known)
         hits: Hits = {}
-        meter = rules_within("match")
         for index, node in plan.trees:
-            started = meter.clock() if meter else 0
             rows = evaluation.of(node, view.everything)
-            if meter:
-                meter.by_rule[self.rules.events[index].rule.id] += meter.clock() - started
             if rows:
                 hits[index] = unpack(rows, view.height)
         return hits
