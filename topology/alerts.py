@@ -15,7 +15,8 @@ from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
 from topology.correlate import chunks
 from topology.correlate.group import Group
-from topology.keys import group_of
+from topology.costs import costs
+from topology.keys import group_of, named_by
 from topology.outbox import Outbox
 from topology.partition_state import Live, PartitionState
 from topology.progress import Progress
@@ -111,10 +112,19 @@ class AlertsSubTopology:
         work = Outbox(self._names, self._version, self._formats)
         for start, stop, partials in stretches(batch, PARTIAL):
             rows: Iterable[int] = range(start, stop)
-            if partials and stop - start >= MANY:
-                rows = self._states[int(batch.partitions[start])].take_many(batch, start, stop)
-            for row in rows:
-                self._record(batch, row, work)
+            if not partials:
+                with costs().stage("correlate", "watermarks"):
+                    for row in rows:
+                        self._record(batch, row, work)
+                continue
+            if stop - start >= MANY:
+                with costs().stage("correlate", "columns"):
+                    rows = self._states[int(batch.partitions[start])].take_many(batch, start, stop)
+            with costs().rule_pass("correlate", "groups", stop - start) as worked:
+                for row in rows:
+                    self._record(batch, row, work)
+                    if worked is not None:
+                        worked(self._title(batch.keys[row] or b""))
         return work.outcome()
 
     def _record(self, batch: Batch, row: int, work: Outbox) -> None:
@@ -134,6 +144,12 @@ class AlertsSubTopology:
             raise
         except Exception as error:
             work.refuse(batch, row, error)
+
+    def _title(self, key: bytes) -> tuple[str, str]:
+        """Id and title of the rule that a match is for."""
+        name = named_by(key)
+        entry = self._correlations.get(name) or self._events.get(name)
+        return (name, entry.rule.title) if entry is not None else ("unknown", "")
 
     def before_commit(self) -> Outcome:
         """Write the groups that changed to their stores."""

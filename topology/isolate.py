@@ -6,6 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import polars as pl
 
+from topology.costs import costs
+
 Result = TypeVar("Result")
 
 
@@ -56,9 +58,10 @@ def _failure(row: int, error: Exception) -> Failure:
 
 @contextmanager
 def stage(name: str, component: str, version: str = "1") -> Iterator[None]:
-    """Name what runs inside, for the dead letter of a row that breaks it."""
+    """Name what runs inside, for the dead letter of a row that breaks it and for its cost."""
     try:
-        yield
+        with costs().stage(name, component):
+            yield
     except StageError:
         raise
     except (Exception, pl.exceptions.PanicException) as error:

@@ -34,6 +34,12 @@ def rule_of(key: bytes) -> bytes:
     return key if end < 0 else key[:end]
 
 
+def named_by(key: bytes) -> str:
+    """The rule of a group's key."""
+    _, _, name = rule_of(key).partition(b"\0")
+    return name.decode(errors="replace")
+
+
 @lru_cache(maxsize=65_536)
 def opened(schema: str, tenant: str, name: str, group: tuple[str, ...]) -> tuple[bytes, bytes]:
     """Key and beginning of a Partial or Tally; groups come back from batch to batch."""

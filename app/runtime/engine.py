@@ -27,6 +27,7 @@ from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineStatistics
 from app.runtime.transaction import Transactions
 from app.runtime.watchdog import Watchdog
+from topology.costs import Costs
 from topology.records import Batch, KeyValueStore, Outcome, Partition, SubTopology
 
 log = logging.getLogger("northbound.runtime")
@@ -56,7 +57,9 @@ class Engine:
         clients = clients or KafkaClients()
         self.settings = settings
         self.sub_topology = sub_topology
-        self.statistics = EngineStatistics(settings.name, settings.group)
+        # Polars works in the calling thread where it has one thread only, as workers set it.
+        self.costs = Costs(time.thread_time)
+        self.statistics = EngineStatistics(settings.name, settings.group, costs=self.costs)
         self.kafka_thread = ThreadPoolExecutor(1, f"{settings.name}-kafka")
         self.stage_thread = ThreadPoolExecutor(1, f"{settings.name}-stage")
         self._pulse = watchdog.watch(f"engine {settings.name}", settings.start_timeout * 2)
@@ -167,7 +170,8 @@ class Engine:
             if reject is not None:
                 work = partial(reject, reason="the record ended the worker's process")
         started = time.monotonic()
-        outcome = work(batch)
+        with self.costs.measure():
+            outcome = work(batch)
         self.statistics.stage_seconds += time.monotonic() - started
         return outcome
 
@@ -226,7 +230,8 @@ class Engine:
         assignment, transactions = self._assignment, self._transactions
         watermarks: dict[Partition, int] = {}
         if self.sub_topology is not None and assignment.next:
-            outcome = self.sub_topology.before_commit()
+            with self.costs.measure(("commit", "")):
+                outcome = self.sub_topology.before_commit()
             self.statistics.outputs += transactions.produce(outcome.outputs)
             assignment.annotate(outcome.metadata)
             self._counts.update(outcome.counts)

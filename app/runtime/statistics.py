@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from topology.costs import Costs
 from topology.records import Partition
 
 
@@ -69,6 +70,8 @@ class EngineStatistics:
     """Where owned partitions ended when last looked at; markers at the end do not count."""
     watermarks: dict[Partition, int] = field(default_factory=dict)
     """Of raw partitions that moved since their take-over, in ms since the epoch."""
+    costs: Costs = field(default_factory=Costs)
+    """CPU seconds of stages and rules, those of aborted transactions included."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def lags(self) -> dict[Partition, int]:
@@ -194,7 +197,21 @@ class EngineCollector:
         counts = CounterMetricFamily(
             "northbound_outcomes", "What committed records led to.", labels=["engine", "outcome"]
         )
+        stages = CounterMetricFamily(
+            "northbound_stage_cpu_seconds",
+            "CPU time of each stage of a sub-topology, without that of stages inside it.",
+            labels=["engine", "stage", "component"],
+        )
+        rules = CounterMetricFamily(
+            "northbound_rule_cpu_seconds",
+            "CPU time of each rule's own condition or groups; a sample shared out.",
+            labels=["engine", "rule", "title"],
+        )
         for engine in self._engines:
+            # Copies: another thread adds to them.
+            for family, parts in ((stages, engine.costs.stages), (rules, engine.costs.rules)):
+                for part, seconds in dict(parts).items():
+                    family.add_metric([engine.name, *part], seconds)
             ready.add_metric([engine.name], float(engine.ready))
             restore.add_metric([engine.name], engine.restore.seconds)
             copies = engine.standby
@@ -210,4 +227,4 @@ class EngineCollector:
                     delay.add_metric([engine.name, topic, str(number)], behind)
                 for outcome, value in engine.counts.items():
                     counts.add_metric([engine.name, outcome], value)
-        yield from (ready, age, restore, standby, lag, delay, counts)
+        yield from (ready, age, restore, standby, lag, delay, counts, stages, rules)

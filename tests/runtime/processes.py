@@ -105,3 +105,26 @@ class WorkerProcess:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait()
+
+
+def start_faust(config: Path, port: int, log: Path, **env: str) -> subprocess.Popen[bytes]:
+    """A worker of a northbound.yaml, with its web views on `port`."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"),
+                *("--web-port", str(port)),
+            ],
+            cwd=ROOT,
+            env={**os.environ, **env, "NORTHBOUND_CONFIG": str(config)},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """kill -9, unless it has ended."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from topology.costs import costs
 from topology.match.atoms import Atom
 from topology.match.automaton import Automaton, patterns
 from topology.match.columns import KEYWORDS, View, unpack
@@ -22,10 +23,14 @@ STRETCH = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the rules for one log source need: rule index and tree, automata by column."""
+    """What the rules for one log source need: rule index and tree, automata by column.
+
+    `titles`: id and title of each rule by its index.
+    """
 
     trees: tuple[tuple[int, Node], ...]
     automata: dict[str, Automaton]
+    titles: dict[int, tuple[str, str]]
 
 
 class RuleSet:
@@ -80,19 +85,24 @@ class RuleSet:
     def _match(self, events: pl.DataFrame, plan: Plan) -> Hits:
         view = View(events)
         known = self._unknown.copy()
-        for name, automaton in plan.automata.items():
-            column = view.column(name)
-            if column is None:
-                for number in automaton.atoms:
-                    known[number] = 0
-            else:
-                automaton.scan(column, known)
+        books = costs()
+        with books.stage("match", "automata"):
+            for name, automaton in plan.automata.items():
+                column = view.column(name)
+                if column is None:
+                    for number in automaton.atoms:
+                        known[number] = 0
+                else:
+                    automaton.scan(column, known)
         evaluation = Evaluation(view, self._atoms, known)
         hits: Hits = {}
-        for index, node in plan.trees:
-            rows = evaluation.of(node, view.everything)
-            if rows:
-                hits[index] = unpack(rows, view.height)
+        with books.rule_pass("match", "conditions", len(plan.trees)) as worked:
+            for index, node in plan.trees:
+                rows = evaluation.of(node, view.everything)
+                if rows:
+                    hits[index] = unpack(rows, view.height)
+                if worked is not None:
+                    worked(plan.titles[index])
         return hits
 
     def _indexes(self, logsource: LogSource | None) -> list[int]:
@@ -117,4 +127,9 @@ class RuleSet:
             return 0.0 if number in resident else self._atoms[number].cost
 
         trees = [(index, ordered(self._nodes[index], cost)[1]) for index in indexes]
-        return Plan(tuple(trees), {name: Automaton(texts[name]) for name in crowded})
+        rules = [(index, self.rules.events[index].rule) for index in indexes]
+        return Plan(
+            tuple(trees),
+            {name: Automaton(texts[name]) for name in crowded},
+            {index: (rule.id, rule.title) for index, rule in rules},
+        )
