@@ -55,7 +55,7 @@ class Filters:
 
     def apply(self, events: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
         """The events that are kept, and how many each filter dropped, by its name."""
-        hits = self._rules.match(events, None)
+        hits = self._rules.match(events, None, "filter")
         dropped = np.zeros(events.height, dtype=np.bool_)
         counts: Counter[str] = Counter()
         for number, entry in enumerate(self._filters):

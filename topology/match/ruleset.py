@@ -64,10 +64,13 @@ class RuleSet:
         indexes = self._indexes(logsource)
         return frozenset(name for index in indexes for name in self.rules.events[index].columns)
 
-    def match(self, events: pl.DataFrame, logsource: LogSource | None) -> Hits:
+    def match(
+        self, events: pl.DataFrame, logsource: LogSource | None, stage: str = "match"
+    ) -> Hits:
         """Evaluate the rules that cover `logsource`, or all of them for None, on every row.
 
-        A column that a rule reads and the frame does not have is a field without a value.
+        A column that a rule reads and the frame does not have is a field without a value. What it
+        costs is that of `stage`.
         """
         if logsource not in self._plans:
             self._plans[logsource] = self._plan(logsource)
@@ -75,18 +78,18 @@ class RuleSet:
         if not plan.trees or not events.height:
             return {}
         if events.height <= STRETCH:
-            return self._match(events, plan)
+            return self._match(events, plan, stage)
         found: dict[int, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {}
         for start in range(0, events.height, STRETCH):
-            for index, rows in self._match(events[start : start + STRETCH], plan).items():
+            for index, rows in self._match(events[start : start + STRETCH], plan, stage).items():
                 found.setdefault(index, []).append(rows + start)
         return {index: np.concatenate(found[index]) for index in sorted(found)}
 
-    def _match(self, events: pl.DataFrame, plan: Plan) -> Hits:
+    def _match(self, events: pl.DataFrame, plan: Plan, stage: str) -> Hits:
         view = View(events)
         known = self._unknown.copy()
         books = costs()
-        with books.stage("match", "automata"):
+        with books.stage(stage, "automata"):
             for name, automaton in plan.automata.items():
                 column = view.column(name)
                 if column is None:
@@ -96,7 +99,7 @@ class RuleSet:
                     automaton.scan(column, known)
         evaluation = Evaluation(view, self._atoms, known)
         hits: Hits = {}
-        with books.rule_pass("match", "conditions", len(plan.trees)) as worked:
+        with books.rule_pass(stage, "conditions", len(plan.trees)) as worked:
             for index, node in plan.trees:
                 rows = evaluation.of(node, view.everything)
                 if rows:
