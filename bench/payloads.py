@@ -15,6 +15,23 @@ class Payload(NamedTuple):
 
 
 USERS = 300
+BUILT = (
+    r"^Built (?P<direction>[a-z]+) (?P<proto>[A-Z]+) connection (?P<id>[0-9]+) for "
+    r"(?P<to>[^:]+):(?P<dst>[^/]+)/(?P<dpt>[0-9]+) .* to [^:]+:(?P<src>[^/]+)/"
+)
+SUBJECT = "SubjectUserSid SubjectUserName SubjectDomainName SubjectLogonId"
+LOGON = (
+    f"{SUBJECT} TargetUserSid TargetUserName TargetDomainName TargetLogonId LogonType "
+    "LogonProcessName AuthenticationPackageName WorkstationName LogonGuid TransmittedServices "
+    "LmPackageName KeyLength ProcessId ProcessName IpAddress IpPort ImpersonationLevel"
+)
+PROCESS = f"{SUBJECT} NewProcessId NewProcessName TokenElevationType ProcessId CommandLine"
+ACCESS = (
+    f"{SUBJECT} ObjectServer ObjectType ObjectName HandleId AccessList AccessMask ProcessId "
+    "ProcessName ResourceAttributes"
+)
+WINDOWS = ((4624, LOGON), (4688, PROCESS), (4672, f"{SUBJECT} PrivilegeList"), (4663, ACCESS))
+"""Event ids and the names of their data."""
 ODD = 50
 """One line in so many is not as usual."""
 
@@ -83,6 +100,42 @@ def payloads(random: Random) -> dict[str, Payload]:
             f"{n},1,{n % 65536},53,0,0,0x19,udp,allow,{n % 900},{n % 400},{n % 500},2"
         )
 
+    def asa(n: int) -> str:
+        return (
+            f"Built outbound TCP connection {n} for outside:{address()}/443 ({address()}/443) to "
+            f"inside:{address()}/{n % 65536} ({address()}/{n % 65536})"
+        )
+
+    def event_xml(n: int) -> str:
+        """4624 with its 27 data, 4688 with a command line, and 4663, as Windows renders them."""
+        number, listed = WINDOWS[n % len(WINDOWS)]
+        names = listed.split()
+        command = (
+            "cmd /c &quot;dir &gt; x&quot;" if n % ODD == 0 else f"C:\\Windows\\app{n % 90}.exe"
+        )
+        data = {
+            **dict.fromkeys(names, "-"),
+            "SubjectUserSid": f"S-1-5-21-397-{n % 500}",
+            "SubjectUserName": user(),
+            "TargetUserName": user(),
+            "IpAddress": address(),
+            "NewProcessName": command,
+            "ObjectName": f"C:\\share\\{n % 900}.docx",
+            "PrivilegeList": "SeSecurityPrivilege\n\t\t\tSeBackupPrivilege",
+        }
+        rendered = "".join(f"<Data Name='{name}'>{data[name]}</Data>" for name in names)
+        return (
+            "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System>"
+            "<Provider Name='Microsoft-Windows-Security-Auditing' "
+            "Guid='{54849625-5478-4994-a5ba-3e3b0328c30d}'/>"
+            f"<EventID>{number}</EventID><Version>2</Version><Level>0</Level><Task>12544</Task>"
+            "<Opcode>0</Opcode><Keywords>0x8020000000000000</Keywords>"
+            f"<TimeCreated SystemTime='2026-01-27T{clock(n)}.{n % 10**7:07}Z'/>"
+            f"<EventRecordID>{n}</EventRecordID><Correlation/><Execution ProcessID='{n % 900}' "
+            f"ThreadID='{n % 5000}'/><Channel>Security</Channel><Computer>dc-{n % 9}.corp.example"
+            f"</Computer><Security/></System><EventData>{rendered}</EventData></Event>"
+        )
+
     return {
         "CEF, 18 keys": Payload("cef", cef),
         "LEEF, 15 attributes": Payload("leef", leef),
@@ -91,4 +144,6 @@ def payloads(random: Random) -> dict[str, Payload]:
         "CSV, 12 values": Payload("csv", csv),
         "CSV, plain, 33 values": Payload("csv", csv_plain),
         "CSV, 12 names": Payload("csv", csv, {"columns": "a,b,c,d,e,f,g,h,i,j,k,l"}),
+        "XML (Windows events), 40 to 60 names": Payload("xml", event_xml),
+        "regular expression, 7 groups": Payload("regexp", asa, {"pattern": BUILT}),
     }

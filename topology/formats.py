@@ -96,6 +96,8 @@ CHAINS: Final[Mapping[str, Chain]] = {
     "cef": _payload("cef"),
     "leef": _payload("leef"),
     "kv": _payload("kv"),
+    "xml": _payload("xml"),
+    "regexp": Chain((FORMATS["regexp"],), NORMALIZERS["text"]),
     "plain": Chain((FORMATS["plain"],), NORMALIZERS["text"]),
 }
 AUTO: Final = Guess(

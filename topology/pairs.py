@@ -20,6 +20,7 @@ PAIRS: Final = pl.List(PAIR)
 
 DENSE: Final = 1 << 24
 """Largest table of rows by names for finding repeated names."""
+SIGNS: Final = pl.Series(["", ",", "]"])
 ESCAPED: Final = r'["\\\x00-\x1f]'
 """What JSON texts have to escape."""
 QUOTED: Final = pl.struct(pl.col("text")).struct.json_encode().str.strip_prefix('{"text":')
@@ -103,27 +104,55 @@ def as_object(pairs: list[dict[str, str]]) -> dict[str, str | list[str]]:
 
 def to_json(column: pl.Series) -> pl.Series:
     """Each row's pairs as a JSON object, as `as_object` has them; null for a row without any."""
-    if len(column) < SMALL:
+    rows = len(column)
+    if rows < SMALL:
         return _one_by_one(column)
     flat = flatten(column)
     (names,) = factorize(pl.DataFrame([flat.names.alias("name")]), ["name"])
+    if len(flat.places) == 0:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+    if rows * names.size > DENSE:
+        half = rows // 2
+        return pl.concat([to_json(column[:half]), to_json(column[half:])])
+    order, starts, ends = _members(flat.places, names.codes, names.size, rows)
     keys = [orjson.dumps(name).decode() + ":" for name in names.distinct(flat.names).to_list()]
-    members = pl.DataFrame(
+    table = pl.Series(["", *keys, *(key + "[" for key in keys)], dtype=pl.String)
+    codes = names.codes[order].astype(np.int64)
+    key = np.where(starts, 1 + codes + np.where(ends, 0, names.size), 0)
+    places = flat.places[order]
+    first = np.ones(len(places), dtype=np.bool_)
+    first[1:] = places[1:] != places[:-1]
+    parts = pl.DataFrame(
         [
-            pl.Series("key", keys, dtype=pl.String)[names.number].alias("key"),
-            texts_to_json(flat.values).alias("value"),
+            SIGNS[pl.Series((~first).astype(np.uint32))].alias("comma"),
+            table[pl.Series(key)].alias("key"),
+            texts_to_json(flat.values[pl.Series(order)]).alias("value"),
+            SIGNS[pl.Series(np.where(ends & ~starts, 2, 0).astype(np.uint32))].alias("end"),
         ]
-    ).select(pl.concat_str("key", "value"))
-    objects = (
-        gather(flat.places, members.to_series(), len(column))
-        .to_frame("lists")
-        .select(_wrapped("{", "}"))
-        .to_series()
-    )
-    repeats = _repeats(flat.places, names.codes, names.size, len(column))
-    if len(repeats):
-        objects = objects.scatter(repeats, _one_by_one(column[repeats]))
-    return objects
+    ).select(pl.concat_str("comma", "key", "value", "end"))
+    lists = gather(places, parts.to_series(), rows).to_frame("lists")
+    return lists.select(_wrapped("{", "}", "")).to_series()
+
+
+def _members(
+    places: npt.NDArray[np.uint32], codes: npt.NDArray[np.uint32], size: int, rows: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """The order that brings equal names of a row together, where the first of them is; and in that
+    order, which pairs begin and which end such a group."""
+    cells = places.astype(np.int64) * size + codes
+    first = np.zeros(rows * size, dtype=np.uint32)
+    first[cells[::-1]] = np.arange(len(cells) - 1, -1, -1, dtype=np.uint32)
+    leader = first[cells]
+    everywhere = np.arange(len(cells))
+    if (leader == everywhere).all():
+        alone = np.ones(len(cells), dtype=np.bool_)
+        return everywhere, alone, alone
+    order = np.argsort(leader, kind="stable")
+    leader = leader[order]
+    changes = leader[1:] != leader[:-1]
+    starts = np.concatenate([[True], changes])
+    ends = np.concatenate([changes, [True]])
+    return order, starts, ends
 
 
 def lists_to_json(column: pl.Series) -> pl.Series:
@@ -131,7 +160,7 @@ def lists_to_json(column: pl.Series) -> pl.Series:
     flat = column.explode(empty_as_null=False, keep_nulls=False)
     places = np.repeat(np.arange(len(column), dtype=np.uint32), lengths(column))
     lists = gather(places, texts_to_json(flat), len(column)).to_frame("lists")
-    return lists.select(_wrapped("[", "]").fill_null("[]")).to_series()
+    return lists.select(_wrapped("[", "]", ",").fill_null("[]")).to_series()
 
 
 def texts_to_json(texts: pl.Series) -> pl.Series:
@@ -139,9 +168,9 @@ def texts_to_json(texts: pl.Series) -> pl.Series:
     return texts.to_frame("text").select(TO_JSON).to_series()
 
 
-def _wrapped(start: str, end: str) -> pl.Expr:
+def _wrapped(start: str, end: str, between: str) -> pl.Expr:
     lists = pl.col("lists")
-    joined = pl.concat_str(pl.lit(start), lists.list.join(","), pl.lit(end))
+    joined = pl.concat_str(pl.lit(start), lists.list.join(between), pl.lit(end))
     return pl.when(lists.list.len() > 0).then(joined)
 
 
@@ -150,17 +179,3 @@ def _one_by_one(column: pl.Series) -> pl.Series:
     return pl.Series(
         [orjson.dumps(each).decode() if each else None for each in objects], dtype=pl.String
     )
-
-
-def _repeats(
-    places: npt.NDArray[np.uint32], codes: npt.NDArray[np.uint32], size: int, rows: int
-) -> npt.NDArray[np.intp]:
-    """The rows in which a name repeats."""
-    cells = places.astype(np.int64) * size + codes
-    if rows * size <= DENSE:
-        seen = np.bincount(cells, minlength=1)
-        again = np.flatnonzero(seen > 1)
-    else:
-        distinct, counts = np.unique(cells, return_counts=True)
-        again = distinct[counts > 1]
-    return np.unique(again // size).astype(np.intp)

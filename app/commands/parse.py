@@ -30,7 +30,8 @@ def parse(
         str,
         typer.Option(
             "--format",
-            help="auto, qumulo, rfc5424, rfc3164, cef, leef, kv, csv, tsv, json or plain.",
+            help="auto, qumulo, rfc5424, rfc3164, cef, leef, kv, csv, tsv, xml, windows, json, "
+            "qumulo-cloudwatch, regexp or plain.",
         ),
     ] = "auto",
     output: Annotated[
@@ -96,11 +97,17 @@ def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict
         if not found:
             fail(f"--option expects name=value, saw {pair!r}", WRONG_USAGE)
         if key not in known:
-            expected = ", ".join(known) or "none"
-            fail(f"format {name} has no option {key!r}; expected one of: {expected}", WRONG_USAGE)
-        if re.fullmatch(known[key].values, value) is None or not _exists(key, value):
-            fail(f"--option {key}: saw {value!r}, expected {known[key].meaning}", WRONG_USAGE)
+            names = ", ".join(known) or "none"
+            fail(f"format {name} has no option {key!r}; expected one of: {names}", WRONG_USAGE)
+        expected = known[key].expected(value)
+        if expected is None and not _exists(key, value):
+            expected = known[key].meaning
+        if expected is not None:
+            fail(f"--option {key}: saw {value!r}, expected {expected}", WRONG_USAGE)
         options[key] = value
+    for key, option in known.items():
+        if option.required and key not in options:
+            fail(f"format {name} needs --option {key}=…: {option.meaning}", WRONG_USAGE)
     return options
 
 

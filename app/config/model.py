@@ -30,6 +30,7 @@ class Source(Strict):
 
     format: str
     """Format of its lines: auto, qumulo, rfc5424, rfc3164, cef, leef, kv, csv, tsv, json, plain."""
+    """Format of its lines, such as auto, qumulo, rfc5424 or cef (docs/formats.md has all)."""
     timezone: Annotated[str, AfterValidator(zone)] = "UTC"
     """Zone of time stamps that name none, as those of rfc3164: an IANA name."""
     partitions: Positive = 4

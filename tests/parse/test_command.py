@@ -138,6 +138,8 @@ def test_options_reach_the_format():
         ),
         (["--format", "csv", "--option", "delimiter=ab"], "one character"),
         (["--format", "rfc3164", "--option", "timezone=Mars/X"], "an IANA time zone"),
+        (["--format", "regexp"], "format regexp needs --option pattern="),
+        (["--format", "regexp", "--option", "pattern=(a)"], "with named groups"),
     ],
 )
 def test_wrong_usage_says_what_is_expected(arguments: list[str], said: str):

@@ -11,10 +11,12 @@ from topology.parse import (
     leef,
     plain,
     qumulo,
+    regexp,
     repeated,
     rfc3164,
     rfc5424,
     syslog,
+    xml,
 )
 from topology.parse.parsed import Format
 
@@ -33,6 +35,8 @@ FORMATS: Final[Mapping[str, Format]] = {
         cef.PARSER,
         leef.PARSER,
         keyvalue.PARSER,
+        xml.PARSER,
+        regexp.PARSER,
         plain.PARSER,
     )
 }

@@ -95,7 +95,7 @@ def _parser(default: str) -> Callable[[pl.DataFrame, Mapping[str, str]], Parsed]
     def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:
         """Lines of plain values, and of values that are quoted whole, go through columns."""
         delimiter = options.get("delimiter", default)
-        names = split(options["columns"]) if options.get("columns") else []
+        names = split(options["columns"]) if "columns" in options else []
         schema = NAMED if names else SCHEMA
 
         def parse_one(text: str) -> tuple[Any, ...]:
@@ -153,7 +153,16 @@ def _named(values: pl.Series, names: Sequence[str]) -> pl.Series:
     return pairs.build(pairs.Flat(rows, known[pl.Series(place)], flat), len(values))
 
 
-COLUMNS: Final = Option("names of the values, with commas between them", r"(?s:.+)")
+def check(names: str) -> str | None:
+    """What is wrong with names of values."""
+    try:
+        return None if split(names, strict=True) else NAMES
+    except MalformedError:
+        return NAMES
+
+
+NAMES: Final = "names of the values, with commas between them"
+COLUMNS: Final = Option(NAMES, r"(?s:.+)", check)
 PARSER = Format(
     "csv",
     "2",

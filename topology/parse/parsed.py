@@ -3,6 +3,7 @@
 Every input row is in exactly one of the two frames.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -39,10 +40,19 @@ class MalformedError(ValueError):
 
 
 class Option(NamedTuple):
-    """Something a parser can be told. `values`: a pattern of what is allowed."""
+    """Something a parser can be told. `values`: a pattern of what is allowed; `check`: what else
+    was expected, or None for an allowed value."""
 
     meaning: str
     values: str
+    check: Callable[[str], str | None] | None = None
+    required: bool = False
+
+    def expected(self, value: str) -> str | None:
+        """What was expected instead of this value; None when it is allowed."""
+        if re.fullmatch(self.values, value) is None:
+            return self.meaning
+        return self.check(value) if self.check else None
 
 
 @dataclass(frozen=True, slots=True)
