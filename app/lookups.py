@@ -4,16 +4,15 @@ CSV has a header. JSON and YAML are a list of objects, or an object of objects b
 """
 
 import csv
+import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.config.enrichment import Enrichment
 from app.yaml_source import Document, SourceError
-from topology.enrich import Enricher
 from topology.enrich.dictionary import Dictionary
 from topology.enrich.matching import MATCHES
 
@@ -37,31 +36,6 @@ class Entry:
     row: dict[str, Any]
 
 
-def load_enricher(entry: Enrichment, place: Callable[[Path], Path]) -> Enricher:
-    """What an entry of `enrich` says, with its file read; `place` makes paths absolute.
-
-    Raises LookupErrors.
-    """
-    return LOADERS[entry.kind](entry, place)
-
-
-def _dictionary(entry: Enrichment, place: Callable[[Path], Path]) -> Enricher:
-    assert entry.dictionary and entry.key and entry.name  # noqa: S101, PT018  # the kind's keys
-    return load_dictionary(
-        place(entry.dictionary),
-        key=entry.key,
-        fields=entry.attributes,
-        name=entry.name,
-        match=entry.match or "exact",
-    )
-
-
-LOADERS: Mapping[str, Callable[[Enrichment, Callable[[Path], Path]], Enricher]] = {
-    "dictionary": _dictionary,
-}
-"""By kind, as app.config.enrichment.KINDS."""
-
-
 def load_dictionary(
     path: Path, *, key: str, fields: Sequence[str], name: str, match: str = "exact"
 ) -> Dictionary:
@@ -69,20 +43,12 @@ def load_dictionary(
 
     Raises LookupErrors.
     """
-    if NAME.fullmatch(name) is None:
-        raise LookupErrors(
-            [f"{path}: as: saw {name!r}, expected 1-64 letters, digits, dashes or underscores"]
-        )
-    readers = {".csv": _csv, ".json": _json, ".yaml": _yaml, ".yml": _yaml}
+    check_name(path, name)
+    readers = {".csv": csv_rows, ".json": _json, ".yaml": _yaml, ".yml": _yaml}
     read = readers.get(path.suffix.lower())
     if read is None:
         raise LookupErrors([f"{path}: saw {path.suffix!r}, expected .csv, .json, .yaml or .yml"])
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise LookupErrors([f"{path}: cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError as error:
-        raise LookupErrors([f"{path}: is not UTF-8: byte {error.start}"]) from None
+    text, provider = read_table(path)
     problems: list[str] = []
     entries = list(read(path, text, key, problems))
     rows = _checked(path, entries, key, MATCHES[match].normal, problems)
@@ -90,7 +56,30 @@ def load_dictionary(
         problems.append(f"{path}:1: no rows; expected at least one with {key!r}")
     if problems:
         raise LookupErrors(problems)
-    return Dictionary(name, key, fields, rows, match=match)
+    return Dictionary(name, key, fields, rows, match=match, provider=provider)
+
+
+def check_name(path: Path, name: str) -> None:
+    """Raises LookupErrors for a name that cannot be part of column names."""
+    if NAME.fullmatch(name) is None:
+        raise LookupErrors(
+            [f"{path}: as: saw {name!r}, expected 1-64 letters, digits, dashes or underscores"]
+        )
+
+
+def read_table(path: Path) -> tuple[str, str]:
+    """A table's text, and its version for the events: `<file name>@<digest>`.
+
+    The digest is the first 12 hexadecimal digits of the SHA-256 of the file. Raises LookupErrors.
+    """
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise LookupErrors([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise LookupErrors([f"{path}: is not UTF-8: byte {error.start}"]) from None
+    return text, f"{path.name}@{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _checked(
@@ -120,7 +109,8 @@ def _checked(
     return [entry.row for entry in entries]
 
 
-def _csv(path: Path, text: str, key: str, problems: list[str]) -> Iterator[Entry]:
+def csv_rows(path: Path, text: str, key: str, problems: list[str]) -> Iterator[Entry]:
+    """The rows of a CSV file with a header; appends what is wrong with it to `problems`."""
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from app.config import Config, ConfigError
-from app.lookups import LookupErrors, load_enricher
+from app.enrichers import load_enricher
+from app.lookups import LookupErrors
 from app.rules import load_rules
 from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters

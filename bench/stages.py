@@ -38,9 +38,19 @@ def dictionaries() -> list[Dictionary]:
     """Assets by address and departments by user, as job J joins them."""
     assets, departments = workload.assets(SEED), workload.departments(SEED)
     return [
-        Dictionary("asset", assets.columns[0], ["src_endpoint.ip"], assets.to_dicts()),
         Dictionary(
-            "department", departments.columns[0], ["actor.user.name"], departments.to_dicts()
+            "asset",
+            assets.columns[0],
+            ["src_endpoint.ip"],
+            assets.to_dicts(),
+            provider="assets.json@0123456789ab",
+        ),
+        Dictionary(
+            "department",
+            departments.columns[0],
+            ["actor.user.name"],
+            departments.to_dicts(),
+            provider="departments.json@0123456789ab",
         ),
     ]
 

@@ -49,6 +49,12 @@ class Setup:
         """Both systems use the product's topic names, under different prefixes."""
         return Names(self.prefix)
 
+    def write_dictionaries(self) -> None:
+        """Both systems read the same files, as events carry the version of each."""
+        for name, frame in self.dictionaries.items():
+            text = json.dumps(frame.to_dicts(), ensure_ascii=False)
+            (self.folder / f"{name}.json").write_text(text, encoding="utf-8")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -106,8 +112,7 @@ class Northbound:
         return setup.names.group("alerts"), setup.names.matches
 
     def prepare(self, setup: Setup) -> None:
-        for name, frame in setup.dictionaries.items():
-            frame.write_csv(setup.folder / f"{name}.csv")
+        setup.write_dictionaries()
         path = setup.folder / DEFAULT_PATH
         path.write_text(yaml.safe_dump(self._config(setup), sort_keys=False), encoding="utf-8")
         config = load(path)
@@ -125,7 +130,7 @@ class Northbound:
     def _config(self, setup: Setup) -> dict[str, Any]:
         def join(name: str) -> dict[str, str]:
             key, attribute, label = JOINS[name]
-            path = str(setup.folder / f"{name}.csv")
+            path = str(setup.folder / f"{name}.json")
             return {"dictionary": path, "key": key, "field": attribute, "as": label}
 
         return {
@@ -167,9 +172,7 @@ class KafkaStreams:
         return group, f"{group}-{self._job.repartition}-repartition"
 
     def prepare(self, setup: Setup) -> None:
-        for name, frame in setup.dictionaries.items():
-            text = json.dumps(frame.to_dicts(), ensure_ascii=False)
-            (setup.folder / f"{name}.json").write_text(text, encoding="utf-8")
+        setup.write_dictionaries()
         names = setup.names
         used = {names.raw(SOURCE), names.events(TENANT), names.alerts(TENANT)}
         topics = declare(

@@ -1,7 +1,9 @@
 """Dictionary files: three forms, and every mistake with its file and line."""
 
+import hashlib
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pytest
 
@@ -83,3 +85,17 @@ def test_the_name_becomes_part_of_column_names(tmp_path: Path):
     """So it is a plain word."""
     with pytest.raises(LookupErrors, match="expected 1-64 letters"):
         load_dictionary(tmp_path / "a.csv", key="ip", fields=["src_endpoint.ip"], name="a]b")
+
+
+def test_the_version_of_the_table_is_in_the_event(tmp_path: Path):
+    """It is the beginning of the file's SHA-256, so it tells which file gave the data."""
+    path = tmp_path / "assets.csv"
+    versions = []
+    for owner in ("eng", "ops"):
+        path.write_text(f"ip,owner\n10.0.0.1,{owner}\n", encoding="utf-8")
+        found = load_dictionary(path, key="ip", fields=["src_endpoint.ip"], name="asset")
+        element = orjson.loads(found.apply(EVENTS)["enrichments[asset]:json"][0])
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert element["provider"] == f"assets.csv@{digest[:12]}"
+        versions.append(element["provider"])
+    assert versions[0] != versions[1]

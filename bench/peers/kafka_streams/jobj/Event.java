@@ -61,7 +61,8 @@ record Event(
             String uid,
             @JsonProperty("type_id") int typeId) {}
 
-    record Enrichment(String name, String value, String type, Map<String, String> data) {}
+    record Enrichment(
+            String name, String value, String type, String provider, Map<String, String> data) {}
 
     record Unmapped(String protocol) {}
 }

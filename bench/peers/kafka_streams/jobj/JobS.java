@@ -2,7 +2,6 @@ package jobj;
 
 import java.nio.ByteBuffer;
 import java.util.Arrays;
-import java.util.Map;
 import java.util.Set;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -48,7 +47,7 @@ public final class JobS {
                 Serdes.String(),
                 new Times()));
         KStream<String, AuditLine> lines = JobJ.events(
-                builder, raw, events, new Dictionaries(Map.of(), Map.of(), Map.of()));
+                builder, raw, events, Dictionaries.none());
         lines.filter((user, line) -> TOUCHES.contains(line.operation()))
                 .map((user, line) -> KeyValue.pair(line.path(), line.time()))
                 .repartition(Repartitioned.with(Serdes.String(), Serdes.Long()).withName(STORE))

@@ -133,10 +133,10 @@ final class Normalizer {
             String field,
             String value,
             String type,
-            Map<String, Map<String, String>> dictionary) {
-        Map<String, String> entry = value == null ? null : dictionary.get(value);
+            Dictionaries.Dictionary dictionary) {
+        Map<String, String> entry = value == null ? null : dictionary.entries().get(value);
         if (entry != null) {
-            found.add(new Event.Enrichment(field, value, type, entry));
+            found.add(new Event.Enrichment(field, value, type, dictionary.version(), entry));
         }
     }
 }

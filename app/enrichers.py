@@ -1,0 +1,34 @@
+"""Entries of `enrich` in northbound.yaml become enrichers, their files read. One line a kind."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from app.config.enrichment import Enrichment
+from app.lookups import load_dictionary
+from topology.enrich import Enricher
+
+Absolute: TypeAlias = Callable[[Path], Path]
+"""From a path of northbound.yaml."""
+
+
+def load_enricher(entry: Enrichment, path: Absolute) -> Enricher:
+    """What an entry says, with its file read. Raises LookupErrors."""
+    return LOADERS[entry.kind](entry, path)
+
+
+def _dictionary(entry: Enrichment, path: Absolute) -> Enricher:
+    assert entry.dictionary and entry.key and entry.name  # noqa: S101, PT018  # the kind's keys
+    return load_dictionary(
+        path(entry.dictionary),
+        key=entry.key,
+        fields=entry.attributes,
+        name=entry.name,
+        match=entry.match or "exact",
+    )
+
+
+LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
+    "dictionary": _dictionary,
+}
+"""By kind, as app.config.enrichment.KINDS."""
