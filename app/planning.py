@@ -35,11 +35,8 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
             known = ", ".join(SOURCE_FORMATS)
             text = f"saw {source.format!r}, expected one of {known}"
             problems.append(config.problem(("sources", name, "format"), text))
-            problems.append(
-                f"sources.{name}.format: saw {source.format!r}, expected one of {known}"
-            )
         else:
-            problems += _options(f"sources.{name}.options", source.format, source.options)
+            problems += _options(config, name)
     for name, tenant in config.tenants.items():
         if tenant.format not in SERIALIZERS:
             known = ", ".join(SERIALIZERS)
@@ -101,26 +98,27 @@ def declared(config: Config, plan: Plan) -> list[Topic]:
     )
 
 
-def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutation, ...]:
-def _options(where: str, name: str, given: Mapping[str, str]) -> list[str]:
-    """What is wrong with the options of a format."""
-    known = SOURCE_FORMATS[name].options
+def _options(config: Config, name: str) -> list[str]:
+    """What is wrong with the options of a source's format."""
+    source, at = config.sources[name], ("sources", name, "options")
+    known = SOURCE_FORMATS[source.format].options
     problems = []
-    for key, value in given.items():
+    for key, value in source.options.items():
         if key not in known:
-            expected: str | None = f"one of the options of {name}: {', '.join(known) or 'none'}"
-            problems.append(f"{where}: saw {key!r}, expected {expected}")
+            options = ", ".join(known) or "none"
+            text = f"saw {key!r}, expected one of the options of {source.format}: {options}"
+            problems.append(config.problem((*at, key), text))
         elif (expected := known[key].expected(value)) is not None:
-            problems.append(f"{where}.{key}: saw {value!r}, expected {expected}")
+            problems.append(config.problem((*at, key), f"saw {value!r}, expected {expected}"))
     problems += [
-        f"{where}: format {name} needs {key}: {option.meaning}"
+        config.problem(at, f"format {source.format} needs {key}: {option.meaning}")
         for key, option in known.items()
-        if option.required and key not in given
+        if option.required and key not in source.options
     ]
     return problems
 
 
-def _dictionaries(config: Config, problems: list[str]) -> list[Dictionary]:
+def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutation, ...]:
     found = []
     for number, entry in enumerate(config.sources[source].mutate):
         at = ("sources", source, "mutate", number)

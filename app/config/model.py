@@ -29,7 +29,6 @@ class Source(Strict):
     """A feed of raw lines: how they are read and how long they are kept."""
 
     format: str
-    """Format of its lines: auto, qumulo, rfc5424, rfc3164, cef, leef, kv, csv, tsv, json, plain."""
     """Format of its lines, such as auto, qumulo, rfc5424 or cef (docs/formats.md has all)."""
     timezone: Annotated[str, AfterValidator(zone)] = "UTC"
     """Zone of time stamps that name none, as those of rfc3164: an IANA name."""

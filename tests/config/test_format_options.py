@@ -29,7 +29,7 @@ def test_what_is_wrong_with_options(tmp_path: Path):
     message = str(raised.value)
     for expected in (
         "sources.a.options.delimiter: saw 'ab', expected one character between values",
-        "sources.a.options: saw 'colour', expected one of the options of csv",
+        "sources.a.options.colour: saw 'colour', expected one of the options of csv",
         "sources.b.options: format regexp needs pattern",
         "sources.c.options.pattern: saw '(x', expected a regular expression: ",
     ):
