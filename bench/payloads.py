@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
+import orjson
+
 
 class Payload(NamedTuple):
     """Lines of one format without a syslog header."""
@@ -136,6 +138,27 @@ def payloads(random: Random) -> dict[str, Payload]:
             f"</Computer><Security/></System><EventData>{rendered}</EventData></Event>"
         )
 
+    def event_json(n: int) -> str:
+        """As Winlogbeat writes them."""
+        number, listed = WINDOWS[n % len(WINDOWS)]
+        data = dict.fromkeys(listed.split(), "-") | {"SubjectUserName": user()}
+        event = {
+            "@timestamp": f"2026-01-27T{clock(n)}.{n % 1000:03}Z",
+            "event": {"code": str(number), "provider": "Microsoft-Windows-Security-Auditing"},
+            "host": {"name": f"dc-{n % 9}"},
+            "winlog": {
+                "provider_name": "Microsoft-Windows-Security-Auditing",
+                "event_id": str(number),
+                "record_id": n,
+                "channel": "Security",
+                "computer_name": f"dc-{n % 9}.corp.example",
+                "process": {"pid": n % 900, "thread": {"id": n % 5000}},
+                "keywords": ["Audit Success"],
+                "event_data": data,
+            },
+        }
+        return orjson.dumps(event).decode()
+
     return {
         "CEF, 18 keys": Payload("cef", cef),
         "LEEF, 15 attributes": Payload("leef", leef),
@@ -145,5 +168,7 @@ def payloads(random: Random) -> dict[str, Payload]:
         "CSV, plain, 33 values": Payload("csv", csv_plain),
         "CSV, 12 names": Payload("csv", csv, {"columns": "a,b,c,d,e,f,g,h,i,j,k,l"}),
         "XML (Windows events), 40 to 60 names": Payload("xml", event_xml),
+        "Windows events, XML": Payload("windows", event_xml),
+        "Windows events, JSON": Payload("windows", event_json),
         "regular expression, 7 groups": Payload("regexp", asa, {"pattern": BUILT}),
     }

@@ -97,6 +97,7 @@ CHAINS: Final[Mapping[str, Chain]] = {
     "leef": _payload("leef"),
     "kv": _payload("kv"),
     "xml": _payload("xml"),
+    "windows": _payload("windows"),
     "regexp": Chain((FORMATS["regexp"],), NORMALIZERS["text"]),
     "plain": Chain((FORMATS["plain"],), NORMALIZERS["text"]),
 }

@@ -30,7 +30,7 @@ LOG_NAMES: Final = {
     "leef_version": "leef",
 }
 """By the column that only this format gives."""
-MAPPED: Final = frozenset({"row", "syslog", "msg", "value:json", "repeated"})
+MAPPED: Final = frozenset({"row", "syslog", "msg", "value:json", "repeated", "timestamp"})
 HOST_PROFILE: Final = pl.Series([["host"]])
 
 Columns = dict[str, pl.Series]
@@ -46,8 +46,11 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
         columns |= _json(given["value:json"])
     elif "msg" in given:
         columns["message"] = given["msg"]
+    if "timestamp" in given:
+        columns["time"] = given["timestamp"].dt.epoch("ms")
+        columns["metadata.original_time"] = given["@timestamp"]
     if "syslog" in given and given["syslog"].null_count() < rows:
-        columns |= _header(given["syslog"], columns["time"])
+        columns |= _header(given["syslog"], columns)
     if "repeated" in given:
         columns["count"] = given["repeated"]
     for name, column in given.items():
@@ -69,14 +72,15 @@ def _unmapped(name: str, column: pl.Series) -> Columns:
     return {f"unmapped.{name}": column}
 
 
-def _header(syslog: pl.Series, time: pl.Series) -> Columns:
-    """What a syslog header says. `time`: that of the payload, which goes before."""
+def _header(syslog: pl.Series, payload: Columns) -> Columns:
+    """What a syslog header says. The time of the payload goes before."""
     header = {column.name: column for column in syslog.struct.unnest().get_columns()}
     zeros = pl.Series([0]).new_from_index(0, len(syslog))
-    moments = header["timestamp"].dt.epoch("ms")
+    timed = payload["time"].is_not_null()
+    written = payload.get("metadata.original_time", header["@timestamp"])
     return {
-        "time": time.zip_with(time.is_not_null(), moments),
-        "metadata.original_time": header["@timestamp"],
+        "time": payload["time"].zip_with(timed, header["timestamp"].dt.epoch("ms")),
+        "metadata.original_time": written.zip_with(timed, header["@timestamp"]),
         "metadata.profiles": HOST_PROFILE[zeros.set(syslog.is_null(), None)],
         "device.hostname": header["hostname"],
         "device.type_id": zeros.set(header["hostname"].is_null(), None),

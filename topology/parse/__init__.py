@@ -16,6 +16,7 @@ from topology.parse import (
     rfc3164,
     rfc5424,
     syslog,
+    windows,
     xml,
 )
 from topology.parse.parsed import Format
@@ -36,6 +37,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         leef.PARSER,
         keyvalue.PARSER,
         xml.PARSER,
+        windows.PARSER,
         regexp.PARSER,
         plain.PARSER,
     )

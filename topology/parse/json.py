@@ -4,6 +4,7 @@ In: `row`, `text`. Out: `row`, `value:json`: the text itself without white space
 numbers of any size and repeated keys survive.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ import polars as pl
 
 from topology.parse.parsed import Format, MalformedError, Parsed, Schema, parse_rows
 
+INEXACT: Final = re.compile(r"[:\[,]\s*-?(?:[0-9]{16}|[0-9]+[.eE])|[:\[,]\s*-0")
+"""Numbers that may be written in another way once they were read as 64 bits or as a float."""
 SCHEMA: Final[Schema] = {"row": pl.UInt32, "value:json": pl.String}
 
 

@@ -29,6 +29,7 @@ from topology.parse.parsed import (
     merge,
     parse_rows,
 )
+from topology.parse.skeletons import as_pairs
 
 SCHEMA: Final[Schema] = {"row": pl.UInt32, "fields:pairs": pairs.PAIRS}
 MOST_PATH: Final = 256
@@ -97,7 +98,7 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     if frame.height < SMALL:
         return parse_rows(frame, parse_line, SCHEMA)
     found = xml_columns.read_many(frame["text"], read)
-    fields = pl.DataFrame([frame["row"], found.pairs.alias("fields:pairs")])
+    fields = pl.DataFrame([frame["row"], as_pairs(found).alias("fields:pairs")])
     if found.good.all():
         return Parsed(fields, NO_FAILURES)
     odd = parse_rows(frame.filter(~found.good), parse_line, SCHEMA)

@@ -1,16 +1,14 @@
 """Many XML documents at once, for documents that look like nearly all do.
 
-What a log writes repeats: documents differ in texts and in values of attributes, and hardly in the
-rest, their skeleton. The exact path reads a skeleton once, with numbered marks where texts and
-values are, and finds which of them has which name; the documents' own texts are then put in place
-by index. A document is well-formed if its skeleton is and its texts and values hold nothing but
-characters, which USUAL and the entities of REFERENCE see to; all others are for the exact path.
+What differs between the documents of a log are texts and values of attributes; the rest is their
+skeleton (skeletons.py). A document is well-formed if its skeleton is and its texts and values hold
+nothing but characters, which UNUSUAL and REFERENCE see to; all others are for the exact path.
 """
 
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +16,8 @@ import polars as pl
 
 from topology import pairs
 from topology.dimension import factorize
-from topology.pairs import Flat
 from topology.parse.parsed import MalformedError
+from topology.parse.skeletons import Found, Plan, Slots, arrange, plan_of
 
 VALUE_MARK: Final = "\x1f"
 TEXT_MARK: Final = "\x1e"
@@ -54,7 +52,6 @@ INNER: Final = BYTES.bin.slice(
     pl.when(IS_LEAF).then(1).otherwise(2), SLOTTED.str.len_bytes() - 3
 ).cast(pl.String)
 """`>text</` and `='value'` have three characters that are not the text."""
-NOT_BLANK: Final = [SLOTTED.str.strip_chars(" \t\n\ufeff") != ""]
 REFERRING: Final = SLOTTED.str.contains("&", literal=True).alias("referring")
 BROKEN: Final = (~IS_LEAF & SLOTTED.str.contains("[\t\n]")).alias("broken")
 """White space in an attribute's value is changed when it is read."""
@@ -65,25 +62,6 @@ UNKNOWN: Final = (
 MARKS: Final = re.compile(f"{VALUE_MARK}|{TEXT_MARK}")
 
 Read = Callable[[str], list[tuple[str, str]]]
-
-
-class Plan(NamedTuple):
-    """The names of a skeleton's pairs, and for each the slot of its text, -1 for always empty.
-
-    `blank`: slots between elements, which have to be blank. `total`: of all slots.
-    """
-
-    names: tuple[str, ...]
-    slots: npt.NDArray[np.int64]
-    blank: npt.NDArray[np.int64]
-    total: int
-
-
-class Found(NamedTuple):
-    """Pairs of all rows, and for which rows they are right."""
-
-    pairs: pl.Series
-    good: npt.NDArray[np.bool_]
 
 
 def read_many(texts: pl.Series, read: Read) -> Found:
@@ -98,54 +76,8 @@ def read_many(texts: pl.Series, read: Read) -> Found:
     ).get_columns()
     (structure,) = factorize(skeletons.to_frame(), ["skeleton"])
     plans = [_plan(each, read) for each in structure.distinct(skeletons).to_list()]
-    counts = pairs.lengths(slots).astype(np.int64)
-    known = np.array([-1 if plan is None else plan.total for plan in plans], dtype=np.int64)
-    good = known[structure.codes] == counts
     values, bad = _values(slots.explode(empty_as_null=False, keep_nulls=False).to_frame("slot"))
-    rows = np.repeat(np.arange(len(texts), dtype=np.uint32), counts)
-    good[rows[bad]] = False
-    starts = np.cumsum(counts) - counts
-    found = _arranged(plans, structure.codes, good, starts, values)
-    return Found(pairs.build(found, len(texts)), good)
-
-
-def _arranged(
-    plans: list[Plan | None],
-    codes: npt.NDArray[np.uint32],
-    good: npt.NDArray[np.bool_],
-    starts: npt.NDArray[np.int64],
-    values: pl.Series,
-) -> Flat:
-    """The pairs of all good rows. Clears `good` where there is text between elements."""
-    nothing = len(values)
-    values = pl.concat([values, pl.Series(values.name, [""])])
-    by_code = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(plans)))
-    names: dict[str, int] = {}
-    places, numbers, sources = [], [], []
-    for plan, alike in zip(plans, np.split(by_code, ends[:-1]), strict=True):
-        rows = alike[good[alike]]
-        if plan is None or len(rows) == 0:
-            continue
-        if len(plan.blank):
-            between = (starts[rows, None] + plan.blank).ravel()
-            filled = values[pl.Series(between)].to_frame("slot").select(NOT_BLANK).to_series()
-            good[np.repeat(rows, len(plan.blank))[filled.to_numpy()]] = False
-            rows = alike[good[alike]]
-        source = np.where(plan.slots < 0, nothing, starts[rows, None] + plan.slots)
-        known = np.array([names.setdefault(name, len(names)) for name in plan.names])
-        sources.append(source.ravel())
-        numbers.append(np.tile(known, len(rows)))
-        places.append(np.repeat(rows, len(plan.slots)))
-    if not places:
-        return Flat(np.empty(0, dtype=np.uint32), values[:0], values[:0])
-    place = np.concatenate(places)
-    order = np.argsort(place, kind="stable")
-    return Flat(
-        place[order].astype(np.uint32),
-        pl.Series(list(names))[pl.Series(np.concatenate(numbers)[order])],
-        values[pl.Series(np.concatenate(sources)[order])],
-    )
+    return arrange(plans, structure.codes, Slots(pairs.lengths(slots), values, bad))
 
 
 def _values(slots: pl.DataFrame) -> tuple[pl.Series, npt.NDArray[np.intp]]:
@@ -185,12 +117,5 @@ def _plan(skeleton: str, read: Read) -> Plan | None:
         return None
     if any(value and not value.isdecimal() for _, value in found):
         return None
-    slots = [int(value) - 1 if value else -1 for _, value in found]
-    if sorted([*(slot for slot in slots if slot >= 0), *blank]) != list(range(count)):
-        return None
-    return Plan(
-        tuple(name for name, _ in found),
-        np.array(slots, dtype=np.int64),
-        np.array(blank, dtype=np.int64),
-        count,
-    )
+    names = [name for name, _ in found]
+    return plan_of(names, [int(value) - 1 if value else "" for _, value in found], blank, count)

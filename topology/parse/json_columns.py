@@ -1,0 +1,85 @@
+"""Many JSON objects flat at once (as flat_json.py has one), by the skeletons that they share.
+
+The slots are texts and numbers that are values of names. A colon and a quote inside a text are
+taken for the start of a slot too; but then the skeleton, with a mark between quotes in place of the
+slot, is no JSON, as a text would end there and go on, and is left to the exact path.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from topology import pairs
+from topology.dimension import factorize
+from topology.parse.parsed import MalformedError
+from topology.parse.skeletons import Found, Plan, Slots, arrange, plan_of
+
+MARK: Final = "\x1f"
+SLOT: Final = r':[ ]?(?:"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*)'
+TEXT: Final = pl.col("text")
+UNUSUAL: Final = "[\x00-\x1f]"
+SLOTTED: Final = pl.col("slot")
+VALUE: Final = SLOTTED.str.strip_prefix(":").str.strip_prefix(" ")
+IS_TEXT: Final = VALUE.str.starts_with('"')
+INNER: Final = (
+    pl.when(IS_TEXT).then(VALUE.str.strip_prefix('"').str.strip_suffix('"')).otherwise(VALUE)
+)
+ESCAPED: Final = VALUE.str.contains("\\", literal=True).alias("escaped")
+NUMBER: Final = r"^(?:-?[1-9][0-9]*|0)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+BROKEN: Final = (~IS_TEXT & ~VALUE.str.contains(NUMBER)).alias("broken")
+MOST_SKELETONS: Final = 4
+"""Of so many texts one may have a skeleton of its own; else columns are no quicker."""
+
+Read = Callable[[str], tuple[list[str], list[str]]]
+
+
+def read_many(texts: pl.Series, read: Read) -> Found:
+    """What `read` gives for each object."""
+    frame = texts.to_frame("text")
+    odd = frame.select(TEXT.str.contains(UNUSUAL)).to_series()
+    frame = frame.select(pl.when(~odd).then(TEXT).otherwise(pl.lit("")).alias("text"))
+    skeletons, slots = frame.select(
+        TEXT.str.replace_all(SLOT, MARK).alias("skeleton"),
+        TEXT.str.extract_all(SLOT).alias("slots"),
+    ).get_columns()
+    (structure,) = factorize(skeletons.to_frame(), ["skeleton"])
+    plans: list[Plan | None] = [None] * structure.size
+    if structure.size * MOST_SKELETONS <= len(texts):
+        plans = [_plan(each, read) for each in structure.distinct(skeletons).to_list()]
+    values, bad = _values(slots.explode(empty_as_null=False, keep_nulls=False).to_frame("slot"))
+    return arrange(plans, structure.codes, Slots(pairs.lengths(slots), values, bad))
+
+
+def _values(slots: pl.DataFrame) -> tuple[pl.Series, npt.NDArray[np.intp]]:
+    """The texts in slots, and which of them are for the exact path."""
+    values, escaped, broken = slots.select(INNER.alias("slot"), ESCAPED, BROKEN).get_columns()
+    bad = np.flatnonzero(broken.to_numpy())
+    places = np.flatnonzero(escaped.to_numpy())
+    if len(places):
+        quoted = values[places].to_list()
+        try:
+            texts = orjson.loads('["' + '","'.join(quoted) + '"]')
+        except orjson.JSONDecodeError:
+            return values, np.concatenate([bad, places])
+        values = values.scatter(places, pl.Series(texts, dtype=pl.String))
+    return values, bad
+
+
+@lru_cache(maxsize=4096)
+def _plan(skeleton: str, read: Read) -> Plan | None:
+    """None for a skeleton whose texts are for the exact path."""
+    if r"\u001" in skeleton or not skeleton:
+        return None
+    *parts, last = skeleton.split(MARK)
+    filled = "".join(f'{part}:"\\u001f{number}"' for number, part in enumerate(parts)) + last
+    try:
+        names, values = read(filled)
+    except MalformedError:
+        return None
+    found = [int(value[1:]) if value.startswith(MARK) else value for value in values]
+    return plan_of(names, found, [], len(parts))
