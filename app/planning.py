@@ -18,7 +18,8 @@ from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource, Tumbling
 from topology.topics import StoreTopic, Topic, declare
 
-LOG_SOURCES = {"qumulo": LogSource(product="qumulo", service="audit", category=None)}
+QUMULO = LogSource(product="qumulo", service="audit", category=None)
+LOG_SOURCES = {"qumulo": QUMULO, "qumulo-cloudwatch": QUMULO}
 """Which rules' log source a format's events are (Sigma specification 2.1, Log Sources)."""
 KEYS = {"host": "dst_endpoint.hostname", "user": "@user"}
 

@@ -159,6 +159,20 @@ def payloads(random: Random) -> dict[str, Payload]:
         }
         return orjson.dumps(event).decode()
 
+    def cloudwatch(n: int) -> str:
+        record = {
+            "ip_address": address(),
+            "user": f"AD\\{user()}",
+            "protocol": "smb2",
+            "operation": "fs_read_data",
+            "result": "ok",
+            "object_id": str(n),
+            "path_1": f"/share/{n % 700}/a",
+            "path_2": "",
+        }
+        event = {"timestamp": 1_769_523_143_000 + n, "message": orjson.dumps(record).decode()}
+        return orjson.dumps(event).decode()
+
     return {
         "CEF, 18 keys": Payload("cef", cef),
         "LEEF, 15 attributes": Payload("leef", leef),
@@ -170,5 +184,6 @@ def payloads(random: Random) -> dict[str, Payload]:
         "XML (Windows events), 40 to 60 names": Payload("xml", event_xml),
         "Windows events, XML": Payload("windows", event_xml),
         "Windows events, JSON": Payload("windows", event_json),
+        "Qumulo from CloudWatch": Payload("qumulo-cloudwatch", cloudwatch),
         "regular expression, 7 groups": Payload("regexp", asa, {"pattern": BUILT}),
     }

@@ -88,6 +88,7 @@ CHAINS: Final[Mapping[str, Chain]] = {
         NORMALIZERS["qumulo"],
         Shortcut(qumulo_line.parse_usual, qumulo_line.RARE),
     ),
+    "qumulo-cloudwatch": Chain((FORMATS["qumulo-cloudwatch"],), NORMALIZERS["qumulo"]),
     "rfc5424": Chain((FORMATS["rfc5424"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "rfc3164": Chain((FORMATS["rfc3164"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "json": _payload("json"),

@@ -25,13 +25,12 @@ TEXT: Final = pl.col("text")
 UNUSUAL: Final = "[\x00-\x1f]"
 SLOTTED: Final = pl.col("slot")
 VALUE: Final = SLOTTED.str.strip_prefix(":").str.strip_prefix(" ")
-IS_TEXT: Final = VALUE.str.starts_with('"')
-INNER: Final = (
-    pl.when(IS_TEXT).then(VALUE.str.strip_prefix('"').str.strip_suffix('"')).otherwise(VALUE)
-)
-ESCAPED: Final = VALUE.str.contains("\\", literal=True).alias("escaped")
+IS_TEXT: Final = SLOTTED.str.ends_with('"').alias("is_text")
+INNER: Final = VALUE.str.strip_prefix('"').str.strip_suffix('"').alias("inner")
+"""Numbers have no quotes."""
+ESCAPED: Final = [SLOTTED.str.contains("\\", literal=True)]
 NUMBER: Final = r"^(?:-?[1-9][0-9]*|0)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
-BROKEN: Final = (~IS_TEXT & ~VALUE.str.contains(NUMBER)).alias("broken")
+BROKEN: Final = [~SLOTTED.str.contains(NUMBER)]
 MOST_SKELETONS: Final = 4
 """Of so many texts one may have a skeleton of its own; else columns are no quicker."""
 
@@ -57,9 +56,11 @@ def read_many(texts: pl.Series, read: Read) -> Found:
 
 def _values(slots: pl.DataFrame) -> tuple[pl.Series, npt.NDArray[np.intp]]:
     """The texts in slots, and which of them are for the exact path."""
-    values, escaped, broken = slots.select(INNER.alias("slot"), ESCAPED, BROKEN).get_columns()
-    bad = np.flatnonzero(broken.to_numpy())
-    places = np.flatnonzero(escaped.to_numpy())
+    values, is_text = slots.select(INNER, IS_TEXT).get_columns()
+    numbers = np.flatnonzero(~is_text.to_numpy())
+    broken = values[numbers].to_frame("slot").select(BROKEN).to_series()
+    bad = numbers[broken.to_numpy()]
+    places = np.flatnonzero(values.to_frame("slot").select(ESCAPED).to_series().to_numpy())
     if len(places):
         quoted = values[places].to_list()
         try:
