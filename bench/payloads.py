@@ -184,6 +184,7 @@ def payloads(random: Random) -> dict[str, Payload]:
         "XML (Windows events), 40 to 60 names": Payload("xml", event_xml),
         "Windows events, XML": Payload("windows", event_xml),
         "Windows events, JSON": Payload("windows", event_json),
+        "JSON, nested": Payload("json", event_json),
         "Qumulo from CloudWatch": Payload("qumulo-cloudwatch", cloudwatch),
         "regular expression, 7 groups": Payload("regexp", asa, {"pattern": BUILT}),
     }
