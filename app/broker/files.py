@@ -11,7 +11,7 @@ from pathlib import Path
 from app.broker import certificates, cluster, ports
 from app.broker.certificates import write_private
 from app.broker.errors import BrokerError
-from app.broker.settings import Endpoints, properties_text, server_properties
+from app.broker.settings import Endpoints, as_begun, properties_text, server_properties
 
 CLUSTER_ID = "cluster.id"
 PROPERTIES = "server.properties"
@@ -87,6 +87,7 @@ def write(
         own = folder / each.name
         own.mkdir(exist_ok=True, mode=0o700)
         settings = server_properties(number, nodes, storage, own / CERTIFICATE)
+        settings = as_begun(settings, own / PROPERTIES)
         write_private(own / CERTIFICATE, certificate)
         write_private(own / PROPERTIES, properties_text(settings).encode())
         written.append(own)

@@ -12,7 +12,7 @@ from app.broker import class_archive
 from app.broker.certificates import write_private
 from app.broker.errors import BrokerError, explain
 from app.broker.java import Java
-from app.broker.settings import INDEX_SIZE, LOG4J, properties_text
+from app.broker.settings import LOG4J, as_begun, properties_text
 
 FORMAT_S = 60.0
 ENDED = 128 + signal.SIGTERM  # how a JVM exits when it was asked to
@@ -62,10 +62,7 @@ class Node:
         """Write the configuration and, the first time, format the storage."""
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
-        if properties.is_file() and INDEX_SIZE not in properties.read_text():
-            # A folder of before this setting: Kafka cannot open a longer index in a smaller file.
-            settings = {key: value for key, value in settings.items() if key != INDEX_SIZE}
-        write_private(properties, properties_text(settings).encode())
+        write_private(properties, properties_text(as_begun(settings, properties)).encode())
         (self.folder / "log4j2.yaml").write_text(LOG4J, encoding="ascii")
         if (self.data / "meta.properties").is_file():
             return

@@ -1,5 +1,6 @@
 """The embedded broker starts, resumes and says what is wrong."""
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from app.broker import files
 from app.broker.errors import BrokerError
 from app.broker.java import Java
 from app.broker.node import Node, Tools
@@ -69,6 +71,19 @@ def test_a_folder_of_before_keeps_its_indexes(tmp_path: Path) -> None:
     for _ in range(2):
         node.write({INDEX_SIZE: "262144", "log.segment.bytes": "1"}, "cluster")
         assert (tmp_path / "server.properties").read_text() == "log.segment.bytes=1\n"
+
+
+def test_brokers_that_others_start_keep_their_indexes(tmp_path: Path) -> None:
+    """`broker-files` is run again at each start of docker-compose.yml, over the files of before."""
+    wanted = files.brokers("kafka-1:9092", "localhost:9094", "0.0.0.0:9094")
+    now = dt.datetime.now(dt.UTC)
+    for _ in range(2):
+        (folder,) = files.write(tmp_path, wanted, tls=tmp_path / "tls", storage=tmp_path, now=now)
+        assert INDEX_SIZE in (folder / "server.properties").read_text()
+    (folder / "server.properties").write_text("process.roles=broker,controller\n")
+    for _ in range(2):
+        files.write(tmp_path, wanted, tls=tmp_path / "tls", storage=tmp_path, now=now)
+        assert INDEX_SIZE not in (folder / "server.properties").read_text()
 
 
 def test_a_second_northbound_on_the_same_data_is_refused(kafka: EmbeddedKafka) -> None:
