@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from app.config.enrichment import Enrichment
 from app.lookups import load_dictionary
+from app.threats import KEY, load_threats
 from topology.enrich import Enricher
 
 Absolute: TypeAlias = Callable[[Path], Path]
@@ -22,13 +23,24 @@ def _dictionary(entry: Enrichment, path: Absolute) -> Enricher:
     return load_dictionary(
         path(entry.dictionary),
         key=entry.key,
-        fields=entry.attributes,
+        fields=entry.looked_up,
         name=entry.name,
         match=entry.match or "exact",
     )
 
 
+def _threats(entry: Enrichment, path: Absolute) -> Enricher:
+    assert entry.threats and entry.name  # noqa: S101, PT018  # the kind's keys
+    return load_threats(
+        path(entry.threats),
+        name=entry.name,
+        key=entry.key or KEY,
+        attributes=entry.attributes.given() if entry.attributes else None,
+    )
+
+
 LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
     "dictionary": _dictionary,
+    "threats": _threats,
 }
 """By kind, as app.config.enrichment.KINDS."""

@@ -19,17 +19,40 @@ class Keys(NamedTuple):
 
 KINDS: Final[Mapping[str, Keys]] = {
     "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
+    "threats": Keys(("as",), optional=("key", "attributes")),
 }
+
+
+class ThreatAttributes(Strict):
+    """Event attributes that indicators of a type are looked for in, in place of the usual ones.
+    `[]` in a name stands for each element of an array: file.hashes[].value."""
+
+    ip: list[str] | None = None
+    """For addresses and networks."""
+    domain: list[str] | None = None
+    """For host names and domains, which match names below them too."""
+    hash: list[str] | None = None
+    """For MD5, SHA-1, SHA-2 and SHA-3 digests in hexadecimal."""
+    file: list[str] | None = None
+    """For file names without their folder, in any case."""
+    url: list[str] | None = None
+    """For whole URLs."""
+
+    def given(self) -> dict[str, list[str]]:
+        """By type, those that are given."""
+        return self.model_dump(exclude_none=True)
 
 
 class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
-    `dictionary`."""
+    `dictionary`, `threats`."""
 
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
+    threats: Path | None = None
+    """Indicators of compromise: CSV file, STIX 2.1 bundle or export of MISP; with `as`."""
     key: str | None = None
-    """Column of the file to join by."""
+    """Column of the file to join by. Of threats in a CSV file: `indicator`."""
     field: str | None = None
     """Event attribute to join by, such as src_endpoint.ip."""
     fields: Annotated[list[str], Field(min_length=1)] | None = None
@@ -37,6 +60,8 @@ class Enrichment(Strict):
     match: Literal["exact", "network", "domain"] | None = None
     """How the key is met. exact (the default): equal; network: an address in it, the longest prefix
     of several; domain: the name or one below it, the longest of several."""
+    attributes: ThreatAttributes | None = None
+    """Where threats are looked for."""
     name: str | None = Field(default=None, alias="as")
     """Name of the entry in the event's `enrichments`."""
 
@@ -66,10 +91,11 @@ class Enrichment(Strict):
     @property
     def file(self) -> tuple[str, Path] | None:
         """The file it is read from, and the key that names it."""
-        return ("dictionary", self.dictionary) if self.dictionary is not None else None
+        files = {"dictionary": self.dictionary, "threats": self.threats}
+        return next(((key, path) for key, path in files.items() if path is not None), None)
 
     @property
-    def attributes(self) -> list[str]:
+    def looked_up(self) -> list[str]:
         """The attributes that are looked up."""
         return self.fields or ([self.field] if self.field is not None else [])
 

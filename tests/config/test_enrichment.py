@@ -57,6 +57,12 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "saw 'cidr'",
         ),
         (
+            "enrich: [{threats: a.csv, as: a, match: exact}]",
+            4,
+            "enrich[0]",
+            "saw match, but threats has as, key, attributes",
+        ),
+        (
             "enrich: [{dictionary: none.csv, key: ip, field: x, as: a}]",
             4,
             "enrich[0].dictionary",

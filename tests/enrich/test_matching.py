@@ -25,7 +25,20 @@ ADDRESSES = st.one_of(
         lambda n: str(ipaddress.IPv6Address(n))
     ),
     st.integers(0x0A000000, 0x0A000400).map(lambda n: f"::ffff:{ipaddress.IPv4Address(n)}"),
-    st.sampled_from([None, "", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.1 ", "fe80::1%eth0"]),
+    st.sampled_from(
+        [
+            None,
+            "",
+            "10.0.0",
+            "10.0.0.256",
+            "010.0.0.1",
+            "10.0.0.1 ",
+            "10.0.0.1\n",
+            "10.0..1",
+            "1\u0660.0.0.1",
+            "fe80::1%eth0",
+        ]
+    ),
     st.text(max_size=8),
 )
 

@@ -1,19 +1,20 @@
 """How a value finds its row: by equality, in the narrowest network, or as a name below a domain.
 
-A `Matching` is asked for the distinct values of a batch. Networks and domains remember what they
-answered, within bounds, as audit data repeats itself from batch to batch too.
+A `Matching` is asked for the distinct values of a batch. IPv6 addresses and names are remembered
+within bounds, as audit data repeats itself from batch to batch too.
 """
 
 import ipaddress
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from topology.dimension import SMALL
+from topology.enrich.addresses import v4_numbers
 
 Places: TypeAlias = npt.NDArray[np.uint32]
 """Numbers of rows from 1 on; 0: none."""
@@ -21,11 +22,13 @@ Span: TypeAlias = tuple[int, int, int]
 """A network's first address, the one behind its last, and its place."""
 
 MOST_REMEMBERED: Final = 65_536
+SPARSE: Final = 32
+"""Marks for each key; so few of other texts, one in so many, look like a key."""
 V4_MAPPED: Final = 0xFFFF << 32
 """`::ffff:0:0/96`, IPv4 addresses as IPv6 (RFC 4291 section 2.5.5.2)."""
 V4_END: Final = 1 << 32
 OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-V4: Final = rf"^{OCTET}\.{OCTET}\.{OCTET}\.{OCTET}$"
+V4: Final = re.compile(rf"{OCTET}\.{OCTET}\.{OCTET}\.{OCTET}")
 
 
 class Matching(Protocol):
@@ -46,6 +49,9 @@ class Exact:
 
     def __init__(self, keys: Mapping[str, int]) -> None:
         self._keys: Final[dict[str | None, int]] = dict(keys.items())
+        self._mask: Final = np.uint64((1 << (SPARSE * len(keys)).bit_length()) - 1)
+        self._marks: Final = np.zeros(int(self._mask) + 1, dtype=np.bool_)
+        self._marks[self._marked(pl.Series(list(keys), dtype=pl.String))] = True
 
     @staticmethod
     def normal(key: str) -> str:
@@ -57,51 +63,37 @@ class Exact:
         known = self._keys
         return _array([known.get(value, 0) for value in values])
 
+    def possible(self, column: pl.Series) -> npt.NDArray[np.bool_]:
+        """Rows whose text may be a key; the others' are none (a Bloom filter with one hash)."""
+        return self._marks[self._marked(column)]
 
-class Remembered:
-    """Keeps the places of values; a subclass finds those of new ones."""
-
-    def __init__(self) -> None:
-        self._known: dict[str | None, int] = {}
-
-    def places(self, values: Sequence[str | None]) -> Places:
-        """The place of each value."""
-        known = self._known
-        missing = [value for value in values if value is not None and value not in known]
-        if missing:
-            if len(known) + len(missing) > MOST_REMEMBERED:
-                self._known = known = {}
-                missing = [value for value in values if value is not None]
-            known.update(zip(missing, self._find(missing), strict=True))
-        return _array([known.get(value, 0) for value in values])
-
-    def _find(self, values: list[str]) -> Iterable[int]:
-        raise NotImplementedError
+    def _marked(self, column: pl.Series) -> npt.NDArray[np.uint64]:
+        return column.hash().to_numpy() & self._mask
 
 
-class Networks(Remembered):
+class Networks:
     """Addresses in networks, IPv4 and IPv6: of several the one with the longest prefix."""
 
     def __init__(self, keys: Mapping[str, int]) -> None:
-        super().__init__()
         spans: dict[int, list[Span]] = {4: [], 6: []}
         for key, place in keys.items():
-            network = ipaddress.ip_network(key)
-            start = int(network.network_address)
-            spans[network.version].append((start, start + network.num_addresses, place))
+            version, start, end = _span(key)
+            spans[version].append((start, end, place))
         bounds, places = _segments(spans[4])
         self._v4: Final = np.array(bounds, dtype=np.int64)
         self._v4_places: Final = np.array(places, dtype=np.uint32)
         self._v6, self._v6_places = _segments(spans[6])
+        self._others: Final = _Remembered(lambda texts: map(self._place, texts))
 
     @staticmethod
     def normal(key: str) -> str:
         """The network; an address is one of its own."""
+        if V4.fullmatch(key):
+            return f"{key}/32"
         try:
             network = ipaddress.ip_network(key.strip())
         except ValueError as error:
-            reason = str(error)
-            if reason.endswith("host bits set"):
+            if str(error).endswith("host bits set"):
                 proper = ipaddress.ip_network(key.strip(), strict=False)
                 raise ValueError(
                     f"saw {key!r}, an address within {proper}; expected one of the two"
@@ -115,37 +107,35 @@ class Networks(Remembered):
                 return str(ipaddress.IPv4Network((start % V4_END, network.prefixlen - 96)))
         return str(network)
 
-    def _find(self, values: list[str]) -> Iterable[int]:
-        if len(values) < SMALL:
-            return [self._place(value) for value in values]
-        addresses = _v4_addresses(values)
-        places = self._v4_places[np.searchsorted(self._v4, addresses, side="right") - 1]
-        found: list[int] = np.where(addresses < 0, 0, places).tolist()
-        for number in np.flatnonzero(addresses < 0).tolist():
-            found[number] = self._place(values[number])
-        return found
+    def places(self, values: Sequence[str | None]) -> Places:
+        """The place of each value."""
+        numbers = v4_numbers(values)
+        places = self._v4_places[np.searchsorted(self._v4, numbers, side="right") - 1]
+        strange = np.flatnonzero(numbers < 0).tolist()
+        if strange:
+            places[strange] = self._others.places([values[number] for number in strange])
+        return places
 
-    def _place(self, value: str) -> int:
-        if ":" not in value and value.count(".") != 3:
+    def _place(self, text: str) -> int:
+        """Of a text that is no IPv4 address in the usual form."""
+        if ":" not in text:
             return 0
         try:
-            address = ipaddress.ip_address(value.partition("%")[0])
+            number = int(ipaddress.IPv6Address(text.partition("%")[0]))
         except ValueError:
             return 0
-        number = int(address)
-        if address.version == 6:
-            if number >> 32 << 32 != V4_MAPPED:
-                return self._v6_places[bisect_right(self._v6, number) - 1]
-            number %= V4_END
-        return int(self._v4_places[np.searchsorted(self._v4, number, side="right") - 1])
+        if number >> 32 << 32 == V4_MAPPED:
+            return int(self._v4_places[np.searchsorted(self._v4, number % V4_END, "right") - 1])
+        return self._v6_places[bisect_right(self._v6, number) - 1]
 
 
-class Domains(Remembered):
+class Domains:
     """Names at or below a domain, in any case: of several the longest."""
 
     def __init__(self, keys: Mapping[str, int]) -> None:
-        super().__init__()
-        self._keys: Final = {**keys}
+        self._keys: Final = dict(keys.items())
+        self._ends: Final = frozenset(_end(key) for key in keys)
+        self._names: Final = _Remembered(lambda texts: map(self._place, texts))
 
     @staticmethod
     def normal(key: str) -> str:
@@ -155,17 +145,64 @@ class Domains(Remembered):
             raise ValueError(f"saw {key!r}, expected a host or domain such as example.com")
         return name
 
-    def _find(self, values: list[str]) -> Iterable[int]:
+    def places(self, values: Sequence[str | None]) -> Places:
+        """The place of each value."""
+        return self._names.places(values)
+
+    def _place(self, text: str) -> int:
         known = self._keys
-        for value in values:
-            name = value.lower().removesuffix(".")
-            while name and name not in known:
-                name = name.partition(".")[2]
-            yield known[name] if name else 0
+        name = text.lower().removesuffix(".")
+        if _end(name) not in self._ends:
+            # Nor is anything above it, unless a key is a single label.
+            return known.get(name.rpartition(".")[2], 0)
+        while name and name not in known:
+            name = name.partition(".")[2]
+        return known[name] if name else 0
+
+
+class _Remembered:
+    """Keeps the places of texts; `find` gives those of new ones."""
+
+    def __init__(self, find: Callable[[list[str]], Iterable[int]]) -> None:
+        self._find = find
+        self._known: dict[str | None, int] = {}
+
+    def places(self, values: Sequence[str | None]) -> Places:
+        known = self._known
+        found = [0 if value is None else known.get(value, -1) for value in values]
+        if -1 in found:
+            new = [value for value in values if value is not None and value not in known]
+            made: dict[str | None, int] = dict(zip(new, self._find(new), strict=True))
+            if len(known) + len(made) <= MOST_REMEMBERED:
+                known.update(made)
+            else:
+                self._known = made
+            found = [
+                made.get(value, 0) if place < 0 else place
+                for value, place in zip(values, found, strict=True)
+            ]
+        return _array(found)
 
 
 def _array(places: list[int]) -> Places:
     return np.array(places, dtype=np.uint32)
+
+
+def _end(name: str) -> str:
+    """The last two labels."""
+    labels = name.rsplit(".", 2)
+    return name if len(labels) < 3 else f"{labels[1]}.{labels[2]}"
+
+
+def _span(key: str) -> tuple[int, int, int]:
+    """The version of a network, its first address and the one behind its last."""
+    if key.endswith("/32") and ":" not in key:
+        first, second, third, fourth = map(int, key[:-3].split("."))
+        start = ((first * 256 + second) * 256 + third) * 256 + fourth
+        return 4, start, start + 1
+    network = ipaddress.ip_network(key)
+    start = int(network.network_address)
+    return network.version, start, start + network.num_addresses
 
 
 def _segments(spans: list[Span]) -> tuple[list[int], list[int]]:
@@ -190,14 +227,6 @@ def _segments(spans: list[Span]) -> tuple[list[int], list[int]]:
         last, _ = around.pop()
         begin(last, around[-1][1] if around else 0)
     return bounds, places
-
-
-def _v4_addresses(values: list[str]) -> npt.NDArray[np.int64]:
-    """IPv4 addresses as numbers; -1 for any other text."""
-    octets = pl.Series("text", values).str.extract_groups(V4).struct.unnest().cast(pl.Int64)
-    first, second, third, fourth = octets.get_columns()
-    number = ((first * 256 + second) * 256 + third) * 256 + fourth
-    return number.fill_null(-1).to_numpy()
 
 
 MATCHES: Final[Mapping[str, type[Matching]]] = {

@@ -15,10 +15,12 @@ import orjson
 import polars as pl
 
 from schemas import ocsf
-from topology.dimension import Dimension, factorize, renumber
-from topology.enrich.matching import MOST_REMEMBERED, Matching, Places
+from topology.dimension import SMALL, Dimension, factorize, renumber
+from topology.enrich.matching import MOST_REMEMBERED, Exact, Matching, Places
 from topology.texts import as_text
 
+FEW: Final = 16
+"""Where fewer rows than one in so many can hit, only those are looked at."""
 BRACKETS: Final = str.maketrans("[]", "()")
 
 
@@ -64,8 +66,7 @@ class Table:
                 events[field].dtype, pl.List | pl.Array | pl.Struct
             ):
                 continue
-            dimension = _dimension(events, field)
-            distinct = as_text(dimension.distinct(events[field])).to_list()
+            dimension, distinct = _distinct(events, field, matching)
             places = matching.places(distinct)
             hits = np.flatnonzero(places)
             if not len(hits):
@@ -113,13 +114,26 @@ class Table:
         return f'{hit[:-1]}{self._head}"data":{_json(data)}}}'
 
 
-def _dimension(events: pl.DataFrame, field: str) -> Dimension:
-    """The distinct values of a column, from a code column where there is one that determines it."""
+def _distinct(
+    events: pl.DataFrame, field: str, matching: Matching
+) -> tuple[Dimension, Sequence[str | None]]:
+    """The distinct values of a column, by code; of those that cannot hit none need be told."""
     for code in ocsf.SHARED:
         if code in events.columns and ocsf.shared_by(code, [field]):
             codes = events[code].to_numpy().astype(np.int64)
-            return renumber(codes, int(codes.max(initial=0)) + 1)
-    return factorize(as_text(events[field]).to_frame(field), [field])[0]
+            dimension = renumber(codes, int(codes.max(initial=0)) + 1)
+            return dimension, as_text(dimension.distinct(events[field])).to_list()
+    column = as_text(events[field])
+    if isinstance(matching, Exact) and len(column) >= SMALL:
+        rows = np.flatnonzero(matching.possible(column))
+        if len(rows) * FEW < len(column):
+            seen: dict[str | None, int] = {None: 0}
+            spread = np.zeros(len(column), dtype=np.uint32)
+            values = column[rows].to_list() if len(rows) else []
+            spread[rows] = [seen.setdefault(value, len(seen)) for value in values]
+            return Dimension(spread, len(seen)), list(seen)
+    dimension = factorize(column.to_frame(field), [field])[0]
+    return dimension, dimension.distinct(column).to_list()
 
 
 def _json(value: Mapping[str, Any]) -> str:
