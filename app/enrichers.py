@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from app.config.enrichment import Enrichment
+from app.geoip import load_geoip
 from app.lookups import load_dictionary
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
@@ -39,8 +40,14 @@ def _threats(entry: Enrichment, path: Absolute) -> Enricher:
     )
 
 
+def _geoip(entry: Enrichment, path: Absolute) -> Enricher:
+    assert entry.geoip  # noqa: S101  # the kind's key
+    return load_geoip(path(entry.geoip), entry.looked_up)
+
+
 LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
     "dictionary": _dictionary,
     "threats": _threats,
+    "geoip": _geoip,
 }
 """By kind, as app.config.enrichment.KINDS."""

@@ -17,7 +17,10 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:-1")
 
 import polars as pl
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
+from app.geoip import load_geoip
 from app.lookups import load_dictionary
 from app.threats import load_threats
 from topology.enrich import Enricher
@@ -74,6 +77,23 @@ def threats(folder: Path) -> Enricher:
     return _loaded(folder, "threats.csv", lines, lambda path: load_threats(path, name="threat"))
 
 
+def locations(folder: Path) -> Enricher:
+    """16,384 networks with a city each; every address is in one."""
+    writer = MMDBWriter(6, "Test-City", languages=["en"], ipv4_compatible=True)
+    for n in range(16_384):
+        writer.insert_network(
+            IPSet([f"{n // 256 * 4}.{n % 256}.0.0/14"]),
+            {
+                "city": {"names": {"en": f"City {n % 3000}"}},
+                "country": {"iso_code": "CH"},
+                "location": {"latitude": 47.0 + n / 10_000, "longitude": 8.5},
+            },
+        )
+    path = folder / "city.mmdb"
+    writer.to_db_file(str(path))
+    return load_geoip(path, ENDPOINTS)
+
+
 def networks(folder: Path) -> Enricher:
     """5,000 networks; an address in ten is in one."""
     lines = ["net,category,priority"]
@@ -116,7 +136,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=20_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        enrichers = {"threats": threats(Path(folder)), "networks": networks(Path(folder))}
+        enrichers = {
+            "threats": threats(Path(folder)),
+            "networks": networks(Path(folder)),
+            "geoip": locations(Path(folder)),
+        }
     recurring = batches(arguments.events, arguments.batch, fresh=False)
     new = batches(arguments.events, arguments.batch, fresh=True)
     print(f"{'us per event':<14}{'recurring':>12}{'new':>12}")

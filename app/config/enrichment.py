@@ -20,6 +20,7 @@ class Keys(NamedTuple):
 KINDS: Final[Mapping[str, Keys]] = {
     "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
     "threats": Keys(("as",), optional=("key", "attributes")),
+    "geoip": Keys((), either=("field", "fields")),
 }
 
 
@@ -45,12 +46,15 @@ class ThreatAttributes(Strict):
 
 class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
-    `dictionary`, `threats`."""
+    `dictionary`, `threats`, `geoip`."""
 
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
     threats: Path | None = None
     """Indicators of compromise: CSV file, STIX 2.1 bundle or export of MISP; with `as`."""
+    geoip: Path | None = None
+    """MaxMind table (.mmdb) of locations or of autonomous systems; with `field` or `fields`. Needs
+    the package extra `geoip`."""
     key: str | None = None
     """Column of the file to join by. Of threats in a CSV file: `indicator`."""
     field: str | None = None
@@ -91,7 +95,7 @@ class Enrichment(Strict):
     @property
     def file(self) -> tuple[str, Path] | None:
         """The file it is read from, and the key that names it."""
-        files = {"dictionary": self.dictionary, "threats": self.threats}
+        files = {"dictionary": self.dictionary, "threats": self.threats, "geoip": self.geoip}
         return next(((key, path) for key, path in files.items() if path is not None), None)
 
     @property

@@ -62,6 +62,7 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "enrich[0]",
             "saw match, but threats has as, key, attributes",
         ),
+        ("enrich: [{geoip: a.csv, as: a}]", 4, "enrich[0]", "geoip needs either field or fields"),
         (
             "enrich: [{dictionary: none.csv, key: ip, field: x, as: a}]",
             4,

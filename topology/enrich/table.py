@@ -66,7 +66,7 @@ class Table:
                 events[field].dtype, pl.List | pl.Array | pl.Struct
             ):
                 continue
-            dimension, distinct = _distinct(events, field, matching)
+            dimension, distinct = distinct_values(events, field, matching)
             places = matching.places(distinct)
             hits = np.flatnonzero(places)
             if not len(hits):
@@ -114,10 +114,13 @@ class Table:
         return f'{hit[:-1]}{self._head}"data":{_json(data)}}}'
 
 
-def _distinct(
-    events: pl.DataFrame, field: str, matching: Matching
+def distinct_values(
+    events: pl.DataFrame, field: str, matching: Matching | None = None
 ) -> tuple[Dimension, Sequence[str | None]]:
-    """The distinct values of a column, by code; of those that cannot hit none need be told."""
+    """The distinct values of a column, by code; those that `matching` rules out may be None.
+
+    They are taken from a code column where there is one that determines the attribute.
+    """
     for code in ocsf.SHARED:
         if code in events.columns and ocsf.shared_by(code, [field]):
             codes = events[code].to_numpy().astype(np.int64)
