@@ -116,6 +116,10 @@ class NatsConnector(Strict):
     """File that holds the password and nothing else."""
     password_env: str | None = None
     """Name of an environment variable that holds the password."""
+    credentials_file: Path | None = None
+    """Credentials file of a user (JWT and seed), as `nsc` makes it."""
+    nkey_file: Path | None = None
+    """File that holds a user's nkey seed (SU...)."""
     ca_file: Path | None = None
     """CA certificates in PEM; with it the connection is TLS. Default: the system's, for tls://."""
 
@@ -125,6 +129,14 @@ class NatsConnector(Strict):
             raise ValueError("password_file and password_env exclude each other; keep one")
         if (self.username is None) != (self.password_file is None and self.password_env is None):
             raise ValueError("username and password_file or password_env go together")
+        ways = {
+            "username": self.username,
+            "credentials_file": self.credentials_file,
+            "nkey_file": self.nkey_file,
+        }
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
         return self
 
 

@@ -13,16 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import nats
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
+from app.config import ConfigError
 from app.config.connection import password_of
 from app.ingest.confirming import ConfirmingPublisher
 from app.ingest.connectors.bodies import lines_of
 from app.ingest.connectors.connector import PublishingConnector
+from app.ingest.connectors.nats_keys import (
+    KeyFileError,
+    UserKey,
+    read_credentials,
+    read_nkey,
+)
 from app.ingest.framing import LIMIT, Oversize
 from app.ingest.settings import AgentSettings, ConnectorSettings
 
@@ -58,12 +65,19 @@ class NatsSettings(ConnectorSettings):
     oversize: Oversize = "truncate"
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    user_key: UserKey | None = None
     ca_file: Path | None = None
+    key_files: tuple[Path, ...] = ()
 
     @property
     def place(self) -> str:
         """Stream, subject and server."""
         return f"{self.stream} {self.subject} at {self.servers[0]}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The user's key."""
+        return self.key_files
 
 
 class Fetched:
@@ -118,7 +132,17 @@ class NatsConnector(PublishingConnector[NatsSettings]):
         context = None
         if settings.ca_file is not None or settings.servers[0].startswith("tls:"):
             context = ssl.create_default_context(cafile=settings.ca_file)
-        self._client = await nats.connect(
+        user_key = settings.user_key
+        proof: dict[str, Any] = {}
+        client = Client()
+        if user_key is not None:
+            proof["signature_cb"] = user_key.sign
+            # What its own options set, too, once another package has read the seed.
+            client._auth_configured = True  # noqa: SLF001
+            client._public_nkey = user_key.public  # noqa: SLF001
+            if (jwt := user_key.jwt) is not None:
+                proof["user_jwt_cb"] = jwt.encode
+        await client.connect(
             list(settings.servers),
             error_cb=_ignore,  # what matters comes out of fetch
             connect_timeout=CONNECT_S,
@@ -128,9 +152,11 @@ class NatsConnector(PublishingConnector[NatsSettings]):
             user=settings.user,
             password=settings.password,
             tls=context,
+            **proof,
         )
+        self._client = client
         start = DeliverPolicy.NEW if settings.from_end else DeliverPolicy.ALL
-        stream: JetStreamContext = self._client.jetstream()
+        stream: JetStreamContext = client.jetstream()
         return await stream.pull_subscribe(
             settings.subject,
             durable=settings.durable,
@@ -235,6 +261,7 @@ def settings(config: "Config", keys: "Keys", _tls: object) -> NatsSettings:
     secret = None
     if keys.username is not None:
         secret = password_of(keys.password_env, keys.password_file, config.path, at)
+    user_key, key_files = _user_key(config, keys, at)
     return NatsSettings(
         source=keys.source,
         key=config.sources[keys.source].key,
@@ -247,8 +274,25 @@ def settings(config: "Config", keys: "Keys", _tls: object) -> NatsSettings:
         oversize=keys.oversize,
         user=keys.username,
         password=secret,
+        user_key=user_key,
+        key_files=key_files,
         ca_file=config.path(keys.ca_file) if keys.ca_file else None,
     )
+
+
+def _user_key(config: "Config", keys: "Keys", at: str) -> tuple[UserKey | None, tuple[Path, ...]]:
+    read = read_nkey if keys.nkey_file else read_credentials
+    name = "nkey_file" if keys.nkey_file else "credentials_file"
+    given = keys.nkey_file or keys.credentials_file
+    if given is None:
+        return None, ()
+    path = config.path(given)
+    try:
+        return read(path), (path,)
+    except OSError as error:
+        raise ConfigError([f"{at}.{name}: {path}: {error.strerror}"]) from None
+    except KeyFileError as error:
+        raise ConfigError([f"{at}.{name}: {path}: {error}"]) from None
 
 
 def make(
