@@ -142,6 +142,8 @@ def agent_settings(config: Config, linger_ms: int = 10) -> AgentSettings:
         status_file=config.state / STATUS_FILE,
         linger_ms=linger_ms,
         silent_after={name: source.silent_after / 1000 for name, source in sources.items()},
+        low_rate={name: source.low_rate for name, source in sources.items()},
+        alert_on={name: frozenset(source.alert_on) for name, source in sources.items()},
         monitor=config.ingest.monitor,
         connectors=tuple(
             connector_settings(config, each, _tls(config, getattr(each, "tls", None), own))

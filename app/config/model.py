@@ -44,6 +44,11 @@ class Source(Strict):
     """A partition that is quiet for so long gets a tick, so that its windows close."""
     silent_after: Duration = 15 * UNITS_MS["m"]
     """A source that was heard before and is silent for so long is reported (`ingest.monitor`)."""
+    low_rate: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """A source that sends less than this share of what is usual at the hour, over five minutes, is
+    reported, too; 0: never."""
+    alert_on: list[Literal["silent", "low"]] = Field(default_factory=list)
+    """Which of these reports the rules in rules/northbound make alerts."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the format."""
     mutate: list[Mutation] = Field(default_factory=list)
@@ -129,8 +134,9 @@ class Ingest(Strict):
     spool: Path = Path("spool")
     """Folder of the listeners' spools."""
     monitor: str | None = None
-    """Source that monitoring events go to (sources that fall silent), as JSON lines; its rules may
-    raise alerts on them. Without it they are logged and in /metrics only."""
+    """Source that monitoring events go to, as JSON lines: sources that fall silent or send far less
+    than usual; with rules/northbound they may be alerts (`alert_on`). Without it they are logged
+    and in /metrics only."""
 
 
 class Config(Strict):

@@ -99,8 +99,9 @@ class AgentSettings:
     `web`: where /health, /ready and /metrics are; None for nowhere. `status_file` is rewritten
     every second. `buffer_kib`: what may wait for Kafka in memory, for each listener, before its
     senders are held back. `drain_s`: how long a stop waits for senders, `flush_s` for Kafka.
-    `silent_after`: seconds after which a source that was heard before counts as silent; what
-    happens to sources is told to the source `monitor`, if there is one.
+    `silent_after`: seconds after which a source that was heard before counts as silent, `low_rate`:
+    share of its usual rate that is too low; what happens to sources is told to the source
+    `monitor`, if there is one, with whether it is to be an alert (`alert_on`: kinds, by source).
     """
 
     listeners: tuple[ListenerSettings, ...]
@@ -112,6 +113,8 @@ class AgentSettings:
     drain_s: float = 2.0
     flush_s: float = 30.0
     silent_after: dict[str, float] = field(default_factory=dict)
+    low_rate: dict[str, float] = field(default_factory=dict)
+    alert_on: dict[str, frozenset[str]] = field(default_factory=dict)
     monitor: str | None = None
     connectors: tuple[ConnectorSettings, ...] = ()
 

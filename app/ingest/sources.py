@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.ingest.ledger import Ledger
@@ -24,7 +24,8 @@ class SourceMonitor:
         self.reports: Counter[tuple[str, str]] = Counter()
         self._client = client
         self._names = names
-        self._silence = Silence(settings.silent_after)
+        self._silence = Silence(settings.silent_after, settings.low_rate)
+        self._alert_on: Mapping[str, Collection[str]] = {}
         self._source: str | None = None
         self._publisher: Publisher | None = None
         self.apply(settings)
@@ -32,6 +33,8 @@ class SourceMonitor:
     def apply(self, settings: AgentSettings) -> None:
         """Go over to other settings."""
         self._silence.silent_after = dict(settings.silent_after)
+        self._silence.low_rate = dict(settings.low_rate)
+        self._alert_on = settings.alert_on
         if settings.monitor == self._source:
             return
         self.close()
@@ -48,7 +51,8 @@ class SourceMonitor:
             self.reports[report.source, report.kind] += 1
             log.log(logging.INFO if report.kind == "back" else logging.WARNING, "%s.", report.text)
             if self._publisher is not None:
-                self._publisher.publish([_event(report)], report.source.encode())
+                alert = report.kind in self._alert_on.get(report.source, ())
+                self._publisher.publish([event(report, alert=alert)], report.source.encode())
         if self._publisher is not None:
             self._publisher.poll(now)
 
@@ -58,9 +62,10 @@ class SourceMonitor:
             self._publisher.flush(1.0)
 
 
-def _event(report: Report) -> bytes:
-    """A monitoring event as a JSON line."""
-    event = {
+def event(report: Report, *, alert: bool) -> bytes:
+    """A monitoring event as a JSON line; without blanks, as rules/northbound look for its members.
+    `alert`: these rules are to raise one."""
+    members = {
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         "monitor": f"source_{report.kind}",
         "source": report.source,
@@ -69,5 +74,6 @@ def _event(report: Report) -> bytes:
         "silent_seconds": round(report.silent_s),
         "rate": round(report.rate, 3),
         "usual_rate": round(report.usual, 3),
+        "alert": alert,
     }
-    return json.dumps(event).encode()
+    return json.dumps(members, separators=(",", ":")).encode()
