@@ -100,8 +100,6 @@ def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict
             names = ", ".join(known) or "none"
             fail(f"format {name} has no option {key!r}; expected one of: {names}", WRONG_USAGE)
         expected = known[key].expected(value)
-        if expected is None and not _exists(key, value):
-            expected = known[key].meaning
         if expected is not None:
             fail(f"--option {key}: saw {value!r}, expected {expected}", WRONG_USAGE)
         options[key] = value
@@ -109,17 +107,6 @@ def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict
         if option.required and key not in options:
             fail(f"format {name} needs --option {key}=…: {option.meaning}", WRONG_USAGE)
     return options
-
-
-def _exists(key: str, value: str) -> bool:
-    from app.config.fields import zone
-
-    if key == "timezone":
-        try:
-            zone(value)
-        except ValueError:
-            return False
-    return True
 
 
 def _lines(source: BinaryIO) -> Iterator[list[bytes]]:

@@ -1,5 +1,6 @@
 """`northbound replay`: a file's lines into a source's raw topic, as an agent would put them."""
 
+import datetime as dt
 import sys
 import time
 from collections.abc import Iterator
@@ -12,15 +13,18 @@ import typer
 from app.commands.options import ConfigOption, JsonOption, configured
 from app.config import DEFAULT_PATH
 from app.ingest.framing import MODES, Framer
-from app.output import WRONG_USAGE, as_json, fail
+from app.output import WRONG_USAGE, as_json, errors, fail
 
 if TYPE_CHECKING:
+    from app.config.model import Source
     from app.ingest.batch import KeyBy
     from app.ingest.publisher import Publisher
 
 READ_SIZE = 256 * 1024
 SLICE_S = 0.05
 FLUSH_S = 300.0
+HALF_A_YEAR = dt.timedelta(days=150)
+"""Nearly: the lines of a file are older than its last change."""
 
 
 def replay(
@@ -38,7 +42,8 @@ def replay(
     """Publish a file's lines to a raw topic and wait until Kafka has all of them.
 
     Historic files want a source of their own: a line far behind its partition's newest event is
-    delivered, but counts for no alert.
+    delivered, but counts for no alert. Lines whose times name no year (rfc3164) get the year
+    nearest to today unless that source has `options: {reference: DAY}`.
 
     Example: northbound replay /var/log/qumulo.log --source qumulo
     """
@@ -51,6 +56,8 @@ def replay(
     mode = next((each for each in MODES if each == framing), None)
     if mode is None:
         fail(f"no framing {framing!r}; expected one of {', '.join(MODES)}", WRONG_USAGE)
+    if hint := undated(file, settings.sources[source], dt.datetime.now(dt.UTC)):
+        errors.print(hint, markup=False, soft_wrap=True)
     client, topic = settings.client(), settings.names.raw(source)
     framer = Framer(mode)
     try:
@@ -82,6 +89,28 @@ def replay(
             f"{file}: {framer.error}. What follows was not published: "
             f"{framer.remainder[:60]!r}... Is --framing {mode} right?"
         )
+
+
+def undated(file: Path, source: "Source", now: dt.datetime) -> str | None:
+    """What to do where a file is so old that its times, if they name no year, get a wrong one.
+
+    Not its records' time stamps: Kafka would remove them at once after the retention's time.
+    """
+    from topology.formats import SOURCE_FORMATS
+
+    chosen = SOURCE_FORMATS.get(source.format)
+    if chosen is None or "reference" not in chosen.options or "reference" in source.options:
+        return None
+    if str(file) == "-" or not file.exists():
+        return None
+    written = dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
+    if now - written < HALF_A_YEAR:
+        return None
+    return (
+        f"{file} was last written on {written:%Y-%m-%d}. Times in it that name no year get the one "
+        f"nearest to today. If it has such lines, stop this, give the source "
+        f"`options: {{reference: {written:%Y-%m-%d}}}`, restart the workers and replay it then."
+    )
 
 
 def _frames(framer: Framer, lines: BinaryIO) -> Iterator[list[bytes]]:

@@ -15,17 +15,17 @@ version: 1
 kafka: {{embedded: {{}}}}
 sources:
   qumulo:
-    format: qumulo
+    format: {format}
 {stages}
 tenants:
   acme: {{sources: [qumulo]}}
 """
 
 
-def source(folder: Path, stages: str) -> SourcePlan:
-    """The source of a configuration with these lines, which begin in line 6."""
+def source(folder: Path, stages: str, name: str = "qumulo") -> SourcePlan:
+    """The source of a configuration with these lines, which begin in line 6, and this format."""
     path = folder / "northbound.yaml"
-    path.write_text(FILE.format(stages=stages), encoding="utf-8")
+    path.write_text(FILE.format(stages=stages, format=name), encoding="utf-8")
     return build_plan(load(path), {}).sources["qumulo"]
 
 
@@ -75,3 +75,36 @@ def test_mistakes(tmp_path: Path, stages: str, line: int, key: str, told: str) -
     (problem,) = caught.value.problems
     assert f"northbound.yaml:{line}: sources.qumulo.{key}: " in problem
     assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("rfc3164", "timezone: Europe/Brelin", "saw 'Europe/Brelin', expected an IANA time zone"),
+        ("auto", "timezone: Europe", "saw 'Europe', expected an IANA time zone"),
+        ("cef", "timezone: /etc/passwd", "saw '/etc/passwd', expected an IANA time zone"),
+        ("rfc3164", "reference: 2025-02-29", "saw '2025-02-29', expected a day"),
+        ("kv", "field_delimiter: 123456789", "expected what is between pairs"),
+        (
+            "kv",
+            "delimiter: x",
+            "saw 'delimiter', expected one of the options of kv: timezone, reference",
+        ),
+        ("plain", "timezone: UTC", "saw 'timezone', expected one of the options of plain: none"),
+    ],
+)
+def test_options_are_checked(tmp_path: Path, name: str, options: str, told: str) -> None:
+    """A zone, a day or an option that does not exist stops the start with file, line and key."""
+    key, _, value = options.partition(": ")
+    with pytest.raises(ConfigError) as caught:
+        source(tmp_path, f"    options:\n      {key}: '{value}'", name)
+    (problem,) = caught.value.problems
+    assert f"northbound.yaml:7: sources.qumulo.options.{key}: " in problem
+    assert told in problem
+
+
+def test_options_that_are_right(tmp_path: Path) -> None:
+    """They reach the parser, over the source's own zone."""
+    given = "    timezone: UTC\n    options: {timezone: Asia/Tokyo, reference: '2019-03-01'}"
+    plan = source(tmp_path, given, "rfc3164")
+    assert dict(plan.options) == {"timezone": "Asia/Tokyo", "reference": "2019-03-01"}

@@ -134,7 +134,7 @@ def test_options_reach_the_format():
         (["--option", "x"], "expects name=value"),
         (
             ["--format", "csv", "--option", "x=y"],
-            "no option 'x'; expected one of: timezone, delimiter",
+            "no option 'x'; expected one of: timezone, reference, delimiter",
         ),
         (["--format", "csv", "--option", "delimiter=ab"], "one character"),
         (["--format", "rfc3164", "--option", "timezone=Mars/X"], "an IANA time zone"),

@@ -32,6 +32,21 @@ def _one(text: str) -> dict[str, Any]:
 
 HEADER = ("timestamp", "hostname", "appname", "procid", "msg")
 TENTH = "2026-01-10T01:02:03"
+
+
+@pytest.mark.parametrize("count", [1, SMALL * 2])
+def test_a_reference_decides_the_year(count: int) -> None:
+    """Of times without one, by either path; a line that names its year or offset keeps it."""
+    lines = {
+        "<34>Dec 31 23:59:59 h a: m": "2018-12-31T23:59:59",
+        "<34>Jan  1 00:00:00 h a: m": "2019-01-01T00:00:00",
+        "<34>Jan 10 2025 01:02:03 h a: m": "2025-01-10T01:02:03",
+    }
+    for text, expected in lines.items():
+        parsed = rfc3164.parse(_frame([text] * count), {"reference": "2019-01-15"})
+        assert {each.isoformat() for each in parsed.fields["timestamp"]} == {expected}
+
+
 CASES = [
     # What RFC 3164 section 5.4 has.
     (

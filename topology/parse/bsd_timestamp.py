@@ -5,7 +5,8 @@ fraction; with an offset or the name of a zone. Or ISO 8601, with or without a z
 names no zone is in the source's.
 
 A text without a year may mean several instants, and so may one in the hour that a zone has twice:
-it means the one nearest to its reception (the earlier of two equally near). A time that a zone
+it means the one nearest to its reception, or to a day that is given instead (the earlier of two
+equally near). A time that a zone
 skips counts by the offset before the change. A leap second is the first second of the next minute.
 """
 
@@ -14,8 +15,10 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+ZONE: Final = "an IANA time zone, such as Europe/Berlin"
+DAY: Final = "a day that times without a year are nearest to, such as 2024-05-31"
 MONTHS: Final = {
     name: number
     for number, name in enumerate(
@@ -101,6 +104,24 @@ class Stamp(NamedTuple):
 def zone_of(name: str) -> ZoneInfo | None:
     """The zone of an IANA name; None for UTC, which needs no table."""
     return None if name in ("UTC", "Etc/UTC") else ZoneInfo(name)
+
+
+def check_zone(name: str) -> str | None:
+    """What was expected, if there is no such zone."""
+    try:
+        zone_of(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
+        return ZONE
+    return None
+
+
+def check_day(text: str) -> str | None:
+    """What was expected, if there is no such day."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return DAY
+    return None
 
 
 def read(text: str, start: int = 0) -> Stamp | None:

@@ -3,10 +3,12 @@
 In: `row`, `text`, `received` (ms: decides the year). Out: the columns of rfc5424.SCHEMA, as far as
 RFC 3164 has them: `appname` is TAG, `procid` what is in brackets after it; `version`, `msgid` and
 structured data are always absent. rfc3164_line.py says what a line means; lines of the usual shapes
-go through columns. Option: `timezone`, the zone of times that name none.
+go through columns. Options: `timezone`, the zone of times that name none;
+`reference`, a day that decides the year instead of the reception.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -95,6 +97,7 @@ UNCLEAR: Final = {
     for after, start in (("tag: ", "%"), ("host tag ", ":"))
 }
 """Where the first word after the time may be something else, going by how MSG starts."""
+REFERENCE: Final = "reference"
 UNSURE: Final = ("CEF", "LEEF", "Message")
 """Words that are a TAG or a HOSTNAME, or not, depending on what is after them."""
 
@@ -103,6 +106,9 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:
     """Lines of the usual shapes go through columns, all others through rfc3164_line."""
     zone = bsd_timestamp.zone_of(options.get("timezone", UTC))
     received = np.clip(frame["received"].to_numpy(), -LATEST_MS, LATEST_MS) * 1000
+    if REFERENCE in options:
+        noon = datetime.fromisoformat(f"{options[REFERENCE]}T12:00:00+00:00")
+        received = np.full_like(received, int(noon.timestamp()) * 1_000_000)
     frame = pl.DataFrame([frame["row"], frame["text"], pl.Series("received", received)])
     if frame.height < SMALL:
         return _parse_exactly(frame, zone)
@@ -224,5 +230,8 @@ PARSER = Format(
     "rfc3164",
     "1",
     parse,
-    {"timezone": Option("an IANA time zone, such as Europe/Berlin", r"[A-Za-z0-9_+/-]+")},
+    {
+        "timezone": Option(bsd_timestamp.ZONE, "[A-Za-z0-9_+/-]+", bsd_timestamp.check_zone),
+        REFERENCE: Option(bsd_timestamp.DAY, "[0-9]{4}-[0-9]{2}-[0-9]{2}", bsd_timestamp.check_day),
+    },
 )
