@@ -123,6 +123,16 @@ def server_properties(
     }
 
 
+def as_begun(settings: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Settings for a broker whose last ones are in `file`, if that is there.
+
+    A data folder that began without the small indexes keeps the size that it has: Kafka cannot open
+    a longer index in use in a smaller file, and does not start.
+    """
+    before = not file.is_file() or INDEX_SIZE in file.read_text()
+    return {key: value for key, value in settings.items() if before or key != INDEX_SIZE}
+
+
 def properties_text(settings: Mapping[str, str]) -> str:
     """A Java properties file."""
     lines = [f"{key}={value.replace(chr(92), chr(92) * 2)}" for key, value in settings.items()]
