@@ -97,8 +97,10 @@ def as_object(pairs: list[dict[str, str]]) -> dict[str, str | list[str]]:
         known = found.get(name)
         if known is None:
             found[name] = value
+        elif isinstance(known, list):
+            known.append(value)
         else:
-            found[name] = [*(known if isinstance(known, list) else [known]), value]
+            found[name] = [known, value]
     return found
 
 

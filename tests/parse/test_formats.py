@@ -26,6 +26,17 @@ GOOD = [
     b"a,b,c",
     b"",
 ]
+PAYLOADS = [
+    rb"<34>Oct 11 22:14:15 fw CEF:0|v\|w|p|1|id|name|5|src=::1 msg=two words\=x rt=1",
+    b"LEEF:2.0|v|p|1|id|^|a=1^b=two words^a=2",
+    b'<34>Oct 11 22:14:15 fw app: date=2026-01-27 msg="a \\"b\\"" user=\'joe\' x=y z',
+    b'"a,b","c""d",e',
+    b"<Event xmlns='x'><System><EventID>1</EventID></System><Data Name='a'>&lt;</Data></Event>",
+    b'{"EventID": 1, "Channel": "Security", "deep": {"a": ["b", 1.50, null]}}',
+    b'{"timestamp": 1, "message": "{\\"operation\\": \\"fs_open\\", \\"user\\": \\"a\\"}"}',
+    b"<34>Oct 11 22:14:15 h a: message repeated 3 times: [ x=1]",
+]
+OPTIONS = {"regexp": {"pattern": "(?P<word>[a-z]+)(?P<number>[0-9])?"}}
 
 
 def _raw(lines: list[bytes]) -> pl.DataFrame:
@@ -38,13 +49,15 @@ def _raw(lines: list[bytes]) -> pl.DataFrame:
 @st.composite
 def _damaged(draw: st.DrawFn) -> bytes:
     """A good line with a piece replaced."""
-    line = draw(st.sampled_from(GOOD))
+    line = draw(st.sampled_from(GOOD + PAYLOADS))
     start = draw(st.integers(0, len(line)))
     end = draw(st.integers(start, min(len(line), start + 5)))
     return line[:start] + draw(st.binary(max_size=4)) + line[end:]
 
 
-LINES = st.lists(st.one_of(st.sampled_from(GOOD), _damaged(), st.binary(max_size=30)), max_size=90)
+LINES = st.lists(
+    st.one_of(st.sampled_from(GOOD + PAYLOADS), _damaged(), st.binary(max_size=30)), max_size=90
+)
 
 
 @pytest.mark.parametrize("name", SOURCE_FORMATS)
@@ -52,10 +65,10 @@ LINES = st.lists(st.one_of(st.sampled_from(GOOD), _damaged(), st.binary(max_size
 @given(lines=LINES)
 @example(lines=[])
 @example(lines=[b"\xff\xfe", b"\r\n", b"\x00"] * 30)
-@example(lines=GOOD * 20)
+@example(lines=(GOOD + PAYLOADS) * 10)
 def test_every_line_is_an_event_or_a_failure(name: str, lines: list[bytes]):
     """Rows of events and failures are all rows, once each; the original text is kept."""
-    decoded = decode(name, _raw(lines), {})
+    decoded = decode(name, _raw(lines), OPTIONS.get(name, {}))
     events, failures = decoded.events["row"].to_list(), decoded.failures["row"].to_list()
     assert sorted(events + failures) == list(range(len(lines)))
     assert events == sorted(events)
@@ -72,15 +85,28 @@ def test_every_line_is_an_event_or_a_failure(name: str, lines: list[bytes]):
 @given(lines=LINES)
 def test_a_line_gives_the_same_in_any_company(name: str, lines: list[bytes]):
     """Byte for byte what it gives alone, however many are with it."""
-    lines = lines[:20] + GOOD * 10
-    together = decode(name, _raw(lines), {})
+    lines = lines[:20] + (GOOD + PAYLOADS) * 6
+    together = decode(name, _raw(lines), OPTIONS.get(name, {}))
     texts = SERIALIZERS["ocsf-json"](together.events).to_list()
     seen = dict(zip(together.events["row"].to_list(), texts, strict=True))
     for row, line in enumerate(lines[:25]):
-        alone = decode(name, _raw([line]), {})
+        alone = decode(name, _raw([line]), OPTIONS.get(name, {}))
         assert SERIALIZERS["ocsf-json"](alone.events).to_list() == (
             [seen[row]] if row in seen else []
         )
+
+
+@pytest.mark.parametrize("name", ["cef", "leef", "kv", "csv", "xml", "windows", "json"])
+@pytest.mark.parametrize(
+    "filler", [" ", "=", "|", "\t", '"', "'", "\\", "a ", ' a="', "<a", "<a>", "[", "{"]
+)
+def test_long_lines_take_no_longer_for_each_character(name: str, filler: str):
+    """Lines on which a parser that looks back and forth would not end for hours."""
+    head = {"cef": "CEF:0|a|b|c|d|e|f|", "leef": "LEEF:1.0|a|b|c|d|"}.get(name, "")
+    line = (head + filler * (400_000 // len(filler)) + '"').encode()
+    for options in ({}, {"field_delimiter": "|"}) if name in ("kv", "leef") else ({},):
+        decoded = decode(name, _raw([line]), options)
+        assert decoded.events.height + decoded.failures.height == 1
 
 
 def test_a_row_that_breaks_a_stage_is_a_failure(monkeypatch: pytest.MonkeyPatch):

@@ -53,6 +53,7 @@ EXTENSION: Final = Syntax(
     assign="=",
     first=" ",
     trim=BLANKS,
+    skip=f"[{BLANKS}]++",
 )
 MARK: Final = "CEF"
 ESCAPE: Final = re.compile(r"\\([=|\\nr])")

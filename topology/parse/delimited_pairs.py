@@ -31,7 +31,7 @@ SPLIT: Final = [
 class Syntax:
     """`separator`, `name` and `assign` are patterns in what Python's and Rust's have in common,
     without groups. `first`: a separator. `trim`: characters that end no value, and neither start
-    nor end what is before the first name.
+    nor end what is before the first name. `skip`: as many separators as there are, possessively.
     """
 
     separator: str
@@ -39,6 +39,7 @@ class Syntax:
     assign: str
     first: str
     trim: str
+    skip: str
 
     @cached_property
     def pattern(self) -> str:
@@ -47,8 +48,17 @@ class Syntax:
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
-        """The same for the exact path."""
-        return re.compile(self.pattern)
+        """The same for the exact path, or separators that no name is after, without group 1.
+
+        Python's expressions would try each of a million blanks in a row as the first, and look at
+        all that follow each time.
+        """
+        return re.compile(f"{self.pattern}|{self.skip}")
+
+    def search(self, text: str, at: int = 0) -> re.Match[str] | None:
+        """The next name from here on."""
+        found = self.compiled.finditer(text, at)
+        return next((each for each in found if each[1] is not None), None)
 
 
 class Split(NamedTuple):
@@ -62,7 +72,7 @@ class Split(NamedTuple):
 def split_one(text: str, syntax: Syntax) -> tuple[list[tuple[str, str]], str | None]:
     """The exact path: pairs, and what is before them."""
     text = syntax.first + text.rstrip(syntax.trim)
-    found = list(syntax.compiled.finditer(text))
+    found = [each for each in syntax.compiled.finditer(text) if each[1] is not None]
     starts = [*(each.start() for each in found), len(text)]
     values = [
         (each[1], text[each.end() : end]) for each, end in zip(found, starts[1:], strict=True)

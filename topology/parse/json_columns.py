@@ -17,7 +17,7 @@ import polars as pl
 from topology import pairs
 from topology.dimension import factorize
 from topology.parse.parsed import MalformedError
-from topology.parse.skeletons import Found, Plan, Slots, arrange, plan_of
+from topology.parse.skeletons import LONGEST, Found, Plan, Slots, arrange, plan_of
 
 MARK: Final = "\x1f"
 SLOT: Final = r':[ ]?(?:"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*)'
@@ -49,7 +49,10 @@ def read_many(texts: pl.Series, read: Read) -> Found:
     (structure,) = factorize(skeletons.to_frame(), ["skeleton"])
     plans: list[Plan | None] = [None] * structure.size
     if structure.size * MOST_SKELETONS <= len(texts):
-        plans = [_plan(each, read) for each in structure.distinct(skeletons).to_list()]
+        plans = [
+            _plan(each, read) if len(each) <= LONGEST else None
+            for each in structure.distinct(skeletons).to_list()
+        ]
     values, bad = _values(slots.explode(empty_as_null=False, keep_nulls=False).to_frame("slot"))
     return arrange(plans, structure.codes, Slots(pairs.lengths(slots), values, bad))
 
@@ -71,7 +74,7 @@ def _values(slots: pl.DataFrame) -> tuple[pl.Series, npt.NDArray[np.intp]]:
     return values, bad
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _plan(skeleton: str, read: Read) -> Plan | None:
     """None for a skeleton whose texts are for the exact path."""
     if r"\u001" in skeleton or not skeleton:

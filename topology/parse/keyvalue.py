@@ -89,17 +89,23 @@ def syntax(field_delimiter: str | None, key_value_delimiter: str | None) -> Quot
             assign=assign,
             first=" ",
             trim=BLANKS,
+            skip=f"[{BLANKS}]++",
             plain=f"[^{BLANKS}\"'][^{BLANKS}]*",
         )
     ends = re.escape(field_delimiter)
+    # What has several characters may begin within itself, so that none of it can be skipped.
+    single = len(field_delimiter) == 1
+    times = "+" if single else "{1,16}"
+    skip = f"(?:[{around}]*+{ends})++[{around}]*+|[{around}]++" if single else f"[{around}]++"
     inside = re.escape(sign) + ends + "\"'\r\n"
     edge = kept_out + ends
     return Quoting(
-        separator=f"(?:[{BLANKS}]*{ends})+[{BLANKS}]*",
+        separator=f"(?:[{around}]*{ends}){times}[{around}]*",
         name=f"[^{edge}](?:[^{inside}]*[^{edge}])?",
         assign=assign,
         first=field_delimiter,
         trim=BLANKS + field_delimiter,
+        skip=skip,
         plain=f"[^{BLANKS}{ends}\"'][^{ends}]*",
     )
 
@@ -110,12 +116,12 @@ def parse_line(text: str, options: Mapping[str, str]) -> tuple[Any, ...]:
     text = rules.first + text.rstrip(rules.trim)
     found: list[tuple[str, str]] = []
     others: list[str] = []
-    at, start = 0, rules.compiled.search(text)
+    at, start = 0, rules.search(text)
     while start is not None:
         others.append(text[at : start.start()])
         quoted = rules.quoted.match(text, start.end())
         at = quoted.end() if quoted else start.end()
-        following = rules.compiled.search(text, at)
+        following = rules.search(text, at)
         if quoted:
             found.append((start[1], ESCAPE.sub(r"\1", quoted[1][1:-1])))
         else:

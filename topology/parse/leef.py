@@ -75,7 +75,7 @@ def character(written: str | None) -> str | None:
 def syntax(delimiter: str) -> Syntax:
     """Attributes with this character between them."""
     sign = re.escape(delimiter)
-    return Syntax(f"{sign}+", f"[^{sign}=]+", "=", delimiter, delimiter)
+    return Syntax(f"{sign}+", f"[^{sign}=]+", "=", delimiter, delimiter, f"{sign}++")
 
 
 def parse_line(text: str, delimiter: str | None = None) -> tuple[Any, ...]:

@@ -15,6 +15,9 @@ import polars as pl
 from topology import pairs
 from topology.pairs import Flat
 
+LONGEST = 4096
+"""Longer skeletons are for the exact path, so that what is remembered stays small."""
+
 
 class Plan(NamedTuple):
     """The names of a skeleton's pairs; for each the slot of its value, or -1 - n for the constant
