@@ -9,13 +9,14 @@ from app.geoip import load_geoip
 from app.lookups import load_dictionary
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
+from topology.enrich.attribute import Attribute, Copy, template
 
 Absolute: TypeAlias = Callable[[Path], Path]
 """From a path of northbound.yaml."""
 
 
 def load_enricher(entry: Enrichment, path: Absolute) -> Enricher:
-    """What an entry says, with its file read. Raises LookupErrors."""
+    """What an entry says, with its file read. Raises LookupErrors or TemplateError."""
     return LOADERS[entry.kind](entry, path)
 
 
@@ -45,9 +46,27 @@ def _geoip(entry: Enrichment, path: Absolute) -> Enricher:
     return load_geoip(path(entry.geoip), entry.looked_up)
 
 
+def _constant(entry: Enrichment, _: Absolute) -> Enricher:
+    assert entry.constant is not None and entry.to  # noqa: S101, PT018  # the kind's keys
+    return Attribute(entry.to, entry.constant)
+
+
+def _template(entry: Enrichment, _: Absolute) -> Enricher:
+    assert entry.template is not None and entry.to  # noqa: S101, PT018  # the kind's keys
+    return Attribute(entry.to, template(entry.template))
+
+
+def _from(entry: Enrichment, _: Absolute) -> Enricher:
+    assert entry.from_ and entry.to  # noqa: S101, PT018  # the kind's keys
+    return Attribute(entry.to, Copy(entry.from_))
+
+
 LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
     "dictionary": _dictionary,
     "threats": _threats,
     "geoip": _geoip,
+    "constant": _constant,
+    "template": _template,
+    "from": _from,
 }
 """By kind, as app.config.enrichment.KINDS."""

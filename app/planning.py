@@ -7,6 +7,7 @@ from app.enrichers import load_enricher
 from app.lookups import LookupErrors
 from app.rules import load_rules
 from topology.enrich import Enricher
+from topology.enrich.attribute import TemplateError
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
@@ -168,10 +169,16 @@ def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
             problems.append(config.problem(("enrich", number, "as"), text))
             continue
         names.add(entry.name or "")
+        if entry.to is not None and not mutable(entry.to):
+            text = f"saw {entry.to!r}, which cannot be changed; expected another attribute"
+            problems.append(config.problem(("enrich", number, "to"), text))
+            continue
         try:
             found.append(load_enricher(entry, config.path))
         except LookupErrors as error:
             problems += error.problems
+        except TemplateError as error:
+            problems.append(config.problem(("enrich", number, "template"), str(error)))
     return found
 
 

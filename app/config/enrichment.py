@@ -21,6 +21,9 @@ KINDS: Final[Mapping[str, Keys]] = {
     "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
     "threats": Keys(("as",), optional=("key", "attributes")),
     "geoip": Keys((), either=("field", "fields")),
+    "constant": Keys(("to",)),
+    "template": Keys(("to",)),
+    "from": Keys(("to",)),
 }
 
 
@@ -46,7 +49,7 @@ class ThreatAttributes(Strict):
 
 class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
-    `dictionary`, `threats`, `geoip`."""
+    `dictionary`, `threats`, `geoip`, `constant`, `template`, `from`."""
 
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
@@ -55,6 +58,15 @@ class Enrichment(Strict):
     geoip: Path | None = None
     """MaxMind table (.mmdb) of locations or of autonomous systems; with `field` or `fields`. Needs
     the package extra `geoip`."""
+    constant: str | int | float | bool | None = None
+    """A value for the attribute `to` of every event that has none."""
+    template: str | None = None
+    """The same, of other attributes and text: "{device.hostname}/{file.path}". Nothing where one of
+    them is absent; `{{` is a brace."""
+    from_: str | None = Field(default=None, alias="from")
+    """The same, from another attribute."""
+    to: str | None = None
+    """Attribute that is filled where it is absent."""
     key: str | None = None
     """Column of the file to join by. Of threats in a CSV file: `indicator`."""
     field: str | None = None
@@ -106,4 +118,4 @@ class Enrichment(Strict):
 
 def _key(name: str) -> str:
     """As the file has it."""
-    return "as" if name == "name" else name
+    return {"name": "as", "from_": "from"}.get(name, name)

@@ -63,6 +63,10 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "saw match, but threats has as, key, attributes",
         ),
         ("enrich: [{geoip: a.csv, as: a}]", 4, "enrich[0]", "geoip needs either field or fields"),
+        ("enrich: [{constant: 1}]", 4, "enrich[0]", "constant needs to"),
+        ("enrich: [{from: a, to: raw_data}]", 4, "enrich[0].to", "cannot be changed"),
+        ("enrich:\n- to: x\n  template: '{a'", 6, "enrich[0].template", "every brace in a pair"),
+        ("enrich:\n- {template: a, to: x}", 5, "enrich[0].template", "at least one attribute"),
         (
             "enrich: [{dictionary: none.csv, key: ip, field: x, as: a}]",
             4,
