@@ -1,12 +1,14 @@
 """Entries of `enrich` in northbound.yaml become enrichers, their files read. One line a kind."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from app.config.enrichment import Enrichment
 from app.geoip import load_geoip
 from app.lookups import load_dictionary
+from app.reloading import Reloading
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
 from topology.enrich.attribute import Attribute, Copy, template
@@ -17,7 +19,8 @@ Absolute: TypeAlias = Callable[[Path], Path]
 
 def load_enricher(entry: Enrichment, path: Absolute) -> Enricher:
     """What an entry says, with its file read. Raises LookupErrors or TemplateError."""
-    return LOADERS[entry.kind](entry, path)
+    load = partial(LOADERS[entry.kind], entry, path)
+    return load() if entry.file is None else Reloading(path(entry.file[1]), load)
 
 
 def _dictionary(entry: Enrichment, path: Absolute) -> Enricher:

@@ -22,6 +22,7 @@ from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.origins import Origins
 from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
+from app.reloading import look_at
 from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
 from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
@@ -38,6 +39,7 @@ log = logging.getLogger("northbound.worker")
 
 STATUS_S = 1.0
 ANNOUNCE_S = 2.0
+TABLES_S = 2.0
 
 
 def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
@@ -88,7 +90,12 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
                 config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
             )
 
+    async def tables() -> None:
+        """Take up tables of enrichments that changed."""
+        await app.loop.run_in_executor(None, look_at, plan.enrichers)
+
     app.timer(STATUS_S)(status)
+    app.timer(TABLES_S)(tables)
     return app
 
 
