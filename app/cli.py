@@ -9,6 +9,7 @@ from app.commands import (
     demo,
     ingest,
     match,
+    normalizers,
     parse,
     replay,
     rules,
@@ -46,6 +47,7 @@ app.command()(match.match)
 app.command(name="test")(test.run_tests)
 app.add_typer(topics.app, name="topics")
 app.add_typer(rules.app, name="rules")
+app.add_typer(normalizers.app, name="normalizers")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 

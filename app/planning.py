@@ -6,22 +6,18 @@ from app.config import Config, ConfigError
 from app.enrichers import load_enricher
 from app.lookups import LookupErrors
 from app.rules import load_rules
+from app.source_plans import source_plans
 from topology.enrich import Enricher
 from topology.enrich.attribute import TemplateError
-from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
-from topology.formats import SOURCE_FORMATS
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
-from topology.mutate.mutation import Mutation, mutable
-from topology.mutate.operations import OPERATIONS, SettingError
+from topology.mutate.mutation import mutable
 from topology.northbound import SERIALIZERS
 from topology.pipeline import alerts, pipeline
-from topology.plan import Plan, SourcePlan, TenantPlan
+from topology.plan import Plan, TenantPlan
 from topology.rules import LogSource, Tumbling
 from topology.topics import StoreTopic, Topic, declare
 
 QUMULO = LogSource(product="qumulo", service="audit", category=None)
-LOG_SOURCES = {"qumulo": QUMULO, "qumulo-cloudwatch": QUMULO}
-"""Which rules' log source a format's events are (Sigma specification 2.1, Log Sources)."""
 KEYS = {"host": "dst_endpoint.hostname", "user": "@user"}
 
 
@@ -32,38 +28,19 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
     mistake in configuration, dictionaries and rules, each with its file and line.
     """
     problems: list[str] = []
-    for name, source in config.sources.items():
-        if source.format not in SOURCE_FORMATS:
-            known = ", ".join(SOURCE_FORMATS)
-            text = f"saw {source.format!r}, expected one of {known}"
-            problems.append(config.problem(("sources", name, "format"), text))
-        else:
-            problems += _options(config, name)
+    sources = source_plans(config, problems)
     for name, tenant in config.tenants.items():
         if tenant.format not in SERIALIZERS:
             known = ", ".join(SERIALIZERS)
             text = f"saw {tenant.format!r}, expected one of {known}"
             problems.append(config.problem(("tenants", name, "format"), text))
-    mutations = {name: _mutations(config, name, problems) for name in config.sources}
-    filters = {name: _filters(config, name, problems) for name in config.sources}
     enrichers = _enrichers(config, problems)
     rules = _rules(config, problems)
     if problems:
         raise ConfigError(problems)
     return Plan(
         names=config.names,
-        sources={
-            name: SourcePlan(
-                name,
-                source.format,
-                LOG_SOURCES.get(source.format),
-                {"timezone": source.timezone, **source.options},
-                source.lateness,
-                mutations[name],
-                filters[name],
-            )
-            for name, source in config.sources.items()
-        },
+        sources=sources,
         tenants={
             name: TenantPlan(
                 name,
@@ -98,66 +75,6 @@ def declared(config: Config, plan: Plan) -> list[Topic]:
         expose=plan.expose,
         copies=config.copies,
     )
-
-
-def _options(config: Config, name: str) -> list[str]:
-    """What is wrong with the options of a source's format."""
-    source, at = config.sources[name], ("sources", name, "options")
-    known = SOURCE_FORMATS[source.format].options
-    problems = []
-    for key, value in source.options.items():
-        if key not in known:
-            options = ", ".join(known) or "none"
-            text = f"saw {key!r}, expected one of the options of {source.format}: {options}"
-            problems.append(config.problem((*at, key), text))
-        elif (expected := known[key].expected(value)) is not None:
-            problems.append(config.problem((*at, key), f"saw {value!r}, expected {expected}"))
-    problems += [
-        config.problem(at, f"format {source.format} needs {key}: {option.meaning}")
-        for key, option in known.items()
-        if option.required and key not in source.options
-    ]
-    return problems
-
-
-def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutation, ...]:
-    found = []
-    for number, entry in enumerate(config.sources[source].mutate):
-        at = ("sources", source, "mutate", number)
-        name, setting = entry.operation
-        target = entry.to or entry.field
-        if not mutable(target):
-            key = "to" if entry.to else "field"
-            text = f"saw {target!r}, which cannot be changed; expected another attribute"
-            problems.append(config.problem((*at, key), text))
-            continue
-        try:
-            change = OPERATIONS[name](setting, config.sources[source].timezone)
-        except SettingError as error:
-            problems.append(config.problem((*at, name), str(error)))
-            continue
-        found.append(Mutation(name, entry.field, target, change))
-    return tuple(found)
-
-
-def _filters(config: Config, source: str, problems: list[str]) -> Filters:
-    entries = config.sources[source].filters
-    names: set[str] = set()
-    for number, entry in enumerate(entries):
-        if entry.name in names:
-            text = f"saw {entry.name!r} twice; give each filter of a source its own name"
-            problems.append(config.problem(("sources", source, "filters", number, "name"), text))
-        names.add(entry.name)
-    try:
-        return Filters(
-            [Filter(entry.name, entry.action == "keep", entry.detection) for entry in entries]
-        )
-    except FilterErrors as error:
-        for number, key, text in error.problems:
-            at = ("sources", source, "filters", number, entries[number].action)
-            first, _, rest = key.partition(".")
-            problems.append(config.problem((*at, *filter(None, (first, rest))), text))
-        return NO_FILTERS
 
 
 def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:

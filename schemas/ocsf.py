@@ -14,13 +14,23 @@ from typing import Final
 VERSION: Final = "1.6.0"
 
 BASE_EVENT: Final = 0
+FILE_SYSTEM: Final = 1001
+PROCESS: Final = 1007
+ACCOUNT_CHANGE: Final = 3001
 AUTHENTICATION: Final = 3002
+NETWORK: Final = 4001
+HTTP: Final = 4002
 API_ACTIVITY: Final = 6003
 FILE_HOSTING: Final = 6006
 
 CLASS_NAMES: Final[Mapping[int, str]] = {
     BASE_EVENT: "Base Event",
+    FILE_SYSTEM: "File System Activity",
+    PROCESS: "Process Activity",
+    ACCOUNT_CHANGE: "Account Change",
     AUTHENTICATION: "Authentication",
+    NETWORK: "Network Activity",
+    HTTP: "HTTP Activity",
     API_ACTIVITY: "API Activity",
     FILE_HOSTING: "File Hosting Activity",
 }

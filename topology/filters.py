@@ -65,6 +65,19 @@ class Filters:
                 dropped |= chosen
         return (events.filter(~dropped) if counts else events), counts
 
+    @property
+    def columns(self) -> list[str]:
+        """Attributes that the conditions ask for."""
+        return sorted(self._rules.columns(None))
+
+    def holding(self, events: pl.DataFrame) -> list[npt.NDArray[np.bool_]]:
+        """For each filter the rows that its detection matches, whatever it does with them."""
+        hits = self._rules.match(events, None, "filter")
+        count = len(self._filters)
+        return [
+            self._chosen(hits.get(number), events.height, keep=False) for number in range(count)
+        ]
+
     @staticmethod
     def _chosen(
         rows: npt.NDArray[np.int64] | None, height: int, *, keep: bool

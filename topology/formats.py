@@ -136,7 +136,12 @@ class Read(NamedTuple):
     failures: pl.DataFrame
 
 
-def decode(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Decoded:
+def decode(
+    name: str,
+    raw: pl.DataFrame,
+    options: Mapping[str, str],
+    normalizer: Normalizer | None = None,
+) -> Decoded:
     """Columns `row` (UInt32), `raw` (Binary) and `received` (Int64, ms since the epoch), without
     nulls, into OCSF events and failures. Only rfc3164 and auto need `received`.
 
@@ -147,9 +152,9 @@ def decode(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Decoded:
     texts, exact = _texts(raw)
 
     def work(part: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.DataFrame]:
-        read = _read(name, part, options, short=True)
+        read = _read(name, part, options, short=normalizer is None)
         found = [fields for fields in read.fields if fields.frame.height]
-        return [_normalize(fields, options) for fields in found], read.failures
+        return [_normalize(fields, options, normalizer) for fields in found], read.failures
 
     results, broken = isolate(texts, work)
     events = _together([frame for frames, _ in results for frame in frames])
@@ -290,8 +295,10 @@ def _message(fields: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([fields["row"], message.alias("text")])
 
 
-def _normalize(fields: Fields, options: Mapping[str, str]) -> pl.DataFrame:
-    normalizer = CHAINS[fields.format].normalizer
+def _normalize(
+    fields: Fields, options: Mapping[str, str], given: Normalizer | None
+) -> pl.DataFrame:
+    normalizer = given or CHAINS[fields.format].normalizer
     with stage(NORMALIZE, normalizer.name, normalizer.version):
         return normalizer.normalize(fields.frame, options)
 

@@ -7,6 +7,7 @@ from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filters
 from topology.match.compile import RuleSet
 from topology.mutate.mutation import Mutation
+from topology.normalize.normalizer import Normalizer
 from topology.rules import LogSource, Tumbling
 from topology.topics import Names
 
@@ -22,6 +23,8 @@ class SourcePlan:
     lateness_ms: int = 30_000
     mutations: tuple[Mutation, ...] = ()
     filters: Filters = NO_FILTERS
+    normalizer: Normalizer | None = None
+    """Instead of the format's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def undated(file: Path, source: "Source", now: dt.datetime) -> str | None:
     """
     from topology.formats import SOURCE_FORMATS
 
-    chosen = SOURCE_FORMATS.get(source.format)
+    chosen = SOURCE_FORMATS.get(source.format or "")
     if chosen is None or "reference" not in chosen.options or "reference" in source.options:
         return None
     if str(file) == "-" or not file.exists():

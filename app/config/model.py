@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from app.config.connection import Kafka, Strict
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
@@ -28,8 +28,10 @@ from topology.topics import Feeds, Names, RawTopic
 class Source(Strict):
     """A feed of raw lines: how they are read and how long they are kept."""
 
-    format: str
+    format: str | None = None
     """Format of its lines, such as auto, qumulo, rfc5424 or cef (docs/formats.md has all)."""
+    normalizer: Path | None = None
+    """Instead of a format: file of a normalizer of one's own (docs/normalizers.md)."""
     timezone: Annotated[str, AfterValidator(zone)] = "UTC"
     """Zone of time stamps that name none, as those of rfc3164: an IANA name."""
     partitions: Positive = 4
@@ -55,6 +57,12 @@ class Source(Strict):
     """What is made of its events' attributes, in order, before filters see them."""
     filters: list[Filter] = Field(default_factory=list)
     """Which of its events go on. What they drop stays in the raw topic and is counted."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Source":
+        if (self.format is None) == (self.normalizer is None):
+            raise ValueError("expected either format or normalizer")
+        return self
 
 
 class AggregateAlert(Strict):

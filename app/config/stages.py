@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from app.config.connection import Strict
-from topology.mutate.operations import OPERATIONS
+from topology.operations import OPERATIONS
 
 
 class Replace(Strict):
@@ -43,13 +43,9 @@ class Split(Strict):
     """Which part, from 0, or from the end if negative; without it, the list of all."""
 
 
-class Mutation(Strict):
-    """Make one attribute of another. `field` and one operation; `to` where it is another's."""
+class Operations(Strict):
+    """What is done to a text."""
 
-    field: str
-    """Attribute that is read, such as actor.user.name."""
-    to: str | None = None
-    """Attribute that is written; without it, the same."""
     lower: Literal[True] | None = None
     """Lower case."""
     upper: Literal[True] | None = None
@@ -74,22 +70,33 @@ class Mutation(Strict):
     """As milliseconds since the epoch: iso8601, epoch (seconds or milliseconds) or a strftime
     format. A time without a zone is one of the source's `timezone`."""
 
+    @property
+    def operations(self) -> list[tuple[str, Any]]:
+        """Names and settings of those that are given."""
+        found = []
+        for name in OPERATIONS:
+            setting = getattr(self, name)
+            if isinstance(setting, Strict):
+                setting = setting.model_dump(by_alias=True, exclude_none=True)
+            if setting is not None:
+                found.append((name, setting))
+        return found
+
+
+class Mutation(Operations):
+    """Make one attribute of another. `field` and one operation; `to` where it is another's."""
+
+    field: str
+    """Attribute that is read, such as actor.user.name."""
+    to: str | None = None
+    """Attribute that is written; without it, the same."""
+
     @model_validator(mode="after")
     def _one(self) -> "Mutation":
-        given = [name for name in OPERATIONS if getattr(self, name) is not None]
-        if len(given) != 1:
-            seen = " and ".join(given) or "none"
+        if len(self.operations) != 1:
+            seen = " and ".join(name for name, _ in self.operations) or "none"
             raise ValueError(f"saw {seen}, expected exactly one of {', '.join(OPERATIONS)}")
         return self
-
-    @property
-    def operation(self) -> tuple[str, Any]:
-        """Its name and its setting."""
-        name = next(name for name in OPERATIONS if getattr(self, name) is not None)
-        setting = getattr(self, name)
-        if isinstance(setting, Strict):
-            setting = setting.model_dump(by_alias=True, exclude_none=True)
-        return name, setting
 
 
 class Filter(Strict):

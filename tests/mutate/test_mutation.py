@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topology.mutate.mutation import Mutation, mutable, mutate
-from topology.mutate.operations import OPERATIONS, SettingError
+from topology.operations import OPERATIONS, SettingError
 
 TEXTS = st.lists(st.one_of(st.none(), st.text("aBé_ ,.日x1", max_size=12)), max_size=30)
 

@@ -14,7 +14,7 @@ from tests.topology.deployment import NORMALIZED, RAW, SOURCE, START, driver, li
 from topology import exposed
 from topology.filters import Filter, FilterErrors, Filters
 from topology.mutate.mutation import Mutation
-from topology.mutate.operations import OPERATIONS
+from topology.operations import OPERATIONS
 from topology.testing import TopologyTestDriver
 
 EVENTS, LETTERS = "northbound.acme.events", "dead-letters"

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from schemas import ocsf
-from topology.mutate.operations import Change
+from topology.operations import Change
 from topology.texts import as_text
 
 FIXED: Final = frozenset({"row", "sub", "raw_data", "metadata.uid", "unmapped.raw_base64"})

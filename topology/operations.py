@@ -1,4 +1,4 @@
-"""What a mutation does to a text, by the name it has in northbound.yaml.
+"""What a mutation or a normalizer does to a text, by the name it has in YAML.
 
 Each operation is built once from its setting, and raises SettingError if that cannot be meant. What
 it gives is a function of one text alone, so rows with equal texts get equal results; null stands

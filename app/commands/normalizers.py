@@ -1,0 +1,78 @@
+"""`northbound normalizers`: check and test normalizers of one's own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.output import FAILED, WRONG_USAGE, fail
+
+app = typer.Typer(help="Check and test normalizers written in YAML.", no_args_is_help=True)
+
+Paths = Annotated[list[Path], typer.Argument(help="Files of normalizers, or folders of them.")]
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            fail(f"{path}: no such file or folder", WRONG_USAGE)
+        yield from sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+
+
+@app.command()
+def check(paths: Paths) -> None:
+    """Say everything that is wrong with normalizers, with file and line; 0 if nothing is.
+
+    Example: northbound normalizers check normalizers
+    """
+    from app.config import ConfigError
+    from app.normalizer_files import load_normalizer
+
+    problems: list[str] = []
+    count = 0
+    for file in _files(paths):
+        count += 1
+        try:
+            load_normalizer(file, "UTC")
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        fail("\n".join(problems))
+    print(f"{count} normalizers load")
+
+
+@app.command(name="test")
+def run_tests(
+    paths: Paths,
+    *,
+    update: Annotated[bool, typer.Option(help="Write what comes as what is expected.")] = False,
+) -> None:
+    """Compare the events of `tests/NAME/case.log` with `case.expected.json`, byte for byte.
+
+    Example: northbound normalizers test normalizers
+    """
+    from app.config import ConfigError
+    from app.normalizer_files import load_normalizer
+    from app.normalizer_tests import cases, differences, events, expectation
+
+    failed = 0
+    for file in _files(paths):
+        try:
+            loaded = load_normalizer(file, "UTC")
+            found = cases(file)
+            if not found:
+                fail(f"{file}: no tests; expected {file.parent / 'tests' / file.stem}/*.log")
+            for case in found:
+                seen = events(loaded, case)
+                if update:
+                    expectation(case).write_bytes(seen)
+                problems = list(differences(case, seen))
+                failed += bool(problems)
+                print(f"{'FAIL' if problems else 'ok  '} {file.stem}: {case.stem}")
+                for problem in problems:
+                    print(f"       {problem}")
+        except ConfigError as error:
+            fail(error)
+    if failed:
+        raise typer.Exit(FAILED)

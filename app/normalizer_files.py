@@ -1,0 +1,252 @@
+"""Files of normalizers become definitions, all their mistakes at once with file and line.
+
+Docs: docs/normalizers.md.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from app.config import ConfigError, checked
+from app.config.connection import Strict
+from app.config.stages import Operations
+from app.yaml_source import Document, SourceError, read
+from schemas import ocsf
+from topology.definition import DTYPES, Case, Constant, Definition, Further, Value
+from topology.filters import Filter, FilterErrors, Filters
+from topology.formats import SOURCE_FORMATS
+from topology.normalize.normalizer import Normalizer
+from topology.operations import OPERATIONS, SettingError
+from topology.parse import FORMATS
+from topology.rules import LogSource
+
+PAGE = "docs/normalizers.md"
+Detection = dict[str, Any]
+PART = re.compile(r"\{([^{}]+)\}")
+LAST = ("split", "cast", "parse_time")
+"""Operations that may give something else than a text; nothing can follow them."""
+CLASSES = {name: number for number, name in ocsf.CLASS_NAMES.items()}
+
+
+class Source(Operations):
+    """Where an attribute's value comes from, and what is done to it, in the order of the page."""
+
+    field: str | list[str] | None = None
+    template: str | None = None
+    lookup: Annotated[dict[str, Constant], Field(min_length=1)] | None = None
+    default: Constant | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Source":
+        if (self.field is None) == (self.template is None):
+            raise ValueError("expected either field or template")
+        last = [name for name, _ in self.operations if name in LAST]
+        if len(last) > 1 or (last and self.lookup):
+            raise ValueError("expected one of split, cast, parse_time and lookup at most")
+        return self
+
+
+class Then(Strict):
+    """A field that is parsed further, the first of several that a line has."""
+
+    field: str | list[str]
+    format: str
+    options: dict[str, str] = Field(default_factory=dict)
+    when: Detection | None = None
+
+
+class Event(Strict):
+    """Events of one kind."""
+
+    class_: Annotated[str, Field(alias="class")]
+    when: Detection | None = None
+    set: dict[str, Constant | Source]
+
+
+class Product(Strict):
+    """Whose events they are."""
+
+    name: str
+    vendor: str | None = None
+
+
+class Rules(Strict):
+    """The log source that rules name (Sigma)."""
+
+    product: str | None = None
+    service: str | None = None
+    category: str | None = None
+
+
+class NormalizerFile(Strict):
+    """One normalizer."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    version: str
+    product: Product
+    logsource: Rules | None = None
+    format: str
+    options: dict[str, str] = Field(default_factory=dict)
+    then: list[Then] = Field(default_factory=list)
+    events: list[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A definition, and how the lines are read that it is for."""
+
+    normalizer: Normalizer
+    format: str
+    options: Mapping[str, str]
+    logsource: LogSource | None
+
+
+def load_normalizer(path: Path, zone: str) -> Loaded:
+    """Read a definition; times without a zone are of `zone`. Raises ConfigError."""
+    try:
+        document = read(path)
+    except SourceError as error:
+        raise ConfigError(error.problems) from None
+    return _Compiler(document, zone).loaded(checked(document, NormalizerFile, PAGE))
+
+
+class _Compiler:
+    def __init__(self, document: Document, zone: str) -> None:
+        self._document = document
+        self._zone = zone
+        self._problems: list[str] = []
+        self._conditions: list[Detection] = []
+        self._places: list[tuple[str | int, ...]] = []
+        self._dtypes: dict[str, tuple[Any, int]] = {}
+
+    def loaded(self, file: NormalizerFile) -> Loaded:
+        if file.format not in SOURCE_FORMATS:
+            self._say(("format",), f"saw {file.format!r}, expected one of {_known(SOURCE_FORMATS)}")
+        further = [self._further(number, each) for number, each in enumerate(file.then)]
+        cases = [self._case(number, each) for number, each in enumerate(file.events)]
+        self._check_conditions()
+        if self._problems:
+            raise ConfigError(self._problems)
+        definition = Definition(
+            file.name,
+            file.version,
+            file.product.name,
+            file.product.vendor,
+            [each for each in further if each],
+            [each for each in cases if each],
+            tuple(self._conditions),
+        )
+        given = file.logsource
+        logsource = LogSource(given.product, given.service, given.category) if given else None
+        return Loaded(definition.normalizer, file.format, file.options, logsource)
+
+    def _say(self, at: tuple[str | int, ...], text: str) -> None:
+        self._problems.append(self._document.problem(at, text))
+
+    def _condition(self, at: tuple[str | int, ...], when: Detection | None) -> int | None:
+        if when is None:
+            return None
+        self._conditions.append(when)
+        self._places.append((*at, "when"))
+        return len(self._conditions) - 1
+
+    def _check_conditions(self) -> None:
+        try:
+            Filters(
+                [Filter(str(n), keep=True, detection=d) for n, d in enumerate(self._conditions)]
+            )
+        except FilterErrors as error:
+            for number, key, text in error.problems:
+                first, _, rest = key.partition(".")
+                self._say((*self._places[number], *filter(None, (first, rest))), text)
+
+    def _further(self, number: int, then: Then) -> Further | None:
+        at = ("then", number)
+        parser = FORMATS.get(then.format)
+        if parser is None:
+            self._say((*at, "format"), f"saw {then.format!r}, expected one of {_known(FORMATS)}")
+            return None
+        for key, value in then.options.items():
+            option = parser.options.get(key)
+            if option is None:
+                options = _known(parser.options)
+                self._say((*at, "options", key), f"unknown option; expected one of {options}")
+            elif (expected := option.expected(value)) is not None:
+                self._say((*at, "options", key), f"saw {value!r}, expected {expected}")
+        fields = (then.field,) if isinstance(then.field, str) else tuple(then.field)
+        return Further(fields, parser, then.options, self._condition(at, then.when))
+
+    def _case(self, number: int, event: Event) -> Case | None:
+        at = ("events", number)
+        uid = int(event.class_) if event.class_.isdigit() else CLASSES.get(event.class_, -1)
+        if uid not in ocsf.CLASS_NAMES:
+            known = ", ".join(f"{name} ({number})" for name, number in CLASSES.items())
+            self._say((*at, "class"), f"saw {event.class_!r}, expected one of {known}")
+            return None
+        values = {name: self._value((*at, "set", name), each) for name, each in event.set.items()}
+        for name, value in values.items():
+            first, where = self._dtypes.setdefault(name, (value.dtype, number))
+            if first != value.dtype:
+                self._say(
+                    (*at, "set", name),
+                    f"is {value.dtype} here and {first} in events[{where}]; expected one type",
+                )
+        return Case(uid, values, self._condition(at, event.when))
+
+    def _value(self, at: tuple[str | int, ...], given: Constant | Source) -> Value:
+        if not isinstance(given, Source):
+            return Value(DTYPES[type(given)], constant=given)
+        changes = []
+        dtype: Any = pl.String
+        for name, setting in given.operations:
+            try:
+                changes.append(OPERATIONS[name](setting, self._zone))
+            except SettingError as error:
+                self._say((*at, name), str(error))
+            dtype = _dtype(name, setting, dtype)
+        if given.lookup is not None:
+            kinds = {type(value) for value in given.lookup.values()}
+            if len(kinds) > 1:
+                self._say((*at, "lookup"), "values of several types; expected one type")
+            dtype = DTYPES[kinds.pop()]
+        if given.default is not None and DTYPES[type(given.default)] != dtype:
+            self._say((*at, "default"), f"saw {given.default!r}, expected a value of type {dtype}")
+        fields = [given.field] if isinstance(given.field, str) else given.field or []
+        template = tuple(_parts(given.template)) if given.template is not None else ()
+        return Value(
+            dtype,
+            fields=tuple(fields),
+            template=template,
+            changes=tuple(changes),
+            lookup=given.lookup,
+            default=given.default,
+        )
+
+
+def _dtype(name: str, setting: Any, before: Any) -> Any:
+    """What an operation gives."""
+    if name == "parse_time":
+        return pl.Int64
+    if name == "split":
+        return pl.String if "take" in setting else pl.List(pl.String)
+    if name == "cast":
+        return {"integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}.get(
+            setting, pl.String
+        )
+    return before
+
+
+def _parts(template: str) -> list[tuple[str, str]]:
+    """A template as (text, field) one after the other."""
+    pieces = PART.split(template)
+    names = [*pieces[1::2], ""]
+    return list(zip(pieces[::2], names, strict=True))
+
+
+def _known(names: Mapping[str, Any]) -> str:
+    return ", ".join(names) or "none"

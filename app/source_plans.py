@@ -1,0 +1,111 @@
+"""Sources of northbound.yaml as the topology has them: how lines are read, mutated, filtered."""
+
+from collections.abc import Mapping
+
+from app.config import Config, ConfigError
+from app.normalizer_files import load_normalizer
+from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
+from topology.formats import SOURCE_FORMATS
+from topology.mutate.mutation import Mutation, mutable
+from topology.operations import OPERATIONS, SettingError
+from topology.plan import SourcePlan
+from topology.rules import LogSource
+
+LOG_SOURCES = {"qumulo": LogSource(product="qumulo", service="audit", category=None)}
+"""Which rules' log source a format's events are (Sigma specification 2.1, Log Sources)."""
+
+
+def source_plans(config: Config, problems: list[str]) -> dict[str, SourcePlan]:
+    """All sources; what is wrong with them is added to `problems`, each with file and line."""
+    return {name: _source(config, name, problems) for name in config.sources}
+
+
+def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
+    source = config.sources[name]
+    form, options = source.format or "plain", dict(source.options)
+    logsource, normalizer = LOG_SOURCES.get(form), None
+    if source.normalizer is not None:
+        path = config.path(source.normalizer)
+        try:
+            loaded = load_normalizer(path, source.timezone)
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            form, options = loaded.format, {**loaded.options, **options}
+            logsource, normalizer = loaded.logsource, loaded.normalizer
+    if form not in SOURCE_FORMATS:
+        known = ", ".join(SOURCE_FORMATS)
+        text = f"saw {form!r}, expected one of {known}"
+        problems.append(config.problem(("sources", name, "format"), text))
+    else:
+        problems += _options(config, name, form, options)
+    return SourcePlan(
+        name,
+        form,
+        logsource,
+        {"timezone": source.timezone, **options},
+        source.lateness,
+        _mutations(config, name, problems),
+        _filters(config, name, problems),
+        normalizer,
+    )
+
+
+def _options(config: Config, name: str, form: str, given: Mapping[str, str]) -> list[str]:
+    """What is wrong with the options of a source's format."""
+    at = ("sources", name, "options")
+    known = SOURCE_FORMATS[form].options
+    problems = []
+    for key, value in given.items():
+        if key not in known:
+            options = ", ".join(known) or "none"
+            text = f"saw {key!r}, expected one of the options of {form}: {options}"
+            problems.append(config.problem((*at, key), text))
+        elif (expected := known[key].expected(value)) is not None:
+            problems.append(config.problem((*at, key), f"saw {value!r}, expected {expected}"))
+    problems += [
+        config.problem(at, f"format {form} needs {key}: {option.meaning}")
+        for key, option in known.items()
+        if option.required and key not in given
+    ]
+    return problems
+
+
+def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutation, ...]:
+    found = []
+    for number, entry in enumerate(config.sources[source].mutate):
+        at = ("sources", source, "mutate", number)
+        ((name, setting),) = entry.operations
+        target = entry.to or entry.field
+        if not mutable(target):
+            key = "to" if entry.to else "field"
+            text = f"saw {target!r}, which cannot be changed; expected another attribute"
+            problems.append(config.problem((*at, key), text))
+            continue
+        try:
+            change = OPERATIONS[name](setting, config.sources[source].timezone)
+        except SettingError as error:
+            problems.append(config.problem((*at, name), str(error)))
+            continue
+        found.append(Mutation(name, entry.field, target, change))
+    return tuple(found)
+
+
+def _filters(config: Config, source: str, problems: list[str]) -> Filters:
+    entries = config.sources[source].filters
+    names: set[str] = set()
+    for number, entry in enumerate(entries):
+        if entry.name in names:
+            text = f"saw {entry.name!r} twice; give each filter of a source its own name"
+            problems.append(config.problem(("sources", source, "filters", number, "name"), text))
+        names.add(entry.name)
+    try:
+        return Filters(
+            [Filter(entry.name, entry.action == "keep", entry.detection) for entry in entries]
+        )
+    except FilterErrors as error:
+        for number, key, text in error.problems:
+            at = ("sources", source, "filters", number, entries[number].action)
+            first, _, rest = key.partition(".")
+            problems.append(config.problem((*at, *filter(None, (first, rest))), text))
+        return NO_FILTERS

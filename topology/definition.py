@@ -1,0 +1,215 @@
+"""Normalizers that are written in YAML: which fields of a format become which attributes.
+
+A definition reads lines by a format, may parse a field further where a condition holds, and then
+makes an event of each row by the first of its cases that fits. What is not mapped stays in
+`unmapped`, so that nothing is lost by a definition that says little.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from schemas import ocsf
+from topology.fields import View
+from topology.filters import Filter, Filters
+from topology.normalize import syslog, text
+from topology.normalize.normalizer import Normalizer
+from topology.operations import Change
+from topology.parse.parsed import Format
+
+Constant: TypeAlias = str | int | float | bool
+DTYPES: Final[Mapping[type, Any]] = {
+    str: pl.String,
+    int: pl.Int64,
+    float: pl.Float64,
+    bool: pl.Boolean,
+}
+SYSLOG: Final = frozenset(["facility", "severity", "hostname", "appname"])
+"""Fields of lines that are syslog messages and nothing else."""
+NAMES: Final[Mapping[str, tuple[str, Mapping[int, str]]]] = {
+    "severity_id": ("severity", ocsf.SEVERITY_NAMES),
+    "status_id": ("status", ocsf.STATUS_NAMES),
+}
+"""Attributes that are numbers, and the one that has their name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Where an attribute comes from: a constant; or the first of `fields` that a row has, or a
+    template of fields; then `changes`, then `lookup`; and where that gives nothing, `default`."""
+
+    dtype: Any
+    constant: Constant | None = None
+    fields: tuple[str, ...] = ()
+    template: tuple[tuple[str, str], ...] = ()
+    """(text, field) one after the other; the last field may be empty."""
+    changes: tuple[Change, ...] = ()
+    lookup: Mapping[str, Constant] | None = None
+    default: Constant | None = None
+
+    def of(self, view: View) -> pl.Series:
+        """The value of every row, or null."""
+        if self.constant is not None:
+            return _constant(self.constant, self.dtype, view.height)
+        found = self._template(view) if self.template else self._first(view)
+        for change in self.changes:
+            found = found.to_frame("text").select(change(pl.col("text"))).to_series()
+        if self.lookup is not None:
+            found = found.replace_strict(
+                pl.Series(list(self.lookup), dtype=pl.String),
+                pl.Series(list(self.lookup.values()), dtype=self.dtype),
+                default=None,
+                return_dtype=self.dtype,
+            )
+        if self.default is not None and found.null_count():
+            found = found.fill_null(self.default)
+        return found
+
+    def _first(self, view: View) -> pl.Series:
+        found: pl.Series | None = None
+        for name in self.fields:
+            values = view.text(name)
+            if values is not None:
+                found = values if found is None else found.zip_with(found.is_not_null(), values)
+        return _constant(None, pl.String, view.height) if found is None else found
+
+    def _template(self, view: View) -> pl.Series:
+        """Null where one of its fields is."""
+        parts = []
+        columns = []
+        for number, (before, name) in enumerate(self.template):
+            parts.append(pl.lit(before))
+            if name:
+                values = view.text(name)
+                if values is None:
+                    return _constant(None, pl.String, view.height)
+                columns.append(values.alias(str(number)))
+                parts.append(pl.col(str(number)))
+        return pl.DataFrame(columns).select(pl.concat_str(parts)).to_series()
+
+
+def _constant(value: Constant | None, dtype: Any, rows: int) -> pl.Series:
+    return pl.Series([value], dtype=dtype).new_from_index(0, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A field, the first of several that a row has, that is parsed by another format; in rows where
+    `when` (a number of a condition) holds."""
+
+    fields: tuple[str, ...]
+    parser: Format
+    options: Mapping[str, str]
+    when: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Events of one kind: OCSF class and attributes. `when`: as of Further; None: all others."""
+
+    class_uid: int
+    attributes: Mapping[str, Value]
+    when: int | None = None
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One definition. `conditions`: Sigma detections over fields, by number."""
+
+    name: str
+    version: str
+    product: str
+    vendor: str | None = None
+    further: Sequence[Further] = ()
+    cases: Sequence[Case] = ()
+    conditions: Sequence[Mapping[str, Any]] = ()
+
+    @cached_property
+    def _compiled(self) -> Filters:
+        return Filters(
+            [
+                Filter(str(number), keep=True, detection=detection)
+                for number, detection in enumerate(self.conditions)
+            ]
+        )
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """As the topology has it."""
+        return Normalizer(self.name, self.version, self.normalize)
+
+    def normalize(self, fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
+        """From the fields of its format. One event per row."""
+        view = View(fields)
+        for further in self.further:
+            self._parse(view, further)
+        whole = syslog if SYSLOG.issubset(fields.columns) else text
+        base = whole.normalize(fields, options).with_columns(
+            pl.lit(self.product).alias("metadata.product.name"),
+            pl.lit(self.vendor, pl.String).alias("metadata.product.vendor_name"),
+            pl.lit(self.name).alias("metadata.log_name"),
+        )
+        holds = self._holding(view)
+        left = np.ones(view.height, dtype=np.bool_)
+        parts: list[pl.DataFrame] = []
+        for case in self.cases:
+            chosen = left if case.when is None else left & holds[case.when]
+            if chosen.any():
+                parts.append(self._events(view, base, case, chosen))
+                left = left & ~chosen
+        if left.any():
+            parts.append(base.filter(pl.Series(left)))
+        if len(parts) == 1:
+            return parts[0]
+        return pl.concat(parts, how="diagonal").sort("row")
+
+    def _holding(self, view: View) -> list[npt.NDArray[np.bool_]]:
+        """Where each condition holds."""
+        if not self.conditions:
+            return []
+        return self._compiled.holding(view.frame(self._compiled.columns))
+
+    def _parse(self, view: View, further: Further) -> None:
+        values = Value(pl.String, fields=further.fields).of(view)
+        wanted = values.is_not_null().to_numpy()
+        if further.when is not None:
+            wanted = wanted & self._holding(view)[further.when]
+        places = np.flatnonzero(wanted)
+        if not len(places):
+            return
+        texts = pl.DataFrame(
+            [pl.Series("row", places.astype(np.uint32)), values[pl.Series(places)].alias("text")]
+        )
+        found = further.parser.parse(texts, further.options).fields
+        view.add(found, found["row"].to_numpy().astype(np.intp))
+
+    def _events(
+        self, view: View, base: pl.DataFrame, case: Case, chosen: npt.NDArray[np.bool_]
+    ) -> pl.DataFrame:
+        rows = pl.Series(chosen)
+        columns = {name: value.of(view).filter(rows) for name, value in case.attributes.items()}
+        kept = base.filter(rows)
+        for name, column in columns.items():
+            if name in kept.columns and kept[name].dtype == column.dtype and column.null_count():
+                columns[name] = column.zip_with(column.is_not_null(), kept[name])
+        count = kept.height
+        activity = columns.get("activity_id", _constant(0, pl.Int64, count)).fill_null(0)
+        columns |= {
+            "class_uid": _constant(case.class_uid, pl.Int64, count),
+            "class_name": _constant(ocsf.CLASS_NAMES[case.class_uid], pl.String, count),
+            "category_uid": _constant(case.class_uid // 1000, pl.Int64, count),
+            "activity_id": activity,
+            "type_uid": activity + case.class_uid * 100,
+        }
+        for number, (name, names) in NAMES.items():
+            if number in columns and name not in columns:
+                values = pl.Series(list(names.values()), dtype=pl.String)
+                columns[name] = columns[number].replace_strict(
+                    pl.Series(list(names), dtype=pl.Int64), values, default=None
+                )
+        return kept.with_columns([column.alias(name) for name, column in columns.items()])
