@@ -40,7 +40,9 @@ class Dictionary:
         if match != "exact":
             # What the value matched is not the value, so it is told too.
             data = [{key: row[key], **rest} for row, rest in zip(known.values(), data, strict=True)]
-        self._table: Final = Table(name, data, provider)
+        self._table: Final = Table(
+            name, data, provider, values=list(known) if match == "exact" else None
+        )
         matching = kind({value: place for place, value in enumerate(known, start=1)})
         self._lookups: Final = [(field, matching) for field in fields]
 

@@ -32,9 +32,15 @@ class Table:
         name: str,
         rows: Sequence[Mapping[str, Any]],
         provider: str | None = None,
+        values: Sequence[str] | None = None,
     ) -> None:
-        """Empty cells are left out. `provider` tells the version of the table, if it has one."""
+        """Empty cells are left out. `provider` tells the version of the table, if it has one.
+
+        `values`: the value that hits each row, where there is only one that does.
+        """
         self.name = name
+        self._values: Final = values
+        self._by_place: Final[dict[str, pl.Series]] = {}
         head = {"type": name} if provider is None else {"type": name, "provider": provider}
         self._head: Final = f",{_json(head)[1:-1]},"
         self._rows: Final = rows
@@ -88,6 +94,10 @@ class Table:
         dimension: Dimension,
     ) -> list[pl.Series]:
         """The column of an attribute's elements, and its code column; code 0 is a miss."""
+        column = f"enrichments[{label}]{ocsf.JSON_SUFFIX}"
+        if self._values is not None:
+            code = pl.Series(f"{ocsf.CODE}{column}", places[dimension.codes])
+            return [self._texts(field)[code].alias(column), code]
         hits = np.flatnonzero(places)
         numbers = np.zeros(len(places), dtype=np.uint32)
         numbers[hits] = np.arange(1, len(hits) + 1, dtype=np.uint32)
@@ -101,9 +111,16 @@ class Table:
             if text is None:
                 known[field, value] = text = self._text(field, value, place)
             texts.append(text)
-        column = f"enrichments[{label}]{ocsf.JSON_SUFFIX}"
         code = pl.Series(f"{ocsf.CODE}{column}", numbers[dimension.codes])
         return [pl.Series(column, texts, dtype=pl.String)[code].alias(column), code]
+
+    def _texts(self, field: str) -> pl.Series:
+        """The elements of all rows by place, made with the first hit."""
+        if field not in self._by_place:
+            numbered = enumerate(self._values or (), start=1)
+            texts = [None, *(self._text(field, value, place) for place, value in numbered)]
+            self._by_place[field] = pl.Series(texts, dtype=pl.String)
+        return self._by_place[field]
 
     def _text(self, field: str, value: str, place: int) -> str:
         """One element as JSON."""
