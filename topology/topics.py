@@ -133,7 +133,7 @@ CHANGELOG_CONFIG = {
     # partition, which is never compacted (docs/adr/0006). A lower ratio rewrites more for each
     # byte written: (1 - ratio) / ratio.
     "min.cleanable.dirty.ratio": "0.3",
-    "segment.bytes": "8388608",
+    "segment.bytes": "4194304",
     "segment.ms": "600000",
     "delete.retention.ms": str(TOMBSTONES_MS),
     "max.message.bytes": "4194304",
