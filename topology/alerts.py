@@ -23,13 +23,13 @@ from topology.progress import Progress
 from topology.quiet import Quiet, QuietRules
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position, StoreError
 from topology.rules import Correlation, LogSource, Rules, Tumbling
-from topology.single_matches import stretches
+from topology.single_matches import read, stretches
 from topology.takeover import TakeOver
 from topology.topics import Names
 from topology.waits import Waits
 
 STORE = "alerts"
-PARTIAL, TALLY = header("Partial"), header("Tally")
+PARTIAL, TALLY, BATCH = header("Partial"), header("Tally"), header("PartialBatch")
 HEADER = len(PARTIAL)
 MANY = 64
 """Partials in a row that are looked at in columns first."""
@@ -138,6 +138,8 @@ class AlertsSubTopology:
                 self._partial(state, batch.keys[row] or b"", value, work)
             elif opening == TALLY:
                 self._tally(state, batch.keys[row] or b"", value, work)
+            elif opening == BATCH:
+                self._partial_batch(state, batch, row, work)
             else:
                 self._watermark(state, value, work)
         except StoreError:
@@ -169,20 +171,45 @@ class AlertsSubTopology:
 
     # -- matches -------------------------------------------------------------------------------
 
-    def _partial(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
-        if state.quiet.take(key, value):
+    def _partial_batch(self, state: PartitionState, batch: Batch, row: int, work: Outbox) -> None:
+        found = read(batch.values[row] or b"")
+        if found.rule not in self._correlations or found.tenant not in self._tenants:
+            work.counts["matches_of_unknown_rule"] += int(found.counts.sum())
             return
+        keys = found.keys()
+        for place in state.quiet.take_batch(found, keys, state.groups):
+            key, members = keys[place], found.members(place)
+            try:
+                self._matches(state, key, members, work)
+            except StoreError:
+                raise
+            except Exception as error:
+                # As a Partial of its own, which can be sent again without the others.
+                source = packed.text(found.source)
+                head = packed.head("Partial", found.tenant, found.rule, group_of(key)[2])
+                value = packed.partial(head, (*members, b""), source)
+                work.refuse(batch, row, error, (place, key, value))
+
+    def _partial(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
+        if not self._matches(state, key, packed.read_matches(value), work):
+            self._single(packed.read_partial(value), work)
+
+    def _matches(
+        self, state: PartitionState, key: bytes, members: tuple[bytes, bytes, bytes], work: Outbox
+    ) -> bool:
+        """Add matches (times, uids, values) to a group; False when no correlation is asked for."""
+        if state.quiet.take(key, members):
+            return True
         live = state.groups.get(key)
         if live is None:
-            if not state.quiet.wake(key) and state.quiet.open(key, value):
-                return
-            tenant, rule, _, offset = packed.read_head(value)
+            if not state.quiet.wake(key) and state.quiet.open(key, members):
+                return True
+            tenant, rule, _ = group_of(key)
             correlation = self._correlations.get(rule)
             if correlation is None or tenant not in self._tenants:
-                self._single(packed.read_partial(value), work)
-                return
-            live = self._open(state, key, correlation, tenant, offset)
-        times, uids, values = packed.read_members(value, live.offset, 3)
+                return False
+            live = self._open(state, key, correlation, tenant)
+        times, uids, values = members
         matches = chunks.unpack(times, uids, values)
         watermark = state.progress.reached(live.topics)
         if matches[0][0] < watermark:
@@ -191,7 +218,7 @@ class AlertsSubTopology:
             if not kept:
                 if live.queued is None:  # made for these alone; nothing would ever remove it
                     del state.groups[key]
-                return
+                return True
             matches, piece = kept, chunks.pack(kept)
         else:
             piece = chunks.piece(times, uids, values)
@@ -202,6 +229,7 @@ class AlertsSubTopology:
             work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
         if said or live.queued is None or not live.correlation.rising:
             self._queue(state, key, live)
+        return True
 
     def _single(self, partial: packed.Partial, work: Outbox) -> None:
         rule = self._events.get(partial.rule)
@@ -212,11 +240,11 @@ class AlertsSubTopology:
             work.say(alert)
 
     def _open(
-        self, state: PartitionState, key: bytes, correlation: Correlation, tenant: str, offset: int
+        self, state: PartitionState, key: bytes, correlation: Correlation, tenant: str
     ) -> Live:
         """A group in memory with what the store has of it; it is queued if that is anything."""
         topics = self._waits.topics(tenant, correlation)
-        live = Live(Group(state.store, key, correlation), correlation, topics, offset)
+        live = Live(Group(state.store, key, correlation), correlation, topics)
         state.groups[key] = live
         if live.group.recall(state.asleep.numbers(key)):
             self._queue(state, key, live)
@@ -248,7 +276,9 @@ class AlertsSubTopology:
     def _watermark(self, state: PartitionState, value: bytes, work: Outbox) -> None:
         schema, record = decode(value)
         if schema != "Watermark":
-            raise ValueError(f"saw a {schema} record, expected Partial, Tally or Watermark")
+            raise ValueError(
+                f"saw a {schema} record, expected Partial, PartialBatch, Tally or Watermark"
+            )
         topic = record["topic"]
         if not state.progress.observe((topic, record["partition"]), record["watermark"]):
             return
@@ -273,9 +303,8 @@ class AlertsSubTopology:
     def _wake(self, state: PartitionState, key: bytes) -> None:
         if key in state.groups or key in state.quiet:
             return
-        tenant, name, group = group_of(key)
-        offset = len(packed.head("Partial", tenant, name, group))
-        live = self._open(state, key, self._correlations[name], tenant, offset)
+        tenant, name, _ = group_of(key)
+        live = self._open(state, key, self._correlations[name], tenant)
         if live.queued is None:
             del state.groups[key]  # it has ended meanwhile
 

@@ -230,6 +230,7 @@ class EventsSubTopology:
                 tenants=tenants,
                 source=source.name,
                 watermarks=watermarks,
+                partitions=plan.matches_partitions,
             )
         with stage("match", "aggregates"):
             counted = tallies(
@@ -243,6 +244,8 @@ class EventsSubTopology:
         for records in (found, counted):
             if len(records.values):
                 stretch.outputs.append(Output(plan.names.matches, records.values, records.keys))
+            for partition, value in records.batches:
+                stretch.outputs.append(Output(plan.names.matches, [value], [b""], partition))
             stretch.counts.update(records.counts)
 
 

@@ -30,23 +30,35 @@ class Outbox:
         keys.append(alert.uid.encode())
         values.append(finding.encode(alert, self._version))
 
-    def refuse(self, batch: Batch, row: int, error: Exception) -> None:
-        """Keep a record of `matches` that cannot be read as a dead letter."""
+    def refuse(
+        self,
+        batch: Batch,
+        row: int,
+        error: Exception,
+        part: tuple[int, bytes, bytes] | None = None,
+    ) -> None:
+        """Keep a record of `matches` that cannot be read as a dead letter.
+
+        `part`: number, key and value of the one part of it that this is about.
+        """
         self.counts["dead_letters"] += 1
         partition, offset = int(batch.partitions[row]), int(batch.offsets[row])
+        key, value, place = batch.keys[row], batch.values[row], ""
+        if part is not None:
+            place, key, value = f"-{part[0]}", *part[1:]
         letter = {
             "source": batch.topic,
             "stage": "alerts",
             "reason": f"{type(error).__name__}: {error}",
             "component": "matches",
             "version": self._version,
-            "raw": batch.values[row],
-            "key": batch.keys[row],
+            "raw": value,
+            "key": key,
             "topic": batch.topic,
             "partition": partition,
             "offset": offset,
             "timestamp": int(batch.timestamps[row]),
-            "uid": f"{batch.topic}-{partition}-{offset}",
+            "uid": f"{batch.topic}-{partition}-{offset}{place}",
         }
         self._refused.append(encode("DeadLetter", letter))
 

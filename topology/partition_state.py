@@ -16,12 +16,11 @@ from topology.rules import Correlation
 
 @dataclass(slots=True)
 class Live:
-    """A group in memory. `offset`: where its matches begin in a Partial; `queued`: since when."""
+    """A group in memory. `queued`: since when."""
 
     group: Group
     correlation: Correlation
     topics: tuple[str, ...]
-    offset: int
     queued: int | None = None
 
 

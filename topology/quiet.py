@@ -22,7 +22,7 @@ from topology.keys import group_key, rule_of
 from topology.progress import Progress
 from topology.records import KeyValueStore
 from topology.rules import Correlation
-from topology.single_matches import QuietRule, single_matches
+from topology.single_matches import PartialBatch, QuietRule, SingleMatches, single_matches
 
 MOST = 64
 """Matches from which on a group is no longer quiet, whatever its rule needs."""
@@ -77,16 +77,17 @@ class Quiet:
     def __len__(self) -> int:
         return len(self._known)
 
-    def take(self, key: bytes, value: bytes) -> bool:
-        """Keep the matches of a Partial for a group that is quiet and stays so; else False."""
+    def take(self, key: bytes, members: tuple[bytes, bytes, bytes]) -> bool:
+        """Keep the matches of a Partial for a group that is quiet and stays so; else False.
+
+        `members`: times, uids and values.
+        """
         before = self._known.get(key)
         number = None if before is None else self._find(key)
         if before is None or number is None:
             return False
         rule = self._rules[number]
-        times, uids, values = packed.read_members(
-            value, packed.group_end(value, len(rule.opening)), 3
-        )
+        times, uids, values = members
         (first,) = TIME.unpack_from(times)
         count = before + len(times) // TIME.size
         if count >= rule.limit or first < self._progress.reached(rule.topics):
@@ -111,6 +112,24 @@ class Quiet:
         if not self._rules:
             return list(range(len(keys)))
         found = single_matches(keys, values, self._rules, self._find)
+        return self._take(keys, found, awake)
+
+    def take_batch(
+        self, batch: PartialBatch, keys: Sequence[bytes], awake: Container[bytes]
+    ) -> list[int]:
+        """The same for the Partials of a PartialBatch with these keys."""
+        number = self._find(keys[0])
+        if number is None:
+            return list(range(len(keys)))
+        rules = np.full(len(keys), number)
+        found = SingleMatches(
+            batch.counts == 1, rules, batch.firsts(), batch.content, batch.uids, batch.values
+        )
+        return self._take(keys, found, awake)
+
+    def _take(
+        self, keys: Sequence[bytes], found: SingleMatches, awake: Container[bytes]
+    ) -> list[int]:
         reached = np.array([self._progress.reached(rule.topics) for rule in self._rules], np.int64)
         taken = found.taken & (found.times >= reached[found.rules])
         left = np.flatnonzero(~taken).tolist()
@@ -146,7 +165,7 @@ class Quiet:
         left.sort()
         return left
 
-    def open(self, key: bytes, value: bytes) -> bool:
+    def open(self, key: bytes, members: tuple[bytes, bytes, bytes]) -> bool:
         """Keep the matches of a Partial of a group that is new or asleep, if it is quiet.
 
         Raises ValueError for an entry of an unknown version.
@@ -155,7 +174,7 @@ class Quiet:
         if number is None:
             return False
         rule, store = self._rules[number], self._store
-        if not value.startswith(rule.opening) or self._asleep.several(key):
+        if self._asleep.several(key):
             return False
         chunk = store.get(key + FIRST)
         if store.get(key + HEAD) is not None:
@@ -164,7 +183,7 @@ class Quiet:
         if count >= rule.limit:
             return False
         self._known[key] = count
-        if not self.take(key, value):
+        if not self.take(key, members):
             del self._known[key]
             return False
         self._watch(number, key)

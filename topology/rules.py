@@ -1,6 +1,6 @@
 """What the stages know of rules once they are compiled: plain, picklable data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -125,12 +125,13 @@ class Tumbling:
 class Records(NamedTuple):
     """Records for the `matches` topic, with what happened to the matches on the way.
 
-    Columns are of Binary.
+    Columns are of Binary. `batches`: PartialBatches, each with the partition it is for.
     """
 
     keys: list[bytes] | pl.Series
     values: list[bytes] | pl.Series
     counts: dict[str, int]
+    batches: Sequence[tuple[int, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas import packed_columns
+from schemas import packed, packed_columns
 from topology.keys import rule_of
 from topology.records import Batch
 
@@ -99,6 +99,83 @@ def single_matches(
     eight = _inside(flat, np.where(taken, time_at, 0)[:, None] + np.arange(8))
     times = np.ascontiguousarray(flat[eight]).view("<i8")[:, 0]
     return SingleMatches(taken, numbers, times, content, uids, found)
+
+
+class PartialBatch(NamedTuple):
+    """A decoded PartialBatch: Partials of one rule of one tenant, with the places of their parts.
+
+    `counts` are matches. `endings`, `times`, `uids` and `values` are where the parts begin and how
+    long they are, in `content`; those of `times` in bytes.
+    """
+
+    tenant: str
+    rule: str
+    source: str
+    content: bytes
+    counts: Numbers
+    endings: tuple[Numbers, Numbers]
+    times: tuple[Numbers, Numbers]
+    uids: tuple[Numbers, Numbers]
+    values: tuple[Numbers, Numbers]
+
+    def keys(self) -> list[bytes]:
+        """The keys of all groups."""
+        endings = packed_columns.slices(self.content, *self.endings)
+        beginning = pl.lit(f"{self.tenant}\0{self.rule}".encode())
+        return pl.select(beginning + pl.lit(endings)).to_series().to_list()
+
+    def members(self, row: int) -> tuple[bytes, bytes, bytes]:
+        """Times, uids and values of a Partial."""
+        times, uids, values = (
+            self.content[int(starts[row]) : int(starts[row] + sizes[row])]
+            for starts, sizes in (self.times, self.uids, self.values)
+        )
+        return times, uids, values
+
+    def only(self, rows: Numbers) -> "PartialBatch":
+        """A PartialBatch of some of the Partials."""
+        columns = (self.endings, self.times, self.uids, self.values)
+        endings, times, uids, values = (
+            packed_columns.slices(self.content, starts[rows], sizes[rows]).to_list()
+            for starts, sizes in columns
+        )
+        numbers = (self.endings[1], self.counts, self.uids[1], self.values[1])
+        sizes = np.stack([column[rows] for column in numbers], 1).astype("<u4")
+        members = (
+            sizes.tobytes(),
+            b"".join(endings),
+            b"".join(times),
+            b"\n".join(uids),
+            b"".join(values),
+        )
+        source = packed.text(self.source)
+        return read(packed.partial_batch(self.tenant, self.rule, source, members))
+
+    def firsts(self) -> Numbers:
+        """The first time (ms) of each Partial."""
+        flat = np.frombuffer(self.content, np.uint8)
+        return np.ascontiguousarray(flat[self.times[0][:, None] + np.arange(8)]).view("<i8")[:, 0]
+
+
+def read(value: bytes) -> PartialBatch:
+    """Decode a PartialBatch. Raises ValueError or IndexError when it is not whole."""
+    tenant, rule, source, spans = packed.read_partial_batch(value)
+    (first, end), groups, times, uids, values = spans
+    sizes = np.frombuffer(value[first:end], "<u4").reshape(-1, 4).astype(np.int64)
+    places = []
+    for (start, stop), column, gap in (
+        (groups, sizes[:, 0], 0),
+        (times, sizes[:, 1] * 8, 0),
+        (uids, sizes[:, 2], 1),
+        (values, sizes[:, 3], 0),
+    ):
+        ends = start + np.cumsum(column + gap)
+        if not len(column) or ends[-1] - gap != stop:
+            raise ValueError("the sizes of a PartialBatch are not those of what it holds")
+        places.append((ends - column - gap, column))
+    if not sizes[:, 1].all():
+        raise ValueError("a PartialBatch has a group without matches")
+    return PartialBatch(tenant, rule, source, value, sizes[:, 1], *places)
 
 
 def _rules(

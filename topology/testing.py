@@ -7,13 +7,14 @@ committed. Time is what the caller says. Several partitions and workers show a m
 in which cuts records were read; `place` shows one that depends on which stages share a step.
 """
 
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
+from topology.partitioner import partitions
 from topology.records import Batch, Outcome, Output, Partition, Position, SubTopology
 
 
@@ -217,7 +218,7 @@ class TopologyTestDriver:
     def _append(self, topic: str, record: Record, partition: int | None) -> None:
         log = self._topic(topic)
         if partition is None:
-            partition = zlib.crc32(record.key or b"") % len(log)
+            partition = int(partitions([record.key or b""], len(log))[0]) if len(log) > 1 else 0
         log[partition].append(record)
 
     def _start(self) -> None:
@@ -290,9 +291,14 @@ class TopologyTestDriver:
             announce([(t, n) for t in topics for n, log in enumerate(self._topic(t)) if log])
         self._take(task, task.sub_topology.before_commit())
         for output in task.pending:
-            keys = [None] * len(output.values) if output.keys is None else output.keys
-            for key, value in zip(keys, output.values, strict=True):
-                self._append(output.topic, Record(key, value, self._now), output.partition)
+            count = len(output.values)
+            keys = [None] * count if output.keys is None else list(output.keys)
+            log = self._topic(output.topic)
+            numbers: Iterable[int] = repeat(output.partition or 0, count)
+            if output.partition is None and len(log) > 1:
+                numbers = partitions([key or b"" for key in keys], len(log)).tolist()
+            for key, value, number in zip(keys, output.values, numbers, strict=True):
+                log[number].append(Record(key, value, self._now))
         task.pending.clear()
         for store in task.stores.values():
             store.commit()

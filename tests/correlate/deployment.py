@@ -98,6 +98,27 @@ def partial(rule, group, matches, tenant="acme", evidence=b""):
     return group_key(tenant, rule, group), value
 
 
+def partial_batch(rule, groups, tenant="acme"):
+    """A PartialBatch of some groups (user → matches)."""
+    sizes, endings, times, uids, values = [], [], [], [], []
+    for user, matches in groups.items():
+        endings.append(f"\0{user}".encode())
+        times += [match[0] for match in matches]
+        uids += [match[1] for match in matches]
+        counted = orjson.dumps([match[2] for match in matches]) if rule == "spread" else b""
+        values.append(counted)
+        length = len("\n".join(match[1] for match in matches))
+        sizes += [len(endings[-1]), len(matches), length, len(counted)]
+    members = (
+        struct.pack(f"<{len(sizes)}I", *sizes),
+        b"".join(endings),
+        struct.pack(f"<{len(times)}q", *times),
+        "\n".join(uids).encode(),
+        b"".join(values),
+    )
+    return packed.partial_batch(tenant, rule, packed.text("nas"), members)
+
+
 def tally(group, pairs, tenant="acme"):
     opening = packed.head("Tally", tenant, "deletes", group)
     numbers = [number for pair in pairs for number in pair]

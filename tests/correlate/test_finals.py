@@ -16,11 +16,14 @@ from tests.correlate.deployment import (
     alerts,
     driver,
     partial,
+    partial_batch,
     send,
     tell,
 )
 from topology import alerts as sub_topology
 from topology.correlate import chunks
+from topology.keys import group_key
+from topology.partitioner import partitions as partition_of
 
 
 @st.composite
@@ -62,6 +65,7 @@ def runs(draw):
         "awake": draw(st.sampled_from([0, 1, 3, 100])),
         "wake": draw(st.sampled_from([1, 100])),
         "full": draw(st.sampled_from([1, 3, 256])),
+        "batches": draw(st.lists(st.booleans(), min_size=3, max_size=3)),
     }
 
 
@@ -85,10 +89,15 @@ def played(streams, plan):
         batch, left[number] = left[number][:size], left[number][size:]
         for tenant in ("acme", "zeta"):
             for rule in ("many", "spread", "few"):
-                for user in "ab":
-                    matches = sorted(match for match in batch if match[3] == user)
-                    if matches:
-                        send(topology, partial(rule, (user,), matches, tenant))
+                groups = {
+                    user: sorted(match for match in batch if match[3] == user) for user in "ab"
+                }
+                groups = {user: matches for user, matches in groups.items() if matches}
+                if plan["batches"][step % 3]:
+                    send_batches(topology, rule, groups, tenant, partitions)
+                    continue
+                for user, matches in groups.items():
+                    send(topology, partial(rule, (user,), matches, tenant))
         if batch:
             greatest[number] = max(greatest[number], *(match[0] for match in batch))
             tell(topology, greatest[number] - LATENESS, (number,), partitions)
@@ -109,6 +118,20 @@ def played(streams, plan):
     assert topology.counts["dead_letters"] == 0
     assert topology.counts["matches_after_close"] == 0
     return found
+
+
+def send_batches(topology, rule, groups, tenant, partitions):
+    """The Partials of some groups in one record for each partition."""
+    keys = [group_key(tenant, rule, (user,)) for user in groups]
+    places = partition_of(keys, partitions).tolist()
+    for partition in set(places):
+        own = {
+            user: groups[user]
+            for user, place in zip(groups, places, strict=True)
+            if place == partition
+        }
+        value = partial_batch(rule, own, tenant)
+        topology.pipe(NAMES.matches, value, timestamp=0, key=b"", partition=partition)
 
 
 def finals(found, tenant):

@@ -16,6 +16,8 @@ from topology.correlate import partials as partials_module
 from topology.correlate.partials import partials
 from topology.keys import group_key
 from topology.match.compile import compile_rules, read_field_map
+from topology.partitioner import partitions as partition_of
+from topology.single_matches import read
 
 RULES = """
 title: Delete
@@ -73,7 +75,7 @@ def frame(rows):
     return events.with_columns(pl.Series("metadata.uid", [f"u{n}" for n in range(len(rows))]))
 
 
-def run(rules, rows, tenants=("acme",), watermark=NONE):
+def run(rules, rows, tenants=("acme",), watermark=NONE, partitions=None):
     events = frame(rows)
     marks = np.full(len(rows), watermark)
     records = partials(
@@ -83,6 +85,7 @@ def run(rules, rows, tenants=("acme",), watermark=NONE):
         tenants=tenants,
         source="s",
         watermarks=marks,
+        partitions=partitions,
     )
     return records, [packed.read_partial(value) for value in records.values]
 
@@ -267,3 +270,54 @@ def test_many_and_few_are_alike(rows, watermark, largest):
             by_key.setdefault(key, []).append(value)
         found.append((by_key, {name: n for name, n in records.counts.items() if n}))
     assert found[0] == found[1]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5), st.sampled_from(["delete", "tree", "read"]), NAMES, NAMES, NAMES
+        ),
+        max_size=25,
+    ),
+    st.sampled_from([2, 4_096]),
+    st.sampled_from([1, 60, 1_000_000]),
+    st.integers(1, 5),
+)
+def test_batches_hold_the_same_partials(rows, largest, large, count):
+    """Groups that share a record have the matches that they have alone, in their key's partition.
+
+    The fast path writes the bytes of the schema, and no byte of it can be missing unnoticed.
+    """
+    rules = compile_rules([("rules.yml", RULES), ("two.yml", TWO.replace("name: deleted", ""))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partials_module, "LARGEST", largest)
+        patch.setattr(partial_columns, "LARGE", large)
+        alone, _ = run(rules, rows, ("acme", "zeta"))
+        patch.setattr(partial_columns, "MANY", 1)
+        patch.setattr(partial_columns, "GROUPS", 1)
+        together, singles = run(rules, rows, ("acme", "zeta"), partitions=count)
+    wanted, found = {}, {}
+    for key, value in zip(alone.keys, alone.values, strict=True):
+        partial = packed.read_partial(value)
+        if not partial.evidence:
+            wanted.setdefault(key, []).append((partial.times, partial.uids, partial.values))
+    assert all(partial.evidence for partial in singles)
+    for partition, value in together.batches:
+        batch = read(value)
+        _, record = decode(value)
+        assert encode("PartialBatch", record) == value
+        assert (batch.tenant, batch.rule) == (record["tenant"], record["rule"])
+        assert batch.source == "s"
+        keys = batch.keys()
+        assert set(partition_of(keys, count).tolist()) == {partition}
+        for place, (key, first) in enumerate(zip(keys, batch.firsts().tolist(), strict=True)):
+            members = batch.members(place)
+            assert struct.unpack_from("<q", members[0]) == (first,)
+            found.setdefault(key, []).append(members)
+        for end in range(10, len(value), len(value) // 20):
+            with pytest.raises((ValueError, IndexError)):
+                read(value[:end])
+    assert found == wanted
+    assert {k: n for k, n in together.counts.items() if n} == {
+        k: n for k, n in alone.counts.items() if n
+    }

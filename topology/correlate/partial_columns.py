@@ -5,7 +5,8 @@ A rule may match every second event, each in a group of its own, so nothing here
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,16 @@ import orjson
 import polars as pl
 
 from schemas import packed, packed_columns
+from topology.partitioner import partitions as partition_of
 from topology.rules import Correlation
 from topology.texts import as_text
 
 MANY = 256
 """Hits from which on a batch's matches of a rule are worked on in columns."""
+GROUPS = 64
+"""Groups from which on they share records instead of having one each."""
+LARGE = 1_000_000
+"""Bytes of a PartialBatch; the next group goes into another one."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -77,33 +83,87 @@ def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> pl.Series:
     return found
 
 
-def write(
-    found: pl.DataFrame,
-    correlation: Correlation,
-    tenants: Sequence[str],
-    source: bytes,
-    largest: int,
-) -> list[tuple[pl.Series, pl.Series]]:
-    """Keys and values (Binary) of the Partials of each tenant, of at most `largest` matches."""
+class Partials(NamedTuple):
+    """Matches in the order of `matches`, each Partial's from `firsts` on, `counts` of them.
+
+    `values` (Binary) has what the rule counts of each Partial.
+    """
+
+    rule: str
+    found: pl.DataFrame
+    group: list[pl.Series]
+    firsts: Rows
+    counts: Rows
+    values: pl.Series | None
+
+
+def divide(found: pl.DataFrame, correlation: Correlation, largest: int) -> Partials:
+    """Partials of at most `largest` matches from what `matches` found; at least one."""
     group = [found[name] for name in found.columns if name.startswith("g")]
     firsts = _firsts(group, found.height, largest)
     counts = np.diff(np.append(firsts, found.height))
+    groups = [column.gather(firsts) for column in group]
+    values = _values(found, firsts, counts)
+    return Partials(correlation.rule.id, found, groups, firsts, counts, values)
+
+
+def write(
+    made: Partials, tenants: Sequence[str], source: bytes
+) -> list[tuple[pl.Series, pl.Series]]:
+    """Keys and values (Binary) of the Partials of each tenant."""
+    _, found, groups, firsts, counts, values = made
     times = found["time"].to_numpy().astype("<i8").tobytes()
     members = (
         packed_columns.slices(times, firsts * 8, counts * 8),
         packed_columns.joined(found["uid"], "\n", firsts, counts),
-        _values(found, firsts, counts),
+        values,
         None,
     )
-    groups = [column.gather(firsts) for column in group]
     heads = packed_columns.head_ends(groups) if groups else b"\0"
-    rule = correlation.rule.id
+    endings = _endings(groups, len(firsts)).cast(pl.Binary)
     out = []
     for tenant in tenants:
-        beginning = packed.opening("Partial", tenant, rule)
-        values = packed_columns.partials(beginning, heads, members, source)
-        out.append((_keys(tenant, rule, groups, len(firsts)), values))
+        beginning = packed.opening("Partial", tenant, made.rule)
+        column = packed_columns.partials(beginning, heads, members, source)
+        out.append((_keys(tenant, made.rule, endings), column))
     return out
+
+
+def batches(
+    made: Partials, tenant: str, source: bytes, partitions: int
+) -> Iterator[tuple[int, bytes]]:
+    """The Partials as PartialBatches, each with its partition; a few more bytes than LARGE."""
+    endings = _endings(made.group, len(made.firsts))
+    lengths = endings.str.len_bytes().to_numpy().astype(np.int64)
+    names = made.found["uid"].str.len_bytes().to_numpy().astype(np.int64)
+    counts = made.counts
+    uids = np.add.reduceat(names, made.firsts) + counts - 1
+    values = np.zeros(len(counts), np.int64)
+    if made.values is not None:
+        values = made.values.bin.size().to_numpy().astype(np.int64)
+    sizes = np.stack((lengths, counts, uids, values), 1).astype("<u4")
+    keys = _keys(tenant, made.rule, endings.cast(pl.Binary)).to_list()
+    parts = partition_of(keys, partitions)
+    times = made.found["time"].to_numpy().astype("<i8")
+    for partition in np.unique(parts).tolist():
+        own = np.flatnonzero(parts == partition)
+        weights = lengths[own] + 8 * counts[own] + uids[own] + values[own]
+        cuts = np.flatnonzero(np.diff(np.cumsum(weights) // LARGE)) + 1
+        for groups in np.split(own, cuts):
+            many = counts[groups]
+            rows = np.repeat(made.firsts[groups] - np.cumsum(many) + many, many)
+            rows += np.arange(len(rows))
+            counted = b""
+            if made.values is not None:
+                counted = b"".join(made.values.gather(groups).to_list())
+            members = (
+                sizes[groups].tobytes(),
+                endings.gather(groups).str.join("")[0].encode(),
+                times[rows].tobytes(),
+                made.found["uid"].gather(rows).str.join("\n")[0].encode(),
+                counted,
+            )
+            yield partition, packed.partial_batch(tenant, made.rule, source, members)
 
 
 def _firsts(group: Sequence[pl.Series], height: int, largest: int) -> Rows:
@@ -135,12 +195,16 @@ def _values(found: pl.DataFrame, firsts: Rows, counts: Rows) -> pl.Series | None
     return pl.Series([orjson.dumps(values[first:end]) for first, end in bounds], dtype=pl.Binary)
 
 
-def _keys(tenant: str, rule: str, groups: Sequence[pl.Series], count: int) -> pl.Series:
+def _keys(tenant: str, rule: str, endings: pl.Series) -> pl.Series:
     """Keys as topology/keys.py makes them."""
-    beginning = f"{tenant}\0{rule}"
+    return pl.select(pl.lit(f"{tenant}\0{rule}".encode()) + pl.lit(endings)).to_series()
+
+
+def _endings(groups: Sequence[pl.Series], count: int) -> pl.Series:
+    """What follows tenant and rule in the keys (String)."""
     if not groups:
-        return pl.Series([beginning.encode()], dtype=pl.Binary).new_from_index(0, count)
-    key = pl.lit(beginning)
+        return pl.Series([""]).new_from_index(0, count)
+    key = pl.lit("")
     columns = []
     for at, column in enumerate(groups):
         escaped = column
@@ -149,4 +213,4 @@ def _keys(tenant: str, rule: str, groups: Sequence[pl.Series], count: int) -> pl
             escaped = escaped.str.replace_all("\0", "\\0", literal=True)
         columns.append(escaped.alias(str(at)))
         key = key + pl.lit("\0") + pl.col(str(at))
-    return pl.DataFrame(columns).select(key.cast(pl.Binary)).to_series()
+    return pl.DataFrame(columns).select(key).to_series()

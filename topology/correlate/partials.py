@@ -56,18 +56,20 @@ def partials(
     tenants: Sequence[str],
     source: str,
     watermarks: npt.NDArray[np.int64],
+    partitions: int | None = None,
 ) -> Records:
     """Records for `matches` from the hits of a batch.
 
     `events` has `time` (Int64, ms), `metadata.uid` (String) and whatever rules group by; a column
     that is missing is a field without a value. `watermarks[i]` is the watermark of row i's raw
-    partition before that row: a row with an earlier time is late and joins nothing.
+    partition before that row: a row with an earlier time is late and joins nothing. `partitions`:
+    how many `matches` has; without it there are no PartialBatches.
 
     Counts: `matches`, `matches_late`, `matches_without_group`, `matches_without_value`.
     """
     if not hits or not tenants:
         return Records([], [], {})
-    writer = _Writer(tenants, source)
+    writer = _Writer(tenants, source, partitions)
     late = events["time"].to_numpy() < watermarks
     counts = writer.counts
     for correlation in rules.correlations:
@@ -170,7 +172,9 @@ def _evidence(events: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
 class _Writer:
     """Collects the records of a batch."""
 
-    def __init__(self, tenants: Sequence[str], source: str) -> None:
+    def __init__(self, tenants: Sequence[str], source: str, partitions: int | None) -> None:
+        self._partitions = partitions
+        self._batches: list[tuple[int, bytes]] = []
         self._keys: list[bytes] = []
         self._values: list[bytes] = []
         self._columns: list[tuple[pl.Series, pl.Series]] = []
@@ -182,22 +186,28 @@ class _Writer:
         """All of them: as columns where some are, else as lists."""
         counts = dict(self.counts)
         if not self._columns:
-            return Records(self._keys, self._values, counts)
+            return Records(self._keys, self._values, counts, self._batches)
         keys, values = (
             pl.concat([pl.Series(few, dtype=pl.Binary), *many])
             for few, many in zip(
                 (self._keys, self._values), zip(*self._columns, strict=True), strict=True
             )
         )
-        return Records(keys, values, counts)
+        return Records(keys, values, counts, self._batches)
 
     def write_columns(self, correlation: Correlation, found: pl.DataFrame) -> None:
         """Write the Partials of one correlation from many matches."""
         self.counts["matches"] += found.height
-        if found.height:
-            self._columns += partial_columns.write(
-                found, correlation, self._tenants, self._source, LARGEST
-            )
+        if not found.height:
+            return
+        made = partial_columns.divide(found, correlation, LARGEST)
+        if self._partitions is not None and len(made.firsts) >= partial_columns.GROUPS:
+            for tenant in self._tenants:
+                self._batches += partial_columns.batches(
+                    made, tenant, self._source, self._partitions
+                )
+        else:
+            self._columns += partial_columns.write(made, self._tenants, self._source)
 
     def write(
         self, rule: str, matches: Sequence[Match], evidence: Mapping[str, bytes] | None = None
