@@ -16,6 +16,7 @@ from topology.asleep import Asleep
 from topology.correlate import chunks
 from topology.correlate.group import Group
 from topology.costs import costs
+from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
 from topology.outbox import Outbox
 from topology.partition_state import Live, PartitionState
@@ -39,6 +40,8 @@ AWAKE = 131_072
 """Groups in memory at most after a commit, over all partitions; about 1.2 kB each."""
 QUIET = 4
 """Groups without an object that may be known for each one with; about 230 bytes each."""
+KEPT = 16
+"""Groups whose matches may be kept together for each one with; about 250 bytes each."""
 WAKE = 65_536
 """Groups that a watermark wakes at once."""
 
@@ -98,8 +101,9 @@ class AlertsSubTopology:
             if partition not in self._states:
                 progress, asleep = Progress(store), Asleep()
                 quiet = Quiet(self._quiet, store, progress, asleep)
-                state = PartitionState(store, progress, Windows(store), asleep, quiet)
-                self._take_over.read(store, state.progress, state.windows, state.asleep)
+                kept = KeptBatches(store, progress, asleep, self._quiet.rule)
+                state = PartitionState(store, progress, Windows(store), asleep, quiet, kept)
+                self._take_over.read(state)
                 self._states[partition] = state
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
@@ -172,23 +176,25 @@ class AlertsSubTopology:
     # -- matches -------------------------------------------------------------------------------
 
     def _partial_batch(self, state: PartitionState, batch: Batch, row: int, work: Outbox) -> None:
-        found = read(batch.values[row] or b"")
-        if found.rule not in self._correlations or found.tenant not in self._tenants:
-            work.counts["matches_of_unknown_rule"] += int(found.counts.sum())
-            return
-        keys = found.keys()
-        for place in state.quiet.take_batch(found, keys, state.groups):
-            key, members = keys[place], found.members(place)
-            try:
-                self._matches(state, key, members, work)
-            except StoreError:
-                raise
-            except Exception as error:
-                # As a Partial of its own, which can be sent again without the others.
-                source = packed.text(found.source)
-                head = packed.head("Partial", found.tenant, found.rule, group_of(key)[2])
-                value = packed.partial(head, (*members, b""), source)
-                work.refuse(batch, row, error, (place, key, value))
+        with costs().stage("correlate", "columns"):
+            found = read(batch.values[row] or b"")
+            if found.rule not in self._correlations or found.tenant not in self._tenants:
+                work.counts["matches_of_unknown_rule"] += int(found.counts.sum())
+                return
+            keys = found.keys()
+            room = KEPT * self._awake // len(self._states)
+            left = state.kept.take(found, keys, (state.groups, state.quiet), room)
+        with costs().rule_pass("correlate", "groups", len(left)) as worked:
+            for place in left:
+                key, members = keys[place], found.members(place)
+                try:
+                    self._matches(state, key, members, work)
+                except StoreError:
+                    raise
+                except Exception as error:
+                    work.refuse(batch, row, error, (place, key, found.alone(place)))
+            if worked is not None and left:
+                worked(self._title(keys[0]))
 
     def _partial(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
         if not self._matches(state, key, packed.read_matches(value), work):
@@ -198,6 +204,7 @@ class AlertsSubTopology:
         self, state: PartitionState, key: bytes, members: tuple[bytes, bytes, bytes], work: Outbox
     ) -> bool:
         """Add matches (times, uids, values) to a group; False when no correlation is asked for."""
+        state.kept.move(key)
         if state.quiet.take(key, members):
             return True
         live = state.groups.get(key)
@@ -287,6 +294,8 @@ class AlertsSubTopology:
                 self._advance(state, topics, state.progress.reached(topics), work)
         for topics in [topics for topics in state.quiet.waiting() if topic in topics]:
             state.quiet.advance(topics, state.progress.reached(topics))
+        for topics in [topics for topics in state.kept.waiting() if topic in topics]:
+            state.kept.advance(topics, state.progress.reached(topics))
         for topics in [topics for topics in state.windows.waiting() if topic in topics]:
             state.windows.close(topics, state.progress.reached(topics))
 

@@ -8,6 +8,7 @@ from typing import cast
 from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
 from topology.correlate.group import Group
+from topology.kept_batches import KeptBatches
 from topology.progress import Progress
 from topology.quiet import Quiet
 from topology.records import Batch, KeyValueStore
@@ -33,6 +34,7 @@ class PartitionState:
     windows: Windows
     asleep: Asleep
     quiet: Quiet
+    kept: KeptBatches
     groups: dict[bytes, Live] = field(default_factory=dict)
     changed: dict[bytes, Group] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -41,6 +43,9 @@ class PartitionState:
         """Take Partials in columns; the rows that are left to work on one by one."""
         keys = cast("list[bytes]", batch.keys[start:stop])
         values = cast("list[bytes]", batch.values[start:stop])
+        if len(self.kept):
+            for key in keys:
+                self.kept.move(key)
         return [start + row for row in self.quiet.take_many(keys, values, self.groups)]
 
     def rest(self, keep: int) -> None:

@@ -22,7 +22,7 @@ from topology.keys import group_key, rule_of
 from topology.progress import Progress
 from topology.records import KeyValueStore
 from topology.rules import Correlation
-from topology.single_matches import PartialBatch, QuietRule, SingleMatches, single_matches
+from topology.single_matches import QuietRule, single_matches
 
 MOST = 64
 """Matches from which on a group is no longer quiet, whatever its rule needs."""
@@ -52,6 +52,11 @@ class QuietRules:
         """The position of a group's rule."""
         return self._numbers.get(rule_of(key))
 
+    def rule(self, key: bytes) -> QuietRule | None:
+        """A group's rule."""
+        number = self.find(key)
+        return None if number is None else self.rules[number]
+
 
 class Quiet:
     """The quiet groups of one partition of `matches`."""
@@ -71,7 +76,7 @@ class Quiet:
         self._times: dict[int, list[int]] = {}
         self._waiting: dict[tuple[str, ...], list[int]] = {}
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._known
 
     def __len__(self) -> int:
@@ -112,24 +117,6 @@ class Quiet:
         if not self._rules:
             return list(range(len(keys)))
         found = single_matches(keys, values, self._rules, self._find)
-        return self._take(keys, found, awake)
-
-    def take_batch(
-        self, batch: PartialBatch, keys: Sequence[bytes], awake: Container[bytes]
-    ) -> list[int]:
-        """The same for the Partials of a PartialBatch with these keys."""
-        number = self._find(keys[0])
-        if number is None:
-            return list(range(len(keys)))
-        rules = np.full(len(keys), number)
-        found = SingleMatches(
-            batch.counts == 1, rules, batch.firsts(), batch.content, batch.uids, batch.values
-        )
-        return self._take(keys, found, awake)
-
-    def _take(
-        self, keys: Sequence[bytes], found: SingleMatches, awake: Container[bytes]
-    ) -> list[int]:
         reached = np.array([self._progress.reached(rule.topics) for rule in self._rules], np.int64)
         taken = found.taken & (found.times >= reached[found.rules])
         left = np.flatnonzero(~taken).tolist()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import packed, packed_columns
-from topology.keys import rule_of
+from topology.keys import group_of, rule_of
 from topology.records import Batch
 
 ONE_TIME = 16
@@ -120,9 +120,10 @@ class PartialBatch(NamedTuple):
 
     def keys(self) -> list[bytes]:
         """The keys of all groups."""
-        endings = packed_columns.slices(self.content, *self.endings)
-        beginning = pl.lit(f"{self.tenant}\0{self.rule}".encode())
-        return pl.select(beginning + pl.lit(endings)).to_series().to_list()
+        content, (starts, sizes) = self.content, self.endings
+        beginning = f"{self.tenant}\0{self.rule}".encode()
+        places = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
+        return [beginning + content[first:end] for first, end in places]
 
     def members(self, row: int) -> tuple[bytes, bytes, bytes]:
         """Times, uids and values of a Partial."""
@@ -131,6 +132,14 @@ class PartialBatch(NamedTuple):
             for starts, sizes in (self.times, self.uids, self.values)
         )
         return times, uids, values
+
+    def alone(self, row: int) -> bytes:
+        """A Partial as a record of its own."""
+        (starts, sizes), source = self.endings, packed.text(self.source)
+        ending = self.content[int(starts[row]) : int(starts[row] + sizes[row])]
+        group = group_of(f"{self.tenant}\0{self.rule}".encode() + ending)[2]
+        head = packed.head("Partial", self.tenant, self.rule, group)
+        return packed.partial(head, (*self.members(row), b""), source)
 
     def only(self, rows: Numbers) -> "PartialBatch":
         """A PartialBatch of some of the Partials."""
@@ -151,10 +160,13 @@ class PartialBatch(NamedTuple):
         source = packed.text(self.source)
         return read(packed.partial_batch(self.tenant, self.rule, source, members))
 
-    def firsts(self) -> Numbers:
-        """The first time (ms) of each Partial."""
-        flat = np.frombuffer(self.content, np.uint8)
-        return np.ascontiguousarray(flat[self.times[0][:, None] + np.arange(8)]).view("<i8")[:, 0]
+    def spans(self) -> tuple[Numbers, Numbers]:
+        """The first and the last time (ms) of each Partial."""
+        starts, sizes = self.times
+        size = int(sizes.sum())
+        times = np.frombuffer(self.content, "<i8", size // 8, int(starts[0])).astype(np.int64)
+        ends = np.cumsum(self.counts)
+        return times[ends - self.counts], times[ends - 1]
 
 
 def read(value: bytes) -> PartialBatch:

@@ -4,15 +4,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from topology.aggregate.windows import KIND as WINDOW
-from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
-from topology.correlate.chunks import FIRST
+from topology.correlate.chunks import FIRST, VERSION
 from topology.correlate.chunks import KIND as CHUNK
 from topology.correlate.group import due_of, dues_of
+from topology.kept_batches import KIND as BATCH
+from topology.kept_batches import MARK
 from topology.keys import SUFFIX, rule_of
+from topology.partition_state import PartitionState
 from topology.progress import Progress
-from topology.records import KeyValueStore
 from topology.rules import Correlation, Tumbling
+from topology.single_matches import QuietRule
 from topology.waits import Waits
 
 PART = 65_536
@@ -31,6 +33,8 @@ class _Owner:
     keys: list[bytes] = field(default_factory=list)
     firsts: list[bytes] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
+    batches: list[bytes] = field(default_factory=list)
+    marks: dict[bytes, bytes] = field(default_factory=dict)
     """`times` are those of `keys`; `values` are the first chunks of the groups in `firsts`."""
 
 
@@ -49,13 +53,12 @@ class TakeOver:
         self._tenants = tenants
         self._waits = waits
 
-    def read(
-        self, store: KeyValueStore, progress: Progress, windows: Windows, asleep: Asleep
-    ) -> None:
-        """Fill the three from a store; entries of what is gone are deleted.
+    def read(self, state: PartitionState) -> None:
+        """Fill a partition's state from its store; entries of what is gone are deleted.
 
         Raises ValueError for entries of an unknown version.
         """
+        store, progress, windows, asleep = state.store, state.progress, state.windows, state.asleep
         owners: dict[bytes, _Owner] = {}
         stale: list[bytes] = []
         for entry, value in store.items():  # for each of millions of entries
@@ -75,6 +78,10 @@ class TakeOver:
             elif suffix[:1] == WINDOW and owner.aggregate is not None:
                 start = int.from_bytes(suffix[1:], "big", signed=True)
                 windows.restore(entry, value, start, owner.aggregate, owner.tenant_topics)
+            elif suffix[:1] == BATCH and owner.correlation is not None:
+                owner.batches.append(entry)
+            elif suffix == MARK and owner.correlation is not None:
+                owner.marks[key] = value
             elif suffix[:1] != WINDOW and owner.correlation is not None:
                 owner.times.append(due_of(suffix, value, owner.correlation))
                 owner.keys.append(key)
@@ -82,7 +89,9 @@ class TakeOver:
                     asleep.number(key, int.from_bytes(suffix[1:], "big"))
             else:
                 stale.append(entry)
-        for owner in owners.values():
+        for head, owner in owners.items():
+            if owner.correlation is not None and (owner.batches or owner.marks):
+                _keep(state, head, owner, owner.correlation)
             _sleep(owner, asleep)
         for entry in stale:
             store.delete(entry)
@@ -96,6 +105,15 @@ class TakeOver:
             owner.topics = self._waits.topics(tenant, owner.correlation)
         owner.tenant_topics = self._waits.topics(tenant)
         return owner
+
+
+def _keep(state: PartitionState, head: bytes, owner: _Owner, correlation: Correlation) -> None:
+    """Take over batches; groups of a rule that has become another one are looked at alone."""
+    rule = state.kept.rule(head) or QuietRule(owner.topics, b"", 0, correlation.timespan_ms, 1)
+    for key in state.kept.restore(rule, owner.batches, owner.marks):
+        owner.keys.append(key)
+        chunk = state.store.get(key + FIRST) or VERSION
+        owner.times.append(due_of(FIRST, chunk, correlation))
 
 
 def _sleep(owner: _Owner, asleep: Asleep) -> None:

@@ -310,10 +310,15 @@ def test_batches_hold_the_same_partials(rows, largest, large, count):
         assert batch.source == "s"
         keys = batch.keys()
         assert set(partition_of(keys, count).tolist()) == {partition}
-        for place, (key, first) in enumerate(zip(keys, batch.firsts().tolist(), strict=True)):
+        firsts, lasts = batch.spans()
+        for place, key in enumerate(keys):
             members = batch.members(place)
-            assert struct.unpack_from("<q", members[0]) == (first,)
+            assert struct.unpack_from("<q", members[0]) == (firsts[place],)
+            assert struct.unpack("<q", members[0][-8:]) == (lasts[place],)
             found.setdefault(key, []).append(members)
+            partial = packed.read_partial(batch.alone(place))
+            assert group_key(partial.tenant, partial.rule, partial.group) == key
+            assert (partial.times, partial.uids, partial.values) == members
         for end in range(10, len(value), len(value) // 20):
             with pytest.raises((ValueError, IndexError)):
                 read(value[:end])

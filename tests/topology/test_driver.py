@@ -6,8 +6,9 @@ from collections import Counter
 import orjson
 import pytest
 
-from schemas.codec import decode
+from schemas.codec import decode, header
 from tests.topology.deployment import RAW, START, driver, line
+from topology.correlate import partial_columns
 from topology.testing import TopologyTestDriver
 
 END = START + 3_600_000
@@ -82,6 +83,33 @@ def test_finals_do_not_depend_on_cuts_partitions_or_workers(
         run.run()
     assert len(_finals(reference)) == 2
     assert _finals(reference) == _finals(other)
+
+
+@pytest.mark.parametrize("matches", [1, 5])
+def test_groups_that_share_records_have_the_same_finals(
+    seed: int, matches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a record of `matches` holds one group or many: the same bytes, over restarts too."""
+    reference = driver(raw=3)
+    other = driver(raw=3, matches=matches, workers=2, max_batch=20)
+    _fill(reference, seed, 3)
+    reference.run()
+    reference.advance_wall_clock(END)
+    reference.run()
+    monkeypatch.setattr(partial_columns, "MANY", 1)
+    monkeypatch.setattr(partial_columns, "GROUPS", 1)
+    _fill(other, seed, 3)
+    while other.step_once():
+        other.restart()
+    shared = [record.value for record in other.read("matches") if record.value]
+    assert sum(value.startswith(header("PartialBatch")) for value in shared) > 20
+    other.advance_wall_clock(END)
+    other.run()
+    for tenant in ("acme", "other"):
+        assert len(_finals(reference, tenant)) == 2
+        assert _finals(reference, tenant) == _finals(other, tenant)
+    assert not [key for key in other.store("alerts") if not key.startswith(b"\0")]
+    assert other.counts["dead_letters"] == 0
 
 
 def test_a_replay_of_the_same_topics_gives_the_same_finals(seed: int) -> None:
