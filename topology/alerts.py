@@ -19,12 +19,13 @@ from topology.costs import costs
 from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
 from topology.outbox import Outbox
+from topology.partial_batch import read
 from topology.partition_state import Live, PartitionState
 from topology.progress import Progress
 from topology.quiet import Quiet, QuietRules
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position, StoreError
 from topology.rules import Correlation, LogSource, Rules, Tumbling
-from topology.single_matches import read, stretches
+from topology.single_matches import stretches
 from topology.takeover import TakeOver
 from topology.topics import Names
 from topology.waits import Waits

@@ -24,9 +24,10 @@ from topology.correlate import chunks
 from topology.correlate.chunks import FIRST
 from topology.correlate.group import HEAD
 from topology.keys import rule_of
+from topology.partial_batch import Numbers, PartialBatch, read
 from topology.progress import Progress
 from topology.records import KeyValueStore
-from topology.single_matches import Numbers, PartialBatch, QuietRule, read
+from topology.single_matches import QuietRule
 
 KIND = b"b"
 MARK = b"x" + bytes(8)

@@ -10,8 +10,9 @@ from topology.correlate import chunks
 from topology.correlate.chunks import FIRST
 from topology.kept_batches import KIND, MARK, ROW, ROWS, KeptBatches
 from topology.keys import SUFFIX, group_key
+from topology.partial_batch import read
 from topology.progress import Progress
-from topology.single_matches import QuietRule, read
+from topology.single_matches import QuietRule
 from topology.testing import MemoryStore
 
 SPAN = 20

@@ -16,8 +16,8 @@ from topology.correlate import partials as partials_module
 from topology.correlate.partials import partials
 from topology.keys import group_key
 from topology.match.compile import compile_rules, read_field_map
+from topology.partial_batch import read
 from topology.partitioner import partitions as partition_of
-from topology.single_matches import read
 
 RULES = """
 title: Delete

@@ -32,10 +32,13 @@ def _murmur2(data: bytes) -> int:
     return (value ^ value >> 15) & 0x7FFFFFFF
 
 
-@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(1, 300))
-def test_hashes_are_kafkas(keys: list[bytes], count: int) -> None:
-    """Keys of any lengths, many at once."""
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(1, 300), st.binary(max_size=20))
+def test_hashes_are_kafkas(keys: list[bytes], count: int, beginning: bytes) -> None:
+    """Keys of any lengths, many at once, and such as begin alike."""
     assert partitions(keys, count).tolist() == [_murmur2(key) % count for key in keys]
+    alike = [beginning + key for key in keys]
+    found = partitions(alike, count, len(beginning)).tolist()
+    assert found == [_murmur2(key) % count for key in alike]
 
 
 def test_a_producer_puts_keys_there(

@@ -143,7 +143,8 @@ def batches(
         values = made.values.bin.size().to_numpy().astype(np.int64)
     sizes = np.stack((lengths, counts, uids, values), 1).astype("<u4")
     keys = _keys(tenant, made.rule, endings.cast(pl.Binary)).to_list()
-    parts = partition_of(keys, partitions)
+    same = len(f"{tenant}\0{made.rule}".encode())
+    parts = partition_of(keys, partitions, same)
     times = made.found["time"].to_numpy().astype("<i8")
     for partition in np.unique(parts).tolist():
         own = np.flatnonzero(parts == partition)
