@@ -59,6 +59,7 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
         aggregates=tuple(_aggregates(config)),
         matches_partitions=config.kafka.matches_partitions,
         expose=frozenset(config.expose),
+        shared_records=config.workers.shared_records,
     )
 
 

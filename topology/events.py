@@ -230,7 +230,7 @@ class EventsSubTopology:
                 tenants=tenants,
                 source=source.name,
                 watermarks=watermarks,
-                partitions=plan.matches_partitions,
+                partitions=plan.matches_partitions if plan.shared_records else None,
             )
         with stage("match", "aggregates"):
             counted = tallies(

@@ -45,7 +45,8 @@ class Plan:
     """Everything that decides what comes out, given what goes in.
 
     `origins` gives each raw topic the stem of its events' uids (topology/uid.py). `expose` names
-    the stage boundaries that are topics (topology/topics.py BOUNDARIES).
+    the stage boundaries that are topics (topology/topics.py BOUNDARIES). `shared_records`: whether
+    `matches` may have PartialBatches, which older workers cannot read.
     """
 
     names: Names
@@ -57,6 +58,7 @@ class Plan:
     aggregates: tuple[Tumbling, ...] = ()
     matches_partitions: int = 4
     expose: frozenset[str] = frozenset()
+    shared_records: bool = True
 
     def tenants_of(self, source: str) -> list[TenantPlan]:
         """The tenants that receive a source."""

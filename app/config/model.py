@@ -120,6 +120,10 @@ class Workers(Strict):
     counts under load; a worker that keeps up commits sooner, down to every 30 ms."""
     max_batch: Annotated[int, Field(ge=1, le=100_000)] = 20_000
     """Records of one batch at most."""
+    shared_records: bool = True
+    """Whether many groups of a rule share a record of `matches` and an entry of the state, which
+    costs less. Say false while workers from before there were such records are replaced one by one:
+    those cannot read them. What is there already is read in any case."""
     standby_replicas: Annotated[int, Field(ge=0, le=63)] = 0
     """Copies of each state store that workers keep beside its owner's, as Kafka Streams'
     num.standby.replicas: a worker that takes over a partition then reads only the end of its

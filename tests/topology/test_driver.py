@@ -2,13 +2,16 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from schemas.codec import decode, header
-from tests.topology.deployment import RAW, START, driver, line
+from tests.topology.deployment import RAW, START, driver, line, plan, steps
 from topology.correlate import partial_columns
+from topology.kept_batches import KIND
+from topology.keys import SUFFIX
 from topology.testing import TopologyTestDriver
 
 END = START + 3_600_000
@@ -110,6 +113,29 @@ def test_groups_that_share_records_have_the_same_finals(
         assert _finals(reference, tenant) == _finals(other, tenant)
     assert not [key for key in other.store("alerts") if not key.startswith(b"\0")]
     assert other.counts["dead_letters"] == 0
+
+
+def test_what_older_workers_read_is_written_on_demand(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without shared records `matches` and the store have none, and the finals are the same."""
+    monkeypatch.setattr(partial_columns, "MANY", 1)
+    monkeypatch.setattr(partial_columns, "GROUPS", 1)
+    found = []
+    for shared in (True, False):
+        chosen = replace(plan(2), shared_records=shared)
+        run = TopologyTestDriver(steps(chosen), partitions={RAW: 3, "matches": 2}, max_batch=20)
+        _fill(run, seed, 3)
+        run.run()
+        values = [record.value or b"" for record in run.read("matches")]
+        batches = [value for value in values if value.startswith(header("PartialBatch"))]
+        kept = [key for key in run.store("alerts") if key[-SUFFIX:-8] == KIND]
+        assert (bool(batches), bool(kept)) == (shared, shared)
+        run.advance_wall_clock(END)
+        run.run()
+        found.append(_finals(run))
+    assert len(found[0]) == 2
+    assert found[0] == found[1]
 
 
 def test_a_replay_of_the_same_topics_gives_the_same_finals(seed: int) -> None:
