@@ -263,7 +263,7 @@ def test_a_later_stage_that_breaks_gives_the_same_dead_letters(seed: int) -> Non
     broken = Breaking("people", "user", "actor.user.name", rows)
     found = []
     for expose in (frozenset[str](), EXPOSE):
-        chosen = replace(plan(expose=expose), dictionaries=(broken,))
+        chosen = replace(plan(expose=expose), enrichers=(broken,))
         run = TopologyTestDriver(steps(chosen), partitions={RAW: 3, NORMALIZED: 3}, max_batch=64)
         _fill(run, _stream(seed, 400))
         found.append(_finish(run))
