@@ -21,12 +21,13 @@ from app.broker.errors import BrokerError
 from app.config import Config, load
 from app.deployment import Deployment
 from app.lag import lags
-from app.reading import ReadingError, open_reader
+from app.reading import ReadingError, open_reader, read
 from chaos.books import Row, close, difference
 from chaos.observer import Fault, Observer
 from chaos.process import HERE, ROOT, Process, Worker
 from chaos.setup import Setup, configuration
 from chaos.truth import Before, Truth, digest
+from schemas.codec import header
 
 HOUR_MS = 3_600_000
 CALM = 3
@@ -210,6 +211,11 @@ class Rig:
     def events(self) -> int:
         """Events that the observer has read."""
         return self.observer.count
+
+    def matches(self, schema: str) -> int:
+        """Committed records of `matches` with a schema so far."""
+        found = read(self.client, [self.config.names.matches])
+        return sum((message.value() or b"").startswith(header(schema)) for message in found)
 
     def agent_ready(self) -> bool:
         """Whether the agent gets lines through to Kafka."""

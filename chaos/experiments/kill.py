@@ -16,6 +16,9 @@ def _workers(rig: Rig, kills: int) -> None:
         # At times while it starts or restores, at times in the middle of its work.
         rig.wait(0.3, 4.0)
     rig.flowing()
+    shared = rig.matches("PartialBatch")
+    rig.measured["shared_records"] = shared
+    rig.claim(f"many groups shared a record {shared} times", ok=shared > 0)
 
 
 def kill_agent(rig: Rig, kills: int) -> None:
