@@ -18,6 +18,7 @@ FILE_SYSTEM: Final = 1001
 PROCESS: Final = 1007
 ACCOUNT_CHANGE: Final = 3001
 AUTHENTICATION: Final = 3002
+AUTHORIZE_SESSION: Final = 3003
 NETWORK: Final = 4001
 HTTP: Final = 4002
 API_ACTIVITY: Final = 6003
@@ -29,6 +30,7 @@ CLASS_NAMES: Final[Mapping[int, str]] = {
     PROCESS: "Process Activity",
     ACCOUNT_CHANGE: "Account Change",
     AUTHENTICATION: "Authentication",
+    AUTHORIZE_SESSION: "Authorize Session",
     NETWORK: "Network Activity",
     HTTP: "HTTP Activity",
     API_ACTIVITY: "API Activity",
