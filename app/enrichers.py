@@ -8,7 +8,7 @@ from typing import TypeAlias
 from app.config.enrichment import Enrichment
 from app.geoip import load_geoip
 from app.lookups import load_dictionary
-from app.reloading import Reloading
+from app.reloading import ReloadingEnricher
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
 from topology.enrich.attribute import Attribute, Copy, template
@@ -20,7 +20,7 @@ Absolute: TypeAlias = Callable[[Path], Path]
 def load_enricher(entry: Enrichment, path: Absolute) -> Enricher:
     """What an entry says, with its file read. Raises LookupErrors or TemplateError."""
     load = partial(LOADERS[entry.kind], entry, path)
-    return load() if entry.file is None else Reloading(path(entry.file[1]), load)
+    return load() if entry.file is None else ReloadingEnricher(path(entry.file[1]), load)
 
 
 def _dictionary(entry: Enrichment, path: Absolute) -> Enricher:

@@ -104,7 +104,7 @@ def _received(plan: Plan, source: str, lines: Sequence[tuple[int, bytes]]) -> li
     raw = {"row": range(len(lines)), "raw": [line for _, line in lines], "received": times}
     schema = {"row": pl.UInt32, "raw": pl.Binary, "received": pl.Int64}
     frame = pl.DataFrame(raw, schema=schema)
-    events = decode(chosen.format, frame, chosen.options, chosen.normalizer).events
+    events = decode(chosen.format, frame, chosen.options, chosen.own_normalizer).events
     for row, time in zip(events["row"].to_list(), events["time"].to_list(), strict=True):
         if time is not None:
             times[row] = time

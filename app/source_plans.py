@@ -1,12 +1,16 @@
 """Sources of northbound.yaml as the topology has them: how lines are read, mutated, filtered."""
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 from app.config import Config, ConfigError
-from app.normalizer_files import load_normalizer
+from app.normalizer_files import Loaded, load_normalizer
+from app.reloading import Reloading
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.mutate.mutation import Mutation, mutable
+from topology.normalize.normalizer import Normalizer
 from topology.operations import OPERATIONS, SettingError
 from topology.plan import SourcePlan
 from topology.rules import LogSource
@@ -28,11 +32,12 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
         path = config.path(source.normalizer)
         try:
             loaded = load_normalizer(path, source.timezone)
+            normalizer = Reloading(path, partial(_again, path, source.timezone, loaded))
         except ConfigError as error:
             problems += error.problems
         else:
             form, options = loaded.format, {**loaded.options, **options}
-            logsource, normalizer = loaded.logsource, loaded.normalizer
+            logsource = loaded.logsource
     if form not in SOURCE_FORMATS:
         known = ", ".join(SOURCE_FORMATS)
         text = f"saw {form!r}, expected one of {known}"
@@ -49,6 +54,20 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
         _filters(config, name, problems),
         normalizer,
     )
+
+
+def _again(path: Path, zone: str, first: Loaded) -> Normalizer:
+    """The normalizer of a changed file. Raises ConfigError where workers have to start anew."""
+    loaded = load_normalizer(path, zone)
+    if (loaded.format, loaded.options, loaded.logsource) != (
+        first.format,
+        first.options,
+        first.logsource,
+    ):
+        raise ConfigError(
+            [f"{path}: format, options and logsource are taken up when workers start; restart them"]
+        )
+    return loaded.normalizer
 
 
 def _options(config: Config, name: str, form: str, given: Mapping[str, str]) -> list[str]:

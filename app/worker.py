@@ -90,12 +90,14 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
                 config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
             )
 
-    async def tables() -> None:
-        """Take up tables of enrichments that changed."""
-        await app.loop.run_in_executor(None, look_at, plan.enrichers)
+    changing = [*plan.enrichers, *(source.normalizer for source in plan.sources.values())]
+
+    async def files() -> None:
+        """Take up tables of enrichments and normalizers that changed."""
+        await app.loop.run_in_executor(None, look_at, changing)
 
     app.timer(STATUS_S)(status)
-    app.timer(TABLES_S)(tables)
+    app.timer(TABLES_S)(files)
     return app
 
 

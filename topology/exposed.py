@@ -210,7 +210,7 @@ def _again(source: SourcePlan, frame: pl.DataFrame) -> pl.DataFrame:
     values = [base64.b64decode(text) for text in frame[WHOLE].to_list()]
     raw = pl.Series("raw", values, dtype=pl.Binary)
     lines = pl.DataFrame([frame["row"], raw, frame[TIMESTAMP].alias("received")])
-    decoded = decode(source.format, lines, source.options, source.normalizer)
+    decoded = decode(source.format, lines, source.options, source.own_normalizer)
     events, _ = mutate(decoded.events, source.mutations)
     if "sub" in events.columns:
         wanted = frame.select("row", pl.col("sub").cast(events.schema["sub"]))

@@ -7,7 +7,7 @@ from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filters
 from topology.match.compile import RuleSet
 from topology.mutate.mutation import Mutation
-from topology.normalize.normalizer import Normalizer
+from topology.normalize.normalizer import Current, Normalizer
 from topology.rules import LogSource, Tumbling
 from topology.topics import Names
 
@@ -23,8 +23,13 @@ class SourcePlan:
     lateness_ms: int = 30_000
     mutations: tuple[Mutation, ...] = ()
     filters: Filters = NO_FILTERS
-    normalizer: Normalizer | None = None
+    normalizer: Current | None = None
     """Instead of the format's own."""
+
+    @property
+    def own_normalizer(self) -> Normalizer | None:
+        """The one in use now, if it is not the format's."""
+        return self.normalizer.current if self.normalizer else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
     if ticks.any():
         raw = raw.filter(pl.col("raw").is_not_null())
     uids = record_uids(batch, origin)
-    decoded = decode(source.format, raw, source.options, source.normalizer)
+    decoded = decode(source.format, raw, source.options, source.own_normalizer)
     failures = [Failure(*row) for row in decoded.failures.iter_rows()]
     counts: Counter[str] = Counter()
     events = decoded.events

@@ -14,6 +14,7 @@ from app.config import ConfigError, load
 from app.normalizer_files import Loaded, load_normalizer
 from app.normalizer_tests import cases, differences, events
 from app.planning import build_plan
+from app.reloading import look_at
 from tests.normalize.test_golden import _validator
 from topology.formats import decode
 
@@ -208,6 +209,38 @@ def test_a_source_has_one_or_the_other(tmp_path: Path) -> None:
     assert source.normalizer is not None
     assert source.logsource is not None
     assert source.logsource.product == "mine"
+
+
+def test_a_changed_file_is_taken_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """From one batch to the next; one with a mistake, or another format, is told and not used."""
+    path = written(tmp_path)
+    config = tmp_path / "northbound.yaml"
+    config.write_text("version: 1\nkafka: {embedded: {}}\nsources: {a: {normalizer: mine.yaml}}\n")
+    source = build_plan(load(config), {}).sources["a"]
+
+    def product() -> str:
+        own = source.own_normalizer
+        assert own is not None
+        loaded = Loaded(own, source.format, source.options, None)
+        return str(made(loaded, "act=login")[0]["metadata.product.name"])
+
+    def change(**changes: Any) -> None:
+        new = path.with_suffix(".new")
+        written(tmp_path, **changes).rename(new)
+        new.rename(path)
+        for _ in range(3):
+            look_at([source.normalizer])
+
+    assert product() == "Mine"
+    change(product={"name": "Other"}, version="2")
+    assert product() == "Other"
+    change(product={"name": "Third"}, surprise=1)
+    change(product={"name": "Fourth"}, format="json")
+    assert product() == "Other"
+    assert "surprise: unknown key" in caplog.text
+    assert "taken up when workers start" in caplog.text
+    change(product={"name": "Fifth"})
+    assert product() == "Fifth"
 
 
 def test_the_command(tmp_path: Path) -> None:

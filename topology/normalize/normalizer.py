@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import polars as pl
 
@@ -22,3 +22,11 @@ class Normalizer:
     name: str
     version: str
     normalize: Normalize
+
+
+class Current(Protocol):
+    """A normalizer that may be another one for the next batch."""
+
+    @property
+    def current(self) -> Normalizer:
+        """The one in use."""
