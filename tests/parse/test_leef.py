@@ -113,6 +113,7 @@ TEXTS = st.builds(
     options=st.sampled_from([{}, {}, {"field_delimiter": "^"}, {"field_delimiter": "0x0a"}]),
 )
 @example(texts=[HEAD2 + "^|a=1^b=2", HEAD + "a=1", HEAD2 + "#|a=1"], options={})
+@example(texts=[HEAD2 + "\x1e", HEAD2 + "\x1f|a=1", HEAD2 + "\x1e|a=1\x1eb=2"], options={})
 def test_columns_and_the_exact_path_agree(texts: list[str], options: dict[str, str]):
     """Fields and reasons are equal, whatever is in the batch."""
     assert_same(leef.PARSER, texts, options)

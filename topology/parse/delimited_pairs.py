@@ -88,7 +88,8 @@ def split_many(texts: pl.Series, syntax: Syntax) -> Split:
         .str.replace_all(syntax.pattern, f"{START}${{1}}{MIDDLE}")
         .str.split(START)
         .alias("parts"),
-        ~text.str.contains(f"[{START}{MIDDLE}]").alias("good"),
+        # The first separator is put before the text, and may be one of the marks, too.
+        ~(pl.lit(syntax.first) + text).str.contains(f"[{START}{MIDDLE}]").alias("good"),
     )
     rest, found = frame.select(SPLIT).get_columns()
     rest = rest.to_frame("rest").select(stripped(pl.col("rest"), syntax.trim)).to_series()
