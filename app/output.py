@@ -51,6 +51,14 @@ def rows(
     Console().print(table)
 
 
+def verdict(name: str, problems: Sequence[str]) -> bool:
+    """Print whether a test passed, and below it why not; whether it failed."""
+    typer.echo(f"{'FAIL' if problems else 'ok  '} {name}")
+    for problem in problems:
+        typer.echo(f"       {problem}")
+    return bool(problems)
+
+
 def end_without_reader() -> None:
     """End as other programs do when nobody reads standard output any more: by SIGPIPE, silently.
 

@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 from confluent_kafka import Message
 
+from app.runtime.batch import build
 from topology.filters import NO_FILTERS, Filter, Filters
 from topology.isolate import Failure, isolate, stage
 from topology.northbound import SERIALIZERS
@@ -51,14 +52,12 @@ class Tap:
         What a stage up to this one breaks on is `{"error": {"stage", "reason"}, "metadata.uid"}`,
         unless only chosen events are wanted.
         """
-        topics: dict[str, list[Message]] = {}
-        for message in messages:
-            topics.setdefault(str(message.topic()), []).append(message)
-        return [line for topic, found in topics.items() for line in self._lines(topic, found)]
+        batches = build(messages, list(self._sources), coalesce=True)
+        return [line for batch in batches for line in self._lines(batch)]
 
-    def _lines(self, topic: str, messages: Sequence[Message]) -> list[bytes]:
-        source = self._sources[topic]
-        received = receive(source, _batch(topic, messages), self._plan.origins[topic])
+    def _lines(self, batch: Batch) -> list[bytes]:
+        source = self._sources[batch.topic]
+        received = receive(source, batch, self._plan.origins[batch.topic])
         parts, broken = isolate(received.events, lambda events: self._finish(source, events))
         lines = [line for part in parts for line in part]
         if not self._chosen:
@@ -99,17 +98,6 @@ class Tap:
                 titles[row].append(rules.rules.events[index].rule.title)
         matched = np.fromiter(map(bool, titles), dtype=np.bool_, count=len(titles))
         return events.filter(pl.Series(matched)), [found for found in titles if found]
-
-
-def _batch(topic: str, messages: Sequence[Message]) -> Batch:
-    return Batch(
-        topic,
-        np.array([message.partition() for message in messages], dtype=np.int32),
-        np.array([message.offset() for message in messages], dtype=np.int64),
-        np.array([message.timestamp()[1] for message in messages], dtype=np.int64),
-        [message.key() for message in messages],
-        [message.value() for message in messages],
-    )
 
 
 def _error(failure: Failure, uids: pl.Series) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.output import FAILED, WRONG_USAGE, fail
+from app.output import FAILED, WRONG_USAGE, fail, verdict
 
 app = typer.Typer(help="Check and test normalizers written in YAML.", no_args_is_help=True)
 
@@ -67,11 +67,7 @@ def run_tests(
                 seen = events(loaded, case)
                 if update:
                     expectation(case).write_bytes(seen)
-                problems = list(differences(case, seen))
-                failed += bool(problems)
-                print(f"{'FAIL' if problems else 'ok  '} {file.stem}: {case.stem}")
-                for problem in problems:
-                    print(f"       {problem}")
+                failed += verdict(f"{file.stem}: {case.stem}", list(differences(case, seen)))
         except ConfigError as error:
             fail(error)
     if failed:

@@ -11,6 +11,9 @@ from app.output import fail
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="northbound.yaml", envvar="NORTHBOUND_CONFIG")
 ]
+FromStartOption = Annotated[bool, typer.Option(help="All that is kept, not only new.")]
+FollowOption = Annotated[bool, typer.Option(help="Go on with what comes.")]
+CountOption = Annotated[int, typer.Option("--count", "-n", help="Stop after so many; 0: never.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines also on a terminal.")]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.output import FAILED, WRONG_USAGE, errors, fail, rows
+from app.output import FAILED, WRONG_USAGE, errors, fail, rows, verdict
 
 if TYPE_CHECKING:
     from topology.match.compile import RuleSet
@@ -107,9 +107,6 @@ def test(paths: Paths) -> None:
             fail(f"{file}: is no test of rules: {error}")
         for entry in tests:
             problems = differences(entry.alerts, final_alerts(rules, entry))
-            failed += bool(problems)
-            print(f"{'FAIL' if problems else 'ok  '} {entry.rule}: {entry.name}")
-            for problem in problems:
-                print(f"       {problem}")
+            failed += verdict(f"{entry.rule}: {entry.name}", problems)
     if failed:
         raise typer.Exit(FAILED)

@@ -7,7 +7,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from app.commands.options import ConfigOption, configured
+from app.commands.options import (
+    ConfigOption,
+    CountOption,
+    FollowOption,
+    FromStartOption,
+    configured,
+)
 from app.config import DEFAULT_PATH, Config
 from app.output import WRONG_USAGE, errors, fail
 
@@ -19,9 +25,9 @@ def tail(
     *,
     tenant: Annotated[str | None, typer.Option(help="For events and alerts.")] = None,
     source: Annotated[str | None, typer.Option(help="For raw and normalized.")] = None,
-    from_start: Annotated[bool, typer.Option(help="All that is kept, not only new.")] = False,
-    follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,
-    count: Annotated[int, typer.Option("--count", "-n", help="Stop after so many; 0: never.")] = 0,
+    from_start: FromStartOption = False,
+    follow: FollowOption = True,
+    count: CountOption = 0,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Print records as they are committed.

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from app.commands.options import ConfigOption, configured
+from app.commands.options import (
+    ConfigOption,
+    CountOption,
+    FollowOption,
+    FromStartOption,
+    configured,
+)
 from app.config import DEFAULT_PATH, Config
 from app.output import WRONG_USAGE, errors, fail
 
@@ -22,9 +28,9 @@ def tap(
         typer.Option(help="'attribute: value', with Sigma's modifiers. Repeatable; all must hold."),
     ] = None,
     source: Annotated[str | None, typer.Option(help="One source only.")] = None,
-    from_start: Annotated[bool, typer.Option(help="All that is kept, not only new.")] = False,
-    follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,
-    count: Annotated[int, typer.Option("--count", "-n", help="Stop after so many; 0: never.")] = 0,
+    from_start: FromStartOption = False,
+    follow: FollowOption = True,
+    count: CountOption = 0,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Show what comes out of a stage, as JSON lines; `match`: events that rules match, with these.

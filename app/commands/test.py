@@ -7,7 +7,7 @@ import typer
 
 from app.commands.options import ConfigOption, configured
 from app.config import DEFAULT_PATH
-from app.output import FAILED, fail
+from app.output import FAILED, fail, verdict
 
 
 def run_tests(
@@ -32,11 +32,9 @@ def run_tests(
         plan = plan_of(settings)
         for file, tests in [(file, read_tests(file)) for file in files]:
             for entry in tests:
-                problems = differences(entry, run(plan, entry))
-                failed += bool(problems)
-                print(f"{'FAIL' if problems else 'ok  '} {file.stem}: {entry.name}")
-                for problem in problems:
-                    print(f"       {problem}")
+                failed += verdict(
+                    f"{file.stem}: {entry.name}", differences(entry, run(plan, entry))
+                )
     except ConfigError as error:
         fail(error)
     if failed:
