@@ -8,7 +8,7 @@ Rules for column names of an events frame:
 - `row`, `sub` and names that begin with `@` are internal and never written.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 VERSION: Final = "1.6.0"
@@ -105,4 +105,19 @@ def shared_by(code: str, columns: Iterable[str]) -> list[str]:
             column.startswith(name) if name.endswith(".") else column == name
             for name in SHARED[code]
         )
+    ]
+
+
+def stale_codes(columns: Collection[str], target: str, sources: Sequence[str]) -> list[str]:
+    """Code columns that go when `target` is made of `sources`, and of what it was before.
+
+    Rows with such a code may differ in the target then. A code that determines all sources stays.
+    """
+    stale = [code for code in columns if code == f"{CODE}{target}" and list(sources) != [target]]
+    return stale + [
+        code
+        for code in SHARED
+        if code in columns
+        and shared_by(code, [target])
+        and len(shared_by(code, sources)) < len(sources)
     ]

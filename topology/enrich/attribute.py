@@ -55,7 +55,7 @@ class Attribute:
             if isinstance(given.dtype, pl.List | pl.Array | pl.Struct):
                 return events
             made = given.zip_with(given.is_not_null(), made.cast(given.dtype, strict=False))
-        stale = [code for code in events.columns if self._is_stale(code)]
+        stale = ocsf.stale_codes(events.columns, target, self._fields)
         return events.drop(stale).with_columns(made.alias(target))
 
     def _made(self, events: pl.DataFrame) -> pl.Series:
@@ -69,14 +69,6 @@ class Attribute:
             for piece in value
         ]
         return events.select(pl.concat_str(pieces).alias("made"))["made"]
-
-    def _is_stale(self, code: str) -> bool:
-        """Whether rows with this code may differ in the target now, though others stay equal."""
-        if code.startswith(ocsf.CODE):
-            return code == f"{ocsf.CODE}{self.name}"
-        if code not in ocsf.SHARED or not ocsf.shared_by(code, [self.name]):
-            return False
-        return len(ocsf.shared_by(code, self._fields)) < len(self._fields)
 
 
 def _fields(value: Constant | Copy | Sequence[Copy | Text]) -> list[str]:

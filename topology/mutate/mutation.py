@@ -57,14 +57,5 @@ def _apply(events: pl.DataFrame, mutation: Mutation) -> tuple[pl.DataFrame, int]
     count = made.null_count() - values.null_count()
     if made.null_count() and target in events.columns and events[target].dtype == made.dtype:
         made = made.zip_with(made.is_not_null(), events[target])
-    stale = [code for code in events.columns if _is_stale(code, field, target)]
+    stale = ocsf.stale_codes(events.columns, target, [field])
     return events.drop(stale).with_columns(made.alias(target)), count
-
-
-def _is_stale(code: str, field: str, target: str) -> bool:
-    """Whether rows with this code may differ in the target now, though equal rows stay equal."""
-    if code.startswith(ocsf.CODE):
-        return field != target and code == f"{ocsf.CODE}{target}"
-    if code not in ocsf.SHARED:
-        return False
-    return bool(ocsf.shared_by(code, [target])) and not ocsf.shared_by(code, [field])
