@@ -1,12 +1,11 @@
 """MaxMind tables (.mmdb) become enrichers. Needs the package extra `geoip`."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.lookups import LookupErrors
+from app.lookups import LookupErrors, version
 from topology.enrich.geoip import GeoIP, Record
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ def load_geoip(path: Path, fields: Sequence[str]) -> GeoIP:
             return None
         return found if isinstance(found, dict) else None
 
-    digest = hashlib.sha256(content).hexdigest()[:12]
-    return GeoIP(fields, look_up, f"{path.name}@{digest}")
+    return GeoIP(fields, look_up, version(path, content))
 
 
 def _reader(name: str, content: bytes) -> "Reader":

@@ -79,7 +79,12 @@ def read_table(path: Path) -> tuple[str, str]:
         raise LookupErrors([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise LookupErrors([f"{path}: is not UTF-8: byte {error.start}"]) from None
-    return text, f"{path.name}@{hashlib.sha256(content).hexdigest()[:12]}"
+    return text, version(path, content)
+
+
+def version(path: Path, content: bytes) -> str:
+    """The version of a table, as `read_table` has it."""
+    return f"{path.name}@{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _checked(
