@@ -5,7 +5,9 @@ event time is.
 """
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +66,8 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
     counts: Counter[str] = Counter()
     events = decoded.events
     if source.mutations:
-        events = _mutated(source, events, failures, counts)
+        work = partial(mutate, mutations=source.mutations)
+        events = _through("mutate", source, events, work, failures, counts)
     events = stamped(events, batch.timestamps, uids)
     times = capped(events, batch.timestamps, np.where(ticks, batch.timestamps, NOTHING))
     if source.filters:
@@ -73,44 +76,42 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
     return Received(events, failures, uids, ticks, times, counts)
 
 
-def _mutated(
-    source: SourcePlan, events: pl.DataFrame, failures: list[Failure], counts: Counter[str]
-) -> pl.DataFrame:
-    def work(part: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
-        with stage("mutate", source.name):
-            return mutate(part, source.mutations)
+Worked: TypeAlias = tuple[pl.DataFrame, Counter[str]]
 
-    results, broken = isolate(events, work)
+
+def _through(
+    name: str,
+    source: SourcePlan,
+    events: pl.DataFrame,
+    work: Callable[[pl.DataFrame], Worked],
+    failures: list[Failure],
+    counts: Counter[str],
+) -> pl.DataFrame:
+    """What a stage makes of the events; what breaks it joins the failures."""
+
+    def named(part: pl.DataFrame) -> Worked:
+        with stage(name, source.name):
+            return work(part)
+
+    results, broken = isolate(events, named)
     failures += broken
-    for _, unfit in results:
-        counts.update({f"mutate.{source.name}.{name}": count for name, count in unfit.items()})
-    return _whole([part for part, _ in results], events)
+    for _, counted in results:
+        counts.update({f"{name}.{source.name}.{key}": count for key, count in counted.items()})
+    parts = [part for part, _ in results]
+    if len(parts) == 1:
+        return parts[0]
+    return pl.concat(parts, how="diagonal") if parts else events.clear()
 
 
 def _filtered(
     source: SourcePlan, events: pl.DataFrame, failures: list[Failure], counts: Counter[str]
 ) -> pl.DataFrame:
-    def work(part: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
-        with stage("filter", source.name):
-            return source.filters.apply(part)
-
-    results, broken = isolate(events, work)
-    failures += broken
-    for _, dropped in results:
-        counts.update({f"filter.{source.name}.{name}": count for name, count in dropped.items()})
-    kept = _whole([part for part, _ in results], events)
+    kept = _through("filter", source, events, source.filters.apply, failures, counts)
     gone = np.setdiff1d(events["row"].to_numpy(), kept["row"].to_numpy())
     failed = np.fromiter((failure.row for failure in failures), dtype=np.uint32)
     if count := len(np.setdiff1d(gone, failed)):
         counts["filtered"] += count
     return kept
-
-
-def _whole(parts: list[pl.DataFrame], events: pl.DataFrame) -> pl.DataFrame:
-    """The parts that events were worked on in, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return pl.concat(parts, how="diagonal") if parts else events.clear()
 
 
 def capped(
