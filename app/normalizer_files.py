@@ -4,7 +4,7 @@ Docs: docs/normalizers.md.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from app.config.stages import Operations
 from app.yaml_source import Document, SourceError, read
 from schemas import ocsf
 from topology.definition import DTYPES, Case, Constant, Definition, Further, Value
-from topology.filters import Filter, FilterErrors, Filters
+from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.normalize.normalizer import Normalizer
 from topology.operations import OPERATIONS, SettingError
@@ -27,6 +27,7 @@ from topology.rules import LogSource
 
 PAGE = "docs/normalizers.md"
 Detection = dict[str, Any]
+At = tuple[str | int, ...]
 PART = re.compile(r"\{([^{}]+)\}")
 LAST = ("split", "cast", "parse_time")
 """Operations that may give something else than a text; nothing can follow them."""
@@ -121,7 +122,7 @@ class _Compiler:
         self._zone = zone
         self._problems: list[str] = []
         self._conditions: list[Detection] = []
-        self._places: list[tuple[str | int, ...]] = []
+        self._places: list[At] = []
         self._dtypes: dict[str, tuple[Any, int]] = {}
 
     def loaded(self, file: NormalizerFile) -> Loaded:
@@ -129,7 +130,7 @@ class _Compiler:
             self._say(("format",), f"saw {file.format!r}, expected one of {_known(SOURCE_FORMATS)}")
         further = [self._further(number, each) for number, each in enumerate(file.then)]
         cases = [self._case(number, each) for number, each in enumerate(file.events)]
-        self._check_conditions()
+        conditions = self._compiled(self._conditions, self._places)
         if self._problems:
             raise ConfigError(self._problems)
         definition = Definition(
@@ -139,31 +140,31 @@ class _Compiler:
             file.product.vendor,
             [each for each in further if each],
             [each for each in cases if each],
-            tuple(self._conditions),
+            conditions,
         )
         given = file.logsource
         logsource = LogSource(given.product, given.service, given.category) if given else None
         return Loaded(definition.normalizer, file.format, file.options, logsource)
 
-    def _say(self, at: tuple[str | int, ...], text: str) -> None:
+    def _say(self, at: At, text: str) -> None:
         self._problems.append(self._document.problem(at, text))
 
-    def _condition(self, at: tuple[str | int, ...], when: Detection | None) -> int | None:
+    def _condition(self, at: At, when: Detection | None) -> int | None:
         if when is None:
             return None
         self._conditions.append(when)
         self._places.append((*at, "when"))
         return len(self._conditions) - 1
 
-    def _check_conditions(self) -> None:
+    def _compiled(self, conditions: Sequence[Detection], places: Sequence[At]) -> Filters:
+        named = enumerate(conditions)
         try:
-            Filters(
-                [Filter(str(n), keep=True, detection=d) for n, d in enumerate(self._conditions)]
-            )
+            return Filters([Filter(str(each), keep=True, detection=found) for each, found in named])
         except FilterErrors as error:
             for number, key, text in error.problems:
                 first, _, rest = key.partition(".")
-                self._say((*self._places[number], *filter(None, (first, rest))), text)
+                self._say((*places[number], *filter(None, (first, rest))), text)
+            return NO_FILTERS
 
     def _further(self, number: int, then: Then) -> Further | None:
         at = ("then", number)
@@ -179,7 +180,8 @@ class _Compiler:
             elif (expected := option.expected(value)) is not None:
                 self._say((*at, "options", key), f"saw {value!r}, expected {expected}")
         fields = (then.field,) if isinstance(then.field, str) else tuple(then.field)
-        return Further(fields, parser, then.options, self._condition(at, then.when))
+        when = [] if then.when is None else [then.when]
+        return Further(fields, parser, then.options, self._compiled(when, [(*at, "when")]))
 
     def _case(self, number: int, event: Event) -> Case | None:
         at = ("events", number)
@@ -198,7 +200,7 @@ class _Compiler:
                 )
         return Case(uid, values, self._condition(at, event.when))
 
-    def _value(self, at: tuple[str | int, ...], given: Constant | Source) -> Value:
+    def _value(self, at: At, given: Constant | Source) -> Value:
         if not isinstance(given, Source):
             return Value(DTYPES[type(given)], constant=given)
         changes = []

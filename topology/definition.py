@@ -7,7 +7,6 @@ makes an event of each row by the first of its cases that fits. What is not mapp
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -16,7 +15,7 @@ import polars as pl
 
 from schemas import ocsf
 from topology.fields import View
-from topology.filters import Filter, Filters
+from topology.filters import NO_FILTERS, Filters
 from topology.normalize import syslog, text
 from topology.normalize.normalizer import Normalizer
 from topology.operations import Change
@@ -100,26 +99,27 @@ def _constant(value: Constant | None, dtype: Any, rows: int) -> pl.Series:
 @dataclass(frozen=True, slots=True)
 class Further:
     """A field, the first of several that a row has, that is parsed by another format; in rows where
-    `when` (a number of a condition) holds."""
+    the condition `when` holds."""
 
     fields: tuple[str, ...]
     parser: Format
     options: Mapping[str, str]
-    when: int | None = None
+    when: Filters = NO_FILTERS
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Events of one kind: OCSF class and attributes. `when`: as of Further; None: all others."""
+    """Events of one kind: OCSF class and attributes. `when`: number of a condition; None: all
+    others."""
 
     class_uid: int
     attributes: Mapping[str, Value]
     when: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Definition:
-    """One definition. `conditions`: Sigma detections over fields, by number."""
+    """One definition. `conditions`: those of its cases, over fields, by number."""
 
     name: str
     version: str
@@ -127,16 +127,7 @@ class Definition:
     vendor: str | None = None
     further: Sequence[Further] = ()
     cases: Sequence[Case] = ()
-    conditions: Sequence[Mapping[str, Any]] = ()
-
-    @cached_property
-    def _compiled(self) -> Filters:
-        return Filters(
-            [
-                Filter(str(number), keep=True, detection=detection)
-                for number, detection in enumerate(self.conditions)
-            ]
-        )
+    conditions: Filters = NO_FILTERS
 
     @property
     def normalizer(self) -> Normalizer:
@@ -154,7 +145,7 @@ class Definition:
             pl.lit(self.vendor, pl.String).alias("metadata.product.vendor_name"),
             pl.lit(self.name).alias("metadata.log_name"),
         )
-        holds = self._holding(view)
+        holds = _holding(self.conditions, view)
         left = np.ones(view.height, dtype=np.bool_)
         parts: list[pl.DataFrame] = []
         for case in self.cases:
@@ -168,17 +159,12 @@ class Definition:
             return parts[0]
         return pl.concat(parts, how="diagonal").sort("row")
 
-    def _holding(self, view: View) -> list[npt.NDArray[np.bool_]]:
-        """Where each condition holds."""
-        if not self.conditions:
-            return []
-        return self._compiled.holding(view.frame(self._compiled.columns))
-
-    def _parse(self, view: View, further: Further) -> None:
+    @staticmethod
+    def _parse(view: View, further: Further) -> None:
         values = Value(pl.String, fields=further.fields).of(view)
         wanted = values.is_not_null().to_numpy()
-        if further.when is not None:
-            wanted = wanted & self._holding(view)[further.when]
+        for holds in _holding(further.when, view):
+            wanted = wanted & holds
         places = np.flatnonzero(wanted)
         if not len(places):
             return
@@ -213,3 +199,8 @@ class Definition:
                     pl.Series(list(names), dtype=pl.Int64), values, default=None
                 )
         return kept.with_columns([column.alias(name) for name, column in columns.items()])
+
+
+def _holding(conditions: Filters, view: View) -> list[npt.NDArray[np.bool_]]:
+    """Where each condition holds."""
+    return conditions.holding(view.frame(conditions.columns)) if conditions else []
