@@ -1,11 +1,13 @@
 """Fixtures for all tests: the seed, Hypothesis' profile and a real broker.
 
 `kafka` is one broker for the whole session: use topics, groups and ids of your own on it and never
-stop it. `make_kafka` starts brokers that a test may kill.
+stop it. `make_kafka` starts brokers that a test may kill. `make test` runs two sessions beside each
+other, whole files at a time, so nothing a test uses may have a fixed address or place.
 """
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,6 +33,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Say how to repeat this run."""
     return f"NORTHBOUND_SEED={SEED} (Hypothesis seed {config.option.hypothesis_seed})"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that kill or need a broker come first: they take longest, and short ones fill gaps."""
+    ranks: dict[str, int] = {}
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        rank = (
+            0 if item.get_closest_marker("kill") else 1 if item.get_closest_marker("broker") else 2
+        )
+        ranks[file] = min(rank, ranks.get(file, 2))
+    items.sort(key=lambda item: ranks[item.nodeid.partition("::")[0]])
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +117,18 @@ def create_topic(kafka: EmbeddedKafka, unique: Callable[[str], str]) -> Callable
         )
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
         admin.create_topics([topic])[name].result(30)
+        _wait_for_leaders(admin, name, partitions)
         return name
 
     return create
+
+
+def _wait_for_leaders(admin: AdminClient, topic: str, partitions: int) -> None:
+    """The controller has created the topic; the broker that tests ask may not know of it yet."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = admin.list_topics(topic, timeout=30).topics[topic].partitions
+        if len(found) == partitions and all(each.leader >= 0 for each in found.values()):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{topic} has no {partitions} partitions with leaders after 30 s")
