@@ -91,10 +91,15 @@ def _header(syslog: pl.Series, payload: Columns) -> Columns:
 
 
 def _json(texts: pl.Series) -> Columns:
-    values = [orjson.loads(text) for text in texts.to_list()]
+    # No object outlives its turn, else the garbage collector goes over all of them again and again.
+    times, messages = [], []
+    for text in texts.to_list():
+        value = orjson.loads(text)
+        times.append(_time(value))
+        messages.append(_message(value))
     return {
-        "time": pl.Series([_time(value) for value in values], dtype=pl.Int64),
-        "message": pl.Series([_message(value) for value in values], dtype=pl.String),
+        "time": pl.Series(times, dtype=pl.Int64),
+        "message": pl.Series(messages, dtype=pl.String),
         "unmapped.record:json": texts,
     }
 
