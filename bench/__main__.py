@@ -12,6 +12,7 @@ from bench.workload import LINES
 CASES = {
     "job-j": "bench.job_j",
     "job-s": "bench.job_s",
+    "pipeline": "bench.pipeline",
     "commit": "bench.commit",
     "ingest": "bench.ingest",
     "state": "bench.state",

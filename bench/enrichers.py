@@ -2,7 +2,7 @@
 
 Synthetic events with attributes of every kind that is looked up, one thread, CPU time per event,
 for values that recur from batch to batch (3,000 addresses, 2,000 hosts) and for values that are all
-new. File names and digests are always new. `load` is the time from file to table.
+new. File names and digests are always new.
 """
 
 import argparse
@@ -17,16 +17,14 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:-1")
 
 import polars as pl
-from mmdb_writer import MMDBWriter
-from netaddr import IPSet
 
 from app.geoip import load_geoip
 from app.lookups import load_dictionary
 from app.threats import load_threats
+from bench import tables
 from topology.enrich import Enricher
 
 SEED = 1
-ENTRIES = 100_000
 ONE_HIT_IN = 1_000
 ENDPOINTS = ("src_endpoint.ip", "dst_endpoint.ip")
 
@@ -65,57 +63,22 @@ def batches(events: int, size: int, *, fresh: bool) -> list[pl.DataFrame]:
     return [batch(start) for start in range(0, events, size)]
 
 
-def threats(folder: Path) -> Enricher:
-    """A CSV list: 40,000 addresses, 10,000 networks, 30,000 domains, 20,000 digests."""
-    random = Random(SEED + 1)
-    lines = ["indicator,campaign,score"]
-    lines += [f"203.0.{113 + n % 100}.{n // 100 % 250},c{n % 40},80" for n in range(25_000)]
-    lines += [f"{200 + n % 3}.{n // 3 % 250}.{n // 750}.9,c,50" for n in range(15_000)]
-    lines += [f"210.{n // 256}.{n % 256}.0/24,nets,30" for n in range(10_000)]
-    lines += [f"bad{n}.example.net,dns,60" for n in range(30_000)]
-    lines += [f"{random.getrandbits(256):064x},malware,90" for _ in range(20_000)]
-    return _loaded(folder, "threats.csv", lines, lambda path: load_threats(path, name="threat"))
-
-
-def locations(folder: Path) -> Enricher:
-    """16,384 networks with a city each; every address is in one."""
-    writer = MMDBWriter(6, "Test-City", languages=["en"], ipv4_compatible=True)
-    for n in range(16_384):
-        writer.insert_network(
-            IPSet([f"{n // 256 * 4}.{n % 256}.0.0/14"]),
-            {
-                "city": {"names": {"en": f"City {n % 3000}"}},
-                "country": {"iso_code": "CH"},
-                "location": {"latitude": 47.0 + n / 10_000, "longitude": 8.5},
-            },
-        )
-    path = folder / "city.mmdb"
-    writer.to_db_file(str(path))
-    return load_geoip(path, ENDPOINTS)
-
-
-def networks(folder: Path) -> Enricher:
-    """5,000 networks; an address in ten is in one."""
-    lines = ["net,category,priority"]
-    lines += [f"{n % 100}.{n // 100 * 5}.0.0/16,office,3" for n in range(5_000)]
-    return _loaded(
-        folder,
-        "assets.csv",
-        lines,
-        lambda path: load_dictionary(
-            path, key="net", fields=ENDPOINTS, name="asset", match="network"
+def loaded(folder: Path) -> dict[str, Enricher]:
+    """The enrichers by name, each read from its file."""
+    makers: dict[str, Callable[[], Enricher]] = {
+        "threats": lambda: load_threats(tables.threats(folder), name="threat"),
+        "networks": lambda: load_dictionary(
+            tables.networks(folder), key="net", fields=ENDPOINTS, name="asset", match="network"
         ),
-    )
+        "geoip": lambda: load_geoip(tables.locations(folder), ENDPOINTS),
+    }
+    return {name: _timed(name, make) for name, make in makers.items()}
 
 
-def _loaded(
-    folder: Path, name: str, lines: list[str], load: Callable[[Path], Enricher]
-) -> Enricher:
-    path = folder / name
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _timed(name: str, make: Callable[[], Enricher]) -> Enricher:
     start = time.process_time()
-    found = load(path)
-    print(f"{name:<14} load {time.process_time() - start:.2f} s for {len(lines) - 1:,} entries")
+    found = make()
+    print(f"{name:<14} written and loaded in {time.process_time() - start:.2f} s")
     return found
 
 
@@ -136,11 +99,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=20_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        enrichers = {
-            "threats": threats(Path(folder)),
-            "networks": networks(Path(folder)),
-            "geoip": locations(Path(folder)),
-        }
+        enrichers = loaded(Path(folder))
     recurring = batches(arguments.events, arguments.batch, fresh=False)
     new = batches(arguments.events, arguments.batch, fresh=True)
     print(f"{'us per event':<14}{'recurring':>12}{'new':>12}")
