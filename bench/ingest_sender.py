@@ -6,6 +6,7 @@ Options: connections, window (relp), rate (udp, a second), record (tls: lines in
 Prints seconds taken, and for relp the answers read.
 """
 
+import contextlib
 import re
 import selectors
 import socket
@@ -54,9 +55,27 @@ def tls(host: str, port: int, part: list[bytes], record: int) -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # a load generator on loopback
     data = [framed("octet", part[n : n + record]) for n in range(0, len(part), record)]
-    with context.wrap_socket(socket.create_connection((host, port))) as target:
+    # Records go out as many to a call as a socket takes, so that the receiver is what is measured.
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    wrapped = context.wrap_bio(incoming, outgoing)
+    with socket.create_connection((host, port)) as target:
+        while True:
+            try:
+                wrapped.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                target.sendall(outgoing.read())
+                incoming.write(target.recv(CHUNK))
         for each in data:
-            target.sendall(each)
+            wrapped.write(each)
+            if outgoing.pending >= CHUNK:
+                target.sendall(outgoing.read())
+        with contextlib.suppress(ssl.SSLWantReadError):
+            wrapped.unwrap()
+        target.sendall(outgoing.read())
+        target.shutdown(socket.SHUT_WR)
+        while target.recv(CHUNK):
+            pass
 
 
 def relp(host: str, port: int, part: list[bytes], window: int) -> int:
