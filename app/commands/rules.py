@@ -1,17 +1,18 @@
-"""`northbound rules`: check, list and test Sigma rules."""
+"""`northbound rules`: check, list, test and explain Sigma rules."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 
-from app.output import FAILED, WRONG_USAGE, errors, fail, rows, verdict
+from app.output import FAILED, WRONG_USAGE, as_json, errors, fail, rows, verdict
 
 if TYPE_CHECKING:
     from topology.match.compile import RuleSet
     from topology.rules import Correlation
 
-app = typer.Typer(help="Check, list and test Sigma rules.", no_args_is_help=True)
+app = typer.Typer(help="Check, list, test and explain Sigma rules.", no_args_is_help=True)
 
 Paths = Annotated[list[Path], typer.Argument(help="Rule files or folders.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
@@ -110,3 +111,47 @@ def test(paths: Paths) -> None:
             failed += verdict(f"{entry.rule}: {entry.name}", problems)
     if failed:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def explain(
+    rule: Annotated[Path, typer.Argument(help="A rule file; all rules in it are explained.")],
+    event: Annotated[Path, typer.Argument(help="JSON lines; - reads standard input.")],
+    *,
+    line: Annotated[int, typer.Option(min=1, help="Which line of EVENT.")] = 1,
+    map_: Annotated[
+        list[Path] | None,
+        typer.Option("--map", help="A field map; without one, fieldmap.yml beside the rule."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show which parts of a rule hold for an event and which do not, with the values seen.
+
+    Example: northbound rules explain rules/qumulo/tree_delete.yml event.json
+    """
+    import sys
+    from itertools import islice
+
+    from app.event_lines import read_events
+    from app.explaining import as_lines, explain_file
+    from topology.match.compile import RuleErrors
+
+    for path in (rule, *(map_ or ()), *([] if str(event) == "-" else [event])):
+        if not path.is_file():
+            fail(f"{path}: no such file", WRONG_USAGE)
+    source = sys.stdin.buffer if str(event) == "-" else event.open("rb")
+    with source:
+        chosen = list(islice(source, line - 1, line))
+    found = next(iter(read_events(chosen)), None)
+    if found is None or found.problems:
+        problem = found.problems[0][1] if found else "nothing in this line"
+        fail(f"{event}:{line}: is no event: {problem}")
+    try:
+        explained = explain_file(rule, found.events, map_)
+    except RuleErrors as error:
+        fail(error)
+    for entry in explained:
+        if as_json(json):
+            sys.stdout.buffer.write(orjson.dumps(entry, default=str) + b"\n")
+        else:
+            print("\n".join(as_lines(entry)))
