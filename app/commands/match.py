@@ -48,7 +48,7 @@ def match(
     from app.rules import load_rules, user_cache
     from topology.match.compile import RuleErrors
 
-    wanted = _logsource(logsource)
+    wanted = wanted_logsource(logsource)
     for path in (*rules, *(map_ or ()), *([] if str(events) == "-" else [events])):
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
@@ -95,7 +95,8 @@ def _write(found: Iterable[object]) -> int:
     return len(lines)
 
 
-def _logsource(given: str | None) -> "LogSource | None":
+def wanted_logsource(given: str | None) -> "LogSource | None":
+    """What --logsource says; ends the command when that is no log source."""
     from topology.rules import LogSource
 
     if given is None:

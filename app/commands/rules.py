@@ -10,13 +10,13 @@ from app.output import FAILED, WRONG_USAGE, as_json, errors, fail, rows, verdict
 
 if TYPE_CHECKING:
     from topology.match.compile import RuleSet
-    from topology.rules import Correlation
+    from topology.rules import Correlation, Rule
 
 app = typer.Typer(help="Check, list, test and explain Sigma rules.", no_args_is_help=True)
 
 Paths = Annotated[list[Path], typer.Argument(help="Rule files or folders.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
-COLUMNS = ("title", "kind", "level", "logsource", "fields", "condition", "path")
+COLUMNS = ("title", "kind", "level", "status", "logsource", "tags", "fields", "condition", "path")
 
 
 def _loaded(paths: list[Path]) -> "RuleSet":
@@ -45,41 +45,70 @@ def check(paths: Paths) -> None:
 
 
 @app.command(name="list")
-def list_(paths: Paths, *, json: Json = False) -> None:
+def list_(
+    paths: Paths,
+    *,
+    logsource: Annotated[
+        str | None, typer.Option(help="Those for a log source: product=..,service=..")
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="Those of this level.")] = None,
+    tag: Annotated[
+        str | None, typer.Option(help="Those with a tag that begins so: attack.t1486.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Those of this status: stable, test, …")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Show rules with what they need: log source, event columns, condition.
 
-    Example: northbound rules list rules/qumulo
+    Example: northbound rules list rules/qumulo --tag attack.impact --level high
     """
+    from app.commands.match import wanted_logsource
+
     found = _loaded(paths).rules
-    table: list[dict[str, Any]] = [
+    wanted = wanted_logsource(logsource)
+    table = [
         {
-            "title": entry.rule.title,
+            **_about(entry.rule),
             "kind": "event" if entry.alerts else "base",
-            "level": entry.rule.level,
             "logsource": str(entry.logsource),
             "fields": " ".join(entry.columns),
             "condition": "",
-            "id": entry.rule.id,
-            "tags": list(entry.rule.tags),
-            "path": f"{entry.rule.path}:{entry.rule.line}",
         }
         for entry in found.events
+        if wanted is None or entry.logsource.covers(wanted)
     ]
     table += [
         {
-            "title": entry.rule.title,
+            **_about(entry.rule),
             "kind": entry.type,
-            "level": entry.rule.level,
             "logsource": " ".join({str(found.events[at].logsource) for at in entry.members}),
             "fields": " ".join(entry.group_by),
             "condition": _condition(entry),
-            "id": entry.rule.id,
-            "tags": list(entry.rule.tags),
-            "path": f"{entry.rule.path}:{entry.rule.line}",
         }
         for entry in found.correlations
+        if wanted is None or any(found.events[at].logsource.covers(wanted) for at in entry.members)
     ]
-    rows(sorted(table, key=lambda row: str(row["path"])), COLUMNS, json=json)
+    chosen = [
+        row
+        for row in table
+        if (level is None or row["level"] == level.lower())
+        and (status is None or row["status"] == status.lower())
+        and (tag is None or any(each.startswith(tag.lower()) for each in row["tags"]))
+    ]
+    rows(sorted(chosen, key=lambda row: str(row["path"])), COLUMNS, json=json)
+
+
+def _about(rule: "Rule") -> dict[str, Any]:
+    return {
+        "title": rule.title,
+        "level": rule.level,
+        "status": rule.status or "",
+        "id": rule.id,
+        "tags": list(rule.tags),
+        "path": f"{rule.path}:{rule.line}",
+    }
 
 
 def _condition(entry: "Correlation") -> str:

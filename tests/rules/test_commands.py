@@ -70,3 +70,23 @@ def test_nothing_there(tmp_path):
     shutil.copy(FOLDER / "tree_delete.yml", tmp_path)
     result = run("test", tmp_path)
     assert (result.exit_code, "no tests in" in result.stderr) == (1, True)
+
+
+def test_list_is_narrowed_down():
+    """By log source, level, tag and status; a log source that is none is refused."""
+
+    def titles(*options):
+        result = run("list", "--json", FOLDER, *options)
+        assert result.exit_code == 0, result.stderr
+        return {json.loads(line)["title"] for line in result.stdout.splitlines()}
+
+    everything = titles()
+    high = titles("--level", "high")
+    assert "Directory tree deleted" in high < everything
+    assert titles("--logsource", "product=qumulo,service=audit") == everything
+    assert titles("--logsource", "product=windows") == set()
+    impact = titles("--tag", "attack.impact")
+    assert "Ransom note in several directories" in impact < everything
+    assert titles("--status", "deprecated") == set()
+    result = run("list", FOLDER, "--logsource", "windows")
+    assert (result.exit_code, "saw 'windows'" in result.stderr) == (2, True)
