@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from app.rules import FIELD_MAP, load_rules
+from app.rules import FIELD_MAP, load_rules, placeholders_beside
 from topology.match.documents import Problem, RuleErrors, read_documents
 from topology.match.explain import Part, explain, logsource_of
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
@@ -25,6 +25,7 @@ def explain_file(
     beside = path.with_name(FIELD_MAP)
     files = maps if maps is not None else [beside] if beside.is_file() else []
     fields = [read_field_map(str(file), file.read_text(encoding="utf-8")) for file in files]
+    placeholders = placeholders_beside(path)
     problems: list[Problem] = []
     documents = list(read_documents(str(path), path.read_text(encoding="utf-8"), problems))
     if problems:
@@ -36,7 +37,7 @@ def explain_file(
         content = document.content
         if "detection" not in content:
             continue
-        part = explain(document, event, fields)
+        part = explain(document, event, fields, placeholders)
         for key in {"id", "name"} & content.keys():
             matched[str(content[key])] = part.holds
             sources[str(content[key])] = find_map(fields, logsource_of(content))

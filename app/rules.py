@@ -1,7 +1,8 @@
 """Reads Sigma rules and field maps from files, and keeps their compiled form in a cache.
 
 A folder is read with all below it, except folders named `tests`. A file named `fieldmap.yml` is a
-field map, also for a rule file beside it; every other `*.yml` or `*.yaml` holds rules.
+field map and one named `placeholders.yml` has the values of placeholders, both also for a rule file
+beside them; every other `*.yml` or `*.yaml` holds rules.
 """
 
 import hashlib
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from topology.match.compile import RuleErrors, RuleSet, compile_rules, read_field_map
 from topology.match.documents import Problem
+from topology.match.placeholders import Placeholders, read_placeholders
 
 FIELD_MAP = "fieldmap.yml"
+PLACEHOLDERS = "placeholders.yml"
+BESIDE = (FIELD_MAP, PLACEHOLDERS)
 TESTS = "tests"
 SUFFIXES = {".yml", ".yaml"}
 KEPT = 8
@@ -46,7 +50,9 @@ def load_rules(
         return found
     given += [item for item in texts if Path(item[0]).name == FIELD_MAP]
     fields = [read_field_map(path, text) for path, text in given]
-    rules = compile_rules([item for item in texts if Path(item[0]).name != FIELD_MAP], fields)
+    rules = compile_rules(
+        [item for item in texts if Path(item[0]).name not in BESIDE], fields, _placeholders(texts)
+    )
     if kept is not None:
         _keep(kept, rules)
     return rules
@@ -65,14 +71,31 @@ def _files(paths: Sequence[Path]) -> Iterable[Path]:
     for path in paths:
         if path.is_file():
             yield path
-            beside = path.with_name(FIELD_MAP)
-            if beside.is_file() and beside not in paths:
-                yield beside
+            for beside in map(path.with_name, BESIDE):
+                if beside.is_file() and beside not in paths:
+                    yield beside
             continue
         for file in sorted(path.rglob("*")):
             below = file.relative_to(path).parts[:-1]
             if file.suffix in SUFFIXES and TESTS not in below and file.is_file():
                 yield file
+
+
+def placeholders_beside(path: Path) -> Placeholders:
+    """What a rule file's placeholders stand for. Raises RuleErrors."""
+    beside = path.with_name(PLACEHOLDERS)
+    if not beside.is_file():
+        return {}
+    return read_placeholders(str(beside), beside.read_text(encoding="utf-8"))
+
+
+def _placeholders(texts: Sequence[tuple[str, str]]) -> Placeholders:
+    """Those of all files; of a name that several have, the last one's."""
+    found: dict[str, Sequence[str]] = {}
+    for path, text in texts:
+        if Path(path).name == PLACEHOLDERS:
+            found |= read_placeholders(path, text)
+    return found
 
 
 def _read(files: Iterable[Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:

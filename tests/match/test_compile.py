@@ -194,6 +194,24 @@ def test_placeholders_warn():
     assert warning.startswith("r.yml:8: detection.sel.a|expand: has the placeholder %users%")
 
 
+def test_placeholders_are_any_of_their_values():
+    """In a text, twice in one, in a keyword; values may have wildcards; case is as elsewhere."""
+    lists = {"users": ["root", "adm-*"], "host": ["a.example"]}
+    given = {
+        "'%users%'": [0, 1, 3],
+        "'%users%@%host%'": [2, 3],
+        "['%users%', z]": [0, 1, 3, 4],
+    }
+    events = pl.DataFrame({"a": ["ROOT", "adm-7", "root@a.example", "adm-x@A.example", "z", "-"]})
+    for value, rows in given.items():
+        text = BASE.replace("    a: x", f"    a|expand: {value}")
+        found = compile_rules([("r.yml", text)], placeholders=lists).match(events, None)
+        assert found[0].tolist() == rows, value
+    text = BASE.replace("    a: x", "    '|expand': '%host%'")
+    found = compile_rules([("r.yml", text)], placeholders=lists).match(events, None)
+    assert found[0].tolist() == [2, 3]
+
+
 def test_filters_apply():
     """A Sigma filter takes its matches away from the rules it names."""
     sieve = """

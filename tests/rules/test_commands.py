@@ -90,3 +90,25 @@ def test_list_is_narrowed_down():
     assert titles("--status", "deprecated") == set()
     result = run("list", FOLDER, "--logsource", "windows")
     assert (result.exit_code, "saw 'windows'" in result.stderr) == (2, True)
+
+
+def test_placeholders_beside_rules(tmp_path):
+    """placeholders.yml is taken for a file and for a folder; what is wrong in it has its line."""
+    (tmp_path / "rule.yml").write_text(
+        "title: Admin\nlogsource: {product: test}\n"
+        "detection: {sel: {user|expand: '%admins%'}, condition: sel}\n",
+        encoding="utf-8",
+    )
+    assert "has the placeholder %admins%" in run("check", tmp_path).stderr
+    lists = tmp_path / "placeholders.yml"
+    lists.write_text("other: x\nadmins: [root, toor]\n", encoding="utf-8")
+    for path in (tmp_path, tmp_path / "rule.yml"):
+        result = run("check", path)
+        assert (result.exit_code, result.stderr) == (0, ""), path
+    event = tmp_path / "event.json"
+    event.write_text('{"user": "toor"}', encoding="utf-8")
+    explained = json.loads(run("explain", tmp_path / "rule.yml", event, "--json").stdout)
+    assert explained["matches"]
+    lists.write_text("other: x\nadmins: [root, {}]\n", encoding="utf-8")
+    result = run("check", tmp_path)
+    assert (result.exit_code, f"{lists}:2: admins: saw {{}}" in result.stderr) == (1, True)

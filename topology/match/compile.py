@@ -20,7 +20,7 @@ from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
 from topology.match.regex import QuietEngine
 from topology.match.ruleset import RuleSet
 from topology.match.tree import Forest, Node, leaves
-from topology.match.values import PlaceholderError, UnsupportedError, Walker
+from topology.match.values import PlaceholderError, Placeholders, UnsupportedError, Walker
 from topology.rules import EventRule, Level, LogSource, Rule, Rules
 
 __all__ = ["FieldMap", "RuleErrors", "RuleSet", "compile_rules", "read_field_map"]
@@ -47,13 +47,15 @@ class Parsed:
 
 
 def compile_rules(
-    documents: Sequence[tuple[str, str]], field_maps: Sequence[FieldMap] = ()
+    documents: Sequence[tuple[str, str]],
+    field_maps: Sequence[FieldMap] = (),
+    placeholders: Placeholders | None = None,
 ) -> RuleSet:
     """Compile (path, text) pairs of YAML with one or more rules each.
 
     Raises RuleErrors that lists every problem as `path:line: key: text`; then nothing is loaded.
-    Rules that need a list of values nobody gave are loaded and never match; `RuleSet.warnings`
-    names them.
+    Rules that need a list of values which `placeholders` does not have are loaded and never match;
+    `RuleSet.warnings` names them.
     """
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -74,7 +76,7 @@ def compile_rules(
         logsource = _logsource(item.rule)
         fields = find_map(field_maps, logsource)
         columns = fields.columns if fields else given
-        node = _condition(item, Walker(forest, columns), problems, warnings)
+        node = _condition(item, Walker(forest, columns, placeholders), problems, warnings)
         nodes.append(node)
         read = {forest.atoms[number].column for number in leaves(node)}
         compiled.append(EventRule(_metadata(item), logsource, tuple(sorted(read))))

@@ -14,7 +14,7 @@ import yaml
 from topology.match.compile import compile_rules
 from topology.match.documents import Document
 from topology.match.fieldmap import FieldMap, find_map, given
-from topology.match.values import UnsupportedError
+from topology.match.values import Placeholders, UnsupportedError
 from topology.rules import LogSource
 
 IT = "it"
@@ -41,7 +41,12 @@ class Part:
             yield from part.all()
 
 
-def explain(document: Document, event: pl.DataFrame, field_maps: Sequence[FieldMap] = ()) -> Part:
+def explain(
+    document: Document,
+    event: pl.DataFrame,
+    field_maps: Sequence[FieldMap] = (),
+    placeholders: Placeholders | None = None,
+) -> Part:
     """The condition of a rule that compiles, with its named searches, for one event (one row).
 
     Raises RuleErrors for what does not compile.
@@ -70,7 +75,7 @@ def explain(document: Document, event: pl.DataFrame, field_maps: Sequence[FieldM
         )
         for number, part in enumerate(parts)
     ]
-    hits = compile_rules(rules, field_maps).match(event, None)
+    hits = compile_rules(rules, field_maps, placeholders).match(event, None)
     for number, part in enumerate(parts):
         part.holds = number in hits
     return whole

@@ -5,7 +5,8 @@ pySigma has applied the modifiers already: `contains` put wildcards around the t
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import TypeAlias
 
 from sigma.conditions import (
@@ -52,6 +53,8 @@ from topology.match.tree import Forest, Node
 
 Columns: TypeAlias = Callable[[str], Sequence[str]]
 """The event columns of a rule's field. Raises UnsupportedError for a field that is not mapped."""
+Placeholders: TypeAlias = Mapping[str, Sequence[str]]
+"""What `%name%` stands for with the modifier `expand`: any of these values, wildcards included."""
 
 COMPARISONS: dict[CompareOperators, NumberTest] = {
     CompareOperators.LT: "lt",
@@ -68,6 +71,7 @@ PARTS: dict[TimestampPart, TimePart] = {
     TimestampPart.MONTH: "month",
     TimestampPart.YEAR: "year",
 }
+Part: TypeAlias = str | SpecialChars | Placeholder
 WILDCARDS = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
 
 
@@ -86,9 +90,12 @@ class PlaceholderError(UnsupportedError):
 class Walker:
     """Turns the condition trees of one rule into nodes of a forest."""
 
-    def __init__(self, forest: Forest, columns: Columns) -> None:
+    def __init__(
+        self, forest: Forest, columns: Columns, placeholders: Placeholders | None = None
+    ) -> None:
         self.forest = forest
         self._columns = columns
+        self._placeholders = placeholders or {}
 
     def node(self, condition: object) -> Node:
         """The node of a postprocessed condition of pySigma."""
@@ -114,6 +121,9 @@ class Walker:
         match value:
             case SigmaExpansion():
                 return forest.any_of(self._value(column, field, item) for item in value.values)
+            case SigmaString() if value.contains_placeholder():
+                texts = self._expanded(value, field)
+                return forest.any_of(self._value(column, field, text) for text in texts)
             case SigmaString():
                 return self._text(column, field, value)
             case SigmaNumber():
@@ -166,6 +176,23 @@ class Walker:
         pattern = (f"(?{flags})" if flags else "") + str(value.regexp)
         return self.forest.leaf(Regex(column, _checked(pattern, field)))
 
+    def _expanded(self, value: SigmaString, field: str | None) -> list[SigmaString]:
+        """The text with each of its placeholders' values. Raises PlaceholderError."""
+        choices: list[list[Sequence[Part]]] = []
+        for part in value.s:
+            if not isinstance(part, Placeholder):
+                choices.append([(part,)])
+                continue
+            if part.name not in self._placeholders:
+                raise PlaceholderError(f"has the placeholder %{part.name}%", field)
+            choices.append([SigmaString(text).s for text in self._placeholders[part.name]])
+        found = []
+        for chosen in product(*choices):
+            text = type(value)("")
+            text.s = tuple(part for parts in chosen for part in parts)
+            found.append(text)
+        return found
+
     def _keyword(self, value: object) -> Node:
         """A keyword is found anywhere in the original line, or in any value of the event."""
         forest = self.forest
@@ -176,6 +203,8 @@ class Walker:
                 return forest.leaf(Text(KEYWORDS, "contains", str(value.number)))
             case SigmaRegularExpression():
                 return self._regex(KEYWORDS, None, value)
+            case SigmaString() if value.contains_placeholder():
+                return forest.any_of(map(self._keyword, self._expanded(value, None)))
             case SigmaString():
                 cased = isinstance(value, SigmaCasedString)
                 parts = _trim(_parts(value, None, cased=cased))[2]
@@ -192,7 +221,7 @@ def _parts(value: SigmaString, field: str | None, *, cased: bool) -> list[str | 
     """Texts and wildcards, adjacent texts joined, in lower case unless cased."""
     parts: list[str | SpecialChars] = []
     for part in value.s:
-        if isinstance(part, Placeholder):
+        if isinstance(part, Placeholder):  # _expanded has taken them out
             raise PlaceholderError(f"has the placeholder %{part.name}%", field)
         if isinstance(part, str) and parts and isinstance(parts[-1], str):
             parts[-1] += part
