@@ -62,8 +62,10 @@ def run(
     options: Options,
     systems: Sequence[System],
     more: Callable[["Bench", System], dict[str, float]] = lambda _bench, _system: {},
+    limits_us: Mapping[str, float] | None = None,
 ) -> int:
-    """The whole case: 0 when all systems told the same, 1 when not.
+    """The whole case: 0 when all systems told the same and none took more CPU an event than
+    `limits_us` has for it, 1 when not.
 
     Each system runs `options.runs` times, in turn, and its best run counts; `more` measures what
     else is to be known of it. With fewer lines than W has, or other events than the case's own,
@@ -101,6 +103,12 @@ def run(
         console.print(f"{names}, CPU per event: {ours / theirs:.2f}")
     if options.complete and not options.systems:
         write(measurements)
+    for name, limit in (limits_us or {}).items():
+        if name in figures and (found := figures[name]["cpu_us_per_event"]) > limit:
+            console.print(
+                f"[red]{name}: {found:.2f} us of CPU an event, at most {limit:g} asked for"
+            )
+            equal = False
     return 0 if equal else 1
 
 

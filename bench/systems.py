@@ -98,7 +98,7 @@ class System(Protocol):
 class Northbound:
     """The product's own worker, started from a northbound.yaml."""
 
-    name = "northbound"
+    name: str = "northbound"
 
     def __init__(self, job: Job, rules: Path | None = None) -> None:
         """`rules`: a folder of rules to run instead of what the job asks for."""
