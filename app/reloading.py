@@ -16,9 +16,8 @@ from topology.enrich import Enricher
 
 log = logging.getLogger(__name__)
 
-Stamp: TypeAlias = tuple[int, int, int]
-"""Inode, size and time of change of a file in nanoseconds."""
-
+Stamp: TypeAlias = tuple[object, ...]
+"""Changes with what a file holds: its inode, size and time of change in nanoseconds."""
 
 Made = TypeVar("Made")
 
@@ -26,11 +25,18 @@ Made = TypeVar("Made")
 class Reloading(Generic[Made]):
     """Something made of a file, which `look` makes anew when the file has changed."""
 
-    def __init__(self, path: Path, load: Callable[[], Made]) -> None:
-        """Raises what `load` raises: ValueError for what cannot be used."""
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[], Made],
+        stamp: Callable[[Path], Stamp | None] | None = None,
+    ) -> None:
+        """Raises what `load` raises: ValueError for what cannot be used. `stamp` is that of a file,
+        unless given; None says that nothing is there."""
         self.path = path
         self._load = load
-        self._taken = self._seen = _stamp(path)
+        self._stamp = stamp or file_stamp
+        self._taken = self._seen = self._stamp(path)
         self.current = load()
 
     def look(self) -> bool:
@@ -38,7 +44,7 @@ class Reloading(Generic[Made]):
 
         To be called from time to time, by one thread, which need not be that of the batches.
         """
-        stamp = _stamp(self.path)
+        stamp = self._stamp(self.path)
         settled = stamp == self._seen
         self._seen = stamp
         if stamp is None or stamp == self._taken or not settled:
@@ -46,11 +52,11 @@ class Reloading(Generic[Made]):
         try:
             found = self._load()
         except ValueError as error:
-            if _stamp(self.path) == stamp:
+            if self._stamp(self.path) == stamp:
                 self._taken = stamp
                 log.warning("A changed file cannot be used; the old one stays in use. %s", error)
             return False
-        if _stamp(self.path) != stamp:
+        if self._stamp(self.path) != stamp:
             return False
         self.current, self._taken = found, stamp
         log.info("A changed file is in use. path=%s", self.path)
@@ -79,7 +85,8 @@ def look_at(found: Iterable[object]) -> None:
                 log.exception("A file could not be looked at. path=%s", each.path)
 
 
-def _stamp(path: Path) -> Stamp | None:
+def file_stamp(path: Path) -> Stamp | None:
+    """Of one file."""
     try:
         found = path.stat()
     except OSError:

@@ -36,7 +36,7 @@ def load_rules(
     every problem of every file.
     """
     problems: list[Problem] = []
-    files = list(dict.fromkeys(_files(paths)))
+    files = list(dict.fromkeys(rule_files(paths)))
     if maps is not None:
         files = [file for file in files if file.name != FIELD_MAP]
     texts = [(str(file), text) for file, text in _read(files, problems)]
@@ -67,7 +67,8 @@ def user_cache() -> Path | None:
         return None
 
 
-def _files(paths: Sequence[Path]) -> Iterable[Path]:
+def rule_files(paths: Sequence[Path]) -> Iterable[Path]:
+    """Files with rules, field maps and placeholders; some may come twice."""
     for path in paths:
         if path.is_file():
             yield path

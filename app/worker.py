@@ -8,6 +8,7 @@ NORTHBOUND_AGENTS the sub-topologies to run (default: all), such as `events,aler
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:-1")
 
+from app.audit import record
 from app.broker import ports
+from app.broker.cluster_error import ClusterError
 from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.origins import Origins
 from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
 from app.reloading import look_at
+from app.rule_reloading import ReloadingRules
 from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
 from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
@@ -77,9 +81,10 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             "transaction_timeout": transaction_timeout(partitions),
         },
     )
+    filled = RawPartitions(client, [plan.names.raw(name) for name in plan.sources])
     for name, node in nodes.items():
         if name in chosen:
-            _add(app, config, plan, node)
+            _add(app, config, plan, node, filled)
 
     async def status() -> None:
         """Tell `northbound status` what this worker does."""
@@ -92,37 +97,65 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
 
     changing = [*plan.enrichers, *(source.normalizer for source in plan.sources.values())]
 
+    def replacing(name: str, changed: Plan) -> None:
+        """A sub-topology that runs here goes on with changed rules."""
+        for engine in app.engines:
+            if name in chosen and engine.settings.name == name:
+                engine.replace(_built(nodes[name], changed, filled))
+
+    rules = ReloadingRules(config, plan, replacing)
+
+    def look() -> None:
+        look_at(changing)
+        if found := rules.look(time.monotonic()):
+            details = {kind: ", ".join(sorted(titles)) for kind, titles in found.items()}
+            try:
+                record(
+                    client, config.names, "rules.change", ", ".join(map(str, config.rules)), details
+                )
+            except ClusterError as error:
+                log.warning("%s", error)
+
     async def files() -> None:
-        """Take up tables of enrichments and normalizers that changed."""
-        await app.loop.run_in_executor(None, look_at, changing)
+        """Take up tables of enrichments, normalizers and rules that changed."""
+        try:
+            await app.loop.run_in_executor(None, look)
+        except Exception:
+            log.exception("Changed files could not be taken up.")
 
     app.timer(STATUS_S)(status)
     app.timer(TABLES_S)(files)
     return app
 
 
-def _add(app: App, config: Config, plan: Plan, node: Node) -> None:
+def _add(app: App, config: Config, plan: Plan, node: Node, filled: RawPartitions) -> None:
     options: dict[str, Any] = {"coalesce": not node.stores}
     if node.stores:
         options["changelogs"] = {store: config.names.changelog(store) for store in node.stores}
-    sub_topology: SubTopology
     if node.build is EventsSubTopology:
-        filled = RawPartitions(app.client, [plan.names.raw(name) for name in plan.sources])
-        sub_topology = events = EventsSubTopology(plan, filled)
 
         async def look() -> None:
             """Notice raw partitions that got their first record while their owner is away."""
             try:
-                events.announce(await app.loop.run_in_executor(None, filled))
+                found = await app.loop.run_in_executor(None, filled)
             except EngineError as error:
                 log.warning("Raw partitions could not be looked at. error=%s", error)
+                return
+            for engine in app.engines:
+                if isinstance(engine.sub_topology, EventsSubTopology):
+                    engine.sub_topology.announce(found)
 
         app.timer(ANNOUNCE_S)(look)
-    else:
-        sub_topology = node.build(plan)
     app.add_sub_topology(
-        sub_topology, node.topics(plan), group=config.names.group(node.group), **options
+        _built(node, plan, filled),
+        node.topics(plan),
+        group=config.names.group(node.group),
+        **options,
     )
+
+
+def _built(node: Node, plan: Plan, filled: RawPartitions) -> "SubTopology":
+    return EventsSubTopology(plan, filled) if node.build is EventsSubTopology else node.build(plan)
 
 
 def _from_environment() -> App:

@@ -85,16 +85,23 @@ class Assignment:
             self._statistics.positions = dict(self.next)
         self.seek(consumer)
         if self._sub_topology is not None and partitions:
-            entries = sum(store.approximate_num_entries() for store in self.stores.values())
-            pulse.limit = self._settings.stall_timeout + entries / SLOWEST
-            pulse.beat("handing over partitions")
-            self._hand_over(self._sub_topology, positions)
-            pulse.limit = self._settings.stall_timeout
+            self._hand_over(self._sub_topology, positions, pulse)
         self._statistics.ready = True
 
+    def exchange(self, sub_topology: SubTopology, pulse: Pulse) -> None:
+        """Another sub-topology takes over what is owned, right after a commit."""
+        if self._sub_topology is not None:
+            self._sub_topology.revoke(list(self.next))
+        self._sub_topology = sub_topology
+        if self.next:
+            self._hand_over(sub_topology, self._positions_now(), pulse)
+
     def _hand_over(
-        self, sub_topology: SubTopology, positions: Mapping[Partition, Position]
+        self, sub_topology: SubTopology, positions: Mapping[Partition, Position], pulse: Pulse
     ) -> None:
+        entries = sum(store.approximate_num_entries() for store in self.stores.values())
+        pulse.limit = self._settings.stall_timeout + entries / SLOWEST
+        pulse.beat("handing over partitions")
         try:
             sub_topology.assign(positions, dict(self.stores))
         except Exception as error:
@@ -107,6 +114,7 @@ class Assignment:
                 "have counted so far, stop all workers, delete the topic and create it again "
                 "(`northbound topics delete`, `northbound topics create`)."
             ) from error
+        pulse.limit = self._settings.stall_timeout
 
     def drop(self) -> list[Partition]:
         """Forget what was not committed and own nothing; returns what was owned.

@@ -2,8 +2,8 @@
 
 Nothing is polled while a batch is in work, so a rebalance always meets a moment at which all that
 was delivered is done and can be committed. Outputs, changelogs and the next input offsets go into
-one transaction. Knows Kafka and not Faust; all methods but `process`, `store` and `post` are for
-one thread.
+one transaction. Knows Kafka and not Faust; all methods but `process`, `store`, `post` and `replace`
+are for one thread.
 """
 
 import logging
@@ -73,6 +73,7 @@ class Engine:
         self._counts: Counter[str] = Counter()
         self._records = 0
         self._broken: TransactionAborted | None = None
+        self._replacement: SubTopology | None = None
         self._stopping = False
         self._aborts = 0
         self._aborted = 0.0
@@ -95,6 +96,8 @@ class Engine:
         """
         try:
             self._accept(done)
+            if self._replacement is not None:
+                self._exchange()
             # With suspects, each part has a transaction of its own, so that a refusal points at it.
             now = time.monotonic()
             if self._pending and (now >= self._rhythm.due or self._in_flight.suspects):
@@ -179,6 +182,18 @@ class Engine:
         """A store's partition, for plain agents."""
         return self._assignment.store(name, partition)
 
+    def replace(self, sub_topology: SubTopology) -> None:
+        """Go on with another sub-topology of the same stores, between two batches. For any thread.
+
+        It takes over what was committed, as it would after a restart.
+        """
+        if set(sub_topology.stores) != set(self.settings.changelogs):
+            raise EngineError(
+                f"Engine {self.settings.name}: saw stores {sorted(sub_topology.stores)}, expected "
+                f"{sorted(self.settings.changelogs)}"
+            )
+        self._replacement = sub_topology
+
     def post(self, parcel: Parcel) -> None:
         """Send a record with the next transaction. For any thread."""
         self._outbox.post(parcel)
@@ -222,6 +237,14 @@ class Engine:
         if done:
             self._rhythm.worked(time.monotonic() - self._delivered)
             self._in_flight.end()
+
+    def _exchange(self) -> None:
+        if self._pending:
+            self._commit()
+        replacement, self._replacement = self._replacement, None
+        if replacement is not None:
+            self._assignment.exchange(replacement, self._pulse)
+            self.sub_topology = replacement
 
     def _commit(self, *, leaving: bool = False) -> None:
         """One transaction. `leaving`: also commit unchanged positions, which proves membership."""

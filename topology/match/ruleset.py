@@ -59,6 +59,17 @@ class RuleSet:
     def _unknown(self) -> list[int | None]:
         return [None] * len(self._atoms)
 
+    def condition(self, index: int) -> object:
+        """The condition of `rules.events[index]` with atoms in place of their numbers, so that
+        those of two sets can be compared."""
+
+        def spelled(node: Node) -> object:
+            if isinstance(node, int):
+                return self._atoms[node]
+            return (node[0], *map(spelled, node[1:]))
+
+        return spelled(self._nodes[index])
+
     def columns(self, logsource: LogSource | None) -> frozenset[str]:
         """The event columns that the rules for a log source read."""
         indexes = self._indexes(logsource)

@@ -1,0 +1,103 @@
+"""Rules that change while a worker runs: read in the background, taken up between two batches.
+
+`alerts` takes new rules up at once and `events` SETTLE_S later, so that a match of a new rule meets
+a worker that knows the rule, wherever it is counted; workers see a change within a few seconds of
+each other. What is counted for rules that stay is kept, as at a restart (topology/takeover.py).
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from app.config import Config
+from app.reloading import Reloading, Stamp, file_stamp
+from app.rules import load_rules, rule_files
+from topology.match.compile import RuleErrors, RuleSet
+from topology.plan import Plan
+from topology.rules import Correlation, EventRule
+
+log = logging.getLogger(__name__)
+
+SETTLE_S: Final = 10.0
+FIRST: Final = "alerts"
+"""The sub-topology that takes rules up first."""
+
+Entry = TypeVar("Entry", EventRule, Correlation)
+Replace = Callable[[str, Plan], None]
+"""Lets a sub-topology, by its name, go on with another plan."""
+
+
+class ReloadingRules:
+    """The rules of a worker. `look` from time to time, by one thread."""
+
+    def __init__(self, config: Config, plan: Plan, replacing: Replace) -> None:
+        """`replacing` is asked for each sub-topology once for each change."""
+        self._plan = plan
+        self._replacing = replacing
+        self._events_at: float | None = None
+        paths = [config.path(path) for path in config.rules]
+        self._files: Reloading[RuleSet] = Reloading(
+            paths[0] if paths else config.path(Path()),
+            lambda: _load(config),
+            lambda _: _stamp(paths),
+        )
+
+    def look(self, now: float) -> Mapping[str, list[str]] | None:
+        """Read rules again if a file changed; `now` is a monotonic clock, in seconds.
+
+        Returns the titles of rules that were `added`, `removed` and `changed` when they were.
+        """
+        if self._events_at is not None and now >= self._events_at:
+            self._events_at = None
+            self._replacing("events", self._plan)
+        before = self._plan.rules
+        if not self._files.look():
+            return None
+        self._plan = replace(self._plan, rules=self._files.current)
+        self._replacing(FIRST, self._plan)
+        self._events_at = now + SETTLE_S
+        found = differences(before, self._files.current)
+        log.info("Rules have changed. %s", " ".join(f"{k}={len(v)}" for k, v in found.items()))
+        return found
+
+
+def differences(before: RuleSet, after: RuleSet) -> dict[str, list[str]]:
+    """Titles of the rules that are in one set and not in the other, or say something else there."""
+    old, new = _contents(before), _contents(after)
+    return {
+        "added": [new[key][0] for key in new.keys() - old.keys()],
+        "removed": [old[key][0] for key in old.keys() - new.keys()],
+        "changed": [new[key][0] for key in new.keys() & old.keys() if new[key] != old[key]],
+    }
+
+
+def _contents(rules: RuleSet) -> dict[str, tuple[str, object]]:
+    """Title and content of each rule by its id; where it stands in its file does not matter."""
+    events = rules.rules.events
+    found: dict[str, tuple[str, object]] = {
+        entry.rule.id: (entry.rule.title, (_placeless(entry), rules.condition(index)))
+        for index, entry in enumerate(events)
+    }
+    for correlation in rules.rules.correlations:
+        members = tuple(events[member].rule.id for member in correlation.members)
+        content = replace(_placeless(correlation), members=())
+        found[correlation.rule.id] = correlation.rule.title, (content, members)
+    return found
+
+
+def _placeless(entry: Entry) -> Entry:
+    return replace(entry, rule=replace(entry.rule, path="", line=0))
+
+
+def _load(config: Config) -> RuleSet:
+    try:
+        return load_rules([config.path(path) for path in config.rules], config.state / "cache")
+    except RuleErrors as error:
+        raise ValueError("; ".join(error.problems)) from None
+
+
+def _stamp(paths: list[Path]) -> Stamp | None:
+    """Of all files of rules."""
+    return tuple((str(file), file_stamp(file)) for file in dict.fromkeys(rule_files(paths)))
