@@ -7,6 +7,7 @@ from app.commands import (
     broker_files,
     dead_letters,
     demo,
+    explain,
     ingest,
     match,
     normalizers,
@@ -37,6 +38,7 @@ app.command()(up.down)
 app.command()(status.status)
 app.command()(tail.tail)
 app.command()(tap.tap)
+app.command()(explain.explain)
 app.command()(ingest.ingest)
 app.command()(worker.worker)
 app.command()(replay.replay)

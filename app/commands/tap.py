@@ -46,7 +46,7 @@ def tap(
     if source is not None and source not in settings.sources:
         fail(f"no source {source}; expected one of {', '.join(settings.sources)}", WRONG_USAGE)
     topics = [settings.names.raw(name) for name in ([source] if source else settings.sources)]
-    chosen = _tap(settings, stage, where or [])
+    chosen = tap_of(settings, stage, where or [])
     if follow and not from_start and sys.stdout.isatty():
         errors.print(f"Waiting for new records of {', '.join(topics)}. Ctrl-C ends.", markup=False)
     out = sys.stdout.buffer
@@ -69,7 +69,8 @@ def tap(
         return
 
 
-def _tap(settings: Config, stage: str, wanted: list[str]) -> "Tap":
+def tap_of(settings: Config, stage: str, wanted: list[str]) -> "Tap":
+    """A stage of a deployment; ends the command with what is wrong with it."""
     from app.config import ConfigError
     from app.origins import Origins
     from app.planning import build_plan

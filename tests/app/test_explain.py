@@ -1,0 +1,144 @@
+"""`northbound explain` on a real broker: from an alert to the exact raw lines."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+from typer.testing import CliRunner
+
+from app.broker import admin
+from app.broker.server import EmbeddedKafka
+from app.cli import app
+from app.config import Config, load
+from app.lineage import place_of
+from app.planning import build_plan, declared
+from app.reading import ReadingError, read
+from tests.runtime.processes import ROOT, wait_for
+from tests.topology.deployment import START, line
+
+pytestmark = pytest.mark.broker
+
+RULES = """
+title: Deleted
+id: 11111111-1111-4111-8111-111111111111
+name: deleted
+logsource: {product: qumulo, service: audit}
+detection: {sel: {metadata.event_code: fs_delete}, condition: sel}
+---
+title: Three by one user
+id: 22222222-2222-4222-8222-222222222222
+level: high
+correlation:
+  type: event_count
+  rules: [deleted]
+  group-by: [actor.user.name]
+  timespan: 1h
+  condition: {gte: 3}
+"""
+LINES = [
+    line(START, "eve", path="/data/a, b.txt"),
+    line(START + 1, "bob"),
+    line(START + 2, "eve", path="/data/ü.txt"),
+    line(START + 3, "eve", path="/data/c.txt"),
+]
+
+
+@pytest.fixture
+def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Config:
+    """A deployment whose worker has made an alert of three of LINES."""
+    (tmp_path / "rules.yml").write_text(RULES, encoding="utf-8")
+    file = tmp_path / "northbound.yaml"
+    file.write_text(
+        f"""\
+version: 1
+kafka:
+  external: {{bootstrap: "{kafka.bootstrap}", replication: 1}}
+  topic_prefix: {unique("explain")}.
+sources: {{q: {{format: qumulo, partitions: 2}}}}
+rules: [rules.yml]
+tenants: {{acme: {{sources: [q]}}}}
+""",
+        encoding="utf-8",
+    )
+    config = load(file)
+    topics = declared(config, build_plan(config, origins={}))
+    admin.ensure(admin.connect(config.client()), topics, 1)
+    producer = Producer(config.client())
+    for number, text in enumerate(LINES):
+        producer.produce(config.names.raw("q"), text, partition=number % 2)
+    assert producer.flush(30) == 0
+    with (tmp_path / "worker.log").open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"],
+            cwd=ROOT,
+            env={**os.environ, "NORTHBOUND_CONFIG": str(file)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for(lambda: _alert(config), "the alert", 60)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+    return config
+
+
+def _alert(config: Config) -> dict[str, Any] | None:
+    found = read(config.client(), [config.names.alerts("acme")])
+    return next((orjson.loads(each.value()) for each in found), None)
+
+
+def _run(config: Config, *arguments: str) -> Any:
+    path = str(config.home / "northbound.yaml")
+    return CliRunner().invoke(app, ["explain", *arguments, "--config", path])
+
+
+def test_from_the_alert_to_its_lines(config: Config) -> None:
+    """All its events with their lines, byte for byte; then one event with what is made of it; what
+    nobody knows is said."""
+    alert = _alert(config)
+    assert alert is not None
+    result = _run(config, alert["metadata"]["uid"])
+    assert result.exit_code == 0, result.stderr
+    first, *events = [json.loads(each) for each in result.stdout.splitlines()]
+    assert first["alert"]["metadata"]["uid"] == alert["metadata"]["uid"]
+    wanted = {LINES[0].decode(), LINES[2].decode(), LINES[3].decode()}
+    assert {each["line"] for each in events} == wanted
+    assert len(events) == 3
+    one = next(each for each in events if "ü" in each["line"])
+    assert one["offset"] == 1
+    result = _run(config, one["uid"])
+    assert result.exit_code == 0, result.stderr
+    event = json.loads(result.stdout)
+    assert event["line"] == LINES[2].decode()
+    assert event["events"][0]["metadata"]["uid"] == one["uid"]
+    assert event["events"][0]["file"]["path"] == "/data/ü.txt"
+    stem = one["uid"].split("-" + str(one["partition"]))[0]
+    for uid, problem in {
+        f"{stem}-0-99": "at 99 is not kept any more",
+        "AAAAAAAAAAA-0-1": "no raw topic here gives uids that begin with AAAAAAAAAAA",
+        "none": "no alert with this uid is kept in",
+    }.items():
+        result = _run(config, uid)
+        assert (result.exit_code, problem in result.stderr) == (1, True), result.stderr
+
+
+def test_uids() -> None:
+    """A stem may have hyphens of its own; an alert's uid is no place."""
+    place = place_of("a-b-c-d-e_f-3-17-2", {"raw.q": "a-b-c-d-e_f"})
+    assert place is not None
+    assert (place.topic, place.partition, place.offset, place.number) == ("raw.q", 3, 17, 2)
+    assert place_of("3o3R2mXTk6cO3bH0pJ5Zgg", {}) is None
+    with pytest.raises(ReadingError, match="begin with a-b-c-d-e_f"):
+        place_of("a-b-c-d-e_f-3-17", {})
