@@ -4,6 +4,7 @@ import typer
 
 from app import output
 from app.commands import (
+    backtest,
     broker_files,
     dead_letters,
     demo,
@@ -39,6 +40,7 @@ app.command()(status.status)
 app.command()(tail.tail)
 app.command()(tap.tap)
 app.command()(explain.explain)
+app.command()(backtest.backtest)
 app.command()(ingest.ingest)
 app.command()(worker.worker)
 app.command()(replay.replay)

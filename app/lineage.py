@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, read
+from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, read, take
 
 EVENT_UID: Final = re.compile(r"([A-Za-z0-9_-]{11})-(\d+)-(\d+)(?:-(\d+))?")
-EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # its public code
 RUN: Final = 2_000
 """Records that are read over rather than sought past."""
 
@@ -97,18 +96,14 @@ def _run(consumer: Consumer, start: TopicPartition, offsets: Sequence[int]) -> I
     consumer.assign([start])
     last, heard = max(left), time.monotonic()
     while left:
-        for message in consumer.consume(RUN, timeout=0.2):
-            error = message.error()
-            if error is not None and not error.retriable() and error.code() != EOF:
-                raise ReadingError(f"{start.topic}: {error.str()}")
-            if error is not None:
-                left = set() if error.code() == EOF else left
-                continue
+        found, ended = take(consumer, RUN)
+        if found:
             heard = time.monotonic()
+        for message in found:
             if message.offset() in left:
                 left.discard(message.offset())
                 yield message
-            if message.offset() >= last:
-                return
+        if ended or (found and found[-1].offset() >= last):
+            return
         if time.monotonic() - heard > TIMEOUT:
             raise ReadingError(f"nothing came from Kafka for {TIMEOUT:.0f} s; {IS_IT_UP}")

@@ -91,19 +91,31 @@ def read_batches(
         open_ends = {(item.topic, item.partition) for item in assigned}
         heard = time.monotonic()
         while open_ends or follow:
-            found = []
-            for message in consumer.consume(batch, timeout=0.2):
+            found, ended = take(consumer, batch)
+            if found or ended:
                 heard = time.monotonic()
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public code
-                    open_ends.discard((message.topic(), message.partition()))
-                elif not error.retriable():
-                    raise ReadingError(f"{message.topic()}: {error.str()}")
+            open_ends -= ended
             if found:
                 yield found
             if not follow and time.monotonic() - heard > TIMEOUT:
                 raise ReadingError(f"nothing came from Kafka for {TIMEOUT:.0f} s; {IS_IT_UP}")
     finally:
         consumer.close()
+
+
+def take(consumer: Consumer, batch: int) -> tuple[list[Message], set[tuple[str, int]]]:
+    """Up to `batch` records, and the partitions that have no more at present.
+
+    Raises ReadingError.
+    """
+    found: list[Message] = []
+    ended = set()
+    for message in consumer.consume(batch, timeout=0.2):
+        error = message.error()
+        if error is None:
+            found.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public code
+            ended.add((message.topic(), message.partition()))
+        elif not error.retriable():
+            raise ReadingError(f"{message.topic()}: {error.str()}")
+    return found, ended
