@@ -211,7 +211,8 @@ class Quiet:
         """Remove those of a rule's groups that are out of every window, and watch the others on."""
         known, store = self._known, self._store
         rule = self._rules[number]
-        quiet = [key for key in keys if key in known]
+        # A group that ended and came back in between is looked at for both lives.
+        quiet = [key for key in dict.fromkeys(keys) if key in known]
         chunks = [store.get(key + FIRST) or VERSION for key in quiet]
         out = spans(chunks)[1] + rule.timespan_ms
         for key, time in zip(quiet, out.tolist(), strict=True):

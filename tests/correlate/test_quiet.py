@@ -7,12 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import packed
-from tests.correlate.deployment import CORRELATIONS, END, driver, partial, send, states, tell
+from tests.correlate.deployment import (
+    CORRELATIONS,
+    END,
+    RULES,
+    correlation,
+    driver,
+    partial,
+    send,
+    states,
+    tell,
+)
+from tests.correlate.deployment import alerts as deployed
 from tests.correlate.test_finals import finals, run, runs, streams
 from topology import alerts, quiet
 from topology.correlate import chunks
 from topology.keys import SUFFIX, group_key
 from topology.quiet import FIRST, QuietRules
+from topology.rules import Rules
 from topology.single_matches import single_matches
 
 NEVER = 1 << 60
@@ -106,3 +118,31 @@ def test_a_quiet_group_has_no_object_and_survives_a_restart(monkeypatch, many):
 
 def _states(topology):
     return [state for _, task in topology._tasks for state in task.sub_topology._states.values()]
+
+
+@pytest.mark.parametrize("many", [1, NEVER])
+def test_a_group_that_comes_back_is_removed_once(monkeypatch, many):
+    """It was quiet, got an object for a late match, ended, and was quiet again before the time at
+    which the first one was to be looked at: no watermark fails over it, and nothing of it stays."""
+    monkeypatch.setattr(alerts, "MANY", many)
+    rules = Rules(RULES.events, (correlation("many", "event_count", 4, 8_000, 0),))
+    topology = driver(make=lambda: deployed(rules, aggregates=()))
+
+    def match(time, uid):
+        send(topology, partial("many", ("a",), [(time, uid, None)]))
+        topology.run()
+
+    def to(mark):
+        tell(topology, mark)
+        topology.run()
+
+    to(500)
+    match(1_000, "u0")
+    match(400, "late")
+    to(9_010)
+    match(9_020, "u1")
+    to(9_040)
+    to(17_100)
+    assert topology.counts["dead_letters"] == 0
+    assert not [key for key in topology.store("alerts") if not key.startswith(b"\0")]
+    assert sum(len(state.quiet) for state in _states(topology)) == 0
