@@ -107,13 +107,19 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
 
 @app.command()
 def bundle(
-    name: NameArgument, *, out: OutOption = None, config: ConfigOption = DEFAULT_PATH
+    name: NameArgument,
+    *,
+    out: OutOption = None,
+    zipped: Annotated[bool, typer.Option("--zip", help="Also as FOLDER.zip.")] = False,
+    config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Write the folder that the tenant needs to connect: CA, trust stores, settings, a consumer.
+    """Write the folder that the tenant needs to connect: CA, trust stores, consumers, and files
+    for Logstash, Filebeat, Vector, Fluent Bit, Redpanda Connect, Splunk, Sentinel and rsyslog.
 
-    Example: northbound tenants bundle acme --out /tmp/acme
+    Example: northbound tenants bundle acme --out /tmp/acme --zip
     """
     from app import bundles
+    from app.broker.bundle import pack
 
     settings = configured(config)
     _known(settings, name)
@@ -121,6 +127,8 @@ def bundle(
     with reported():
         bundles.write(settings, name, folder)
     typer.echo(f"{folder} holds {name}'s password: hand it over on a private way. See README.md.")
+    if zipped:
+        typer.echo(f"{pack(folder)} holds the same.")
 
 
 @app.command()

@@ -1,11 +1,15 @@
 """A bundle's files: complete, private where they hold the password, readable by Java."""
 
 import datetime as dt
+import json
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 
 from app.broker import bundle, certificates
@@ -13,6 +17,19 @@ from app.broker.bundle.access import Access
 from app.broker.java import candidates
 
 PASSWORD = "Secret1Secret2"
+SECRET = {
+    "northbound.json",
+    "client.properties",
+    "java.properties",
+    "rsyslog.conf",
+    "logstash-input.conf",
+    "filebeat.yml",
+    "vector.yaml",
+    "fluent-bit.yaml",
+    "redpanda-connect.yaml",
+    "splunk-connector.json",
+}
+"""Files that hold the password."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +57,7 @@ def test_secrets_are_private(ca: bytes, tmp_path: Path) -> None:
     bundle.write(access, folder)
     assert folder.stat().st_mode & 0o777 == 0o700
     secret = {file.name for file in folder.iterdir() if PASSWORD.encode() in file.read_bytes()}
-    assert secret == {"northbound.json", "client.properties", "java.properties"}
+    assert secret == SECRET
     assert {file.name for file in folder.iterdir() if file.stat().st_mode & 0o077 == 0} == secret
     assert PASSWORD not in repr(access)
     assert all(
@@ -114,3 +131,48 @@ def test_keytool_reads_the_trust_stores(ca: bytes, tmp_path: Path, store: str) -
     )
     found = x509.load_pem_x509_certificate(done.stdout)
     assert found == x509.load_pem_x509_certificate(ca)
+
+
+def test_every_client_reads_committed_records_by_groups_of_its_own(
+    ca: bytes, tmp_path: Path
+) -> None:
+    """Each file of a product names the topics, a group under the tenant's prefix that no other has,
+    the CA, the user, and that only committed records are read, from the earliest on."""
+    bundle.write(make_access(ca), tmp_path)
+    texts = {file.name: file.read_text("utf-8") for file in tmp_path.iterdir() if is_text(file)}
+    products = SECRET - {"northbound.json", "client.properties", "java.properties"}
+    groups: list[str] = []
+    for name in products:
+        text = texts[name]
+        for word in ("northbound.acme.events", "northbound.acme.alerts", "read_committed"):
+            assert word in text, (name, word)
+        assert "SCRAM-SHA-256" in text
+        assert "earliest" in text or "oldest" in text, name
+        assert any(each in text for each in ("ca.pem", "truststore.p12", "ssl.ca.pem=-----")), name
+        found = set(re.findall(r"\bacme\.[a-z][a-z-]+", text.replace("northbound.acme.", "")))
+        assert found, name
+        groups += found
+    assert len(groups) == len(set(groups))
+    for name in ("filebeat.yml", "vector.yaml", "fluent-bit.yaml", "redpanda-connect.yaml"):
+        assert isinstance(yaml.safe_load(texts[name]), dict)
+    assert json.loads(texts["splunk-connector.json"])["config"]["tasks.max"] == "1"
+
+
+def is_text(file: Path) -> bool:
+    return file.suffix not in {".jks", ".p12"}
+
+
+def test_a_zip_holds_the_same(ca: bytes, tmp_path: Path) -> None:
+    """For its owner alone; unpacked, files with the password are still private."""
+    folder = tmp_path / "bundle"
+    bundle.write(make_access(ca), folder)
+    packed = bundle.pack(folder)
+    assert packed == tmp_path / "bundle.zip"
+    assert packed.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(packed) as archive:
+        entries = archive.infolist()
+        assert {each.filename for each in entries} == {f"bundle/{f.name}" for f in folder.iterdir()}
+        for each in entries:
+            file = tmp_path / each.filename
+            assert archive.read(each) == file.read_bytes()
+            assert each.external_attr >> 16 & 0o777 == file.stat().st_mode & 0o777

@@ -1,10 +1,27 @@
 """A tenant's bundle: everything its SIEM needs to connect, in one folder."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.broker.bundle import java, librdkafka, pem, python, readme
+from app.broker.bundle import (
+    filebeat,
+    fluent_bit,
+    go,
+    java,
+    librdkafka,
+    logstash,
+    node,
+    pem,
+    python,
+    readme,
+    redpanda_connect,
+    rsyslog,
+    splunk,
+    vector,
+)
 from app.broker.bundle.access import Access, File
 from app.broker.bundle.consumer import configuration
 from app.broker.certificates import write_private
@@ -15,10 +32,19 @@ FORMATS: dict[str, Callable[[Access], list[File]]] = {
     "python": python.files,
     "librdkafka": librdkafka.files,
     "java": java.files,
+    "go": go.files,
+    "node": node.files,
+    "logstash": logstash.files,
+    "filebeat": filebeat.files,
+    "vector": vector.files,
+    "fluent-bit": fluent_bit.files,
+    "redpanda-connect": redpanda_connect.files,
+    "splunk": splunk.files,
+    "rsyslog": rsyslog.files,
 }
 """One file of this package for each format."""
 
-__all__ = ["FORMATS", "Access", "File", "client_configuration", "write"]
+__all__ = ["FORMATS", "Access", "File", "client_configuration", "pack", "write"]
 
 
 def write(access: Access, folder: Path) -> list[Path]:
@@ -37,6 +63,18 @@ def write(access: Access, folder: Path) -> list[Path]:
                 target.chmod(0o755 if file.content.startswith(b"#!") else 0o644)
             written.append(target)
     return written
+
+
+def pack(folder: Path) -> Path:
+    """The folder as FOLDER.zip beside it, for its owner alone; files keep their modes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            if file.is_file():
+                archive.write(file, f"{folder.name}/{file.name}")
+    target = folder.with_name(f"{folder.name}.zip")
+    write_private(target, packed.getvalue())
+    return target
 
 
 def client_configuration(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

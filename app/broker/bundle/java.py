@@ -21,12 +21,16 @@ JKS_MAGIC, JKS_VERSION, JKS_TRUSTED = 0xFEEDFEED, 2, 2
 JKS_WHITENER = b"Mighty Aphrodite"
 
 
-def files(access: Access) -> list[File]:
-    stores = {} if access.ca is None else _stores(access.ca)
-    jaas = (
+def jaas(access: Access) -> str:
+    """The line that logs a Java client in."""
+    return (
         "org.apache.kafka.common.security.scram.ScramLoginModule required "
         f'username="{access.user}" password="{access.password}";'
     )
+
+
+def files(access: Access) -> list[File]:
+    stores = {} if access.ca is None else _stores(access.ca)
     lines = [
         f"bootstrap.servers={access.servers}",
         f"client.id={access.user}",
@@ -36,7 +40,7 @@ def files(access: Access) -> list[File]:
         "isolation.level=read_committed",
         "security.protocol=SASL_SSL",
         f"sasl.mechanism={access.mechanism}",
-        f"sasl.jaas.config={jaas}",
+        f"sasl.jaas.config={jaas(access)}",
     ]
     if stores:
         lines += [

@@ -6,8 +6,8 @@ from app.broker.bundle.java import STORE_PASSWORD
 TEXT = """\
 # Northbound feed of {tenant}
 
-Connect to `{servers}` with SASL_SSL and {mechanism} as user `{user}`. The password is in
-`northbound.json`, `client.properties` and `java.properties`; keep these three files to yourself.
+Connect to `{servers}` with SASL_SSL and {mechanism} as user `{user}`. Files that hold the
+password are readable by their owner alone; keep them so.
 
 | feed | topic |
 |---|---|
@@ -29,16 +29,29 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 | `northbound.json`, `consumer.py` | Python with confluent-kafka |
 | `client.properties` | kcat and every other client on librdkafka (paths are relative to it) |
 | `java.properties` | Java clients |
+| `consumer.go`, `go.mod` | Go with franz-go: `go mod tidy && go run . alerts` |
+| `consumer.mjs`, `package.json` | Node with kafkajs: `npm install && node consumer.mjs alerts` |
+| `rsyslog.conf` | rsyslog with imkafka |
+| `logstash-input.conf`, `logstash-output-*.conf` | Logstash; on to Microsoft Sentinel (1) |
+| `filebeat.yml` | Filebeat, and the values for Elastic Agent (1) |
+| `vector.yaml` | Vector (1) |
+| `fluent-bit.yaml` | Fluent Bit (1) |
+| `redpanda-connect.yaml` | Redpanda Connect (1) |
+| `splunk-connector.json` | Splunk Connect for Kafka; `splunk-connector.txt` says how (1) |
 {trust}
+
+(1) Checked by configuration only: against the keys that the product documents, not by running it.
 
 ## Rules
 
 - Consumer groups: `{group}`, or any other name that begins with `{group_prefix}`. Programs that
-  read the same feed independently need different groups.
+  read the same feed independently need different groups; each of the files above has its own.
 - Read with `isolation.level=read_committed`. Java clients, Logstash and Filebeat do not do so by
   themselves; the files here say it.
 - A record can come twice, for instance after a crash of your consumer. `metadata.uid` (alerts:
   `finding_info.uid`) is the same each time: use it to drop the second one.
+- Records are compressed with LZ4. Clients that need a package for it: aiokafka
+  (`pip install 'aiokafka[lz4]'`) and kafkajs (`lz4js`, as in `consumer.mjs`).
 - Leave the check of the server's name on. The certificate carries the names given above.
 {changeit}"""
 

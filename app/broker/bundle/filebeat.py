@@ -1,0 +1,42 @@
+"""Filebeat's kafka input; Elastic Agent's Custom Kafka Logs takes the same values.
+
+Keys: Filebeat reference, kafka input.
+"""
+
+import yaml
+
+from app.broker.bundle.access import Access, File
+
+HEAD = """\
+# filebeat -e --strict.perms=false -c filebeat.yml --path.home .
+# Elastic Agent: the integration "Custom Kafka Logs" asks for the same values; `ssl` goes into its
+# field for YAML. An index's _id made of metadata.uid drops what comes twice.
+"""
+
+
+def files(access: Access) -> list[File]:
+    trust = {} if access.ca is None else {"ssl.certificate_authorities": ["ca.pem"]}
+    inputs = [
+        {
+            "type": "kafka",
+            "id": f"northbound-{feed}",
+            "hosts": access.servers.split(","),
+            "topics": [topic],
+            "group_id": f"{access.group_prefix}filebeat-{feed}",
+            "client_id": access.user,
+            "version": "2.6.0",
+            "initial_offset": "oldest",
+            "isolation_level": "read_committed",
+            "username": access.user,
+            "password": access.password,
+            "sasl.mechanism": access.mechanism,
+            "ssl.enabled": True,
+            "ssl.verification_mode": "full",
+            **trust,
+            "parsers": [{"ndjson": {"target": "", "overwrite_keys": False}}],
+        }
+        for feed, topic in access.topics.items()
+    ]
+    content = {"filebeat.inputs": inputs, "output.console": {"enabled": True}}
+    text = HEAD + yaml.safe_dump(content, sort_keys=False)
+    return [File("filebeat.yml", text.encode(), secret=True)]

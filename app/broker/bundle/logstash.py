@@ -1,0 +1,80 @@
+"""Logstash's kafka input, and outputs to try it and for Microsoft Sentinel.
+
+Keys: documentation of logstash-integration-kafka (input) and of
+microsoft-sentinel-log-analytics-logstash-output-plugin.
+"""
+
+from app.broker.bundle.access import Access, File
+from app.broker.bundle.java import STORE_PASSWORD, jaas
+
+INPUT = """\
+# In this folder, as paths are relative:
+# bin/logstash -f '{{logstash-input,logstash-output-stdout}}.conf'
+# To keep the password out of this file: bin/logstash-keystore add NORTHBOUND_PASSWORD, and
+# password="${{NORTHBOUND_PASSWORD}}" below.
+input {{
+{inputs}}}
+"""
+KAFKA = """\
+  kafka {{
+    bootstrap_servers => "{servers}"
+    topics => ["{topic}"]
+    group_id => "{group}"
+    client_id => "{user}"
+    auto_offset_reset => "earliest"
+    isolation_level => "read_committed"
+    session_timeout_ms => 60000
+    security_protocol => "SASL_SSL"
+    sasl_mechanism => "{mechanism}"
+    sasl_jaas_config => '{jaas}'
+{trust}    codec => "json"
+    tags => ["northbound", "{feed}"]
+  }}
+"""
+TRUST = f"""\
+    ssl_truststore_location => "truststore.p12"
+    ssl_truststore_type => "PKCS12"
+    ssl_truststore_password => "{STORE_PASSWORD}"
+"""
+STDOUT = b"""\
+output { stdout { codec => json_lines } }
+"""
+SENTINEL = b"""\
+# bin/logstash-plugin install microsoft-sentinel-log-analytics-logstash-output-plugin
+# bin/logstash -f '{logstash-input,logstash-output-sentinel}.conf'
+# One stream for each feed: its columns are what the table's data collection rule names. Logstash 8
+# needs pipeline.ecs_compatibility: disabled.
+output {
+  if "alerts" in [tags] {
+    microsoft-sentinel-log-analytics-logstash-output-plugin {
+      client_app_Id => "${SENTINEL_APP_ID}"
+      client_app_secret => "${SENTINEL_APP_SECRET}"
+      tenant_id => "${SENTINEL_TENANT_ID}"
+      data_collection_endpoint => "${SENTINEL_ENDPOINT}"
+      dcr_immutable_id => "${SENTINEL_RULE_ID}"
+      dcr_stream_name => "Custom-NorthboundAlerts"
+    }
+  }
+}
+"""
+
+
+def files(access: Access) -> list[File]:
+    inputs = "".join(
+        KAFKA.format(
+            servers=access.servers,
+            topic=topic,
+            group=f"{access.group_prefix}logstash-{feed}",
+            user=access.user,
+            mechanism=access.mechanism,
+            jaas=jaas(access),
+            trust="" if access.ca is None else TRUST,
+            feed=feed,
+        )
+        for feed, topic in access.topics.items()
+    )
+    return [
+        File("logstash-input.conf", INPUT.format(inputs=inputs).encode(), secret=True),
+        File("logstash-output-stdout.conf", STDOUT),
+        File("logstash-output-sentinel.conf", SENTINEL),
+    ]

