@@ -77,6 +77,7 @@ class PipelineTest(Strict):
     lines: Annotated[list[str | Lines], Field(min_length=1)]
     events: list[dict[str, Any]] | None = None
     filtered: Annotated[int, Field(ge=0)] | None = None
+    aggregated: Annotated[int, Field(ge=0)] | None = None
     dead_letters: list[DeadLetter] | None = None
     alerts: list[Alert] | None = None
 

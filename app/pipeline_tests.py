@@ -31,6 +31,7 @@ class Outcome:
 
     events: Sequence[dict[str, Any]]
     filtered: int
+    aggregated: int
     dead_letters: Sequence[Mapping[str, Any]]
     alerts: Sequence[dict[str, Any]]
 
@@ -52,7 +53,8 @@ def run(plan: Plan, test: PipelineTest) -> Outcome:
     for time, (_, line) in zip(times, lines, strict=True):
         driver.pipe(raw, line, timestamp=time, partition=0)
     driver.run()
-    driver.advance_wall_clock(max(times) + alerts(plan).window_ms + HOUR_MS)
+    held = plan.sources[test.source].hold_ms
+    driver.advance_wall_clock(max(times) + alerts(plan).window_ms + held + HOUR_MS)
     driver.run()
     found = [
         orjson.loads(each.value or b"") for each in driver.read(plan.names.alerts(tenant.name))
@@ -60,6 +62,7 @@ def run(plan: Plan, test: PipelineTest) -> Outcome:
     return Outcome(
         [orjson.loads(each.value or b"") for each in driver.read(plan.names.events(tenant.name))],
         driver.counts["filtered"],
+        driver.counts["aggregated"],
         [read_avro(each.value or b"")[1] for each in driver.read(plan.names.dead_letters)],
         [alert for alert in found if alert["unmapped"]["state"] == "final"],
     )
@@ -70,13 +73,15 @@ def differences(test: PipelineTest, found: Outcome) -> list[str]:
     problems: list[str] = []
     if test.events is not None:
         problems += _events(test.events, found)
-    if test.filtered is not None and test.filtered != found.filtered:
-        problems.append(f"filtered: expected {test.filtered}, saw {found.filtered}")
+    for name in ("filtered", "aggregated"):
+        wanted, seen = getattr(test, name), getattr(found, name)
+        if wanted is not None and wanted != seen:
+            problems.append(f"{name}: expected {wanted}, saw {seen}")
     if test.dead_letters is not None:
         problems += _dead_letters(test.dead_letters, found.dead_letters)
     if test.alerts is not None:
-        wanted = [ExpectedAlert(each.title, each.group, each.count) for each in test.alerts]
-        problems += alert_differences(wanted, found.alerts)
+        told = [ExpectedAlert(each.title, each.group, each.count) for each in test.alerts]
+        problems += alert_differences(told, found.alerts)
     return problems
 
 

@@ -12,10 +12,10 @@ from topology.enrich.attribute import TemplateError
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
 from topology.mutate.mutation import mutable
 from topology.northbound import SERIALIZERS
-from topology.pipeline import alerts, pipeline
+from topology.pipeline import pipeline
 from topology.plan import Plan, TenantPlan
 from topology.rules import LogSource, Tumbling
-from topology.topics import StoreTopic, Topic, declare
+from topology.topics import Topic, declare
 
 QUMULO = LogSource(product="qumulo", service="audit", category=None)
 KEYS = {"host": "dst_endpoint.hostname", "user": "@user"}
@@ -65,8 +65,7 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
 
 def declared(config: Config, plan: Plan) -> list[Topic]:
     """Every topic of the deployment as it should be, in flow order."""
-    window = alerts(plan).window_ms
-    stores = [StoreTopic(store, window) for node in pipeline(plan.expose) for store in node.stores]
+    stores = [store for node in pipeline(plan.expose) for store in node.stores(plan)]
     return declare(
         config.names,
         config.raw_topics(),

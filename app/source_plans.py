@@ -1,12 +1,15 @@
-"""Sources of northbound.yaml as the topology has them: how lines are read, mutated, filtered."""
+"""Sources of northbound.yaml as the topology has them: how lines are read, changed, aggregated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from app.config import Config, ConfigError
 from app.normalizer_files import Loaded, load_normalizer
 from app.reloading import Reloading
+from schemas.ocsf import KIND, is_written
+from topology.aggregate.aggregation import Aggregation
+from topology.aggregations import Aggregations
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.mutate.mutation import Mutation, mutable
@@ -53,6 +56,8 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
         _mutations(config, name, problems),
         _filters(config, name, problems),
         normalizer,
+        _aggregations(config, name, problems),
+        "monitoring" if name == config.ingest.monitor else "base",
     )
 
 
@@ -112,12 +117,7 @@ def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutati
 
 def _filters(config: Config, source: str, problems: list[str]) -> Filters:
     entries = config.sources[source].filters
-    names: set[str] = set()
-    for number, entry in enumerate(entries):
-        if entry.name in names:
-            text = f"saw {entry.name!r} twice; give each filter of a source its own name"
-            problems.append(config.problem(("sources", source, "filters", number, "name"), text))
-        names.add(entry.name)
+    _named_apart(config, (source, "filters"), [entry.name for entry in entries], problems)
     try:
         return Filters(
             [Filter(entry.name, entry.action == "keep", entry.detection) for entry in entries]
@@ -128,3 +128,57 @@ def _filters(config: Config, source: str, problems: list[str]) -> Filters:
             first, _, rest = key.partition(".")
             problems.append(config.problem((*at, *filter(None, (first, rest))), text))
         return NO_FILTERS
+
+
+def _aggregations(config: Config, source: str, problems: list[str]) -> Aggregations | None:
+    entries = config.sources[source].aggregate
+    if entries is None:
+        return None
+    _named_apart(config, (source, "aggregate"), [entry.name for entry in entries], problems)
+    conditional = [number for number, entry in enumerate(entries) if entry.when is not None]
+    conditions = [
+        Filter(entries[number].name, keep=False, detection=entries[number].when or {})
+        for number in conditional
+    ]
+    for number, entry in enumerate(entries):
+        at = ("sources", source, "aggregate", number)
+        for key, columns in (("by", entry.by), ("keep", entry.keep or ())):
+            for place, column in enumerate(columns):
+                if not is_written(column) or column == KIND:
+                    text = f"saw {column!r}, expected an attribute of the event"
+                    problems.append(config.problem((*at, key, place), text))
+    try:
+        compiled = Filters(conditions)
+    except FilterErrors as error:
+        for each in error.problems:
+            at = ("sources", source, "aggregate", conditional[each.number])
+            first, _, rest = each.key.partition(".")
+            problems.append(config.problem((*at, "when", *filter(None, (first, rest))), each.text))
+        return None
+    return Aggregations(
+        tuple(
+            Aggregation(
+                entry.name,
+                tuple(entry.by),
+                entry.window,
+                None if entry.keep is None else tuple(entry.keep),
+                entry.limit,
+                entry.originals,
+                conditional.index(number) if number in conditional else None,
+            )
+            for number, entry in enumerate(entries)
+        ),
+        compiled,
+    )
+
+
+def _named_apart(
+    config: Config, at: tuple[str, str], names: Sequence[str], problems: list[str]
+) -> None:
+    """No two entries of a stage have the same name."""
+    source, key = at
+    what = {"filters": "filter", "aggregate": "aggregation"}[key]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            text = f"saw {name!r} twice; give each {what} of a source its own name"
+            problems.append(config.problem(("sources", source, key, number, "name"), text))

@@ -33,7 +33,7 @@ from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
-from topology.pipeline import Node, pipeline
+from topology.pipeline import ALERTS, Node, pipeline
 from topology.plan import Plan
 
 if TYPE_CHECKING:
@@ -129,10 +129,13 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
 
 
 def _add(app: App, config: Config, plan: Plan, node: Node, filled: RawPartitions) -> None:
-    options: dict[str, Any] = {"coalesce": not node.stores}
-    if node.stores:
-        options["changelogs"] = {store: config.names.changelog(store) for store in node.stores}
-    if node.build is EventsSubTopology:
+    stores = node.stores(plan)
+    options: dict[str, Any] = {"coalesce": node.name != ALERTS.name}
+    if stores:
+        options["changelogs"] = {each.store: config.names.changelog(each.store) for each in stores}
+    sub_topology = _built(node, plan, filled)
+    if isinstance(sub_topology, EventsSubTopology):
+        options["inputs"] = sub_topology.inputs
 
         async def look() -> None:
             """Notice raw partitions that got their first record while their owner is away."""
@@ -147,7 +150,7 @@ def _add(app: App, config: Config, plan: Plan, node: Node, filled: RawPartitions
 
         app.timer(ANNOUNCE_S)(look)
     app.add_sub_topology(
-        _built(node, plan, filled),
+        sub_topology,
         node.topics(plan),
         group=config.names.group(node.group),
         **options,

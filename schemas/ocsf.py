@@ -49,6 +49,9 @@ SEVERITY_NAMES: Final[Mapping[int, str]] = {
 }
 STATUS_NAMES: Final[Mapping[int, str]] = {0: "Unknown", 1: "Success", 2: "Failure", 99: "Other"}
 
+KIND: Final = "unmapped.northbound_kind"
+"""What an event is: base, aggregated, correlation or monitoring."""
+
 JSON_SUFFIX: Final = ":json"
 CODE: Final = "@code."
 """`@code.<column>` (UInt32) may say which rows of that column are equal: those with equal code."""
@@ -80,6 +83,7 @@ SHARED: Final[Mapping[str, tuple[str, ...]]] = {
         "service.",
         "logon_type_id",
         "unmapped.protocol",
+        KIND,
     ),
     "@actor": ("actor.", "user."),
     "@source": ("src_endpoint.", "dst_endpoint."),

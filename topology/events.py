@@ -1,11 +1,11 @@
-"""Sub-topology 1: raw records in; events, matches and dead letters out. Stateless and fused.
+"""Sub-topology 1: raw records in; events, matches and dead letters out. Fused.
 
 One pass over a batch, no topic between parse and match: parse, normalize, mutate, filter, enrich,
-match, encode.
+aggregate, match, encode.
 Where `normalized` is exposed this is the second half, from enrich on, and reads that topic.
-Each raw record has exactly one outcome: event(s), filtered, or dead letter; a tick has none. The
-only thing remembered from batch to batch is how far event time is on each raw partition, and that
-lives in the committed offset.
+Each raw record has exactly one outcome: event(s), filtered, aggregated, or dead letter; a tick has
+none. What is remembered from batch to batch is how far event time is on each raw partition, which
+lives in the committed offset, and what the aggregations of a source have open, in its store.
 """
 
 from collections import Counter, deque
@@ -17,9 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from schemas import ocsf
 from schemas.codec import encode as avro
 from topology import exposed
+from topology.aggregate.aggregator import Added, Aggregator, aggregated
+from topology.aggregate.open_windows import Similar
 from topology.aggregate.tumbling import tallies
+from topology.aggregations import Aggregations
 from topology.correlate.partials import partials
 from topology.dead_letters import dead_letters
 from topology.isolate import Failure, isolate, stage
@@ -59,7 +63,6 @@ class EventsSubTopology:
     """
 
     name = "events"
-    stores: Sequence[str] = ()
 
     def __init__(self, plan: Plan, filled: Callable[[], Iterable[Partition]] = lambda: ()) -> None:
         """`filled` names the raw partitions that hold records, owned or not. It is asked at each
@@ -70,7 +73,14 @@ class EventsSubTopology:
         self._exposed = "normalized" in plan.expose
         read = names.normalized if self._exposed else names.raw
         self._sources = {read(name): source for name, source in plan.sources.items()}
-        self._lateness = {names.raw(name): each.lateness_ms for name, each in plan.sources.items()}
+        self._hold = {names.raw(name): each.hold_ms for name, each in plan.sources.items()}
+        self._aggregators = {
+            name: Aggregator(name, source.aggregations.entries)
+            for name, source in plan.sources.items()
+            if source.aggregations is not None
+        }
+        self.stores: Sequence[str] = tuple(plan.aggregating.values())
+        self.inputs = {store: read(name) for name, store in plan.aggregating.items()}
         self._watermarks = Watermarks()
         self._owned: set[Partition] = set()
         self._announced: set[Partition] = set()
@@ -79,13 +89,16 @@ class EventsSubTopology:
     def assign(
         self,
         positions: Mapping[Partition, Position],
-        stores: Mapping[tuple[str, int], KeyValueStore],  # noqa: ARG002  # stateless
+        stores: Mapping[tuple[str, int], KeyValueStore],
     ) -> None:
         """Take over partitions where their last owner committed."""
         self.announce(self._filled())
         for partition, position in positions.items():
             self._watermarks.assign(self._raw(partition), position.metadata)
             self._owned.add(partition)
+            name, number = self._sources[partition[0]].name, partition[1]
+            if name in self._aggregators:
+                self._aggregators[name].assign(number, stores[self._plan.aggregating[name], number])
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """Forget partitions; what an aborted commit announced is announced again."""
@@ -93,6 +106,9 @@ class EventsSubTopology:
         for partition in partitions:
             self._watermarks.revoke(self._raw(partition))
             self._owned.discard(partition)
+            aggregator = self._aggregators.get(self._sources[partition[0]].name)
+            if aggregator is not None:
+                aggregator.revoke(partition[1])
 
     def announce(self, partitions: Iterable[Partition]) -> None:
         """Name raw partitions that hold records, owned or not, so that windows wait for them.
@@ -105,13 +121,28 @@ class EventsSubTopology:
         """Work on records of one topic, from any number of its partitions."""
         source = self._sources[batch.topic]
         arrived = (self._normalized if self._exposed else self._receive)(source, batch)
+        if source.aggregations is not None:
+            aggregator = self._aggregators[source.name]
+            return self._aggregate(source, batch, arrived, aggregator, source.aggregations)
         stretches, broken = isolate(
-            arrived.events, lambda rows: self._finish(source, rows, arrived.watermarks)
+            arrived.events,
+            lambda rows: self._finish(source, self._enrich(source, rows), arrived.watermarks),
         )
-        failures = arrived.failures + broken
+        return self._outcome(source, arrived, stretches, broken)
+
+    def _outcome(
+        self,
+        source: SourcePlan,
+        arrived: Arrived,
+        stretches: Sequence[Stretch],
+        broken: Sequence[Failure],
+        joined: int = 0,
+    ) -> Outcome:
+        """`joined`: how many events are told by aggregated ones alone."""
+        failures = [*arrived.failures, *broken]
         outcome = Outcome([output for stretch in stretches for output in stretch.outputs])
         counts = Counter(arrived.counts | {"dead_letters": len(failures)})
-        counts["events"] = arrived.events.height - len(broken)
+        counts["events"] = arrived.events.height - joined - len(broken)
         for stretch in stretches:
             counts.update(stretch.counts)
         if failures:
@@ -119,6 +150,84 @@ class EventsSubTopology:
             outcome.outputs.append(letters)
         outcome.counts = dict(counts)
         return outcome
+
+    def _aggregate(
+        self,
+        source: SourcePlan,
+        batch: Batch,
+        arrived: Arrived,
+        aggregator: Aggregator,
+        aggregations: Aggregations,
+    ) -> Outcome:
+        """As `process`, with similar events made one.
+
+        Events are taken into the state once, before anything that could break on one of them and
+        be tried again. An aggregated event is late for nobody: `matches` hears of the time at
+        which its window ended when it is there (SourcePlan.hold_ms).
+        """
+
+        def add(rows: pl.DataFrame) -> Added:
+            events = self._enrich(source, rows)
+            places = events["row"].to_numpy()
+            with stage("aggregate", source.name):
+                holds = aggregations.holding(events)
+            watermarks = arrived.watermarks[places]
+            return aggregator.add(events, holds, batch.partitions[places], watermarks)
+
+        parts, broken = isolate(arrived.events, add)
+        stretches: list[Stretch] = []
+        found: list[Similar] = []
+        for part in parts:
+            found += part.full
+            done, more = isolate(
+                part.events, lambda rows: self._finish(source, rows, arrived.watermarks)
+            )
+            stretches += [*done, Stretch(counts=part.counts)]
+            broken += more
+        topic = self._plan.names.raw(source.name)
+        for number in np.unique(batch.partitions).tolist():
+            greatest = self._watermarks.greatest((topic, number))
+            if greatest != NOTHING:
+                found += aggregator.close(number, greatest - source.lateness_ms)
+        joined = sum(part.joined for part in parts)
+        outcome = self._outcome(source, arrived, stretches, broken, joined)
+        if joined:
+            outcome.counts["aggregated"] = joined
+        if found:
+            self._tell(source, batch, found, outcome)
+        return outcome
+
+    def _tell(
+        self, source: SourcePlan, batch: Batch, found: Sequence[Similar], outcome: Outcome
+    ) -> None:
+        """Add aggregated events to an outcome. One that breaks a stage becomes a dead letter, with
+        itself for the raw bytes; its records are counted as aggregated, not as dead letters."""
+        events = aggregated(found)
+        never = np.full(events.height, NOTHING)
+        stretches, broken = isolate(events, lambda rows: self._finish(source, rows, never))
+        outcome.outputs += [output for stretch in stretches for output in stretch.outputs]
+        counts = Counter(outcome.counts)
+        counts["aggregated_events"] += events.height - len(broken)
+        for stretch in stretches:
+            counts.update(stretch.counts)
+        if broken:
+            counts["aggregated_dead_letters"] += len(broken)
+            topic = self._plan.names.raw(source.name)
+
+            def record(row: int) -> RawRecord:
+                # The record that ended the window stands for it; the uid says which one began it.
+                return RawRecord(
+                    topic,
+                    int(batch.partitions[-1]),
+                    int(batch.offsets[-1]),
+                    int(batch.timestamps[-1]),
+                    None,
+                    found[row].text(),
+                    events["metadata.uid"][row],
+                )
+
+            outcome.outputs.append(dead_letters(self._plan.names, source.name, broken, record))
+        outcome.counts = dict(counts)
 
     def before_commit(self) -> Outcome:
         """Watermark records for every partition of `matches`, and the offsets' metadata.
@@ -133,7 +242,7 @@ class EventsSubTopology:
         while self._to_announce:
             named.add(self._to_announce.popleft())
         moved = {
-            partition: greatest - self._lateness[partition[0]]
+            partition: greatest - self._hold[partition[0]]
             for partition, greatest in changes.items()
             if greatest != NOTHING
         }
@@ -186,14 +295,21 @@ class EventsSubTopology:
             {},
         )
 
-    def _finish(
-        self, source: SourcePlan, events: pl.DataFrame, watermarks: npt.NDArray[np.int64]
-    ) -> Stretch:
-        """Enrich, match and encode rows. Raises StageError; the caller narrows it to its row."""
-        stretch = Stretch()
+    def _enrich(self, source: SourcePlan, events: pl.DataFrame) -> pl.DataFrame:
+        """Enrich rows and state their kind. Raises StageError."""
         for enricher in self._plan.enrichers:
             with stage("enrich", enricher.name):
                 events = enricher.apply(events)
+        kind = pl.Series(ocsf.KIND, [source.kind]).new_from_index(0, events.height)
+        if ocsf.KIND in events.columns:
+            events = events.drop(ocsf.KIND)
+        return events.hstack([kind])
+
+    def _finish(
+        self, source: SourcePlan, events: pl.DataFrame, watermarks: npt.NDArray[np.int64]
+    ) -> Stretch:
+        """Match and encode rows. Raises StageError; the caller narrows it to its row."""
+        stretch = Stretch()
         tenants = self._plan.tenants_of(source.name)
         alerted = [tenant.name for tenant in tenants if tenant.alerts]
         if alerted:

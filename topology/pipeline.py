@@ -18,6 +18,7 @@ from topology.events import EventsSubTopology
 from topology.normalization import NormalizeSubTopology
 from topology.plan import Plan
 from topology.records import SubTopology
+from topology.topics import StoreTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Node:
     name: str
     reads: tuple[str, ...]
     stages: tuple[str, ...]
-    stores: tuple[str, ...]
+    stores: Callable[[Plan], tuple[StoreTopic, ...]]
+    """Its state stores; each has as many partitions as what it reads of a source, or `matches`."""
     writes: tuple[str, ...]
     build: Callable[[Plan], SubTopology]
     topics: Callable[[Plan], list[str]]
@@ -49,6 +51,19 @@ def _matches(plan: Plan) -> list[str]:
     return [plan.names.matches]
 
 
+def _stateless(plan: Plan) -> tuple[StoreTopic, ...]:  # noqa: ARG001
+    return ()
+
+
+def _aggregated(plan: Plan) -> tuple[StoreTopic, ...]:
+    """A store of each source that has aggregations."""
+    return tuple(StoreTopic(store, None, source) for source, store in plan.aggregating.items())
+
+
+def _alerts(plan: Plan) -> tuple[StoreTopic, ...]:
+    return (StoreTopic("alerts", alerts(plan).window_ms),)
+
+
 def alerts(plan: Plan) -> AlertsSubTopology:
     """Sub-topology 2 of a plan."""
     return AlertsSubTopology(
@@ -65,8 +80,8 @@ FUSED = (
     Node(
         name="events",
         reads=("raw.<source>",),
-        stages=("parse", "normalize", "mutate", "filter", "enrich", "match", "encode"),
-        stores=(),
+        stages=("parse", "normalize", "mutate", "filter", "enrich", "aggregate", "match", "encode"),
+        stores=_aggregated,
         writes=("northbound.<tenant>.events", "matches", "dead-letters"),
         build=EventsSubTopology,
         topics=_raw,
@@ -78,7 +93,7 @@ SPLIT = (
         name="normalize",
         reads=("raw.<source>",),
         stages=("parse", "normalize", "mutate", "filter"),
-        stores=(),
+        stores=_stateless,
         writes=("normalized.<source>", "dead-letters"),
         build=NormalizeSubTopology,
         topics=_raw,
@@ -87,8 +102,8 @@ SPLIT = (
     Node(
         name="events",
         reads=("normalized.<source>",),
-        stages=("enrich", "match", "encode"),
-        stores=(),
+        stages=("enrich", "aggregate", "match", "encode"),
+        stores=_aggregated,
         writes=("northbound.<tenant>.events", "matches", "dead-letters"),
         build=EventsSubTopology,
         topics=_normalized,
@@ -99,7 +114,7 @@ ALERTS = Node(
     name="alerts",
     reads=("matches",),
     stages=("aggregate", "correlate", "encode"),
-    stores=("alerts",),
+    stores=_alerts,
     writes=("northbound.<tenant>.alerts",),
     build=alerts,
     topics=_matches,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from topology.aggregations import Aggregations
 from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filters
 from topology.match.compile import RuleSet
@@ -25,11 +26,21 @@ class SourcePlan:
     filters: Filters = NO_FILTERS
     normalizer: Current | None = None
     """Instead of the format's own."""
+    aggregations: Aggregations | None = None
+    """None: there are none, and there is no store of them."""
+    kind: str = "base"
+    """What its events are: base, or monitoring."""
 
     @property
     def own_normalizer(self) -> Normalizer | None:
         """The one in use now, if it is not the format's."""
         return self.normalizer.current if self.normalizer else None
+
+    @property
+    def hold_ms(self) -> int:
+        """How far behind its stream time `matches` hears that it is. Aggregated events come when
+        their windows have ended, and correlations wait for them."""
+        return self.lateness_ms + (self.aggregations.window_ms if self.aggregations else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,15 @@ class Plan:
     matches_partitions: int = 4
     expose: frozenset[str] = frozenset()
     shared_records: bool = True
+
+    @property
+    def aggregating(self) -> dict[str, str]:
+        """Sources with aggregations, and the store of each."""
+        return {
+            name: f"aggregated.{name}"
+            for name, source in self.sources.items()
+            if source.aggregations is not None
+        }
 
     def tenants_of(self, source: str) -> list[TenantPlan]:
         """The tenants that receive a source."""

@@ -234,8 +234,11 @@ class TopologyTestDriver:
     def _task(self, number: int, step: Step, owned: list[Partition]) -> _Task:
         sub_topology = step.make()
         stores: dict[tuple[str, int], MemoryStore] = {}
+        inputs: Mapping[str, str] = getattr(sub_topology, "inputs", {})
         for name in sub_topology.stores:
-            for _, partition in owned:
+            for topic, partition in owned:
+                if inputs.get(name, topic) != topic:
+                    continue
                 at = (number, name, partition)
                 store = self._stores.setdefault(at, MemoryStore())
                 store.abort()

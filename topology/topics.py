@@ -114,10 +114,14 @@ class Feeds:
 
 @dataclass(frozen=True, slots=True)
 class StoreTopic:
-    """A store's changelog. Windows say how long an entry can matter; lists say None."""
+    """A store's changelog. Windows say how long an entry can matter; lists say None.
+
+    `source`: it has the partitions of that source's raw topic, not those of `matches`.
+    """
 
     store: str
     window_ms: int | None
+    source: str | None = None
 
 
 RAW_CONFIG = {
@@ -231,8 +235,23 @@ def declare(
     topics.append(
         Topic(names.audit, "actor", "Avro Audit", 1, retention_ms=366 * DAY_MS),
     )
+    partitions = {source.source: source.partitions for source in sources}
     for store in stores:
         windowed = store.window_ms is not None
+        if store.source is not None:
+            topics.append(
+                Topic(
+                    names.changelog(store.store),
+                    "end of a window, aggregation and group",
+                    "packed bytes with a format version; null removes",
+                    partitions[store.source],
+                    # Nothing else may remove what has not gone on yet, however long it waits.
+                    cleanup="compact",
+                    config=CHANGELOG_CONFIG,
+                    alike=names.raw(store.source),
+                )
+            )
+            continue
         topics.append(
             Topic(
                 names.changelog(store.store),

@@ -58,6 +58,10 @@ class Watermarks:
                 self._changed.add(partition)
         return before
 
+    def greatest(self, partition: Partition) -> int:
+        """How far event time is on an owned partition, in ms, or NOTHING."""
+        return self._greatest.get(partition, NOTHING)
+
     def changes(self) -> dict[Partition, int]:
         """Greatest event time of each partition that moved since the last call."""
         out = {partition: self._greatest[partition] for partition in sorted(self._changed)}

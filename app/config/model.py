@@ -20,7 +20,7 @@ from app.config.fields import (
     zone,
 )
 from app.config.listeners import Listener
-from app.config.stages import Filter, Mutation
+from app.config.stages import Aggregation, Filter, Mutation
 from app.yaml_source import Document, dotted
 from topology.topics import Feeds, Names, RawTopic
 
@@ -57,6 +57,9 @@ class Source(Strict):
     """What is made of its events' attributes, in order, before filters see them."""
     filters: list[Filter] = Field(default_factory=list)
     """Which of its events go on. What they drop stays in the raw topic and is counted."""
+    aggregate: list[Aggregation] | None = None
+    """Which of its events become one with a count; an event belongs to the first that wants it.
+    Before it is taken out, leave it empty (`[]`) until the windows that are open have ended."""
 
     @model_validator(mode="after")
     def _one(self) -> "Source":

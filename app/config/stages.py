@@ -1,10 +1,11 @@
-"""What northbound.yaml says of a source's stages between normalize and enrich."""
+"""What northbound.yaml says of a source's stages between normalize and match."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from app.config.connection import Strict
+from app.config.fields import Duration, Positive
 from topology.operations import OPERATIONS
 
 
@@ -125,3 +126,23 @@ class Filter(Strict):
     def detection(self) -> dict[str, Any]:
         """What is matched."""
         return self.drop or self.keep or {}
+
+
+class Aggregation(Strict):
+    """Make similar events one: those of one type, with equal attributes, in one window."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    """Identifies it in state and counters; renaming begins new windows."""
+    when: Annotated[dict[str, Any], Field(min_length=1)] | None = None
+    """Which events: a `detection` section as of a Sigma rule; without it, all."""
+    by: Annotated[list[str], Field(min_length=1)]
+    """Attributes that similar events have in common; absent equals absent."""
+    window: Annotated[Duration, Field(gt=0)]
+    """Length of a window of event time, aligned to the epoch."""
+    keep: list[str] | None = None
+    """What else the aggregated event has of the first one, attributes or objects such as file;
+    without it, everything."""
+    limit: Positive | None = None
+    """At most so many events in one; the next one begins another."""
+    originals: bool = False
+    """true: the events go on as well."""

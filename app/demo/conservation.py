@@ -51,14 +51,17 @@ def conservation(
     events: Outcomes,
     dead: Outcomes,
     filtered: int,
+    aggregated: int = 0,
     malformed: int,
     written: int,
 ) -> list[Row]:
-    """Rows about records: sent = received = events + filtered + dead letters, nothing altered.
+    """Rows about records: each received one has one outcome and is unaltered.
 
+    `filtered` and `aggregated` records have no event of their own, as the workers counted them.
     `sent` lines left the senders, `malformed` of them on purpose; `written` events stand on the
     tenant's topic according to the broker.
     """
+    without = filtered + aggregated
     outcome = raw.digests.keys() & (events.digests.keys() | dead.digests.keys())
     both = events.digests.keys() & dead.digests.keys()
     invented = (events.digests.keys() | dead.digests.keys()) - raw.digests.keys()
@@ -70,16 +73,16 @@ def conservation(
     )
     return [
         Row("raw records = lines sent", sent, len(raw.digests), "over three TCP connections"),
-        Row("raw records with an outcome", len(raw.digests), len(outcome) + filtered),
+        Row("raw records with an outcome", len(raw.digests), len(outcome) + without),
         Row(
-            "events + filtered + dead letters",
+            "events + filtered + aggregated + dead letters",
             len(raw.digests),
-            len(events.digests) + filtered + len(dead.digests),
-            f"{len(events.digests):,} + {filtered:,} + {len(dead.digests):,}",
+            len(events.digests) + without + len(dead.digests),
+            f"{len(events.digests):,} + {filtered:,} + {aggregated:,} + {len(dead.digests):,}",
         ),
         Row("dead letters = malformed lines", malformed, len(dead.digests)),
         Row("events consumed = events written", written, len(events.digests) + events.repeated),
-        Row("lost", 0, len(raw.digests) - len(outcome) - filtered),
+        Row("lost", 0, len(raw.digests) - len(outcome) - without),
         Row("doubled", 0, events.repeated + dead.repeated + len(both)),
         Row("invented", 0, len(invented)),
         Row("altered", 0, altered, "raw bytes compared"),

@@ -69,8 +69,7 @@ class Assignment:
         """
         pulse.beat("reading committed offsets")
         positions = self._positions(consumer, partitions)
-        numbers = sorted({number for _, number in partitions})
-        wanted = list(product(self._settings.changelogs, numbers))
+        wanted = self._wanted(partitions)
         if time.time() - self._dropped > MAX_AGE:
             self._kept = {}  # deletions since then may have left the changelog
         known = self.standby.exchange(wanted, self._kept) | self._kept
@@ -95,6 +94,16 @@ class Assignment:
         self._sub_topology = sub_topology
         if self.next:
             self._hand_over(sub_topology, self._positions_now(), pulse)
+
+    def _wanted(self, partitions: Sequence[Partition]) -> list[tuple[str, int]]:
+        """The partitions of stores that go with these input partitions."""
+        inputs = self._settings.inputs
+        numbers = sorted({number for _, number in partitions})
+        return [
+            (name, number)
+            for name, number in product(self._settings.changelogs, numbers)
+            if name not in inputs or (inputs[name], number) in partitions
+        ]
 
     def _hand_over(
         self, sub_topology: SubTopology, positions: Mapping[Partition, Position], pulse: Pulse

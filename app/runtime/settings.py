@@ -38,6 +38,9 @@ class EngineSettings:
     instance: str
     client: Mapping[str, Any] = field(repr=False)
     changelogs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Stores that belong to one of the input topics: a partition of the store goes with that
+    topic's partition of the same number. The others have the partitions of all input topics."""
     state: Path | None = None
     """Where the marker of the records in work is kept, and stores on disk; None keeps none."""
     store: Literal["memory", "disk"] = "memory"
@@ -69,10 +72,10 @@ class EngineSettings:
     def __post_init__(self) -> None:
         if not self.topics:
             raise ValueError(f"engine {self.name}: topics is empty; name at least one input topic")
-        if self.coalesce and self.changelogs:
+        if self.coalesce and self.shared:
             raise ValueError(
-                f"engine {self.name}: coalesce and stores exclude each other; a batch with state "
-                "must hold one partition"
+                f"engine {self.name}: coalesce and stores that have no input topic of their own "
+                "exclude each other; a batch with state must hold one partition"
             )
         if self.store == "disk" and self.state is None:
             raise ValueError(f"engine {self.name}: stores on disk need a state directory")
@@ -80,6 +83,11 @@ class EngineSettings:
             raise ValueError(f"engine {self.name}: standby is {self.standby}; expected 0 or more")
         if not self.client.get("bootstrap.servers"):
             raise ValueError(f"engine {self.name}: client lacks bootstrap.servers")
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """Stores and changelogs of those that have the partitions of all input topics."""
+        return {name: log for name, log in self.changelogs.items() if name not in self.inputs}
 
     def consumer_config(self) -> dict[str, Any]:
         """The group member's consumer. Offsets are the engine's own, so `error` on a bad one."""
@@ -89,7 +97,7 @@ class EngineSettings:
             "group.id": self.group,
             **({"group.instance.id": self.instance} if self.static else {}),
             # Only range gives the same partition number of several topics to one member.
-            "partition.assignment.strategy": "range" if self.changelogs else "roundrobin",
+            "partition.assignment.strategy": "range" if self.shared else "roundrobin",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

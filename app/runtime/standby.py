@@ -55,7 +55,10 @@ Where = tuple[str, int]
 
 
 class Standby:
-    """The copies of one engine; `settings.standby` of each store in the whole group."""
+    """The copies of one engine; `settings.standby` of each store in the whole group.
+
+    Stores of one input topic have none: nobody knows who inherits its partitions.
+    """
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class Standby:
 
     def start(self) -> None:
         """Begin to copy; does nothing where no copies are wanted."""
-        if self._settings.standby and self._settings.changelogs:
+        if self._settings.standby and self._settings.shared:
             name = f"{self._settings.name}-standby"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread.start()
@@ -202,7 +205,7 @@ class Standby:
             (name, number)
             for mine in own
             for number in inherited(members, partitions, mine, settings.standby)
-            for name in settings.changelogs
+            for name in settings.shared
         }
 
     def _hold(self, wanted: set[Where]) -> None:

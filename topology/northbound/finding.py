@@ -137,6 +137,7 @@ def _unmapped(alert: Alert) -> dict[str, Any]:
     rule = alert.rule
     return _present(
         {
+            "northbound_kind": "correlation",
             "state": alert.state,
             "superseded_by": alert.superseded_by,
             "group": dict(alert.group),
