@@ -38,6 +38,7 @@ def record(
         "action": action,
         "target": target,
         "details": dict(details or {}),
+        "kind": "audit",
     }
     failures: list[KafkaError] = []
 

@@ -1,4 +1,4 @@
-"""Aggregation on a real broker: kill -9 of the worker mid-stream, and every record is accounted for.
+"""Aggregation on a real broker: kill -9 of the worker mid-stream, each record accounted for.
 
 The truth is what the topology test driver makes of the raw topics, in one go.
 """
@@ -195,6 +195,6 @@ def test_kill_the_worker_and_every_record_is_accounted_for(
     counted = sum(event.get("count", 1) for event in events)
     assert counted + sum(found["dead letters"].values()) == 2 * ROUNDS * LINES
     assert kinds["base"] > 1_000
-    assert kinds["aggregated"] > 50
+    assert kinds["aggregated"] > 30
     assert max(found["events"].values()) == 1
     assert len(found["finals"]) > 0

@@ -23,6 +23,11 @@ sources:
     format: qumulo
     mutate: [{{field: actor.user.name, lower: true}}]
     filters: [{{name: scratch, drop: {{it: {{file.path|startswith: /scratch/}}}}}}]
+    aggregate:
+      - name: reads
+        when: {{it: {{metadata.event_code: fs_read_data}}}}
+        by: [file.path]
+        window: 1m
   bsd: {{format: rfc3164}}
   nobody: {{format: plain}}
 rules: [{ROOT / "rules" / "qumulo"}]
@@ -100,6 +105,24 @@ def test_what_is_not(tmp_path: Path, test: dict[str, Any], told: str) -> None:
     status, output = run(tmp_path, **{"lines": [LINE], **test})
     assert status == 1
     assert told in output
+
+
+def test_what_was_aggregated(tmp_path: Path) -> None:
+    """The event, and how many lines it stands for; windows are closed in the end."""
+    reads = LINE.replace("2026-01-27T14:12:23.955800Z", "{time}").replace(
+        "fs_delete", "fs_read_data"
+    )
+    expected = {"unmapped.northbound_kind": "aggregated", "count": 20, "file.path": "/data/a.txt"}
+    status, output = run(
+        tmp_path,
+        lines=[{"line": reads, "repeat": 20, "every": "1s"}],
+        events=[expected],
+        aggregated=20,
+    )
+    assert (status, output) == (0, "ok   mine: it\n")
+    status, output = run(tmp_path, lines=[LINE], aggregated=1)
+    assert status == 1
+    assert "aggregated: expected 1, saw 0" in output
 
 
 def test_lines_without_a_year(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
         ("replace", "file.path", "file.path"),
     ]
     assert plan.filters
+    assert plan.aggregations is not None
+    (reads,) = plan.aggregations.entries
+    assert (reads.window_ms, reads.limit, reads.when, reads.originals) == (60_000, 1_000, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,33 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
             8,
             "filters[1].name",
             "own name",
+        ),
+        ("    aggregate: [{name: a, by: [], window: 1m}]", 6, "aggregate[0].by", "at least 1 item"),
+        ("    aggregate: [{name: a, by: [b]}]", 6, "aggregate[0].window", "missing"),
+        ("    aggregate: [{name: a, by: [b], window: 0s}]", 6, "aggregate[0].window", "greater"),
+        (
+            "    aggregate:\n    - name: a\n      by: [b]\n      window: 1m\n      limit: 0",
+            10,
+            "aggregate[0].limit",
+            "saw 0",
+        ),
+        (
+            "    aggregate:\n    - {name: b, by: [c], window: 1m, when: {x: {d|nope: 1}}}",
+            7,
+            "aggregate[0].when.x.d|nope",
+            "Unknown modifier",
+        ),
+        (
+            "    aggregate:\n" + "    - {name: a, by: [b], window: 1m}\n" * 2,
+            8,
+            "aggregate[1].name",
+            "each aggregation of a source its own name",
+        ),
+        (
+            "    aggregate:\n    - name: a\n      by: [b, row]\n      window: 1m",
+            8,
+            "aggregate[0].by[1]",
+            "saw 'row', expected an attribute",
         ),
     ],
 )

@@ -638,6 +638,23 @@ def test_coalesced_batches_span_partitions(kafka: FakeKafka) -> None:
     assert copy.story[-1] == ("process", [0, 1, 0])
 
 
+def test_a_store_goes_with_its_input_topic(kafka: FakeKafka) -> None:
+    """A store of one input topic is opened where that one's partition is owned, not for another's
+    of the same number; batches with such a store may span partitions."""
+    kafka.events[0] = ("assign", [("in", 0), ("other", 1)])
+    engine, copy = engine_on(
+        kafka,
+        Copy(stores=("seen", "rest")),
+        topics=("in", "other"),
+        changelogs={"seen": "seen-changelog", "rest": "rest-changelog"},
+        inputs={"seen": "in", "rest": "other"},
+        coalesce=True,
+    )
+    assert engine.settings.consumer_config()["partition.assignment.strategy"] == "roundrobin"
+    engine.turn()
+    assert set(copy.held) == {("seen", 0), ("rest", 1)}
+
+
 def test_a_raising_stage_commits_nothing(kafka: FakeKafka) -> None:
     """`fail` aborts what earlier batches of the transaction wrote, too."""
     kafka.write("in", 0, b"a")

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from schemas import ocsf
 from topology.northbound.attributes import header, pairs, severity
 
 KEYS: Final = {
@@ -18,6 +19,7 @@ KEYS: Final = {
     "start_time": "start",
     "end_time": "end",
     "count": "cnt",
+    "@type": "type",
     "metadata.uid": "externalId",
     "class_name": "cat",
     "activity_name": "act",
@@ -49,12 +51,17 @@ KEYS: Final = {
     "unmapped.state": "cs2Label=alertState cs2",
     "raw_data": "rawEvent",
 }
+TYPES: Final = {"base": 0, "aggregated": 1, "correlation": 2, "monitoring": 0}
+"""`type` by what an event is."""
 SEVERITIES: Final = np.array([0, 2, 4, 6, 8, 10, 10])
 """0 to 10 by OCSF's severity_id."""
 
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One line per row (Binary). `without` names attributes to leave out."""
+    if ocsf.KIND in events.columns:
+        types = pl.col(ocsf.KIND).replace_strict(TYPES, default=None, return_dtype=pl.Int64)
+        events = events.with_columns(types.alias("@type"))
     frame = header(events, _in_header).hstack(
         [
             pl.Series("severity", severity(events, SEVERITIES)).cast(pl.String),

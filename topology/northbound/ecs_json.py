@@ -2,6 +2,7 @@
 
 `event.id` is the event's uid and `event.original` the line. ECS has no field for the new path of a
 renamed file (`file.Ext.original` is the endpoint agent's own way round): it is `file.target_path`.
+Nor has it one for the count of an aggregated event or an alert: it is `event.count`.
 """
 
 from collections.abc import Mapping
@@ -58,6 +59,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "finding_info.analytic.uid": "rule.uuid",
     "finding_info.uid": "labels.alert_uid",
     "unmapped.state": "labels.alert_state",
+    ocsf.KIND: "labels.northbound_kind",
+    "count": "event.count",
     "start_time": "event.start",
     "end_time": "event.end",
 }

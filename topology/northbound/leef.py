@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from schemas import ocsf
 from topology.northbound.attributes import header, pairs, severity
 
 KEYS: Final = {
@@ -41,6 +42,7 @@ KEYS: Final = {
     "file.path": "resource",
     "file.size": "fileSize",
     "file_result.path": "newResource",
+    ocsf.KIND: "eventKind",
     "unmapped.state": "state",
     "raw_data": "rawEvent",
 }
