@@ -47,7 +47,13 @@ class Backtest:
         self._store = MemoryStore()
         self._written = 0
         matches = self._plan.names.matches
-        self._events.assign({where: Position(at) for where, at in starts.items()}, {})
+        self._open = {
+            (store, number): MemoryStore()
+            for source, store in self._plan.aggregating.items()
+            for topic, number in starts
+            if topic == plan.names.raw(source)
+        }
+        self._events.assign({where: Position(at) for where, at in starts.items()}, self._open)
         self._alerts.assign({(matches, 0): Position(0)}, {(STORE, 0): self._store})
 
     def take(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -82,7 +88,8 @@ class Backtest:
             if output.topic == self._plan.names.matches and len(output.values):
                 found += _finals(self._alerts.process(self._matches(output)))
         self._alerts.before_commit()
-        self._store.commit()
+        for store in (self._store, *self._open.values()):
+            store.commit()
         return found
 
     def _matches(self, output: Output) -> Batch:

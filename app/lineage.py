@@ -11,7 +11,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, read, take
 
-EVENT_UID: Final = re.compile(r"([A-Za-z0-9_-]{11})-(\d+)-(\d+)(?:-(\d+))?")
+EVENT_UID: Final = re.compile(r"([A-Za-z0-9_-]{11})-(\d+)-(\d+)(?:-(\d+))?(?:-aggregated)?")
+"""That of an aggregated event begins with its first one's, and names that one's record."""
 RUN: Final = 2_000
 """Records that are read over rather than sought past."""
 

@@ -139,6 +139,8 @@ def test_uids() -> None:
     place = place_of("a-b-c-d-e_f-3-17-2", {"raw.q": "a-b-c-d-e_f"})
     assert place is not None
     assert (place.topic, place.partition, place.offset, place.number) == ("raw.q", 3, 17, 2)
+    first = place_of("a-b-c-d-e_f-3-17-2-aggregated", {"raw.q": "a-b-c-d-e_f"})
+    assert first == place
     assert place_of("3o3R2mXTk6cO3bH0pJ5Zgg", {}) is None
     with pytest.raises(ReadingError, match="begin with a-b-c-d-e_f"):
         place_of("a-b-c-d-e_f-3-17", {})

@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.backtesting import Backtest
 from schemas.codec import decode as read_avro
 from tests.topology.deployment import RAW, SOURCE, START, driver, line, plan, steps
 from topology.aggregate.aggregation import Aggregation
@@ -251,6 +253,32 @@ def test_a_correlation_is_not_late_for_aggregated_events() -> None:
     assert gist(run) == gist(plain)
 
 
+def test_a_backtest_has_the_same_finals() -> None:
+    """What rules would have said of the past sees aggregated events, too."""
+    source = aggregating(Aggregation("by-path", ("file.path",), MINUTE))
+    run = driver(source=source)
+    lines = [
+        (START + number * 100, line(START + number * 100, "eve", path=f"/data/{number}"))
+        for number in range(300)
+    ]
+    for time, raw in lines:
+        run.pipe(RAW, raw, timestamp=time)
+    finish(run)
+    backtest = Backtest(plan(source=source), {(RAW, 0): 0})
+    found = backtest.take(
+        [
+            Message(topic=RAW, partition=0, offset=offset, value=raw, timestamp=(1, time))
+            for offset, (time, raw) in enumerate(lines)
+        ]
+    )
+    found += backtest.finish()
+    expected = [orjson.loads(each) for each in finals(run)]
+    uids = sorted(each["finding_info"]["uid"] for each in expected if each)
+    acme = [each for each in found if each["metadata"]["tenant_uid"] == "acme"]
+    assert uids == sorted(each["finding_info"]["uid"] for each in acme)
+    assert uids
+
+
 @pytest.mark.parametrize("expose", PLACEMENTS)
 def test_what_was_open_ends_after_an_aggregation_is_taken_out(expose: frozenset[str]) -> None:
     """With an empty list nothing is opened any more, and nothing that was open is lost."""
@@ -261,6 +289,24 @@ def test_what_was_open_ends_after_an_aggregation_is_taken_out(expose: frozenset[
     first.pipe(RAW, line(START + 1, "eve"), timestamp=START + 1)
     finish(first)
     assert sorted(map(kind, events(first))) == ["aggregated", "base"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_another_placement_goes_on_with_what_is_open(first: int) -> None:
+    """The store goes along, so the events are those of one placement alone."""
+    source = aggregating(BY_USER)
+    lines = [Line(number * 1_000, 0, "eve", number % 3) for number in range(200)]
+    whole = driver(raw=3, source=source)
+    fill(whole, lines)
+    finish(whole)
+    run = driver(raw=3, source=source, expose=PLACEMENTS[first], workers=2)
+    fill(run, lines[:90])
+    run.run()
+    assert run.store(STORE)
+    run.place(steps(plan(expose=PLACEMENTS[1 - first], source=source)))
+    fill(run, lines[90:])
+    finish(run)
+    assert Counter(map(told, events(run))) == Counter(map(told, events(whole)))
 
 
 def test_bad_lines_are_dead_letters_as_ever() -> None:
