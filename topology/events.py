@@ -202,29 +202,26 @@ class EventsSubTopology:
     ) -> None:
         """Add aggregated events to an outcome. One that breaks a stage becomes a dead letter, with
         itself for the raw bytes; its records are counted as aggregated, not as dead letters."""
-        events = aggregated(found)
-        never = np.full(events.height, NOTHING)
-        stretches, broken = isolate(events, lambda rows: self._finish(source, rows, never))
-        outcome.outputs += [output for stretch in stretches for output in stretch.outputs]
+        never = np.full(len(found), NOTHING)
         counts = Counter(outcome.counts)
-        counts["aggregated_events"] += events.height - len(broken)
-        for stretch in stretches:
-            counts.update(stretch.counts)
+        broken: list[Failure] = []
+        for events in aggregated(found):
+            stretches, more = isolate(events, lambda rows: self._finish(source, rows, never))
+            broken += more
+            outcome.outputs += [output for stretch in stretches for output in stretch.outputs]
+            for stretch in stretches:
+                counts.update(stretch.counts)
+        counts["aggregated_events"] += len(found) - len(broken)
         if broken:
             counts["aggregated_dead_letters"] += len(broken)
             topic = self._plan.names.raw(source.name)
 
             def record(row: int) -> RawRecord:
-                # The record that ended the window stands for it; the uid says which one began it.
-                return RawRecord(
-                    topic,
-                    int(batch.partitions[-1]),
-                    int(batch.offsets[-1]),
-                    int(batch.timestamps[-1]),
-                    None,
-                    found[row].text(),
-                    events["metadata.uid"][row],
-                )
+                # The record that ended the window stands for it; what it is of is in the text.
+                partition, offset = int(batch.partitions[-1]), int(batch.offsets[-1])
+                uid = f"{self._plan.origins[topic]}-{partition}-{offset}-aggregated-{row}"
+                stamp, text = int(batch.timestamps[-1]), found[row].text()
+                return RawRecord(topic, partition, offset, stamp, None, text, uid)
 
             outcome.outputs.append(dead_letters(self._plan.names, source.name, broken, record))
         outcome.counts = dict(counts)

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import polars as pl
 
 from topology.costs import costs
+from topology.records import StoreError
 
 Result = TypeVar("Result")
 
@@ -37,10 +38,13 @@ def isolate(
     """Apply `work` to the frame, or to ever smaller parts of it where it raises.
 
     `frame` has a column `row`. Returns the results in row order, and one Failure for each single
-    row that still raised. With b bad rows in n this costs about 2·b·log2(n) calls.
+    row that still raised. With b bad rows in n this costs about 2·b·log2(n) calls. A StoreError is
+    raised: it is no row's fault.
     """
     try:
         return [work(frame)], []
+    except StoreError:
+        raise
     except (Exception, pl.exceptions.PanicException) as error:
         if frame.height <= 1:
             return [], [_failure(int(row), error) for row in frame["row"]]
@@ -62,7 +66,7 @@ def stage(name: str, component: str, version: str = "1") -> Iterator[None]:
     try:
         with costs().stage(name, component):
             yield
-    except StageError:
+    except (StageError, StoreError):
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         raise StageError(name, component, version, error) from error

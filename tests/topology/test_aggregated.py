@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from confluent_kafka import Message
@@ -16,8 +17,10 @@ from schemas.codec import decode as read_avro
 from tests.topology.deployment import RAW, SOURCE, START, driver, line, plan, steps
 from topology.aggregate.aggregation import Aggregation
 from topology.aggregations import Aggregations
+from topology.events import EventsSubTopology
 from topology.filters import Filter, Filters
-from topology.testing import TopologyTestDriver
+from topology.records import Batch, Position, StoreError
+from topology.testing import MemoryStore, TopologyTestDriver
 
 EVENTS, STORE = "northbound.acme.events", "aggregated.q"
 PLACEMENTS = frozenset(), frozenset({"normalized"})
@@ -307,6 +310,49 @@ def test_another_placement_goes_on_with_what_is_open(first: int) -> None:
     fill(run, lines[90:])
     finish(run)
     assert Counter(map(told, events(run))) == Counter(map(told, events(whole)))
+
+
+def test_one_that_breaks_a_format_is_a_dead_letter() -> None:
+    """With itself for the raw bytes: what it counted is not lost."""
+    chosen = plan(source=aggregating(BY_USER))
+    tenant = replace(chosen.tenants["acme"], format="nonsense")
+    chosen = replace(chosen, tenants={"acme": tenant})
+    run = TopologyTestDriver(steps(chosen))
+    for number in range(7):
+        run.pipe(RAW, line(START + number, "eve"), timestamp=START + number)
+    finish(run)
+    (record,) = run.read("dead-letters")
+    _, letter = read_avro(record.value or b"")
+    raw = orjson.loads(letter["raw"])
+    assert (letter["stage"], raw["events"], raw["first"]["actor.user.name"]) == ("encode", 7, "eve")
+    assert run.counts["aggregated_dead_letters"] == 1
+    assert run.counts["dead_letters"] == 0
+    assert run.counts["aggregated"] == 7
+
+
+def test_a_store_that_cannot_be_read_is_no_fault_of_the_data() -> None:
+    """The worker ends, and nothing of the batch is committed."""
+
+    class Broken(MemoryStore):
+        def get(self, _: bytes) -> bytes | None:
+            raise StoreError("no disk")
+
+    events = EventsSubTopology(plan(source=aggregating(replace(BY_USER, limit=5))))
+    events.assign({(RAW, 0): Position(0)}, {(STORE, 0): Broken()})
+    one = np.zeros(1, dtype=np.int64)
+    batch = Batch(RAW, one.astype(np.int32), one, one + START, [None], [line(START, "eve")])
+    with pytest.raises(StoreError, match="no disk"):
+        events.process(batch)
+
+
+def test_a_large_event_goes_on_by_itself() -> None:
+    """A record of the changelog could not hold it for sure."""
+    run = driver(source=aggregating(BY_USER))
+    run.pipe(RAW, line(START, "eve", path="/data/" + "x" * 300_000), timestamp=START)
+    run.pipe(RAW, line(START, "eve"), timestamp=START)
+    finish(run)
+    assert sorted(map(kind, events(run))) == ["aggregated", "base"]
+    assert run.counts["aggregate_large"] == 1
 
 
 def test_bad_lines_are_dead_letters_as_ever() -> None:

@@ -11,8 +11,9 @@ Which events are one depends on their raw partition, its offsets and event time 
 So batch cuts, restarts and replays change nothing.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -37,6 +38,9 @@ ALWAYS: Final = (
 """Attributes of the first event that each aggregated one has: what OCSF asks of all classes."""
 TYPE: Final = "type_uid"
 """Groups beside `by`: events of different types are not similar."""
+LARGE: Final = 262_144
+"""Bytes of the original line from which on an event goes on by itself. With everything in it twice
+and escaped, a shorter one is sure to fit a record of the changelog."""
 SUFFIX: Final = "-aggregated"
 """What the uid of an aggregated event has behind that of its first one."""
 
@@ -80,12 +84,16 @@ class Aggregator:
         `partitions` and `watermarks` each row's raw partition, and that one's watermark before the
         row. Raises before anything is taken.
 
-        Counts: `aggregate.<source>.<name>` events that joined, `aggregate_late` that came too late.
+        Counts: `aggregate.<source>.<name>` events that joined, `aggregate_late` that came too late,
+        `aggregate_large` that are too large.
         """
         counts: Counter[str] = Counter()
         if not events.height or not self._entries:
             return Added(events, [], 0, counts)
-        free = np.ones(events.height, dtype=np.bool_)
+        large = (events["raw_data"].str.len_bytes() > LARGE).fill_null(value=False).to_numpy()
+        free = ~large
+        if large.any():
+            counts["aggregate_large"] += int(large.sum())
         gone = np.zeros(events.height, dtype=np.bool_)
         times = np.minimum(events["time"].to_numpy(), events["metadata.logged_time"].to_numpy())
         groups: list[_Group] = []
@@ -125,7 +133,7 @@ class Aggregator:
         """The groups of some rows in order of their first ones."""
         height = events.height
         texts = [
-            as_text(events[name]).rename(str(number))
+            _text(events[name]).rename(str(number))
             if name in events.columns
             else pl.Series(str(number), [None], dtype=pl.String).new_from_index(0, height)
             for number, name in enumerate((TYPE, *entry.by))
@@ -154,7 +162,9 @@ class Aggregator:
         events_of = np.bincount(parts.codes, minlength=parts.size)
         weights = np.ones(height, dtype=np.int64)
         if "count" in events.columns:
-            weights = np.maximum(events["count"].cast(pl.Int64).fill_null(1).to_numpy(), 1)
+            weights = np.maximum(
+                events["count"].cast(pl.Int64, strict=False).fill_null(1).to_numpy(), 1
+            )
         times = events["time"].to_numpy()
         counted = np.zeros(parts.size, dtype=np.int64)
         np.add.at(counted, parts.codes, weights)
@@ -163,7 +173,9 @@ class Aggregator:
         lasts = np.full(parts.size, np.iinfo(np.int64).min)
         np.maximum.at(lasts, parts.codes, times)
         kept = _kept(events.columns, entry)
-        values = normalized.encode(events[parts.first].select(kept)).to_list()
+        firsts = events[parts.first].select(kept)
+        kinds = zlib.crc32(repr(list(firsts.schema.items())).encode())
+        values = normalized.encode(firsts).to_list()
         groups = []
         for place in np.argsort(first).tolist():
             group = int(whose[place])
@@ -173,7 +185,12 @@ class Aggregator:
                 held = int(before[group]) if turns[place] == 0 else 0
                 full = held + size == entry.limit
             more = Similar(
-                size, int(counted[place]), int(starts[place]), int(lasts[place]), values[place]
+                size,
+                int(counted[place]),
+                int(starts[place]),
+                int(lasts[place]),
+                kinds,
+                values[place],
             )
             groups.append(_Group(owners[group], keys[group], more, full))
         return groups
@@ -188,23 +205,36 @@ class _Group(NamedTuple):
     full: bool
 
 
-def aggregated(found: Sequence[Similar]) -> pl.DataFrame:
-    """The aggregated events, by `row`. `time` is that of the least recent event in it."""
-    rows = np.arange(len(found), dtype=np.uint32)
-    records = pl.DataFrame(
-        {"row": rows, "value": pl.Series([each.first for each in found], dtype=pl.Binary)}
-    )
-    frames = [frame.drop(_codes(frame.columns)) for frame in normalized.decode(records)]
-    events = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
-    starts = pl.Series("time", [each.start for each in found], dtype=pl.Int64)
-    return events.sort("row").with_columns(
-        starts,
-        starts.alias("start_time"),
-        pl.Series("end_time", [each.end for each in found], dtype=pl.Int64),
-        pl.Series("count", [each.total for each in found], dtype=pl.Int64),
-        pl.Series(ocsf.KIND, ["aggregated"]).new_from_index(0, len(found)),
-        pl.col("metadata.uid") + SUFFIX,
-    )
+def aggregated(found: Sequence[Similar]) -> list[pl.DataFrame]:
+    """The aggregated events; `row` is the place in `found`. `time` is that of the least recent
+    event in one."""
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, each in enumerate(found):
+        places[each.kinds].append(place)
+    return [frame for rows in places.values() for frame in _read(found, rows)]
+
+
+def _read(found: Sequence[Similar], rows: Sequence[int]) -> Iterator[pl.DataFrame]:
+    """Those of one kind, a frame for each form (topology/normalized.py)."""
+    values = pl.Series("value", [found[row].first for row in rows], dtype=pl.Binary)
+    for frame in normalized.decode(pl.DataFrame([pl.Series("row", rows, pl.UInt32), values])):
+        own = [found[row] for row in frame["row"].to_list()]
+        starts = pl.Series("time", [each.start for each in own], dtype=pl.Int64)
+        yield frame.drop(_codes(frame.columns)).with_columns(
+            starts,
+            starts.alias("start_time"),
+            pl.Series("end_time", [each.end for each in own], dtype=pl.Int64),
+            pl.Series("count", [each.total for each in own], dtype=pl.Int64),
+            pl.Series(ocsf.KIND, ["aggregated"]).new_from_index(0, len(own)),
+            pl.col("metadata.uid") + SUFFIX,
+        )
+
+
+def _text(values: pl.Series) -> pl.Series:
+    if isinstance(values.dtype, pl.List):
+        texts = values.to_frame("v").select(pl.struct("v").struct.json_encode()).to_series()
+        return texts.set(values.is_null(), None)
+    return as_text(values)
 
 
 def _numbered(values: npt.NDArray[np.int64]) -> Dimension:

@@ -15,24 +15,29 @@ import orjson
 from topology.records import KeyValueStore
 
 VERSION = 1
-HEAD = struct.Struct("<Bqqqq")
-"""Version, events, sum of their counts, least and greatest event time."""
+HEAD = struct.Struct("<BqqqqI")
+"""Version, events, sum of their counts, least and greatest event time, kinds."""
 END = 8
 """Bytes of a key that are the end of its window."""
 
 
 class Similar(NamedTuple):
-    """Events that are one: how many, their counts, from when to when, and the first of them."""
+    """Events that are one: how many, their counts, from when to when, and the first of them.
+
+    `kinds` is a checksum of the columns that `first` was written from and their types: texts with
+    equal ones are read together, so that what is read does not depend on the others.
+    """
 
     events: int
     total: int
     start: int
     end: int
+    kinds: int
     first: bytes
 
     def packed(self) -> bytes:
         """As the store has it."""
-        return HEAD.pack(VERSION, self.events, self.total, self.start, self.end) + self.first
+        return HEAD.pack(VERSION, *self[:-1]) + self.first
 
     def text(self) -> bytes:
         """For a person: JSON."""
@@ -41,10 +46,10 @@ class Similar(NamedTuple):
 
 def unpack(value: bytes) -> Similar:
     """Raises ValueError for a version that is not known."""
-    version, events, count, start, end = HEAD.unpack_from(value)
+    version, events, total, start, end, kinds = HEAD.unpack_from(value)
     if version != VERSION:
         raise ValueError(f"saw version {version} of an aggregated event, expected {VERSION}")
-    return Similar(events, count, start, end, value[HEAD.size :])
+    return Similar(events, total, start, end, kinds, value[HEAD.size :])
 
 
 class OpenWindows:
@@ -74,6 +79,7 @@ class OpenWindows:
                 known.total + more.total,
                 min(known.start, more.start),
                 max(known.end, more.end),
+                known.kinds,
                 known.first,
             )
         if full:
