@@ -36,7 +36,8 @@ def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
     for time, line in lines:
         driver.pipe(NAMES.raw(SOURCE), line, timestamp=time, partition=0)
     driver.run()
-    driver.advance_wall_clock(lines[-1][0] + HOUR_MS)
+    spans = [entry.timespan_ms + entry.suppress_ms for entry in rules.rules.correlations]
+    driver.advance_wall_clock(lines[-1][0] + max(spans, default=0) + HOUR_MS)
     driver.run()
     found = [orjson.loads(record.value or b"") for record in driver.read(NAMES.alerts(TENANT))]
     return [alert for alert in found if alert["unmapped"]["state"] == "final"]

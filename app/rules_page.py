@@ -35,6 +35,7 @@ COLUMNS = (
     "source",
     "false positives",
 )
+COUNTED = {"temporal": "rules", "temporal_ordered": "rules in order"}
 OPERATORS = {"gte": "≥", "gt": ">", "lte": "≤", "lt": "<", "eq": "=", "neq": "≠"}
 
 
@@ -97,9 +98,12 @@ def _condition(rule: Mapping[str, Any]) -> tuple[str, str, str]:
     correlation = rule.get("correlation")
     if correlation is None:
         return "one event", "", ""
-    condition = dict(correlation["condition"])
+    condition = dict(correlation.get("condition", {}))
+    kind = correlation["type"]
+    if kind in COUNTED and not condition:
+        condition = {"gte": len(correlation["rules"])}
     field = condition.pop("field", None)
-    counted = f"different `{field}`" if field else "events"
+    counted = COUNTED.get(kind, "events") if not field else f"different `{field}`"
     ((operator, count),) = condition.items()
     group = ", ".join(f"`{name}`" for name in correlation.get("group-by", ()))
     window = correlation["timespan"]

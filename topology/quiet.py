@@ -17,7 +17,7 @@ from schemas import packed
 from topology.asleep import Asleep
 from topology.correlate.chunks import FIRST, LENGTHS, TIME, VERSION, span, spans
 from topology.correlate.group import HEAD
-from topology.correlate.scan import needed
+from topology.correlate.types import fewest
 from topology.keys import group_key, rule_of
 from topology.progress import Progress
 from topology.records import KeyValueStore
@@ -39,7 +39,7 @@ class QuietRules:
 
     def add(self, tenant: str, correlation: Correlation, topics: tuple[str, ...]) -> None:
         """A correlation and the raw topics that it waits for."""
-        limit = min(needed(correlation), MOST)
+        limit = min(fewest(correlation), MOST)
         if not correlation.rising or limit < 2:
             return
         rule = correlation.rule.id

@@ -13,8 +13,10 @@ Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 
 Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
-CORRELATION_TYPES = ("event_count", "value_count")
+CORRELATION_TYPES = ("event_count", "value_count", "temporal", "temporal_ordered")
 """The types that topology/correlate evaluates; a test holds the two together."""
+STEPS = "\n"
+"""Stands between the ids of the rules that an event matched, for the temporal types."""
 Scalar: TypeAlias = str | int | float | bool
 
 
@@ -74,7 +76,7 @@ class Correlation:
 
     `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one entry
     for each member: for each group-by field, and field of the condition, its event columns, of
-    which the first with a value counts.
+    which the first with a value counts. `steps`: for the temporal types, ids of the listed rules.
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
     meanwhile, and what it took counts for no other alert.
     """
@@ -89,6 +91,7 @@ class Correlation:
     suppress_ms: int
     operator: Operator
     count: int | float
+    steps: tuple[str, ...] = ()
 
     @property
     def rising(self) -> bool:

@@ -18,7 +18,7 @@ LATENESS = 10
 END = 1_000
 
 
-def correlation(rule, kind, count, timespan, suppress, operator="gte"):
+def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=()):
     return Correlation(
         rule=Rule(rule, f"Title of {rule}", "high", author="Somebody", tags=("attack.t1486",)),
         type=kind,
@@ -30,6 +30,7 @@ def correlation(rule, kind, count, timespan, suppress, operator="gte"):
         suppress_ms=suppress,
         operator=operator,
         count=count,
+        steps=steps,
     )
 
 
@@ -37,7 +38,11 @@ CORRELATIONS = (
     correlation("many", "event_count", 3, 15, 10),
     correlation("spread", "value_count", 2, 12, 20),
     correlation("few", "event_count", 2, 9, 9, "lte"),
+    correlation("both", "temporal", 2, 12, 12, steps=("x", "y")),
+    correlation("chain", "temporal_ordered", 3, 20, 8, steps=("x", "y", "x")),
 )
+VALUED = ("spread", "both", "chain")
+"""Rules that count something of a match: its path, which stands for the rule it is of too."""
 TREE = Rule(
     "tree",
     "Tree deleted",
@@ -93,7 +98,7 @@ def partial(rule, group, matches, tenant="acme", evidence=b""):
     opening = packed.head("Partial", tenant, rule, group)
     times = struct.pack(f"<{len(matches)}q", *[match[0] for match in matches])
     uids = "\n".join(match[1] for match in matches).encode()
-    values = orjson.dumps([match[2] for match in matches]) if rule == "spread" else b""
+    values = orjson.dumps([match[2] for match in matches]) if rule in VALUED else b""
     value = packed.partial(opening, (times, uids, values, evidence), packed.text("nas"))
     return group_key(tenant, rule, group), value
 
@@ -105,7 +110,7 @@ def partial_batch(rule, groups, tenant="acme"):
         endings.append(f"\0{user}".encode())
         times += [match[0] for match in matches]
         uids += [match[1] for match in matches]
-        counted = orjson.dumps([match[2] for match in matches]) if rule == "spread" else b""
+        counted = orjson.dumps([match[2] for match in matches]) if rule in VALUED else b""
         values.append(counted)
         length = len("\n".join(match[1] for match in matches))
         sizes += [len(endings[-1]), len(matches), length, len(counted)]

@@ -13,7 +13,25 @@ def finals(matches, correlation):
 def _measure(members, correlation):
     if correlation.type == "value_count":
         return len({value for _, _, value in members})
+    if correlation.type == "temporal":
+        return sum(any(_is(match, rule) for match in members) for rule in set(correlation.steps))
+    if correlation.type == "temporal_ordered":
+        return _in_order(members, correlation.steps)
     return len(members)
+
+
+def _is(match, rule):
+    return rule in match[2].splitlines()
+
+
+def _in_order(members, steps):
+    """The most first steps for which there are matches one after another, of all ways to choose."""
+    if not members or not steps:
+        return 0
+    without = _in_order(members[1:], steps)
+    if not _is(members[0], steps[0]):
+        return without
+    return max(without, 1 + _in_order(members[1:], steps[1:]))
 
 
 def _holds(members, correlation):

@@ -13,6 +13,7 @@ from tests.correlate.deployment import (
     END,
     LATENESS,
     NAMES,
+    VALUED,
     alerts,
     driver,
     partial,
@@ -88,7 +89,7 @@ def played(streams, plan):
     for step, (number, size) in enumerate([*plan["turns"], (0, 100), (1, 100)]):
         batch, left[number] = left[number][:size], left[number][size:]
         for tenant in ("acme", "zeta"):
-            for rule in ("many", "spread", "few"):
+            for rule in (entry.rule.id for entry in CORRELATIONS):
                 groups = {
                     user: sorted(match for match in batch if match[3] == user) for user in "ab"
                 }
@@ -158,7 +159,7 @@ def test_finals_do_not_depend_on_the_run(streams, first, second):
     for entry in CORRELATIONS:
         for user in "ab":
             matches = [
-                (time, uid, path if entry.rule.id == "spread" else None)
+                (time, uid, path if entry.rule.id in VALUED else None)
                 for stream in streams
                 for time, uid, path, who in stream
                 if who == user

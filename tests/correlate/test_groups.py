@@ -16,10 +16,11 @@ from topology.rules import CORRELATION_TYPES, Correlation, Rule
 from topology.testing import MemoryStore
 
 KEY = b"acme\0rule\0alice"
+TEMPORAL = ("temporal", "temporal_ordered")
 LATENESS = 10
 
 CORRELATION = st.builds(
-    lambda kind, operator, count, timespan, suppress: Correlation(
+    lambda kind, operator, count, timespan, suppress, steps: Correlation(
         rule=Rule("rule", "Rule", "high"),
         type=kind,
         members=(0,),
@@ -30,14 +31,19 @@ CORRELATION = st.builds(
         suppress_ms=suppress,
         operator=operator,
         count=count,
+        steps=tuple(dict.fromkeys(steps) if kind == "temporal" else steps)
+        if kind in TEMPORAL
+        else (),
     ),
-    st.sampled_from(["event_count", "value_count"]),
+    st.sampled_from(["event_count", "value_count", *TEMPORAL]),
     st.sampled_from(["gte", "gte", "gt", "lt", "lte", "eq", "neq"]),
     st.integers(1, 4),
     st.integers(1, 20),
     st.integers(1, 30),
+    st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
 )
-TIMES = st.lists(st.tuples(st.integers(0, 80), st.sampled_from("abc")), max_size=25)
+VALUES = st.sampled_from(["a", "b", "c", "a\nb", "b\nc"])
+TIMES = st.lists(st.tuples(st.integers(0, 80), VALUES), max_size=25)
 
 
 @st.composite
@@ -61,7 +67,7 @@ def play(correlation, steps, restarts=()):
     """The final alerts, the provisional ones that nothing came of, and those that fell."""
     store = MemoryStore()
     group, watermark = Group(store, KEY, correlation), -1
-    valued = correlation.type == "value_count"
+    valued = correlation.type != "event_count"
     open_alerts, finals, fallen = set(), [], []
     for number, (part, moved) in enumerate(steps):
         if number in restarts:
@@ -107,7 +113,7 @@ def summary(episode):
 
 
 def expected(matches, correlation):
-    valued = correlation.type == "value_count"
+    valued = correlation.type != "event_count"
     return reference.finals(
         matches if valued else [(time, uid, None) for time, uid, _ in matches], correlation
     )
@@ -199,7 +205,7 @@ def test_what_an_alert_took_counts_for_no_other(restarted):
 @given(TIMES, CORRELATION.filter(lambda correlation: correlation.rising))
 def test_every_final_was_said_at_once(times, correlation):
     """Of ordered matches, the one that opens an alert says it when it comes."""
-    valued = correlation.type == "value_count"
+    valued = correlation.type != "event_count"
     ordered = [
         (time, f"u{n:02}", value if valued else None)
         for n, (time, value) in enumerate(sorted(times))

@@ -236,6 +236,19 @@ correlation:
   timespan: 1m
   condition: {gte: 3, field: [path, user]}
 ---
+title: Both, in any group of an address
+id: 77777777-7777-4777-8777-777777777777
+correlation:
+  type: temporal
+  rules: [deleted, tree, anything]
+  group-by: [ip]
+  timespan: 1m
+---
+title: Anything
+name: anything
+logsource: {product: test}
+detection: {sel: {operation: '*e*'}, condition: sel}
+---
 title: All
 id: 66666666-6666-4666-8666-666666666666
 correlation:

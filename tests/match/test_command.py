@@ -47,6 +47,47 @@ def run(tmp_path, events, *options, rules=RULES):
     return result, [json.loads(line) for line in result.stdout.splitlines()]
 
 
+SEQUENCE = (
+    RULES
+    + """
+---
+title: Failures, then root
+id: 8d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10
+correlation:
+  type: temporal_ordered
+  rules: [failed, failed, 7d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10]
+  group-by: [address]
+  aliases: {address: {failed: src, 7d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10: from}}
+  timespan: 1m
+"""
+)
+
+
+def test_sequence(tmp_path):
+    """A sequence is found in the order of the events' times, its address under two names."""
+    start = 1_767_225_600
+    events = [
+        {"time": start + 40, "user.name": "root", "from": "10.0.0.1"},
+        {"time": start + 20, "result": "fail", "src": "10.0.0.1"},
+        {"time": start, "result": "fail", "src": "10.0.0.1"},
+        {"time": start + 1, "result": "fail", "src": "10.0.0.2"},
+        {"time": start + 2, "user.name": "root", "from": "10.0.0.2"},
+        {"time": start + 3, "result": "fail", "src": "10.0.0.2"},
+        {"time": start + 4, "result": "fail"},
+    ]
+    result, hits = run(tmp_path, events, rules=SEQUENCE)
+    assert result.exit_code == 0, result.stderr
+    assert [hit for hit in hits if hit["title"] == "Failures, then root"] == [
+        {
+            "rule": "8d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10",
+            "title": "Failures, then root",
+            "events": [0, 1, 2],
+            "group": {"address": "10.0.0.1"},
+            "time": (start + 40) * 1000,
+        }
+    ]
+
+
 def test_hits(tmp_path):
     """Single events by line, correlations after them, with 0-based lines, group and time."""
     events = [

@@ -96,7 +96,12 @@ def test_aliases():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("event_count", "temporal"), "type: temporal is not supported by this version"),
+        (("event_count", "temporal"), "condition.gte: asks for more than the 2 rules"),
+        (("event_count", "temporal_ordered"), "condition.gte: asks for more than the 2 rules"),
+        (
+            ("event_count\n  rules:\n    - base\n    - other", "temporal\n  rules: [base, base]"),
+            "rules: names a rule twice",
+        ),
         (("- other", "- third"), "rules: 'third' is neither id nor name of an event rule"),
         (("gte: 3", "lt: 1"), "condition.lt: asks for absence"),
         (("gte: 3", "gte: 3\n    lte: 9"), "exactly one condition item"),
@@ -108,6 +113,27 @@ def test_broken_correlations(change, told):
     """What a correlation cannot mean is refused where it stands."""
     (problem,) = problems(BASE + OTHER + CORRELATION.replace(*change))
     assert told in problem
+
+
+def test_types_that_are_not_there():
+    """A type of Sigma that this version lacks is named beside those that it has."""
+    text = CORRELATION.replace("event_count", "value_sum").replace("gte: 3", "gte: 3\n    field: a")
+    (told,) = problems(BASE + OTHER + text)
+    assert "type: value_sum is not supported by this version" in told
+    text = CORRELATION.replace("event_count", "temporal")
+    (told,) = problems(BASE + OTHER + text.replace("\n    gte: 3", " base and not other"))
+    assert "condition: is an extended condition, which is not supported" in told
+
+
+def test_sequences():
+    """Without a condition all listed rules have to match; a sequence may ask for a rule again."""
+    text = CORRELATION.replace("event_count", "temporal_ordered").replace(
+        "    - other\n", "    - other\n    - base\n"
+    )
+    text = text.replace("  condition:\n    gte: 3\n", "")
+    (many,) = compile_rules([("r.yml", BASE + OTHER + text)]).rules.correlations
+    assert (many.operator, many.count, many.members) == ("gte", 3, (0, 1))
+    assert many.steps == ("11111111-1111-4111-8111-111111111111", "other", many.steps[0])
 
 
 def test_every_mistake_at_once():

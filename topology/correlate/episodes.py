@@ -122,6 +122,6 @@ def _closing(
             return Judgement(episodes, start, start - 1, last)
         members = window(matches, opened, last)
         start = last + 1
-        if holds(measure([value for _, _, value in members]), correlation.count):
+        if holds(measure(correlation, [value for _, _, value in members]), correlation.count):
             start = max(start, opened + correlation.suppress_ms)
             episodes.append(Episode(members[-1], members, start - 1))

@@ -14,8 +14,8 @@ import orjson
 
 from topology.correlate.chunks import KIND, ChunkLog, chunk_suffix, span, spans
 from topology.correlate.episodes import Episode, Match, judge, window
-from topology.correlate.scan import Scan, needed
-from topology.correlate.types import TYPES
+from topology.correlate.scan import Scan
+from topology.correlate.types import TYPES, fewest
 from topology.records import KeyValueStore
 from topology.rules import Correlation
 
@@ -78,7 +78,7 @@ class Group:
         self._store = store
         self._key = key
         self._correlation = correlation
-        self._needed = needed(correlation)
+        self._needed = fewest(correlation)
         self._chunks = ChunkLog(store, key)
         self._log: list[Match] | None = None
         self._last = LEAST

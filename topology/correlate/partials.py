@@ -18,7 +18,7 @@ import polars as pl
 from schemas import packed
 from topology.correlate import partial_columns
 from topology.keys import opened
-from topology.rules import Correlation, Hits, Records, Rules
+from topology.rules import STEPS, Correlation, Hits, Records, Rules
 from topology.texts import as_text
 
 LARGEST = 4_096
@@ -40,8 +40,9 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 Group: TypeAlias = tuple[str, ...]
 
 
-Member: TypeAlias = tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]]]
-"""Rows, and the columns of each group-by field and of each field that is counted."""
+Member: TypeAlias = tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]], str | None]
+"""Rows, the columns of each group-by field and of each field that is counted, and the rule's id
+where the correlation asks which rules matched."""
 
 
 Match: TypeAlias = tuple[int, str, Group, str | list[str] | None]
@@ -73,7 +74,7 @@ def partials(
     late = events["time"].to_numpy() < watermarks
     counts = writer.counts
     for correlation in rules.correlations:
-        members = _members(hits, correlation, late, counts)
+        members = _members(hits, correlation, rules, late, counts)
         if sum(len(rows) for rows, *_ in members) >= partial_columns.MANY:
             writer.write_columns(correlation, partial_columns.matches(events, members, counts))
         elif members:
@@ -82,7 +83,7 @@ def partials(
         rule = rules.events[index]
         if rule.alerts:
             kept = _on_time(rows, late, counts)
-            matches = sorted(_read(events, kept, (), (), counts))
+            matches = sorted(_read(events, kept, (), (), None, counts))
             writer.write(rule.rule.id, matches, _evidence(events, kept))
     return writer.records()
 
@@ -94,10 +95,16 @@ def _on_time(rows: Rows, late: npt.NDArray[np.bool_], counts: Counter[str]) -> R
 
 
 def _members(
-    hits: Hits, correlation: Correlation, late: npt.NDArray[np.bool_], counts: Counter[str]
+    hits: Hits,
+    correlation: Correlation,
+    rules: Rules,
+    late: npt.NDArray[np.bool_],
+    counts: Counter[str],
 ) -> list[Member]:
     """What a correlation's members hit in time; those that group and count alike are one."""
-    columns = list(zip(correlation.group_columns, correlation.value_columns, strict=True))
+    names = [rules.events[member].rule.id for member in correlation.members]
+    steps: Sequence[str | None] = names if correlation.steps else [None] * len(names)
+    columns = list(zip(correlation.group_columns, correlation.value_columns, steps, strict=True))
     members = [
         (hits[member], *pair)
         for member, pair in zip(correlation.members, columns, strict=True)
@@ -105,7 +112,9 @@ def _members(
     ]
     if len(members) > 1 and all(pair == columns[0] for pair in columns):
         members = [(np.unique(np.concatenate([rows for rows, *_ in members])), *columns[0])]
-    return [(_on_time(rows, late, counts), group, value) for rows, group, value in members]
+    return [
+        (_on_time(rows, late, counts), group, value, step) for rows, group, value, step in members
+    ]
 
 
 def _matches(events: pl.DataFrame, members: Sequence[Member], counts: Counter[str]) -> list[Match]:
@@ -115,7 +124,13 @@ def _matches(events: pl.DataFrame, members: Sequence[Member], counts: Counter[st
     found: dict[tuple[str, Group], Match] = {}
     for member in members:
         matches = _read(events, *member, counts)
-        found |= {(match[1], match[2]): match for match in matches}
+        if member[3] is None:
+            found |= {(match[1], match[2]): match for match in matches}
+            continue
+        for time, uid, group, step in matches:
+            before = found.get((uid, group))
+            steps = step if before is None else f"{before[3]}{STEPS}{step}"
+            found[uid, group] = (time, uid, group, steps)
     return sorted(found.values())
 
 
@@ -124,6 +139,7 @@ def _read(
     rows: Rows,
     group: Sequence[Sequence[str]],
     value: Sequence[Sequence[str]],
+    step: str | None,
     counts: Counter[str],
 ) -> list[Match]:
     """The matches of some rows, without those that lack a group or a value."""
@@ -132,7 +148,7 @@ def _read(
     groups: Iterable[tuple[str | None, ...]] = repeat((), len(rows))
     if group:
         groups = zip(*(_texts(events, rows, name) for name in group), strict=True)
-    values: Iterable[str | list[str] | None] = repeat(None, len(rows))
+    values: Iterable[str | list[str] | None] = repeat(step, len(rows))
     if len(value) == 1:
         values = _texts(events, rows, value[0])
     elif value:

@@ -4,25 +4,41 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from topology.correlate.event_count import EventCount
-from topology.correlate.scan import Scan, Value
+from topology.correlate.scan import Scan, Value, needed
+from topology.correlate.temporal import Temporal, TemporalOrdered, rules_seen, steps_seen
 from topology.correlate.value_count import ValueCount
 from topology.rules import Correlation
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelationType:
-    """How a type looks for its condition, and what its condition compares in a whole window."""
+    """How a type looks for its condition, and what its condition compares in a whole window.
+
+    `one_may_do`: whether a single match can make a condition true, whatever number that names.
+    """
 
     scan: Callable[[Correlation], Scan]
-    measure: Callable[[Sequence[Value]], float]
+    measure: Callable[[Correlation, Sequence[Value]], float]
     counts_values: bool = False
+    one_may_do: bool = False
 
 
-def _distinct(values: Sequence[Value]) -> int:
+def _matches(_: Correlation, values: Sequence[Value]) -> int:
+    return len(values)
+
+
+def _distinct(_: Correlation, values: Sequence[Value]) -> int:
     return len(set(values))
 
 
 TYPES: Mapping[str, CorrelationType] = {
-    "event_count": CorrelationType(EventCount, len),
+    "event_count": CorrelationType(EventCount, _matches),
     "value_count": CorrelationType(ValueCount, _distinct, counts_values=True),
+    "temporal": CorrelationType(Temporal, rules_seen, one_may_do=True),
+    "temporal_ordered": CorrelationType(TemporalOrdered, steps_seen),
 }
+
+
+def fewest(correlation: Correlation) -> int:
+    """The least number of matches with which a gte or gt condition can be true."""
+    return 1 if TYPES[correlation.type].one_may_do else needed(correlation)

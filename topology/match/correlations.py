@@ -16,11 +16,12 @@ from sigma.rule import SigmaRule
 from topology.match.documents import Document, Problem
 from topology.match.fieldmap import FieldMap, find_map, given
 from topology.match.values import UnsupportedError
-from topology.rules import CORRELATION_TYPES, Correlation, EventRule, Operator, Rule
+from topology.rules import CORRELATION_TYPES, STEPS, Correlation, EventRule, Operator, Rule
 
 EXTENSIONS = "northbound"
 BELOW_ONE = {("lt", 1), ("lte", 0), ("eq", 0)}
 """Conditions that ask for absence: nothing happens then, so nothing could raise the alert."""
+TEMPORAL = ("temporal", "temporal_ordered")
 
 
 class Members:
@@ -48,6 +49,10 @@ class Members:
     def name(self, index: int) -> str | None:
         """Name of an event rule."""
         return self._compiled[index].rule.name
+
+    def id(self, index: int) -> str:
+        """Id of an event rule."""
+        return self._compiled[index].rule.id
 
     def columns(self, index: int) -> Callable[[str], tuple[str, ...]]:
         """How the rule's fields map to event columns."""
@@ -78,6 +83,10 @@ def compile_correlation(
     before = len(problems)
     kind = rule.type.name.lower()
     condition = rule.condition
+    if kind in CORRELATION_TYPES and not isinstance(condition, SigmaCorrelationCondition):
+        text = "is an extended condition, which is not supported; expected a number such as gte: 2"
+        problems.append(document.problem(text, "correlation", "condition"))
+        return None
     if kind not in CORRELATION_TYPES or not isinstance(condition, SigmaCorrelationCondition):
         known = ", ".join(CORRELATION_TYPES)
         text = f"{kind} is not supported by this version; supported: {known}"
@@ -88,6 +97,7 @@ def compile_correlation(
     if (operator, condition.count) in BELOW_ONE:
         text = "asks for absence, which no event can show; use a count of at least 1"
         problems.append(document.problem(text, "correlation", "condition", operator))
+    steps = _steps(document, rule, kind, condition, members, problems)
     group_by = tuple(dict.fromkeys(rule.group_by or ()))
     fields: tuple[str, ...] = ()
     if rule.type == SigmaCorrelationType.VALUE_COUNT:
@@ -121,6 +131,7 @@ def compile_correlation(
         suppress_ms=suppress_ms,
         operator=operator,
         count=condition.count,
+        steps=steps,
     )
 
 
@@ -149,6 +160,41 @@ def _members(
         elif index not in indexes:
             indexes.append(index)
     return indexes
+
+
+def _steps(
+    document: Document,
+    rule: SigmaCorrelationRule,
+    kind: str,
+    condition: SigmaCorrelationCondition,
+    members: Members,
+    problems: list[Problem],
+) -> tuple[str, ...]:
+    """Ids of the listed rules for the temporal types; unknown ones were told already."""
+    if kind not in TEMPORAL:
+        return ()
+    if condition.fieldref is not None:
+        text = f"{kind} asks which rules matched and reads no field"
+        problems.append(document.problem(text, "correlation", "condition", "field"))
+    listed = [members.index(entry.reference) for entry in rule.rules or ()]
+    if None in listed:
+        return ()
+    steps = tuple(members.id(index) for index in listed if index is not None)
+    if kind == "temporal" and len(set(steps)) < len(steps):
+        text = "names a rule twice; only temporal_ordered can ask for a rule again"
+        problems.append(document.problem(text, "correlation", "rules"))
+    elif condition.op.name in ("GTE", "GT", "EQ") and (
+        condition.count + (condition.op.name == "GT") > len(steps)
+    ):
+        text = f"asks for more than the {len(steps)} rules that are listed, which cannot happen"
+        problems.append(
+            document.problem(text, "correlation", "condition", condition.op.name.lower())
+        )
+    for name in steps:
+        if STEPS in name:
+            text = f"{name!r} has a line break in its name, which {kind} cannot take"
+            problems.append(document.problem(text, "correlation", "rules"))
+    return steps
 
 
 def _aliases(
