@@ -24,6 +24,28 @@ alerts again after the mute time at the earliest. Rules on one event alert for e
 Each rule has its tests in `tests/` beside it: streams that alert, and streams just below that do
 not.
 This page is written from the rule files (`python -m app.rules_page`).
+
+## Correlation types
+
+| type | what the condition compares, of the matches in a window |
+| --- | --- |
+| `event_count` | how many there are |
+| `value_count` | how many different values `field` has; of several fields, how many tuples |
+| `temporal` | how many of the listed rules matched; without a condition all have to |
+| `temporal_ordered` | how many of the listed rules matched one after another, first rule first |
+| `value_sum`, `value_avg`, `value_median` | sum, mean or median of the numbers in `field` |
+| `value_percentile` | the `percentile` (0 to 100) of the numbers in `field`, interpolated |
+
+`gte` and `gt` are judged at each match for the window that ends with it: the alert comes at once
+(`provisional`) and is `final` when the window is closed. `lt`, `lte`, `eq` and `neq` are judged
+when a window closes; it begins with a match. A sequence may list a rule again, and each of its
+steps takes an event of its own. Events of one time are in the order of their uids.
+A match without a value for one of the `group-by` fields joins no group and is counted
+(`matches_without_group`); so is one without a value in `field`, or without a number where a number
+is asked for (`matches_without_value`). Numbers are exact: up to 30 digits before and after the
+point, exponents up to two digits; text that reads as one counts. The listed rules alert on their
+own only with `generate: true`. `aliases` name a `group-by` field for each rule.
+`northbound: {suppress: 10m}` sets the mute time; without it, it is the timespan.
 """
 COLUMNS = (
     "rule",

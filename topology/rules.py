@@ -1,5 +1,6 @@
 """What the stages know of rules once they are compiled: plain, picklable data."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
@@ -13,10 +14,15 @@ Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 
 Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
-CORRELATION_TYPES = ("event_count", "value_count", "temporal", "temporal_ordered")
+NUMERIC_TYPES = ("value_sum", "value_avg", "value_percentile", "value_median")
+"""Correlation types that read numbers."""
+CORRELATION_TYPES = ("event_count", "value_count", "temporal", "temporal_ordered", *NUMERIC_TYPES)
 """The types that topology/correlate evaluates; a test holds the two together."""
 STEPS = "\n"
 """Stands between the ids of the rules that an event matched, for the temporal types."""
+NUMBER = r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?"
+"""A text that numeric correlation types take; the bounds keep exact arithmetic cheap."""
+is_number = re.compile(NUMBER).fullmatch
 Scalar: TypeAlias = str | int | float | bool
 
 
@@ -92,10 +98,16 @@ class Correlation:
     operator: Operator
     count: int | float
     steps: tuple[str, ...] = ()
+    percentile: int | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values are numbers."""
+        return self.type in NUMERIC_TYPES
 
     @property
     def rising(self) -> bool:
-        """Whether more matches cannot make the condition false, so that it can hold at once."""
+        """Whether the condition is judged at each match, and not when a window closes."""
         return self.operator in ("gte", "gt")
 
 

@@ -1,6 +1,28 @@
 """The slow and obvious meaning of a correlation: look at all matches, again for each question."""
 
+import statistics
+from fractions import Fraction
+
 from topology.correlate.episodes import COMPARE
+
+NUMERIC = {
+    "value_sum": lambda numbers, _: sum(numbers),
+    "value_avg": lambda numbers, _: sum(numbers) / len(numbers),
+    "value_median": lambda numbers, _: statistics.median(numbers),
+    "value_percentile": lambda numbers, rule: _percentile(numbers, rule.percentile),
+}
+
+
+def _percentile(numbers, percent):
+    """On the line through the sorted numbers, of which the first is at 0 and the last at 100."""
+    points = [
+        (Fraction(100 * at, max(1, len(numbers) - 1)), n) for at, n in enumerate(sorted(numbers))
+    ]
+    low = max(point for point in points if point[0] <= percent)
+    high = min((point for point in points if point[0] > percent), default=low)
+    if high == low:
+        return low[1]
+    return low[1] + (high[1] - low[1]) * (percent - low[0]) / (high[0] - low[0])
 
 
 def finals(matches, correlation):
@@ -13,6 +35,8 @@ def finals(matches, correlation):
 def _measure(members, correlation):
     if correlation.type == "value_count":
         return len({value for _, _, value in members})
+    if correlation.type in NUMERIC:
+        return NUMERIC[correlation.type]([Fraction(match[2]) for match in members], correlation)
     if correlation.type == "temporal":
         return sum(any(_is(match, rule) for match in members) for rule in set(correlation.steps))
     if correlation.type == "temporal_ordered":
@@ -35,7 +59,9 @@ def _in_order(members, steps):
 
 
 def _holds(members, correlation):
-    return COMPARE[correlation.operator](_measure(members, correlation), correlation.count)
+    return COMPARE[correlation.operator](
+        _measure(members, correlation), Fraction(str(correlation.count))
+    )
 
 
 def _rising(matches, correlation):

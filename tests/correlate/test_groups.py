@@ -1,5 +1,6 @@
 """A group says what the reference says, whatever way its matches arrive and are restarted."""
 
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -12,7 +13,7 @@ from topology.correlate.episodes import judge
 from topology.correlate.group import Group
 from topology.correlate.types import TYPES
 from topology.keys import SUFFIX
-from topology.rules import CORRELATION_TYPES, Correlation, Rule
+from topology.rules import CORRELATION_TYPES, NUMERIC_TYPES, Correlation, Rule
 from topology.testing import MemoryStore
 
 KEY = b"acme\0rule\0alice"
@@ -43,13 +44,28 @@ CORRELATION = st.builds(
     st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
 )
 VALUES = st.sampled_from(["a", "b", "c", "a\nb", "b\nc"])
+NUMBERS = st.sampled_from(["0", "1", "-2", "0.1", "2.5e0", "+3"])
+NUMERIC = st.builds(
+    lambda rule, kind, percent, count: replace(
+        rule,
+        type=kind,
+        value_columns=((("path",),),),
+        steps=(),
+        count=count,
+        percentile=percent if kind == "value_percentile" else None,
+    ),
+    CORRELATION,
+    st.sampled_from(NUMERIC_TYPES),
+    st.integers(0, 100),
+    st.sampled_from([-1, 0, 0.1, 0.2, 1, 1.05, 2.5, 4]),
+)
 TIMES = st.lists(st.tuples(st.integers(0, 80), VALUES), max_size=25)
 
 
 @st.composite
-def arrivals(draw):
+def arrivals(draw, values=VALUES):
     """Matches cut into partials that arrive within lateness, with watermarks between them."""
-    times = draw(TIMES)
+    times = draw(st.lists(st.tuples(st.integers(0, 80), values), max_size=25))
     matches = [(time, f"u{n:02}", value) for n, (time, value) in enumerate(times)]
     delays = draw(st.lists(st.integers(0, LATENESS), min_size=len(matches), max_size=len(matches)))
     order = sorted(zip(matches, delays, strict=True), key=lambda pair: pair[0][0] + pair[1])
@@ -123,6 +139,17 @@ def expected(matches, correlation):
 @given(arrivals(), CORRELATION, st.sets(st.integers(0, 20), max_size=4))
 def test_finals_equal_reference(arrived, correlation, restarts):
     """Any cuts, order within lateness and restarts give the reference's alerts, each once."""
+    matches, steps = arrived
+    finals, left, fallen = play(correlation, steps, restarts)
+    assert expected(matches, correlation) == finals
+    assert left == set()
+    assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
+
+
+@settings(max_examples=400)
+@given(arrivals(NUMBERS), NUMERIC, st.sets(st.integers(0, 20), max_size=4))
+def test_numeric_finals_equal_reference(arrived, correlation, restarts):
+    """So do sums, averages and percentiles, which a later match can make smaller again."""
     matches, steps = arrived
     finals, left, fallen = play(correlation, steps, restarts)
     assert expected(matches, correlation) == finals

@@ -205,7 +205,8 @@ def test_group_keys_are_unambiguous(groups):
     assert (first == second) == (group_key("t", "r", first) == group_key("t", "r", second))
 
 
-NAMES = st.sampled_from([None, "", "a", "b", "a\\b", "\0", "\\0", "é\n", "x" * 70, "y" * 3_000])
+PATHS = [None, "", "a", "b", "a\\b", "\0", "\\0", "é\n", "x" * 70, "y" * 3_000]
+NAMES = st.sampled_from([*PATHS, "5", "-1.5e2", "1e999", "5\n", "٣", "0.25"])
 TWO = """
 title: Delete
 name: deleted
@@ -235,6 +236,15 @@ correlation:
   group-by: [ip]
   timespan: 1m
   condition: {gte: 3, field: [path, user]}
+---
+title: Sum of numbers
+id: 88888888-8888-4888-8888-888888888888
+correlation:
+  type: value_sum
+  rules: [deleted, tree]
+  group-by: [ip]
+  timespan: 1m
+  condition: {gte: 3, field: path}
 ---
 title: Both, in any group of an address
 id: 77777777-7777-4777-8777-777777777777

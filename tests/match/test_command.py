@@ -88,6 +88,44 @@ def test_sequence(tmp_path):
     ]
 
 
+TRANSFER = """
+title: Transfer
+name: transfer
+logsource: {product: test}
+detection: {sel: {bytes: '*'}, condition: sel}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "lines"),
+    [
+        ("value_sum", "{field: bytes, gte: 100.3}", [0, 1, 3]),
+        ("value_sum", "{field: bytes, gt: 100.3}", None),
+        ("value_sum", "{field: bytes, lte: 100.3}", [0, 1, 3]),
+        ("value_avg", "{field: bytes, gte: 45}", [0, 1, 3]),
+        ("value_median", "{field: bytes, eq: 10.2}", [0, 1, 3]),
+        ("value_percentile", "{field: bytes, percentile: 100, gte: 80}", [0, 1, 3]),
+        ("value_percentile", "{field: bytes, percentile: 0, lt: 10.1}", None),
+    ],
+)
+def test_numbers(tmp_path, kind, condition, lines):
+    """Numbers may be numbers or text and are exact; what is no number is no match."""
+    rule = f"""
+---
+title: Numbers
+correlation:
+  type: {kind}
+  rules: [transfer]
+  timespan: 1m
+  condition: {condition}
+"""
+    found = [10.1, "80", "many", "10.2", None]
+    events = [{"time": 1_767_225_600, "bytes": number} for number in found]
+    result, hits = run(tmp_path, [json.dumps(event) for event in events], rules=TRANSFER + rule)
+    assert result.exit_code == 0, result.stderr
+    assert [hit["events"] for hit in hits] == ([] if lines is None else [lines])
+
+
 def test_hits(tmp_path):
     """Single events by line, correlations after them, with 0-based lines, group and time."""
     events = [

@@ -12,16 +12,16 @@ import operator
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from topology.correlate.scan import Value
+from topology.correlate.scan import Value, threshold
 from topology.correlate.types import TYPES
 from topology.rules import Correlation, Operator
 
 Match: TypeAlias = tuple[int, str, Value]
 """Time in ms, uid and value of a match."""
 
-COMPARE: dict[Operator, Callable[[float, float], bool]] = {
+COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
     "gt": operator.gt,
     "lte": operator.le,
@@ -110,7 +110,7 @@ def _closing(
     matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
 ) -> Judgement:
     measure = TYPES[correlation.type].measure
-    holds = COMPARE[correlation.operator]
+    holds, limit = COMPARE[correlation.operator], threshold(correlation)
     episodes: list[Episode] = []
     while True:
         first = bisect_left(matches, start, key=_time)
@@ -122,6 +122,6 @@ def _closing(
             return Judgement(episodes, start, start - 1, last)
         members = window(matches, opened, last)
         start = last + 1
-        if holds(measure(correlation, [value for _, _, value in members]), correlation.count):
+        if holds(measure(correlation, [value for _, _, value in members]), limit):
             start = max(start, opened + correlation.suppress_ms)
             episodes.append(Episode(members[-1], members, start - 1))

@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas import packed, packed_columns
 from topology.partitioner import partitions as partition_of
-from topology.rules import STEPS, Correlation
+from topology.rules import NUMBER, STEPS, Correlation
 from topology.texts import as_text
 
 MANY = 256
@@ -30,13 +30,14 @@ Rows = npt.NDArray[np.int64]
 
 def matches(
     events: pl.DataFrame,
-    members: Sequence[tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]], str | None]],
+    members: Sequence[tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]], str | bool]],
     counts: Counter[str],
 ) -> pl.DataFrame:
     """Matches by group, each in (time, uid) order; an event that several members match counts once.
 
     `members`: rows, the columns of each group-by field and counted field, and the rule's id if that
-    is what counts; ids of an event that several match are joined. Columns: `time`, `uid`, `g0` and
+    is what counts (ids of an event that several match are joined), else whether the values are
+    numbers. Columns: `time`, `uid`, `g0` and
     so on for the group, `v0` and so on for what is counted (all String but `time`).
     """
     parts = [_read(events, *member, counts) for member in members]
@@ -44,7 +45,7 @@ def matches(
     group = [name for name in found.columns if name.startswith("g")]
     if len(parts) > 1:
         found = pl.concat(parts)
-        if members[0][3] is None:
+        if isinstance(members[0][3], bool):
             found = found.unique(["uid", *group], keep="last", maintain_order=True)
         elif found.select("uid", *group).is_duplicated().any():
             found = found.group_by("time", "uid", *group, maintain_order=True).agg(
@@ -58,7 +59,7 @@ def _read(
     rows: Rows,
     group: Sequence[Sequence[str]],
     value: Sequence[Sequence[str]],
-    step: str | None,
+    step: str | bool,
     counts: Counter[str],
 ) -> pl.DataFrame:
     columns = [
@@ -67,7 +68,10 @@ def _read(
     ]
     columns += [_texts(events, rows, names).alias(f"g{at}") for at, names in enumerate(group)]
     columns += [_texts(events, rows, names).alias(f"v{at}") for at, names in enumerate(value)]
-    if step is not None:
+    if step is True:
+        numbers = columns[-1].str.contains(f"^(?:{NUMBER})$")
+        columns[-1] = columns[-1].set(~numbers.fill_null(value=False), None)
+    if isinstance(step, str):
         columns.append(pl.Series("v0", [step], dtype=pl.String).new_from_index(0, len(rows)))
     found = pl.DataFrame(columns)
     for kind, reason in (("g", "matches_without_group"), ("v", "matches_without_value")):

@@ -18,7 +18,7 @@ import polars as pl
 from schemas import packed
 from topology.correlate import partial_columns
 from topology.keys import opened
-from topology.rules import STEPS, Correlation, Hits, Records, Rules
+from topology.rules import STEPS, Correlation, Hits, Records, Rules, is_number
 from topology.texts import as_text
 
 LARGEST = 4_096
@@ -40,9 +40,9 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 Group: TypeAlias = tuple[str, ...]
 
 
-Member: TypeAlias = tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]], str | None]
+Member: TypeAlias = tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]], str | bool]
 """Rows, the columns of each group-by field and of each field that is counted, and the rule's id
-where the correlation asks which rules matched."""
+where the correlation asks which rules matched; else whether the values are numbers."""
 
 
 Match: TypeAlias = tuple[int, str, Group, str | list[str] | None]
@@ -83,7 +83,7 @@ def partials(
         rule = rules.events[index]
         if rule.alerts:
             kept = _on_time(rows, late, counts)
-            matches = sorted(_read(events, kept, (), (), None, counts))
+            matches = sorted(_read(events, kept, (), (), False, counts))
             writer.write(rule.rule.id, matches, _evidence(events, kept))
     return writer.records()
 
@@ -103,7 +103,7 @@ def _members(
 ) -> list[Member]:
     """What a correlation's members hit in time; those that group and count alike are one."""
     names = [rules.events[member].rule.id for member in correlation.members]
-    steps: Sequence[str | None] = names if correlation.steps else [None] * len(names)
+    steps: Sequence[str | bool] = names if correlation.steps else [correlation.numeric] * len(names)
     columns = list(zip(correlation.group_columns, correlation.value_columns, steps, strict=True))
     members = [
         (hits[member], *pair)
@@ -124,7 +124,7 @@ def _matches(events: pl.DataFrame, members: Sequence[Member], counts: Counter[st
     found: dict[tuple[str, Group], Match] = {}
     for member in members:
         matches = _read(events, *member, counts)
-        if member[3] is None:
+        if isinstance(member[3], bool):
             found |= {(match[1], match[2]): match for match in matches}
             continue
         for time, uid, group, step in matches:
@@ -139,7 +139,7 @@ def _read(
     rows: Rows,
     group: Sequence[Sequence[str]],
     value: Sequence[Sequence[str]],
-    step: str | None,
+    step: str | bool,
     counts: Counter[str],
 ) -> list[Match]:
     """The matches of some rows, without those that lack a group or a value."""
@@ -148,9 +148,13 @@ def _read(
     groups: Iterable[tuple[str | None, ...]] = repeat((), len(rows))
     if group:
         groups = zip(*(_texts(events, rows, name) for name in group), strict=True)
-    values: Iterable[str | list[str] | None] = repeat(step, len(rows))
+    values: Iterable[str | list[str] | None] = repeat(
+        None if isinstance(step, bool) else step, len(rows)
+    )
     if len(value) == 1:
         values = _texts(events, rows, value[0])
+        if step is True:
+            values = [text if text is not None and is_number(text) else None for text in values]
     elif value:
         tuples = zip(*(_texts(events, rows, name) for name in value), strict=True)
         values = [None if None in entry else list(entry) for entry in tuples]

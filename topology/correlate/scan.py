@@ -1,6 +1,7 @@
 """What a correlation type has to offer: a scan over matches in (time, uid) order."""
 
 import math
+from fractions import Fraction
 from typing import Protocol, TypeAlias
 
 from topology.rules import Correlation
@@ -12,11 +13,17 @@ Value: TypeAlias = str | tuple[str, ...] | None
 class Scan(Protocol):
     """Takes matches in (time, uid) order and says where the condition comes true.
 
-    Only for conditions that more matches cannot make false again (gte, gt).
+    Only for gte and gt, which are judged at each match for the window that ends with it.
     """
 
     def add(self, time: int, value: Value) -> bool:
         """Take the next match; whether the condition holds in `(time - timespan, time]`."""
+
+
+def threshold(correlation: Correlation) -> int | Fraction:
+    """The number of a condition, exactly as it is written."""
+    count = correlation.count
+    return Fraction(repr(count)) if isinstance(count, float) else count
 
 
 def needed(correlation: Correlation) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from topology.correlate.event_count import EventCount
+from topology.correlate.numeric import Average, Number, Numeric, Percentile, Statistic, Sum, whole
 from topology.correlate.scan import Scan, Value, needed
 from topology.correlate.temporal import Temporal, TemporalOrdered, rules_seen, steps_seen
 from topology.correlate.value_count import ValueCount
@@ -18,7 +19,7 @@ class CorrelationType:
     """
 
     scan: Callable[[Correlation], Scan]
-    measure: Callable[[Correlation, Sequence[Value]], float]
+    measure: Callable[[Correlation, Sequence[Value]], float | Number]
     counts_values: bool = False
     one_may_do: bool = False
 
@@ -31,11 +32,23 @@ def _distinct(_: Correlation, values: Sequence[Value]) -> int:
     return len(set(values))
 
 
+def _numeric(statistic: Callable[[Correlation], Statistic]) -> CorrelationType:
+    return CorrelationType(
+        scan=lambda correlation: Numeric(correlation, statistic(correlation)),
+        measure=lambda correlation, values: whole(statistic(correlation), values),
+        one_may_do=True,
+    )
+
+
 TYPES: Mapping[str, CorrelationType] = {
     "event_count": CorrelationType(EventCount, _matches),
     "value_count": CorrelationType(ValueCount, _distinct, counts_values=True),
     "temporal": CorrelationType(Temporal, rules_seen, one_may_do=True),
     "temporal_ordered": CorrelationType(TemporalOrdered, steps_seen),
+    "value_sum": _numeric(Sum),
+    "value_avg": _numeric(Average),
+    "value_percentile": _numeric(Percentile),
+    "value_median": _numeric(Percentile),
 }
 
 

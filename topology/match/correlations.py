@@ -16,11 +16,20 @@ from sigma.rule import SigmaRule
 from topology.match.documents import Document, Problem
 from topology.match.fieldmap import FieldMap, find_map, given
 from topology.match.values import UnsupportedError
-from topology.rules import CORRELATION_TYPES, STEPS, Correlation, EventRule, Operator, Rule
+from topology.rules import (
+    CORRELATION_TYPES,
+    NUMERIC_TYPES,
+    STEPS,
+    Correlation,
+    EventRule,
+    Operator,
+    Rule,
+)
 
 EXTENSIONS = "northbound"
 BELOW_ONE = {("lt", 1), ("lte", 0), ("eq", 0)}
 """Conditions that ask for absence: nothing happens then, so nothing could raise the alert."""
+HUNDRED = 100
 TEMPORAL = ("temporal", "temporal_ordered")
 
 
@@ -94,15 +103,17 @@ def compile_correlation(
         return None
     indexes = _members(document, rule, members, problems)
     operator = cast("Operator", condition.op.name.lower())
-    if (operator, condition.count) in BELOW_ONE:
+    numeric = kind in NUMERIC_TYPES
+    if not numeric and (operator, condition.count) in BELOW_ONE:
         text = "asks for absence, which no event can show; use a count of at least 1"
         problems.append(document.problem(text, "correlation", "condition", operator))
     steps = _steps(document, rule, kind, condition, members, problems)
     group_by = tuple(dict.fromkeys(rule.group_by or ()))
     fields: tuple[str, ...] = ()
-    if rule.type == SigmaCorrelationType.VALUE_COUNT:
+    if rule.type == SigmaCorrelationType.VALUE_COUNT or numeric:
         named = condition.fieldref
         fields = tuple(named) if isinstance(named, list) else (str(named),)
+    percentile = _percentile(document, kind, condition, fields, problems)
     aliases = _aliases(document, rule, indexes, members, problems)
 
     def columns(names: Sequence[str], *keys: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
@@ -132,6 +143,7 @@ def compile_correlation(
         operator=operator,
         count=condition.count,
         steps=steps,
+        percentile=percentile,
     )
 
 
@@ -160,6 +172,27 @@ def _members(
         elif index not in indexes:
             indexes.append(index)
     return indexes
+
+
+def _percentile(
+    document: Document,
+    kind: str,
+    condition: SigmaCorrelationCondition,
+    fields: Sequence[str],
+    problems: list[Problem],
+) -> int | None:
+    """The percentile of a value_percentile; a numeric type has one field."""
+    if kind in NUMERIC_TYPES and len(fields) != 1:
+        text = f"saw {list(fields)}, expected the one field that {kind} reads numbers from"
+        problems.append(document.problem(text, "correlation", "condition", "field"))
+    percent: int | None = condition.percentile
+    if kind == "value_percentile" and (percent is None or not 0 <= percent <= HUNDRED):
+        text = f"saw percentile {percent}, expected a whole number from 0 to 100"
+        problems.append(document.problem(text, "correlation", "condition", "percentile"))
+    elif kind != "value_percentile" and percent is not None:
+        text = f"is for value_percentile, not for {kind}"
+        problems.append(document.problem(text, "correlation", "condition", "percentile"))
+    return percent
 
 
 def _steps(
