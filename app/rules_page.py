@@ -38,8 +38,9 @@ This page is written from the rule files (`python -m app.rules_page`).
 
 `gte` and `gt` are judged at each match for the window that ends with it: the alert comes at once
 (`provisional`) and is `final` when the window is closed. `lt`, `lte`, `eq` and `neq` are judged
-when a window closes; it begins with a match. A sequence may list a rule again, and each of its
-steps takes an event of its own. Events of one time are in the order of their uids.
+when a window closes, as are ranges (`gte` with `lte`); it begins with a match. A sequence may list
+a rule again, and each of its steps takes an event of its own. Events of one time are in the order
+of their uids.
 A match without a value for one of the `group-by` fields joins no group and is counted
 (`matches_without_group`); so is one without a value in `field`, or without a number where a number
 is asked for (`matches_without_value`). Numbers are exact: up to 30 digits before and after the
@@ -126,11 +127,11 @@ def _condition(rule: Mapping[str, Any]) -> tuple[str, str, str]:
         condition = {"gte": len(correlation["rules"])}
     field = condition.pop("field", None)
     counted = COUNTED.get(kind, "events") if not field else f"different `{field}`"
-    ((operator, count),) = condition.items()
+    compared = " and ".join(f"{OPERATORS[name]} {count}" for name, count in condition.items())
     group = ", ".join(f"`{name}`" for name in correlation.get("group-by", ()))
     window = correlation["timespan"]
     mute = rule.get("northbound", {}).get("suppress", window)
-    return f"{counted} {OPERATORS[operator]} {count} by {group}", window, mute
+    return f"{counted} {compared} by {group}", window, mute
 
 
 def _link(url: str) -> str:

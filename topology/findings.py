@@ -42,7 +42,7 @@ def of_episode(
         group=tuple(zip(correlation.group_by, group, strict=False)),
         uids=tuple(match[1] for match in matches[:LINKED]),
         values=episode.values if TYPES[correlation.type].counts_values else None,
-        condition=f"{correlation.type} {correlation.operator} {correlation.count}",
+        condition=f"{correlation.type} {correlation.condition}",
         window_ms=correlation.timespan_ms,
         suppress_ms=correlation.suppress_ms,
         sources=tuple(sources),

@@ -14,6 +14,7 @@ Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 
 Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
+Bound: TypeAlias = tuple[Operator, int | float]
 NUMERIC_TYPES = ("value_sum", "value_avg", "value_percentile", "value_median")
 """Correlation types that read numbers."""
 CORRELATION_TYPES = ("event_count", "value_count", "temporal", "temporal_ordered", *NUMERIC_TYPES)
@@ -83,6 +84,7 @@ class Correlation:
     `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one entry
     for each member: for each group-by field, and field of the condition, its event columns, of
     which the first with a value counts. `steps`: for the temporal types, ids of the listed rules.
+    `also`: further comparisons that have to hold, for a range.
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
     meanwhile, and what it took counts for no other alert.
     """
@@ -99,6 +101,7 @@ class Correlation:
     count: int | float
     steps: tuple[str, ...] = ()
     percentile: int | None = None
+    also: tuple[Bound, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -108,7 +111,13 @@ class Correlation:
     @property
     def rising(self) -> bool:
         """Whether the condition is judged at each match, and not when a window closes."""
-        return self.operator in ("gte", "gt")
+        return self.operator in ("gte", "gt") and not self.also
+
+    @property
+    def condition(self) -> str:
+        """What has to hold, in words."""
+        bounds = ((self.operator, self.count), *self.also)
+        return " and ".join(f"{operator} {count}" for operator, count in bounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _about(rule: "Rule") -> dict[str, Any]:
 
 
 def _condition(entry: "Correlation") -> str:
-    return f"{entry.operator} {entry.count} in {entry.timespan_ms // 1000}s"
+    return f"{entry.condition} in {entry.timespan_ms // 1000}s"
 
 
 @app.command()

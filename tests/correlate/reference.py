@@ -28,7 +28,7 @@ def _percentile(numbers, percent):
 def finals(matches, correlation):
     """Alerts of one group once everything is settled: (time, uid, first, last, uids, values)."""
     matches = sorted(matches)
-    rising = correlation.operator in ("gte", "gt")
+    rising = correlation.operator in ("gte", "gt") and not correlation.also
     return list((_rising if rising else _closing)(matches, correlation))
 
 
@@ -59,9 +59,9 @@ def _in_order(members, steps):
 
 
 def _holds(members, correlation):
-    return COMPARE[correlation.operator](
-        _measure(members, correlation), Fraction(str(correlation.count))
-    )
+    measured = _measure(members, correlation)
+    bounds = [(correlation.operator, correlation.count), *correlation.also]
+    return all(COMPARE[name](measured, Fraction(str(count))) for name, count in bounds)
 
 
 def _rising(matches, correlation):

@@ -21,7 +21,7 @@ TEMPORAL = ("temporal", "temporal_ordered")
 LATENESS = 10
 
 CORRELATION = st.builds(
-    lambda kind, operator, count, timespan, suppress, steps: Correlation(
+    lambda kind, operator, count, timespan, suppress, steps, also: Correlation(
         rule=Rule("rule", "Rule", "high"),
         type=kind,
         members=(0,),
@@ -35,6 +35,7 @@ CORRELATION = st.builds(
         steps=tuple(dict.fromkeys(steps) if kind == "temporal" else steps)
         if kind in TEMPORAL
         else (),
+        also=also,
     ),
     st.sampled_from(["event_count", "value_count", *TEMPORAL]),
     st.sampled_from(["gte", "gte", "gt", "lt", "lte", "eq", "neq"]),
@@ -42,6 +43,7 @@ CORRELATION = st.builds(
     st.integers(1, 20),
     st.integers(1, 30),
     st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
+    st.sampled_from([(), (), (("lte", 3),), (("neq", 2), ("lt", 5))]),
 )
 VALUES = st.sampled_from(["a", "b", "c", "a\nb", "b\nc"])
 NUMBERS = st.sampled_from(["0", "1", "-2", "0.1", "2.5e0", "+3"])

@@ -104,7 +104,11 @@ def test_aliases():
         ),
         (("- other", "- third"), "rules: 'third' is neither id nor name of an event rule"),
         (("gte: 3", "lt: 1"), "condition.lt: asks for absence"),
-        (("gte: 3", "gte: 3\n    lte: 9"), "exactly one condition item"),
+        (("gte: 3", "gte: 3\n    lte: 2"), "condition.lte: no number is gte 3 and lte 2"),
+        (("gte: 3", "gt: 3\n    lt: 3"), "condition.lt: no number is gt 3 and lt 3"),
+        (("gte: 3", "gte: 3\n    lte: many"), "condition.lte: saw 'many', expected a number"),
+        (("gte: 3", "gte: many\n    lte: 3"), "condition"),
+        (("gte: 3", "neq: 3\n    lt: 1"), "condition.lt: asks for absence"),
         (("event_count", "value_count"), "Value count correlation rule without field"),
         (("5m", "1h30m"), "timespan: Timespan '1h30m' is invalid"),
     ],
@@ -125,6 +129,14 @@ def test_types_that_are_not_there():
     text = CORRELATION.replace("event_count", "temporal")
     (told,) = problems(BASE + OTHER + text.replace("\n    gte: 3", " base and not other"))
     assert "condition: is an extended condition, which is not supported" in told
+
+
+def test_ranges():
+    """A condition may name several comparisons, which is judged when the window closes."""
+    text = CORRELATION.replace("gte: 3", "gt: 3\n    lte: 9\n    neq: 5")
+    (many,) = compile_rules([("r.yml", BASE + OTHER + text)]).rules.correlations
+    assert many.condition == "gt 3 and lte 9 and neq 5"
+    assert not many.rising
 
 
 def test_sequences():

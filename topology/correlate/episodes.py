@@ -110,7 +110,10 @@ def _closing(
     matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
 ) -> Judgement:
     measure = TYPES[correlation.type].measure
-    holds, limit = COMPARE[correlation.operator], threshold(correlation)
+    bounds = [
+        (COMPARE[comparison], threshold(count))
+        for comparison, count in ((correlation.operator, correlation.count), *correlation.also)
+    ]
     episodes: list[Episode] = []
     while True:
         first = bisect_left(matches, start, key=_time)
@@ -122,6 +125,7 @@ def _closing(
             return Judgement(episodes, start, start - 1, last)
         members = window(matches, opened, last)
         start = last + 1
-        if holds(measure(correlation, [value for _, _, value in members]), limit):
+        measured = measure(correlation, [value for _, _, value in members])
+        if all(holds(measured, limit) for holds, limit in bounds):
             start = max(start, opened + correlation.suppress_ms)
             episodes.append(Episode(members[-1], members, start - 1))

@@ -115,7 +115,7 @@ class Numeric:
 
     def __init__(self, correlation: Correlation, statistic: Statistic) -> None:
         self._timespan = correlation.timespan_ms
-        self._threshold = threshold(correlation)
+        self._threshold = threshold(correlation.count)
         self._reached = correlation.operator == "gte"
         self._statistic = statistic
         self._window: deque[tuple[int, Number]] = deque()

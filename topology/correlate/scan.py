@@ -20,9 +20,8 @@ class Scan(Protocol):
         """Take the next match; whether the condition holds in `(time - timespan, time]`."""
 
 
-def threshold(correlation: Correlation) -> int | Fraction:
+def threshold(count: float) -> int | Fraction:
     """The number of a condition, exactly as it is written."""
-    count = correlation.count
     return Fraction(repr(count)) if isinstance(count, float) else count
 
 

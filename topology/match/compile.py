@@ -17,6 +17,7 @@ from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 from topology.match.correlations import Members, compile_correlation, timespan_problems
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
+from topology.match.ranges import with_one
 from topology.match.regex import QuietEngine
 from topology.match.ruleset import RuleSet
 from topology.match.tree import Forest, Node, leaves
@@ -109,7 +110,7 @@ def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:
         problems.append(document.problem(text))
         return []
     try:
-        rule = kind.from_dict(content, collect_errors=True, policy=POLICY)
+        rule = kind.from_dict(with_one(content), collect_errors=True, policy=POLICY)
         errors: list[Exception] = list(rule.errors)
     except Exception as failure:
         errors = [failure]

@@ -15,6 +15,7 @@ from sigma.rule import SigmaRule
 
 from topology.match.documents import Document, Problem
 from topology.match.fieldmap import FieldMap, find_map, given
+from topology.match.ranges import others
 from topology.match.values import UnsupportedError
 from topology.rules import (
     CORRELATION_TYPES,
@@ -104,9 +105,11 @@ def compile_correlation(
     indexes = _members(document, rule, members, problems)
     operator = cast("Operator", condition.op.name.lower())
     numeric = kind in NUMERIC_TYPES
-    if not numeric and (operator, condition.count) in BELOW_ONE:
-        text = "asks for absence, which no event can show; use a count of at least 1"
-        problems.append(document.problem(text, "correlation", "condition", operator))
+    also = others(document, problems)
+    for asked in ((operator, condition.count), *also):
+        if not numeric and asked in BELOW_ONE:
+            text = "asks for absence, which no event can show; use a count of at least 1"
+            problems.append(document.problem(text, "correlation", "condition", asked[0]))
     steps = _steps(document, rule, kind, condition, members, problems)
     group_by = tuple(dict.fromkeys(rule.group_by or ()))
     fields: tuple[str, ...] = ()
@@ -144,6 +147,7 @@ def compile_correlation(
         count=condition.count,
         steps=steps,
         percentile=percentile,
+        also=also,
     )
 
 
