@@ -188,6 +188,25 @@ def test_judged_in_steps(times, correlation, marks):
     assert reference.finals(matches, correlation) == finals
 
 
+@settings(max_examples=200)
+@given(TIMES, CORRELATION, st.one_of(CORRELATION, NUMERIC))
+def test_a_rule_may_become_another(times, before, after):
+    """What was kept for a rule's former type stops nothing, and no number is made of it."""
+    store = MemoryStore()
+    valued = before.type != "event_count"
+    matches = sorted((t, f"u{n:02}", v if valued else None) for n, (t, v) in enumerate(times))
+    if matches:
+        group = Group(store, KEY, before)
+        group.add(matches, chunks.pack(matches), -1)
+        group.flush()
+        store.commit()
+    group = restored(store, after)
+    settled = group.settle(1_000)
+    if after.numeric and after.count > 0:
+        assert settled.finals == []
+    assert group.idle(1_000)
+
+
 def test_first_crossing_is_said_at_once():
     """The third match in a minute alerts when it arrives, with what is known by then."""
     correlation = minute(3)

@@ -126,6 +126,6 @@ def _closing(
         members = window(matches, opened, last)
         start = last + 1
         measured = measure(correlation, [value for _, _, value in members])
-        if all(holds(measured, limit) for holds, limit in bounds):
+        if measured is not None and all(holds(measured, limit) for holds, limit in bounds):
             start = max(start, opened + correlation.suppress_ms)
             episodes.append(Episode(members[-1], members, start - 1))

@@ -136,9 +136,9 @@ class Numeric:
         return result > self._threshold or (self._reached and result == self._threshold)
 
 
-def whole(statistic: Statistic, values: Sequence[Value]) -> float | Number:
-    """What some matches come to; not a number if they have none."""
+def whole(statistic: Statistic, values: Sequence[Value]) -> Number | None:
+    """What some matches come to; None if none of them has a number."""
     found = numbers(values)
     for value in found:
         statistic.enter(value)
-    return statistic.result() if found else float("nan")
+    return statistic.result() if found else None

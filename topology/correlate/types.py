@@ -19,7 +19,7 @@ class CorrelationType:
     """
 
     scan: Callable[[Correlation], Scan]
-    measure: Callable[[Correlation, Sequence[Value]], float | Number]
+    measure: Callable[[Correlation, Sequence[Value]], Number | None]
     counts_values: bool = False
     one_may_do: bool = False
 
