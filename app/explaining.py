@@ -59,12 +59,17 @@ def _correlation(
     event: pl.DataFrame,
 ) -> dict[str, Any]:
     """What a correlation counts of this event. A rule of another file is None."""
-    rules = [str(name) for name in content["correlation"]["rules"]]
-    source = next((sources[name] for name in rules if name in sources), None)
+    correlation = content["correlation"]
+    rules = [str(name) for name in correlation["rules"]]
+    counting = next((name for name in rules if matched.get(name)), None)
+    source = next((sources[name] for name in [counting, *rules] if name in sources), None)
+    aliases = correlation.get("aliases", {})
     row = event.row(0, named=True)
     group = {}
-    for name in content["correlation"].get("group-by", ()):
-        columns = source.columns(name) if source else given(name)
+    for name in correlation.get("group-by", ()):
+        by_rule = aliases.get(name, {})
+        field = by_rule.get(counting) or next(iter(by_rule.values()), name)
+        columns = source.columns(field) if source else given(field)
         group[name] = next((row[column] for column in columns if row.get(column) is not None), None)
     return {
         "title": content.get("title"),

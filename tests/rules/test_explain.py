@@ -85,6 +85,22 @@ def test_alternatives_values_and_keywords(tmp_path):
     assert found["matches"]
 
 
+def test_the_alias_of_a_group(tmp_path):
+    """A group's value is that of the field which the rule that counts the event gives for it."""
+    rule = tmp_path / "rule.yml"
+    base = "logsource: {product: test}\n"
+    rule.write_text(
+        f"title: A\nname: a\n{base}detection: {{sel: {{kind: a}}, condition: sel}}\n---\n"
+        f"title: B\nname: b\n{base}detection: {{sel: {{kind: b}}, condition: sel}}\n---\n"
+        "title: Both\ncorrelation:\n  type: temporal\n  rules: [a, b]\n  group-by: [who]\n"
+        "  timespan: 1m\n  aliases: {who: {a: user, b: account}}\n",
+        encoding="utf-8",
+    )
+    _, found = explain(tmp_path, rule, {"kind": "b", "user": "x", "account": "y"})
+    both = next(entry for entry in found if "group" in entry)
+    assert (both["rules"], both["group"]) == ({"a": False, "b": True}, {"who": "y"})
+
+
 def test_every_shipped_rule(tmp_path):
     """No shipped rule is too special to be explained."""
     for rule in sorted(FOLDER.glob("*.yml")):
