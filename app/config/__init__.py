@@ -113,6 +113,8 @@ def _problems(
 ) -> list[str]:
     problems = []
     for item in error.errors():
+        if item["loc"][-1] in SCALARS and isinstance(_at(document.data, item["loc"][:-1]), dict):
+            continue  # of a constant or a mapping it is a mapping, whose own mistakes are told
         at = _path(item["loc"])
         text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         seen = _seen(document.data, at)
@@ -123,22 +125,32 @@ def _problems(
     return problems
 
 
+SCALARS = {"str", "int", "float", "bool"}
+"""Pydantic's marks of what a constant may be."""
 _USER_IN_URL = re.compile(r"://[^/]*@")
 
 
 def _path(found: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Where a mistake is in the file: without pydantic's marks of keys and of connectors' types."""
-    at = tuple(part for part in found if part != "[key]")
+    """Where a mistake is in the file: without pydantic's marks of keys, of validators and of
+    connectors' types."""
+    at = tuple(
+        part for part in found if part != "[key]" and not str(part).startswith("function-after[")
+    )
     return (*at[:2], *at[3:]) if at[:1] == ("connectors",) else at
 
 
 def _seen(data: object, at: tuple[str | int, ...]) -> object:
+    found = _at(data, at)
+    return None if isinstance(found, dict | list) else found
+
+
+def _at(data: object, at: tuple[str | int, ...]) -> object:
     for part in at:
         try:
             data = data[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):
             return None
-    return None if isinstance(data, dict | list) else data
+    return data
 
 
 def _shared(config: Config, document: Document) -> list[str]:

@@ -171,7 +171,7 @@ EVENT = BASE["events"][0]
         ),
         (
             {"events": [{"class": "4001", "set": {"a": {"lower": True}}}]},
-            "expected either field or template",
+            "events[0].set.a: expected either field or template",
         ),
         (
             {"events": [EVENT, {"class": "4001", "set": {"activity_id": "1"}}]},
@@ -189,6 +189,7 @@ def test_mistakes(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_normalizer(path, "UTC")
     assert told in str(caught.value)
+    assert len(caught.value.problems) == 1, "one mistake is told once"
     (tmp_path / "northbound.yaml").write_text(
         "version: 1\nkafka: {embedded: {}}\nsources: {a: {normalizer: mine.yaml}}\n"
     )
