@@ -8,6 +8,7 @@ from app.commands import (
     broker_files,
     dead_letters,
     demo,
+    doctor,
     explain,
     ingest,
     match,
@@ -39,6 +40,7 @@ app.command()(up.down)
 app.command()(status.status)
 app.command()(tail.tail)
 app.command()(tap.tap)
+app.command()(doctor.doctor)
 app.command()(explain.explain)
 app.command()(backtest.backtest)
 app.command()(ingest.ingest)

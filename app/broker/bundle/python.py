@@ -1,4 +1,4 @@
-"""northbound.json and consumer.py: a consumer that runs with this folder and confluent-kafka."""
+"""northbound.json, consumer.py and doctor.py: they run with this folder and confluent-kafka."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from app.broker.bundle.access import Access, File
 from app.broker.bundle.librdkafka import settings
 
-CONSUMER = Path(__file__).with_name("consumer.py")
+HERE = Path(__file__).parent
 
 
 def files(access: Access) -> list[File]:
@@ -14,5 +14,5 @@ def files(access: Access) -> list[File]:
     text = json.dumps(content, indent=2) + "\n"
     return [
         File("northbound.json", text.encode(), secret=True),
-        File("consumer.py", CONSUMER.read_bytes()),
+        *(File(name, (HERE / name).read_bytes()) for name in ("consumer.py", "doctor.py")),
     ]

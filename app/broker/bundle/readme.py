@@ -18,7 +18,9 @@ password are readable by their owner alone; keep them so.
     pip install confluent-kafka
     python3 consumer.py --topic alerts
 
-or, in this folder, `kcat -F client.properties -G {group} {some_topic}`. Clients on librdkafka need
+If that does not work, `python3 doctor.py` says what to change.
+
+Or, in this folder, `kcat -F client.properties -G {group} {some_topic}`. Clients on librdkafka need
 its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of older ones with
 "invalid credentials" (librdkafka #4895), Debian 12's kcat among them.
 
@@ -27,6 +29,7 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 | file | for |
 |---|---|
 | `northbound.json`, `consumer.py` | Python with confluent-kafka |
+| `doctor.py` | checks name, port, certificate, login, rights, clock and lag |
 | `client.properties` | kcat and every other client on librdkafka (paths are relative to it) |
 | `java.properties` | Java clients |
 | `consumer.go`, `go.mod` | Go with franz-go: `go mod tidy && go run . alerts` |

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Say why a Northbound feed cannot be read from here, with nothing but this folder.
+
+    pip install confluent-kafka
+    python3 doctor.py
+
+Each line is a check: its outcome, what it is about and, where it failed, what to change. The status
+is 0 if all is well. Nothing is read away: no offset is committed.
+"""
+
+import argparse
+import json
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import confluent_kafka
+    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+except ModuleNotFoundError:
+    sys.exit(f"confluent-kafka is not there: {sys.executable} -m pip install confluent-kafka")
+
+TIMEOUT_S = 10.0
+OLDEST_LIBRARY = 0x020601FF
+"""Kafka 4 answers the SCRAM of older librdkafkas with "invalid credentials" (librdkafka #4895)."""
+SOON_DAYS = 30
+SKEW_S = 60
+LARGE = 500
+"""Records that are fetched to see that more than a hand-shake goes through."""
+
+Result = tuple[bool, str, str]
+"""Whether a check passed, what it is about, and what was seen or what to change."""
+
+
+def checks(folder: Path) -> Iterator[Result]:
+    """All checks, in the order in which a connection is made. Ends at one the others need."""
+    client, topics = read(folder)
+    yield from files(folder, client)
+    version, number = confluent_kafka.libversion()
+    new = number >= OLDEST_LIBRARY
+    advice = "pip install -U confluent-kafka: Kafka 4 refuses the SCRAM of librdkafka before 2.6.1"
+    yield new, "librdkafka", version if new else f"{version}. {advice}"
+    servers = str(client["bootstrap.servers"]).split(",")
+    ca = client.get("ssl.ca.location")
+    reached = False
+    for server in servers:
+        for result in reach(server, ca):
+            yield result
+            reached = reached or (result[0] and result[1].startswith("TLS"))
+    if not reached:
+        return
+    consumer = Consumer({**client, "enable.auto.commit": False, "log_level": 0})
+    try:
+        metadata = None
+        try:
+            metadata = consumer.list_topics(timeout=TIMEOUT_S)
+        except KafkaException as error:
+            yield False, "login", f"{error.args[0].str()}. {LOGIN}"
+        if metadata is None:
+            return
+        yield True, "login", f"as {client['sasl.username']} by {client['sasl.mechanisms']}"
+        for broker in metadata.brokers.values():
+            address = f"{broker.host}:{broker.port}"
+            if address not in servers:
+                yield from reach(address, ca)
+        for feed, topic in topics.items():
+            yield from read_feed(consumer, feed, topic, str(client["group.id"]))
+    finally:
+        consumer.close()
+
+
+LOGIN = (
+    "The user name or the password is not the one that the brokers know: ask for a new bundle (the "
+    "old password ends with `northbound tenants rotate`)"
+)
+
+
+def read(folder: Path) -> tuple[dict[str, object], dict[str, str]]:
+    """Consumer configuration with whole paths, and topics by feed."""
+    content = json.loads((folder / "northbound.json").read_text(encoding="utf-8"))
+    client = content["kafka"]
+    if "ssl.ca.location" in client:
+        client["ssl.ca.location"] = str(folder / client["ssl.ca.location"])
+    return client, content["topics"]
+
+
+def files(folder: Path, client: dict[str, object]) -> Iterator[Result]:
+    mode = (folder / "northbound.json").stat().st_mode & 0o077
+    private = f"others may read it, and it holds the password: chmod 600 {folder}/northbound.json"
+    yield mode == 0, "northbound.json", private if mode else "private"
+    ca = client.get("ssl.ca.location")
+    if ca is None:
+        yield True, "CA", "the system's own"
+        return
+    try:
+        ssl.create_default_context(cafile=str(ca))
+        yield True, "CA", str(ca)
+    except (OSError, ssl.SSLError) as error:
+        yield False, "CA", f"{ca}: {error}. Take ca.pem from the bundle again"
+
+
+def reach(server: str, ca: object) -> Iterator[Result]:
+    """Resolve, connect, and check certificate and name."""
+    host, _, port = server.rpartition(":")
+    host = host.strip("[]")
+    try:
+        found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, int(port))})
+    except OSError as error:
+        yield False, f"name {host}", f"{error}. Add it to DNS, or to /etc/hosts on this machine"
+        return
+    yield True, f"name {host}", ", ".join(found)
+    try:
+        connection = socket.create_connection((host, int(port)), TIMEOUT_S)
+    except OSError as error:
+        what = "a firewall may be between" if isinstance(error, TimeoutError) else "is it up?"
+        yield False, f"port {server}", f"{error}; {what} Every broker's port has to be open"
+        return
+    yield True, f"port {server}", "open"
+    context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    with connection:
+        try:
+            with context.wrap_socket(connection, server_hostname=host) as secured:
+                certificate = secured.getpeercert() or {}
+                version = secured.version()
+        except ssl.SSLCertVerificationError as error:
+            yield False, f"TLS {server}", f"{error.verify_message}. {certificate_advice(error)}"
+            return
+        except (OSError, ssl.SSLError) as error:
+            yield False, f"TLS {server}", f"{error}. Is this the port of a SASL_SSL listener?"
+            return
+    until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    days = int(until - time.time()) // 86_400
+    said = f"{version}, certificate until {time.strftime('%Y-%m-%d', time.gmtime(until))}"
+    if days < SOON_DAYS:
+        said += f". It ends in {days} days: it has to be renewed on the other side"
+    yield days >= SOON_DAYS, f"TLS {server}", said
+
+
+def certificate_advice(error: ssl.SSLCertVerificationError) -> str:
+    if "mismatch" in error.verify_message:
+        return (
+            "The certificate is for another name: use a name that is in it, or have this one added "
+            "to kafka.embedded.northbound.advertise"
+        )
+    if "expired" in error.verify_message or "not yet valid" in error.verify_message:
+        return "Is the clock of this machine right? Else the certificate has to be renewed"
+    return "ca.pem is not the CA of this server: take it from a new bundle"
+
+
+def read_feed(consumer: Consumer, feed: str, topic: str, group: str) -> Iterator[Result]:
+    """Rights on topic and group, records, their time, and how far the group is behind."""
+    described = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if described.error is not None:
+        advice = "this user may not read it, or the feed is not switched on for the tenant"
+        yield False, f"topic {topic}", f"{described.error.str()}: {advice}"
+        return
+    yield True, f"topic {topic}", f"{len(described.partitions)} partitions"
+    places = [TopicPartition(topic, number) for number in described.partitions]
+    try:
+        committed = consumer.committed(places, timeout=TIMEOUT_S)
+    except KafkaException as error:
+        yield (
+            False,
+            f"group {group}",
+            f"{error.args[0].str()}. Use one that begins as this one does",
+        )
+        return
+    behind = kept = 0
+    starts = []
+    for at in committed:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, at.partition), TIMEOUT_S)
+        kept += high - low
+        behind += high - (at.offset if at.offset >= 0 else low)
+        starts.append(TopicPartition(topic, at.partition, max(low, high - LARGE)))
+    started = any(at.offset >= 0 for at in committed)
+    state = f"{behind} behind" if started else f"has read nothing yet, {behind} are there"
+    yield True, f"group {group}", f"{feed}: {state}"
+    if kept:
+        yield fetch(consumer, feed, starts)
+    else:
+        yield True, f"records of {feed}", "none yet"
+
+
+def fetch(consumer: Consumer, feed: str, starts: list[TopicPartition]) -> Result:
+    """Read the latest records without committing anything."""
+    consumer.assign(starts)
+    until = time.monotonic() + TIMEOUT_S
+    read_bytes = count = 0
+    latest = 0
+    while time.monotonic() < until and count < LARGE:
+        messages = consumer.consume(LARGE, 1.0)
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._SSL):  # noqa: SLF001
+                    return False, f"records of {feed}", error.str()
+                continue
+            count += 1
+            read_bytes += len(message.value() or b"")
+            latest = max(latest, message.timestamp()[1])
+        if count and not messages:
+            break
+    consumer.unassign()
+    if not count:
+        return (
+            False,
+            f"records of {feed}",
+            (
+                f"nothing came within {TIMEOUT_S:.0f} s although records are there. Does something "
+                "between here and the brokers cut long answers off (MTU, proxy, inspection)?"
+            ),
+        )
+    ahead = latest / 1000 - time.time()
+    if ahead > SKEW_S:
+        return False, "clock", f"the latest record is {ahead:.0f} s in the future: set this clock"
+    return True, f"records of {feed}", f"{count} read, {read_bytes} bytes"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args()
+    failed = 0
+    for good, what, said in checks(Path(__file__).absolute().parent):
+        failed += not good
+        if options.json:
+            line = json.dumps({"ok": good, "check": what, "said": said})
+        else:
+            line = f"{'ok  ' if good else 'FAIL'} {what}: {said}"
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
