@@ -34,6 +34,7 @@ from topology.topics import TENANT_NAME, Names
 TIMEOUT_S = 30.0
 POLL_S = 0.05
 ITERATIONS = 8192
+FEEDS = ("events", "alerts")
 MECHANISMS = {
     "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
     "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
@@ -93,6 +94,28 @@ def acls(names: Names, tenant: str) -> list[AclBinding]:
     ]
 
 
+def feed_topic(names: Names, tenant: str, feed: str) -> str:
+    """The topic of one of FEEDS."""
+    return names.events(tenant) if feed == "events" else names.alerts(tenant)
+
+
+def pauses(names: Names, tenant: str, feeds: Iterable[str]) -> list[AclBinding]:
+    """What keeps a tenant from reading feeds for a while; it goes before every right."""
+    check_name(tenant)
+    return [
+        AclBinding(
+            ResourceType.TOPIC,
+            feed_topic(names, tenant, feed),
+            ResourcePatternType.LITERAL,
+            f"User:{user_name(names, tenant)}",
+            "*",
+            AclOperation.READ,
+            AclPermissionType.DENY,
+        )
+        for feed in feeds
+    ]
+
+
 def acl_text(binding: AclBinding) -> str:
     """A right in words: `allow User:acme READ on topics acme.*`."""
     star = "*" if binding.resource_pattern_type == ResourcePatternType.PREFIXED else ""
@@ -132,6 +155,40 @@ def rotate(admin: AdminClient, names: Names, tenant: str, folder: Path) -> Path:
             write_private(file, before)
         raise
     return file
+
+
+def pause(admin: AdminClient, names: Names, tenant: str, feeds: Iterable[str]) -> None:
+    """Let the tenant read nothing of these feeds. They are written on, and read after `resume`."""
+    for binding, future in admin.create_acls(pauses(names, tenant, feeds)).items():
+        with cluster_error(f"create `{acl_text(binding)}`"):
+            future.result(TIMEOUT_S)
+
+
+def resume(admin: AdminClient, names: Names, tenant: str) -> list[str]:
+    """Let the tenant read on where its consumers stopped; the feeds that were paused."""
+    before = paused(users(admin, names, [tenant]).get(tenant), names, tenant)
+    filters = [
+        AclBindingFilter(
+            each.restype,
+            each.name,
+            each.resource_pattern_type,
+            each.principal,
+            each.host,
+            each.operation,
+            each.permission_type,
+        )
+        for each in pauses(names, tenant, FEEDS)
+    ]
+    with cluster_error(f"let {user_name(names, tenant)} read on"):
+        for future in admin.delete_acls(filters).values():
+            future.result(TIMEOUT_S)
+    return before
+
+
+def paused(user: User | None, names: Names, tenant: str) -> list[str]:
+    """The feeds that the tenant may not read at present."""
+    rights = user.rights if user else ()
+    return [feed for feed in FEEDS if acl_text(pauses(names, tenant, [feed])[0]) in rights]
 
 
 def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:

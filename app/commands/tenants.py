@@ -89,7 +89,9 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     for name, tenant in settings.tenants.items():
         user = found.get(name)
         wanted = {tenants.acl_text(each) for each in tenants.acls(settings.names, name)}
-        rights = set(user.rights) if user else set()
+        paused = tenants.paused(user, settings.names, name)
+        denied = {tenants.acl_text(each) for each in tenants.pauses(settings.names, name, paused)}
+        rights = set(user.rights) - denied if user else set()
         table.append(
             {
                 "tenant": name,
@@ -99,7 +101,8 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
                 "user": user.name if user and user.mechanisms else None,
                 "mechanisms": list(user.mechanisms) if user else [],
                 "rights": sorted(rights),
-                "state": _state(rights, wanted, known=bool(user and user.mechanisms)),
+                "paused": paused,
+                "state": _state(rights, wanted, paused, known=bool(user and user.mechanisms)),
             }
         )
     rows(table, ["tenant", "sources", "feeds", "user", "state"], json=json, title="Tenants")
@@ -154,6 +157,59 @@ def rotate(
         f"{name} has a new password; connections with the old one end within an hour. "
         f"The new bundle is {folder}."
     )
+
+
+@app.command()
+def pause(
+    name: NameArgument,
+    *,
+    feed: Annotated[
+        list[str] | None, typer.Option(help="events or alerts; repeat. Default: both.")
+    ] = None,
+    yes: YesOption = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Let the tenant read nothing for a while. Its feeds are written on and kept as long as their
+    topics keep records; `resume` lets its consumers go on where they stopped.
+
+    Meanwhile clients are told that they are not authorized: those on librdkafka wait, others may
+    have to be started again.
+
+    Example: northbound tenants pause acme --feed events
+    """
+    from app import audit
+    from app.broker import tenants
+
+    settings = configured(config)
+    _known(settings, name)
+    feeds = feed or list(tenants.FEEDS)
+    if unknown := [each for each in feeds if each not in tenants.FEEDS]:
+        fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(tenants.FEEDS)}", WRONG_USAGE)
+    confirm(f"Stop {name} from reading {' and '.join(feeds)}?", yes=yes)
+    with reported():
+        tenants.pause(connected(settings), settings.names, name, feeds)
+        details = {"feeds": ", ".join(feeds)}
+        audit.record(settings.client(), settings.names, "tenant.pause", name, details)
+    typer.echo(f"{name} reads no {' and no '.join(feeds)} until: northbound tenants resume {name}")
+
+
+@app.command()
+def resume(name: NameArgument, *, config: ConfigOption = DEFAULT_PATH) -> None:
+    """Let a paused tenant read on: what was written meanwhile comes first.
+
+    Example: northbound tenants resume acme
+    """
+    from app import audit
+    from app.broker import tenants
+
+    settings = configured(config)
+    _known(settings, name)
+    with reported():
+        feeds = tenants.resume(connected(settings), settings.names, name)
+        if feeds:
+            details = {"feeds": ", ".join(feeds)}
+            audit.record(settings.client(), settings.names, "tenant.resume", name, details)
+    typer.echo(f"{name} reads {' and '.join(feeds)} again." if feeds else f"{name} was not paused.")
 
 
 @app.command()
@@ -229,10 +285,10 @@ def _known(settings: Config, name: str) -> None:
         fail(f"No tenant {name}; configured: {known}. `northbound tenants add {name}` makes it.")
 
 
-def _state(rights: set[str], wanted: set[str], *, known: bool) -> str:
+def _state(rights: set[str], wanted: set[str], paused: list[str], *, known: bool) -> str:
     """In one word or two, what is wrong."""
     if not known:
         return "no user"
     if rights == wanted:
-        return "ready"
+        return f"paused: {' and '.join(paused)}" if paused else "ready"
     return "rights missing" if wanted - rights else "rights too wide"

@@ -107,12 +107,18 @@ def test_a_tenant_comes_and_goes(
     assert run(config, "tenants", "rotate", "new", "--out", str(tmp_path / "b")).exit_code == 0
     second = json.loads((tmp_path / "b" / "northbound.json").read_text())
     assert first["kafka"]["sasl.password"] != second["kafka"]["sasl.password"]
+    assert run(config, "tenants", "pause", "new", "--feed", "events", "--yes").exit_code == 0
+    states = {row["tenant"]: row["state"] for row in lines(run(config, "tenants", "list"))}
+    assert states["new"] == "paused: events"
+    assert "new reads events again" in run(config, "tenants", "resume", "new").stdout
+    assert run(config, "tenants", "pause", "new", "--feed", "x", "--yes").exit_code == 2
     assert run(config, "tenants", "remove", "new", "--topics", "--yes").exit_code == 0
     assert not file.exists()
     assert [row["tenant"] for row in lines(run(config, "tenants", "list"))] == ["acme"]
     audit = read({"bootstrap.servers": kafka.bootstrap}, [f"{prefix}audit"], from_start=True)
     actions = [decode(message.value())[1]["action"] for message in audit]
-    assert actions[-3:] == ["tenant.add", "tenant.rotate", "tenant.remove"]
+    done = ["add", "rotate", "pause", "resume", "remove"]
+    assert actions[-5:] == [f"tenant.{each}" for each in done]
 
 
 def test_wrong_usage_of_tenants(config: Path) -> None:

@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from app.broker import admin as topics
@@ -202,6 +203,56 @@ def test_rotate_and_remove(estate: Estate) -> None:
     assert consume(folder, "--count", "1").returncode == 1
     with pytest.raises(ClusterError, match="northbound tenants add brief"):
         tenants.read_password(estate.secrets, "brief")
+
+
+def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
+    """A consumer that stays connected reads nothing of the paused feed, all of the other, and goes
+    on where it stopped."""
+    tenants.add(estate.admin, NAMES, "later", estate.secrets)
+    topics.ensure(estate.admin, declare(NAMES, [], [Feeds("later")], []), 1)
+    bundle.write(estate.access("later"), estate.bundles / "later")
+    client, names = bundle.client_configuration(estate.bundles / "later")
+    consumer = Consumer({**client, "log_level": 0})
+    seen: list[str] = []
+
+    def reads(until: Callable[[], bool]) -> bool:
+        """Whether it comes to that in time."""
+        deadline = time.monotonic() + 30
+        while not until() and time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                seen.append(message.value().decode())
+            elif message is not None:
+                refused.append(message.error().code())
+        return until()
+
+    refused: list[int] = []
+    consumer.subscribe([names["alerts"]])
+    try:
+        send(estate, "later", "before")
+        assert reads(lambda: seen == ["before"])
+        tenants.pause(estate.admin, NAMES, "later", ["alerts"])
+        assert reads(lambda: KafkaError.TOPIC_AUTHORIZATION_FAILED in refused)
+        send(estate, "later", "meanwhile")
+        found = tenants.users(estate.admin, NAMES, ["later"])["later"]
+        assert tenants.paused(found, NAMES, "later") == ["alerts"]
+        status = consume(estate.bundles / "later", "--topic", "alerts", "--group", "new")
+        assert (status.returncode, status.stdout) == (1, "")
+        producer = Producer({"bootstrap.servers": estate.bootstrap})
+        producer.produce(NAMES.events("later"), b"event")
+        assert producer.flush(20) == 0
+        other = consume(
+            estate.bundles / "later", "--topic", "events", "--group", "new", "--count", "1"
+        )
+        assert other.stdout == "event\n"
+        assert seen == ["before"]
+        assert tenants.resume(estate.admin, NAMES, "later") == ["alerts"]
+        send(estate, "later", "after")
+        assert reads(lambda: len(seen) == 3)
+        assert seen == ["before", "meanwhile", "after"]
+        assert tenants.resume(estate.admin, NAMES, "later") == []
+    finally:
+        consumer.close()
 
 
 @pytest.mark.parametrize("name", ["", "Acme", "a.b", "a" * 41, "a*", "a\n"])
