@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeAlias, cast
 
 import orjson
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from app.ingest.framing import Framer
+    from app.normalizer_files import Loaded
+    from topology.normalize.normalizer import Normalizer
     from topology.parse.parsed import Option
 
 READ_SIZE = 1 << 20
@@ -34,6 +37,10 @@ def parse(
             "qumulo-cloudwatch, regexp or plain.",
         ),
     ] = "auto",
+    normalizer: Annotated[
+        Path | None,
+        typer.Option(help="A normalizer in YAML, which says format and options itself."),
+    ] = None,
     output: Annotated[
         str,
         typer.Option(
@@ -76,7 +83,12 @@ def parse(
         bounds = [each for each in given if each.startswith("max=")]
         given = [each for each in given if each not in bounds]
         batches = _frames(sys.stdin.buffer, framing, _bound(bounds))
-    options = _options(given, format_, SOURCE_FORMATS[format_].options)
+    own: Normalizer | None = None
+    if normalizer is None:
+        options: Mapping[str, str] = _options(given, format_, SOURCE_FORMATS[format_].options)
+    else:
+        loaded = _loaded(normalizer)
+        own, format_, options = loaded.normalizer, loaded.format, loaded.options
     out = sys.stdout.buffer
     for lines in batches:
         if chosen == "frames":
@@ -85,9 +97,21 @@ def parse(
             results = field_texts(lines, format_, options, int(time.time() * 1000))
         else:
             now = int(time.time() * 1000)
-            results = event_texts(lines, format_, options, now, f"{chosen}-json")
+            results = event_texts(lines, format_, options, now, f"{chosen}-json", own)
         out.writelines(result + b"\n" for result in results)
         out.flush()
+
+
+def _loaded(path: Path) -> "Loaded":
+    from app.config import ConfigError
+    from app.normalizer_files import load_normalizer
+
+    if not path.is_file():
+        fail(f"{path}: no such file", WRONG_USAGE)
+    try:
+        return load_normalizer(path, "UTC")
+    except ConfigError as error:
+        fail(error)
 
 
 def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict[str, str]:
@@ -158,14 +182,16 @@ def event_texts(
     options: Mapping[str, str],
     received: int,
     form: str = "ocsf-json",
+    normalizer: "Normalizer | None" = None,
 ) -> list[bytes]:
-    """An event in JSON for each line. `received`: ms since the epoch."""
+    """An event in JSON for each line. `received`: ms since the epoch. `normalizer`: instead of the
+    format's own."""
     import polars as pl
 
     from topology.formats import decode
     from topology.northbound import SERIALIZERS
 
-    decoded = decode(name, _raw(lines, received), options)
+    decoded = decode(name, _raw(lines, received), options, normalizer)
     events = decoded.events.with_columns(pl.col("time").fill_null(received))
     encoded = SERIALIZERS[form](events).to_list()
     results = _failed(lines, decoded.failures)

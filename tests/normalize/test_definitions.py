@@ -272,3 +272,19 @@ def test_the_page_shows_what_works(tmp_path: Path) -> None:
         "<38>Jan 27 14:12:23 web1 sshd[8]: Failed password for eve from 10.0.0.7 port 51234 ssh2",
     )
     assert (event["status"], event["message"]) == ("Failure", "eve from 10.0.0.7")
+
+
+def test_parse_with_a_normalizer(tmp_path: Path) -> None:
+    """`parse --normalizer` gives the events that the golden pair has, but for the year of times
+    without one; a normalizer with a mistake is told with its line."""
+    case = FOLDER / "tests" / "sudo" / "commands.log"
+    arguments = ["parse", "--normalizer", str(FOLDER / "sudo.yaml")]
+    result = CliRunner().invoke(app, arguments, input=case.read_bytes())
+    assert result.exit_code == 0, result.stderr
+    seen = [json.loads(line) for line in result.stdout.splitlines()]
+    wanted = case.with_suffix(".expected.json").read_text("utf-8").splitlines()
+    for event, other in zip(seen, map(json.loads, wanted), strict=True):
+        assert event | {"time": 0} == other | {"time": 0}
+    path = written(tmp_path, format="x")
+    result = CliRunner().invoke(app, ["parse", "--normalizer", str(path)], input=b"a\n")
+    assert (result.exit_code, f"{path}:5: format: saw 'x'" in result.stderr) == (1, True)
