@@ -23,6 +23,7 @@ from app.commands import (
     tenants,
     test,
     topics,
+    try_log,
     up,
     worker,
 )
@@ -49,6 +50,7 @@ app.command()(replay.replay)
 app.command()(setup.setup)
 app.command()(broker_files.broker_files)
 app.command()(parse.parse)
+app.command(name="try")(try_log.try_log)
 app.command()(match.match)
 app.command(name="test")(test.run_tests)
 app.add_typer(topics.app, name="topics")

@@ -28,7 +28,7 @@ DTYPES: Final[Mapping[type, Any]] = {
     float: pl.Float64,
     bool: pl.Boolean,
 }
-SYSLOG: Final = frozenset(["facility", "severity", "hostname", "appname"])
+SYSLOG: Final = frozenset(["facility", "severity", "hostname", "appname", "msg", "msgid"])
 """Fields of lines that are syslog messages and nothing else."""
 NAMES: Final[Mapping[str, tuple[str, Mapping[int, str]]]] = {
     "severity_id": ("severity", ocsf.SEVERITY_NAMES),

@@ -13,7 +13,8 @@ app = typer.Typer(help="Check and test normalizers written in YAML.", no_args_is
 Paths = Annotated[list[Path], typer.Argument(help="Files of normalizers, or folders of them.")]
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def files_of(paths: list[Path]) -> Iterator[Path]:
+    """Those named, and those of folders; ends the command where nothing is."""
     for path in paths:
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
@@ -31,7 +32,7 @@ def check(paths: Paths) -> None:
 
     problems: list[str] = []
     count = 0
-    for file in _files(paths):
+    for file in files_of(paths):
         count += 1
         try:
             load_normalizer(file, "UTC")
@@ -57,7 +58,7 @@ def run_tests(
     from app.normalizer_tests import cases, differences, events, expectation
 
     failed = 0
-    for file in _files(paths):
+    for file in files_of(paths):
         try:
             loaded = load_normalizer(file, "UTC")
             found = cases(file)
