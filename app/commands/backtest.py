@@ -4,17 +4,14 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import orjson
 import typer
 
-from app.commands.options import ConfigOption, JsonOption, configured
-from app.config import DEFAULT_PATH, Config
+from app.commands.options import ConfigOption, JsonOption, compiled, configured, warn
+from app.config import DEFAULT_PATH
 from app.output import WRONG_USAGE, as_json, errors, fail
-
-if TYPE_CHECKING:
-    from topology.match.compile import RuleSet
 
 
 def backtest(
@@ -57,7 +54,8 @@ def backtest(
     try:
         plan = build_plan(settings, Origins(client, topics))
         if rules:
-            plan = replace(plan, rules=_compiled(settings, rules))
+            plan = replace(plan, rules=compiled(rules, settings.state / "cache"))
+            warn(plan.rules)
         if tenant is not None:
             plan = replace(plan, tenants={tenant: plan.tenants[tenant]})
         before = 2 * alerts(plan).window_ms + max(
@@ -77,22 +75,6 @@ def backtest(
     except KeyboardInterrupt:
         raise typer.Exit(1) from None
     errors.print(f"{read:,} records read, {fired:,} final alerts.")
-
-
-def _compiled(settings: Config, paths: list[Path]) -> "RuleSet":
-    from app.rules import load_rules
-    from topology.match.compile import RuleErrors
-
-    for path in paths:
-        if not path.exists():
-            fail(f"{path}: no such file or folder", WRONG_USAGE)
-    try:
-        found = load_rules(paths, settings.state / "cache")
-    except RuleErrors as error:
-        fail(error)
-    for warning in found.warnings:
-        errors.print(f"warning: {warning}", markup=False)
-    return found
 
 
 def _moment(option: str, text: str, now_ms: int) -> int:

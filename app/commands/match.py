@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from app.commands.options import compiled, warn
 from app.output import FAILED, WRONG_USAGE, errors, fail
 
 if TYPE_CHECKING:
@@ -45,22 +46,16 @@ def match(
     Example: northbound match --rules rules/qumulo events.ndjson
     """
     from app.event_lines import read_events
-    from app.rules import load_rules, user_cache
-    from topology.match.compile import RuleErrors
 
     wanted = wanted_logsource(logsource)
-    for path in (*rules, *(map_ or ()), *([] if str(events) == "-" else [events])):
+    for path in (*(map_ or ()), *([] if str(events) == "-" else [events])):
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
-    try:
-        compiled = load_rules(rules, user_cache(), maps=map_ or ())
-    except RuleErrors as error:
-        fail(error)
-    for warning in compiled.warnings:
-        errors.print(f"warning: {warning}", markup=False)
-    if not compiled.rules.events:
+    found = compiled(rules, maps=map_ or ())
+    warn(found)
+    if not found.rules.events:
         fail(f"no rules under {', '.join(map(str, rules))}")
-    run = Matching(compiled, wanted, time_field)
+    run = Matching(found, wanted, time_field)
     out = sys.stdout.buffer
     broken, hits = False, 0
     try:

@@ -1,12 +1,16 @@
 """Options that several commands share, and how they turn a bad configuration into an exit."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.config import DEFAULT_PATH, Config, ConfigError, load
-from app.output import fail
+from app.output import WRONG_USAGE, errors, fail
+
+if TYPE_CHECKING:
+    from topology.match.compile import RuleSet
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="northbound.yaml", envvar="NORTHBOUND_CONFIG")
@@ -23,3 +27,26 @@ def configured(path: Path = DEFAULT_PATH) -> Config:
         return load(path)
     except ConfigError as error:
         fail(error)
+
+
+def compiled(
+    paths: Sequence[Path], cache: Path | None = None, *, maps: Sequence[Path] | None = None
+) -> "RuleSet":
+    """Sigma rules of files and folders; ends with every mistake on standard error. `cache`: that of
+    the user, unless given."""
+    from app.rules import load_rules, user_cache
+    from topology.match.compile import RuleErrors
+
+    for path in paths:
+        if not path.exists():
+            fail(f"{path}: no such file or folder", WRONG_USAGE)
+    try:
+        return load_rules(paths, cache or user_cache(), maps=maps)
+    except RuleErrors as error:
+        fail(error)
+
+
+def warn(rules: "RuleSet") -> None:
+    """Say which rules load but never match, on standard error."""
+    for warning in rules.warnings:
+        errors.print(f"warning: {warning}", markup=False)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from app.output import FAILED, WRONG_USAGE, as_json, errors, fail, rows, verdict
+from app.commands.options import compiled, warn
+from app.output import FAILED, WRONG_USAGE, as_json, fail, rows, verdict
 
 if TYPE_CHECKING:
-    from topology.match.compile import RuleSet
     from topology.rules import Correlation, Rule
 
 app = typer.Typer(help="Check, list, test and explain Sigma rules.", no_args_is_help=True)
@@ -19,28 +19,14 @@ Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
 COLUMNS = ("title", "kind", "level", "status", "logsource", "tags", "fields", "condition", "path")
 
 
-def _loaded(paths: list[Path]) -> "RuleSet":
-    from app.rules import load_rules, user_cache
-    from topology.match.compile import RuleErrors
-
-    for path in paths:
-        if not path.exists():
-            fail(f"{path}: no such file or folder", WRONG_USAGE)
-    try:
-        return load_rules(paths, user_cache())
-    except RuleErrors as error:
-        fail(error)
-
-
 @app.command()
 def check(paths: Paths) -> None:
     """Say everything that is wrong with rules, with file and line; 0 if nothing is.
 
     Example: northbound rules check rules/qumulo
     """
-    found = _loaded(paths)
-    for warning in found.warnings:
-        errors.print(f"warning: {warning}", markup=False)
+    found = compiled(paths)
+    warn(found)
     print(f"{len(found.rules.events)} rules and {len(found.rules.correlations)} correlations load")
 
 
@@ -66,7 +52,7 @@ def list_(
     """
     from app.commands.match import wanted_logsource
 
-    found = _loaded(paths).rules
+    found = compiled(paths).rules
     wanted = wanted_logsource(logsource)
     table = [
         {
@@ -124,7 +110,7 @@ def test(paths: Paths) -> None:
     from app.rule_streams import read_tests
     from app.rule_tests import differences, final_alerts
 
-    rules = _loaded(paths)
+    rules = compiled(paths)
     folders = {(path if path.is_dir() else path.parent) / "tests" for path in paths}
     files = sorted(file for folder in folders for file in folder.glob("*.yml"))
     if not files:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from app.commands.options import JsonOption
+from app.commands.options import JsonOption, compiled
 from app.output import WRONG_USAGE, as_json, errors, fail
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.normalizer_files import Loaded
     from app.trying import Candidate, Described
     from topology.formats import Decoded
-    from topology.match.compile import RuleSet
 
 BEGIN = 3
 """Events and lines that are shown."""
@@ -64,7 +63,7 @@ def try_log(
         decoded = decode(loaded.format, trying.raw(found), loaded.options, loaded.normalizer)
     else:
         decoded = decode(best.format if best else "plain", trying.raw(found), {})
-    firing = trying.fired(_rules(rules), decoded) if rules else {}
+    firing = trying.fired(compiled(rules), decoded) if rules else {}
     if as_json(json):
         _print_json(file, ranked, chosen, decoded, firing)
     else:
@@ -101,19 +100,6 @@ def _normalizers(paths: list[Path]) -> "Iterator[tuple[Path, Loaded]]":
             yield path, load_normalizer(path, "UTC")
         except ConfigError as error:
             fail(error)
-
-
-def _rules(paths: list[Path]) -> "RuleSet":
-    from app.rules import load_rules, user_cache
-    from topology.match.compile import RuleErrors
-
-    for path in paths:
-        if not path.exists():
-            fail(f"{path}: no such file or folder", WRONG_USAGE)
-    try:
-        return load_rules(paths, user_cache())
-    except RuleErrors as error:
-        fail(error)
 
 
 def _print_json(
