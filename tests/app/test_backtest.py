@@ -1,11 +1,7 @@
 """`northbound backtest` on a real broker: the finals of live workers, from the raw topics alone."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +12,12 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
-from app.broker import admin
 from app.broker.server import EmbeddedKafka
 from app.cli import app
-from app.config import Config, load
-from app.planning import build_plan, declared
+from app.config import Config
 from app.reading import read
-from tests.runtime.processes import ROOT, wait_for
+from tests.app.deployed import deploy, working
+from tests.runtime.processes import wait_for
 from tests.topology.deployment import START, line
 
 pytestmark = pytest.mark.broker
@@ -60,8 +55,8 @@ END = START + LINES * STEP_MS
 def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str], seed: int) -> Config:
     """A deployment with raw lines of eight minutes, and ticks that close all windows."""
     (tmp_path / "rules.yml").write_text(RULES.replace("COUNT", "6"), encoding="utf-8")
-    file = tmp_path / "northbound.yaml"
-    file.write_text(
+    config = deploy(
+        tmp_path,
         f"""\
 version: 1
 kafka:
@@ -71,11 +66,7 @@ sources: {{q: {{format: qumulo, partitions: {PARTITIONS}, lateness: 5s}}}}
 rules: [rules.yml]
 tenants: {{acme: {{sources: [q]}}}}
 """,
-        encoding="utf-8",
     )
-    config = load(file)
-    topics = declared(config, build_plan(config, origins={}))
-    admin.ensure(admin.connect(config.client()), topics, 1)
     draw = random.Random(seed)
     producer = Producer(config.client())
     raw = config.names.raw("q")
@@ -112,22 +103,8 @@ def _live(config: Config) -> list[bytes]:
 
 
 def _run_worker(config: Config, finals: int) -> None:
-    with (config.home / "worker.log").open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"],
-            cwd=ROOT,
-            env={**os.environ, "NORTHBOUND_CONFIG": str(config.home / "northbound.yaml")},
-            stdout=output,
-            stderr=output,
-        )
-    try:
+    with working(config):
         wait_for(lambda: len(_live(config)) >= finals, "the finals", 60)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
-    finally:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
 
 
 def test_the_finals_are_those_of_live_workers(config: Config) -> None:

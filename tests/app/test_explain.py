@@ -1,10 +1,6 @@
 """`northbound explain` on a real broker: from an alert to the exact raw lines."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +10,13 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
-from app.broker import admin
 from app.broker.server import EmbeddedKafka
 from app.cli import app
-from app.config import Config, load
+from app.config import Config
 from app.lineage import place_of
-from app.planning import build_plan, declared
 from app.reading import ReadingError, read
-from tests.runtime.processes import ROOT, wait_for
+from tests.app.deployed import deploy, working
+from tests.runtime.processes import wait_for
 from tests.topology.deployment import START, line
 
 pytestmark = pytest.mark.broker
@@ -55,8 +50,8 @@ LINES = [
 def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Config:
     """A deployment whose worker has made an alert of three of LINES."""
     (tmp_path / "rules.yml").write_text(RULES, encoding="utf-8")
-    file = tmp_path / "northbound.yaml"
-    file.write_text(
+    config = deploy(
+        tmp_path,
         f"""\
 version: 1
 kafka:
@@ -66,31 +61,13 @@ sources: {{q: {{format: qumulo, partitions: 2}}}}
 rules: [rules.yml]
 tenants: {{acme: {{sources: [q]}}}}
 """,
-        encoding="utf-8",
     )
-    config = load(file)
-    topics = declared(config, build_plan(config, origins={}))
-    admin.ensure(admin.connect(config.client()), topics, 1)
     producer = Producer(config.client())
     for number, text in enumerate(LINES):
         producer.produce(config.names.raw("q"), text, partition=number % 2)
     assert producer.flush(30) == 0
-    with (tmp_path / "worker.log").open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"],
-            cwd=ROOT,
-            env={**os.environ, "NORTHBOUND_CONFIG": str(file)},
-            stdout=output,
-            stderr=output,
-        )
-    try:
+    with working(config):
         wait_for(lambda: _alert(config), "the alert", 60)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
-    finally:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
     return config
 
 

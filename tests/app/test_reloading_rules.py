@@ -1,9 +1,5 @@
 """A worker on a real broker takes up rules that change while records come in."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +9,12 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin
 from app.broker.server import EmbeddedKafka
-from app.config import Config, load
-from app.planning import build_plan, declared
+from app.config import Config
 from app.reading import read
 from schemas.codec import decode
-from tests.runtime.processes import ROOT, wait_for
+from tests.app.deployed import deploy, working
+from tests.runtime.processes import wait_for
 from tests.topology.deployment import line
 
 pytestmark = [pytest.mark.broker]
@@ -57,8 +52,8 @@ def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "fieldmap.yml").write_text(FIELDS, encoding="utf-8")
     (tmp_path / "rules" / "burst.yml").write_text(BURST, encoding="utf-8")
-    file = tmp_path / "northbound.yaml"
-    file.write_text(
+    return deploy(
+        tmp_path,
         f"""\
 version: 1
 kafka:
@@ -71,12 +66,7 @@ rules: [rules]
 tenants:
   acme: {{sources: [q]}}
 """,
-        encoding="utf-8",
     )
-    config = load(file)
-    topics = declared(config, build_plan(config, origins={}))
-    admin.ensure(admin.connect(config.client()), topics, 1)
-    return config
 
 
 def _alerts(config: Config) -> list[dict[str, Any]]:
@@ -112,18 +102,8 @@ def test_rules_change_and_what_they_counted_stays(config: Config) -> None:
     def titles() -> list[str]:
         return [alert["finding_info"]["title"] for alert in _alerts(config)]
 
-    log = config.home / "worker.log"
     added = config.home / "rules" / "eve.yml"
-    with log.open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "info"],
-            cwd=ROOT,
-            env={**os.environ, "NORTHBOUND_CONFIG": str(config.home / "northbound.yaml")},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    with working(config, "info") as log:
         send("eve")
         assert titles() == []
         added.write_text(EVE.replace("user: eve", "users: eve"), encoding="utf-8")
@@ -153,12 +133,6 @@ def test_rules_change_and_what_they_counted_stays(config: Config) -> None:
             return titles().count("Eve was here") == before
 
         wait_for(silent, "the removed rule to be silent", 60)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
-    finally:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
     first = min(event["time"] for event in _events(config))
     assert _bursts(config)["eve"]["start_time"] == first, "events from before the change count"
     paths = [event["file"]["path"] for event in _events(config)]

@@ -1,9 +1,5 @@
 """A worker on a real broker takes up a table that changes while records come in."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,12 +10,11 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin
 from app.broker.server import EmbeddedKafka
-from app.config import Config, load
-from app.planning import build_plan, declared
+from app.config import Config
 from app.reading import read
-from tests.runtime.processes import ROOT, wait_for
+from tests.app.deployed import deploy, working
+from tests.runtime.processes import wait_for
 from tests.topology.deployment import line
 
 pytestmark = [pytest.mark.broker]
@@ -29,8 +24,8 @@ pytestmark = [pytest.mark.broker]
 def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Config:
     """A deployment with a table of users, and its topics."""
     _exchange(tmp_path, "user,team\neve,red\n")
-    file = tmp_path / "northbound.yaml"
-    file.write_text(
+    return deploy(
+        tmp_path,
         f"""\
 version: 1
 kafka:
@@ -44,12 +39,7 @@ enrich:
 tenants:
   acme: {{sources: [q]}}
 """,
-        encoding="utf-8",
     )
-    config = load(file)
-    topics = declared(config, build_plan(config, origins={}))
-    admin.ensure(admin.connect(config.client()), topics, 1)
-    return config
 
 
 def _exchange(folder: Path, text: str) -> None:
@@ -82,17 +72,7 @@ def test_a_worker_takes_up_a_changed_table(config: Config) -> None:
         found = wait_for(lambda: dict(_elements(config)).get(path), "the line as an event", 60)
         return str(found["data"]["team"])
 
-    log = config.home / "worker.log"
-    with log.open("wb") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"],
-            cwd=ROOT,
-            env={**os.environ, "NORTHBOUND_CONFIG": str(config.home / "northbound.yaml")},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    with working(config) as log:
         assert team() == "red"
         _exchange(config.home, "user,team\neve\n")
         told = f"{config.home / 'users.csv'}:2: saw 1 values, expected 2"
@@ -100,12 +80,6 @@ def test_a_worker_takes_up_a_changed_table(config: Config) -> None:
         assert team() == "red"
         _exchange(config.home, "user,team\neve,blue\n")
         wait_for(lambda: team() == "blue", "the changed table", 60)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
-    finally:
-        if worker.poll() is None:
-            worker.kill()
-            worker.wait()
     elements = _elements(config)
     assert Counter(path for path, _ in elements) == {f"/data/{n}.txt": 1 for n in range(sent)}
     versions = {(element["data"]["team"], element["provider"]) for _, element in elements}
