@@ -29,6 +29,7 @@ from app.reloading import look_at
 from app.rule_reloading import ReloadingRules
 from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
+from app.runtime.memory import keep_freed
 from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
@@ -163,6 +164,7 @@ def _built(node: Node, plan: Plan, filled: RawPartitions) -> "SubTopology":
 
 def _from_environment() -> App:
     end_with_parent()
+    keep_freed()
     path = Path(os.environ.get("NORTHBOUND_CONFIG", DEFAULT_PATH))
     agents = os.environ.get("NORTHBOUND_AGENTS")
     try:

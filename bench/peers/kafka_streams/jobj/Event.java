@@ -64,5 +64,6 @@ record Event(
     record Enrichment(
             String name, String value, String type, String provider, Map<String, String> data) {}
 
-    record Unmapped(String protocol) {}
+    record Unmapped(
+            String protocol, @JsonProperty("northbound_kind") String northboundKind) {}
 }

@@ -81,7 +81,7 @@ final class Normalizer {
                 file,
                 line.target().isEmpty() ? null : file(line.target(), null, operation.fileType()),
                 enrichments(line.address(), user.name(), file.ext()),
-                new Event.Unmapped(line.protocol()));
+                new Event.Unmapped(line.protocol(), "base"));
     }
 
     private static Event.User user(String logged) {
