@@ -6,19 +6,23 @@ from pathlib import Path
 from typing import TypeAlias
 
 from app.config.enrichment import Enrichment
+from app.config.fields import server_port
+from app.dns_lookups import ASKERS, dns_asker
 from app.geoip import load_geoip
+from app.live_lookups import Limits, Resolver
 from app.lookups import load_dictionary
 from app.reloading import ReloadingEnricher
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
 from topology.enrich.attribute import Attribute, Copy, template
+from topology.enrich.looked_up import LookedUp
 
 Absolute: TypeAlias = Callable[[Path], Path]
 """From a path of northbound.yaml."""
 
 
 def load_enricher(entry: Enrichment, path: Absolute) -> Enricher:
-    """What an entry says, with its file read. Raises LookupErrors or TemplateError."""
+    """What an entry says, with its file read. Raises LookupErrors, TemplateError or DnsError."""
     load = partial(LOADERS[entry.kind], entry, path)
     return load() if entry.file is None else ReloadingEnricher(path(entry.file[1]), load)
 
@@ -49,6 +53,34 @@ def _geoip(entry: Enrichment, path: Absolute) -> Enricher:
     return load_geoip(path(entry.geoip), entry.looked_up)
 
 
+def _dns(entry: Enrichment, _: Absolute) -> Enricher:
+    assert entry.dns and entry.entry_name  # noqa: S101, PT018  # the kind's key
+    servers = [server_port(each) for each in entry.servers or ()]
+    asker = dns_asker(entry.dns, servers, entry.timeout / 1000)
+    resolver = Resolver(entry.entry_name, asker, _limits(entry))
+    return LookedUp(
+        entry.entry_name,
+        entry.looked_up,
+        ASKERS[entry.dns].columns,
+        resolver,
+        beside={"hostname": "hostname"} if entry.dns == "reverse" else None,
+    )
+
+
+def _limits(entry: Enrichment) -> Limits:
+    """In seconds."""
+    limits = entry.limits
+    return Limits(
+        entry.wait / 1000,
+        limits.ttl / 1000,
+        limits.negative_ttl / 1000,
+        limits.cache,
+        limits.queue,
+        limits.rate,
+        limits.concurrency,
+    )
+
+
 def _constant(entry: Enrichment, _: Absolute) -> Enricher:
     assert entry.constant is not None and entry.to  # noqa: S101, PT018  # the kind's keys
     return Attribute(entry.to, entry.constant)
@@ -68,6 +100,7 @@ LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
     "dictionary": _dictionary,
     "threats": _threats,
     "geoip": _geoip,
+    "dns": _dns,
     "constant": _constant,
     "template": _template,
     "from": _from,

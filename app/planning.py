@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from app.config import Config, ConfigError
+from app.dns_lookups import DnsError
 from app.enrichers import load_enricher
-from app.lookups import LookupErrors
+from app.lookups import NAME, LookupErrors
+from app.repeatable import unrepeatable
 from app.rules import load_rules
 from app.source_plans import source_plans
 from topology.enrich import Enricher
@@ -81,11 +83,16 @@ def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
     found: list[Enricher] = []
     names: set[str] = set()
     for number, entry in enumerate(config.enrich):
-        if entry.name is not None and entry.name in names:
-            text = f"saw {entry.name!r} twice; give each enrichment its own name"
+        name = entry.entry_name
+        if name is not None and name in names:
+            text = f"saw {name!r} twice; give each enrichment its own name"
             problems.append(config.problem(("enrich", number, "as"), text))
             continue
-        names.add(entry.name or "")
+        names.add(name or "")
+        if entry.dns is not None and name is not None and NAME.fullmatch(name) is None:
+            text = f"saw {name!r}, expected 1-64 letters, digits, dashes or underscores"
+            problems.append(config.problem(("enrich", number, "as"), text))
+            continue
         if entry.to is not None and not mutable(entry.to):
             text = f"saw {entry.to!r}, which cannot be changed; expected another attribute"
             problems.append(config.problem(("enrich", number, "to"), text))
@@ -96,6 +103,9 @@ def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
             problems += error.problems
         except TemplateError as error:
             problems.append(config.problem(("enrich", number, "template"), str(error)))
+        except DnsError as error:
+            problems.append(config.problem(("enrich", number, "dns"), str(error)))
+    problems += unrepeatable(config)
     return found
 
 

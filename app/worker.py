@@ -22,6 +22,7 @@ from app.audit import record
 from app.broker import ports
 from app.broker.cluster_error import ClusterError
 from app.config import DEFAULT_PATH, Config, ConfigError, load
+from app.lookup_thread import Background, LookupCollector, resolvers_of
 from app.origins import Origins
 from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
@@ -95,6 +96,11 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             write_status(
                 config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
             )
+
+    if resolvers := resolvers_of(plan.enrichers):
+        app.collectors.append(LookupCollector(resolvers))
+        if EventsSubTopology.name in chosen:
+            Background(resolvers).start()
 
     changing = [*plan.enrichers, *(source.normalizer for source in plan.sources.values())]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from app.config.connection import Strict
+from app.config.fields import UNITS_MS, DnsServer, Duration, Positive
 
 
 class Keys(NamedTuple):
@@ -21,6 +22,11 @@ KINDS: Final[Mapping[str, Keys]] = {
     "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
     "threats": Keys(("as",), optional=("key", "attributes")),
     "geoip": Keys((), either=("field", "fields")),
+    "dns": Keys(
+        (),
+        either=("field", "fields"),
+        optional=("as", "servers", "timeout", "wait", "limits"),
+    ),
     "constant": Keys(("to",)),
     "template": Keys(("to",)),
     "from": Keys(("to",)),
@@ -47,9 +53,27 @@ class ThreatAttributes(Strict):
         return self.model_dump(exclude_none=True)
 
 
+class LookupLimits(Strict):
+    """What look-ups while workers run may take, in each worker."""
+
+    ttl: Duration = UNITS_MS["h"]
+    """An answer is asked for again after so long, or sooner where it says so itself. Until the new
+    one comes the old one is used, for as long again at most."""
+    negative_ttl: Duration = 5 * UNITS_MS["m"]
+    """That there is nothing is believed for so long."""
+    cache: Positive = 100_000
+    """Values that are remembered; of more, those that were asked for first go."""
+    queue: Positive = 10_000
+    """Values that wait to be asked for. Of more nothing is asked until they come again."""
+    rate: Positive = 100
+    """Requests a second."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Requests at a time."""
+
+
 class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
-    `dictionary`, `threats`, `geoip`, `constant`, `template`, `from`."""
+    `dictionary`, `threats`, `geoip`, `dns`, `constant`, `template`, `from`."""
 
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
@@ -58,6 +82,20 @@ class Enrichment(Strict):
     geoip: Path | None = None
     """MaxMind table (.mmdb) of locations or of autonomous systems; with `field` or `fields`. Needs
     the package extra `geoip`."""
+    dns: Literal["reverse", "forward"] | None = None
+    """Asked while workers run. reverse: the name of an address, which also fills the `hostname`
+    beside it where the event has none; forward: the addresses of a name. With `field` or `fields`.
+    Needs the package extra `dns`."""
+    servers: Annotated[list[DnsServer], Field(min_length=1)] | None = None
+    """DNS servers, each an IP address or one with a port (10.0.0.53:5353). Those of
+    /etc/resolv.conf unless given."""
+    timeout: Annotated[Duration, Field(ge=10, le=60_000)] = 2 * UNITS_MS["s"]
+    """A request that takes longer is given up; its value is asked for again after 30 s, or after
+    `negative_ttl` if that is shorter."""
+    wait: Annotated[Duration, Field(le=5_000)] = 0
+    """So long a batch may be held for answers that are not known yet. 0: it never is."""
+    limits: LookupLimits = Field(default_factory=LookupLimits)
+    """Bounds of look-ups while workers run."""
     constant: str | int | float | bool | None = None
     """A value for the attribute `to` of every event that has none."""
     template: str | None = None
@@ -79,7 +117,8 @@ class Enrichment(Strict):
     attributes: ThreatAttributes | None = None
     """Where threats are looked for."""
     name: str | None = Field(default=None, alias="as")
-    """Name of the entry in the event's `enrichments`."""
+    """Name of the entry in the event's `enrichments`. Of dns, unless given: dns_reverse or
+    dns_forward."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Enrichment":
@@ -97,6 +136,13 @@ class Enrichment(Strict):
         known = (kind, *keys.required, *keys.either, *keys.optional)
         if strange := [key for key in given if key not in known]:
             raise ValueError(f"saw {', '.join(strange)}, but {kind} has {', '.join(known[1:])}")
+        if self.dns == "reverse" and (
+            other := [field for field in self.looked_up if not field.endswith(".ip")]
+        ):
+            raise ValueError(
+                f"saw {', '.join(other)}, expected attributes of objects with an address, such as "
+                "src_endpoint.ip"
+            )
         return self
 
     @property
@@ -109,6 +155,11 @@ class Enrichment(Strict):
         """The file it is read from, and the key that names it."""
         files = {"dictionary": self.dictionary, "threats": self.threats, "geoip": self.geoip}
         return next(((key, path) for key, path in files.items() if path is not None), None)
+
+    @property
+    def entry_name(self) -> str | None:
+        """What it is called in `enrichments`; None: it adds nothing there."""
+        return self.name or (f"dns_{self.dns}" if self.dns is not None else None)
 
     @property
     def looked_up(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Field types of northbound.yaml: durations, addresses, names; each says what it expects."""
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,6 +25,8 @@ def duration(value: object) -> int:
 
 def duration_text(milliseconds: int) -> str:
     """The shortest way to write a duration: 300000 as `5m`."""
+    if not milliseconds:
+        return "0s"
     for unit, size in reversed(UNITS_MS.items()):
         if milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"
@@ -74,6 +76,17 @@ def address(value: str) -> str:
     return value
 
 
+def dns_server(value: str) -> str:
+    try:
+        server_port(value)
+    except ValueError:
+        raise ValueError(
+            "expected an IP address, or one with a port, such as 10.0.0.53, 10.0.0.53:5353 or "
+            "[2001:db8::53]:53"
+        ) from None
+    return value
+
+
 def loopback(value: str) -> str:
     host, _ = host_port(value)
     if not (host.startswith("127.") or host in {"::1", "localhost"}):
@@ -116,6 +129,7 @@ NetworkText = Annotated[str, AfterValidator(network)]
 Permissions = Annotated[str, AfterValidator(permissions)]
 Endpoint = Annotated[str, AfterValidator(endpoint)]
 Address = Annotated[str, AfterValidator(address)]
+DnsServer = Annotated[str, AfterValidator(dns_server)]
 SourceName = Annotated[str, AfterValidator(source_name)]
 TenantName = Annotated[str, AfterValidator(tenant_name)]
 Boundary = Annotated[str, AfterValidator(boundary)]
@@ -126,3 +140,12 @@ def host_port(address: str) -> tuple[str, int]:
     """`[::1]:5514` as `("::1", 5514)`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def server_port(value: str) -> tuple[str, int]:
+    """A DNS server's address and port, 53 unless it has one. Raises ValueError."""
+    try:
+        return str(ip_address(value)), 53
+    except ValueError:
+        host, port = host_port(address(value))
+        return str(ip_address(host)), port

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
 from faust.exceptions import ImproperlyConfigured
@@ -33,6 +33,9 @@ from app.runtime.slots import Slot, take_slot
 from app.runtime.views import VIEWS
 from app.runtime.watchdog import Watchdog
 from topology.records import SubTopology
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
 
 log = logging.getLogger("northbound.runtime")
 
@@ -102,6 +105,8 @@ class App(faust.App):  # type: ignore[misc]
         self.state_directory = state
         self.stall_timeout = stall_timeout
         self.engines: list[Engine] = []
+        self.collectors: list[Collector] = []
+        """More of what /metrics has."""
         self.ready = False
         # The hard limit also ends a process whose interpreter is blocked by native code.
         self.watchdog = Watchdog(hard_limit=stall_timeout * HARD)

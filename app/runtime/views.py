@@ -42,6 +42,8 @@ class Metrics(View):  # type: ignore[misc]
     async def get(self, request: Any) -> Any:  # noqa: ARG002
         registry = CollectorRegistry()
         registry.register(EngineCollector(engine.statistics for engine in self.app.engines))
+        for each in self.app.collectors:
+            registry.register(each)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         return self.bytes(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from app.lookup_thread import LookupCollector
 from app.runtime.statistics import EngineCollector, EngineStatistics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -10,7 +11,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 def test_the_page_names_what_a_worker_shows() -> None:
     """A metric that is added or renamed is missed here."""
-    families = EngineCollector([EngineStatistics("events", "group")]).collect()
+    collectors = (EngineCollector([EngineStatistics("events", "group")]), LookupCollector([]))
+    families = [family for each in collectors for family in each.collect()]
     shown = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
     named = set(re.findall(r"`(northbound_\w+)`", PAGE.read_text(encoding="utf-8")))
     assert named == shown

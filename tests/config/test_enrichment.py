@@ -63,6 +63,45 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "saw match, but threats has as, key, attributes",
         ),
         ("enrich: [{geoip: a.csv, as: a}]", 4, "enrich[0]", "geoip needs either field or fields"),
+        ("enrich: [{dns: reverse}]", 4, "enrich[0]", "dns needs either field or fields"),
+        ("enrich: [{dns: both, field: src_endpoint.ip}]", 4, "enrich[0].dns", "saw 'both'"),
+        (
+            "enrich: [{dns: reverse, field: src_endpoint.hostname}]",
+            4,
+            "enrich[0]",
+            "saw src_endpoint.hostname, expected attributes of objects with an address",
+        ),
+        (
+            "enrich:\n- dns: reverse\n  field: src_endpoint.ip\n  servers: [10.0.0.53, ns.example]",
+            7,
+            "enrich[0].servers[1]",
+            "saw 'ns.example', expected an IP address, or one with a port",
+        ),
+        (
+            "enrich:\n- dns: reverse\n  field: src_endpoint.ip\n  wait: 1m",
+            7,
+            "enrich[0].wait",
+            "less than or equal to 5000",
+        ),
+        (
+            "enrich:\n- dns: reverse\n  field: src_endpoint.ip\n  limits:\n    rate: 0",
+            8,
+            "enrich[0].limits.rate",
+            "saw 0",
+        ),
+        (
+            "enrich: [{geoip: a.csv, field: src_endpoint.ip, wait: 1s}]",
+            4,
+            "enrich[0]",
+            "saw wait, but geoip has",
+        ),
+        (
+            "enrich:\n"
+            + "".join(f"- {{dns: reverse, field: {f}.ip, servers: [127.0.0.1]}}\n" for f in "xy"),
+            6,
+            "enrich[1].as",
+            "saw 'dns_reverse' twice",
+        ),
         ("enrich: [{constant: 1}]", 4, "enrich[0]", "constant needs to"),
         ("enrich: [{from: a, to: raw_data}]", 4, "enrich[0].to", "cannot be changed"),
         ("enrich:\n- to: x\n  template: '{a'", 6, "enrich[0].template", "every brace in a pair"),
@@ -103,4 +142,40 @@ def test_a_key_that_cannot_match_is_named_with_its_line(tmp_path: Path) -> None:
     assert caught.value.problems == [
         f"{table}:3: ip: saw '10.0.0.300', expected an address or a network such as 10.1.0.0/16",
         f"{table}:4: ip: '10.0.0.0/8' is given twice, first in line 2; keep one",
+    ]
+
+
+def test_answers_do_not_decide_which_events_are_aggregated(tmp_path: Path) -> None:
+    """What live look-ups fill, or what is made of that, is told with the line that asks for it."""
+    path = tmp_path / "northbound.yaml"
+    path.write_text(
+        """\
+version: 1
+kafka: {embedded: {}}
+sources:
+  q:
+    format: qumulo
+    aggregate:
+    - name: reads
+      by: [src_endpoint.ip, src_endpoint.hostname]
+      window: 1m
+    - name: others
+      by: [unmapped.copy]
+      window: 1m
+      when:
+        known:
+          "@enrich.dns_reverse.hostname|endswith": .example
+        condition: known
+enrich:
+- {dns: reverse, field: src_endpoint.ip, servers: [127.0.0.1]}
+- {from: src_endpoint.hostname, to: unmapped.copy}
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError) as caught:
+        build_plan(load(path), {})
+    assert [each.partition(", which live")[0] for each in caught.value.problems] == [
+        f"{path}:8: sources.q.aggregate[0].by[1]: saw 'src_endpoint.hostname'",
+        f"{path}:11: sources.q.aggregate[1].by[0]: saw 'unmapped.copy'",
+        f"{path}:13: sources.q.aggregate[1].when: saw '@enrich.dns_reverse.hostname'",
     ]
