@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from app.live_lookups import Answer, Asker
+from app.live_lookups import Answer, Asker, SetupError
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver
@@ -20,14 +20,11 @@ MOST_ADDRESSES: Final = 16
 """Addresses of a name that are kept, the lowest ones."""
 
 
-class DnsError(ValueError):
-    """DNS cannot be asked; says what to do."""
-
-
 class Reverse:
     """PTR records (RFC 1035 section 3.5, RFC 3596 section 2.5): the name of an address."""
 
     most = 1
+    requests = 1
     columns = ("hostname",)
 
     def __init__(self, resolver: "Resolver") -> None:
@@ -53,11 +50,15 @@ class Reverse:
         names = sorted(filter(HOSTNAME.fullmatch, (text.rstrip(".").lower() for text in texts)))
         return {value: Answer({"hostname": names[0]} if names else None, source, ttl)}
 
+    async def close(self) -> None:
+        """There is no connection."""
+
 
 class Forward:
     """A and AAAA records (RFC 1035, RFC 3596): the addresses of a name."""
 
     most = 1
+    requests = 2
     columns = ("addresses",)
 
     def __init__(self, resolver: "Resolver") -> None:
@@ -92,6 +93,9 @@ class Forward:
         ttl = min(ttl for texts, _, ttl in answers if texts)
         return {value: Answer({"addresses": addresses[:MOST_ADDRESSES]}, source, ttl)}
 
+    async def close(self) -> None:
+        """There is no connection."""
+
 
 ASKERS: Final[Mapping[str, type[Reverse] | type[Forward]]] = {
     "reverse": Reverse,
@@ -103,19 +107,21 @@ ASKERS: Final[Mapping[str, type[Reverse] | type[Forward]]] = {
 def dns_asker(direction: str, servers: Sequence[tuple[str, int]], timeout: float) -> Asker:
     """Asks these servers (address and port), or those of /etc/resolv.conf, for at most `timeout` s.
 
-    Raises DnsError.
+    Raises SetupError.
     """
     try:
         import dns.asyncresolver  # noqa: PLC0415  # an extra
         import dns.nameserver  # noqa: PLC0415  # an extra
     except ImportError:
-        raise DnsError(
-            "needs the package extra dns; install it with: pip install 'northbound[dns]'"
+        raise SetupError(
+            "dns", "needs the package extra dns; install it with: pip install 'northbound[dns]'"
         ) from None
     try:
         resolver = dns.asyncresolver.Resolver(configure=not servers)
     except dns.resolver.NoResolverConfiguration:
-        raise DnsError("/etc/resolv.conf names no server; name them with servers") from None
+        raise SetupError(
+            "dns", "/etc/resolv.conf names no server; name them with servers"
+        ) from None
     if servers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(*server) for server in servers]
     resolver.lifetime = timeout

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from app import dns_lookups, qumulo_lookups
 from app.config.enrichment import Enrichment
 from app.config.fields import server_port
-from app.dns_lookups import ASKERS, dns_asker
 from app.geoip import load_geoip
 from app.live_lookups import Limits, Resolver
 from app.lookups import load_dictionary
@@ -22,7 +22,7 @@ Absolute: TypeAlias = Callable[[Path], Path]
 
 
 def load_enricher(entry: Enrichment, path: Absolute) -> Enricher:
-    """What an entry says, with its file read. Raises LookupErrors, TemplateError or DnsError."""
+    """What an entry says, with its file read. Raises LookupErrors, TemplateError or SetupError."""
     load = partial(LOADERS[entry.kind], entry, path)
     return load() if entry.file is None else ReloadingEnricher(path(entry.file[1]), load)
 
@@ -56,15 +56,31 @@ def _geoip(entry: Enrichment, path: Absolute) -> Enricher:
 def _dns(entry: Enrichment, _: Absolute) -> Enricher:
     assert entry.dns and entry.entry_name  # noqa: S101, PT018  # the kind's key
     servers = [server_port(each) for each in entry.servers or ()]
-    asker = dns_asker(entry.dns, servers, entry.timeout / 1000)
+    asker = dns_lookups.dns_asker(entry.dns, servers, entry.timeout / 1000)
     resolver = Resolver(entry.entry_name, asker, _limits(entry))
     return LookedUp(
         entry.entry_name,
         entry.looked_up,
-        ASKERS[entry.dns].columns,
+        dns_lookups.ASKERS[entry.dns].columns,
         resolver,
         beside={"hostname": "hostname"} if entry.dns == "reverse" else None,
     )
+
+
+def _qumulo(entry: Enrichment, path: Absolute) -> Enricher:
+    assert entry.qumulo and entry.entry_name and entry.url  # noqa: S101, PT018  # the kind's keys
+    token = qumulo_lookups.Token(entry.token_file and path(entry.token_file), entry.token_env)
+    asker = qumulo_lookups.qumulo_asker(
+        entry.qumulo,
+        entry.url,
+        token,
+        entry.ca_file and path(entry.ca_file),
+        entry.timeout / 1000,
+        entry.by,
+    )
+    resolver = Resolver(entry.entry_name, asker, _limits(entry))
+    columns = qumulo_lookups.ASKERS[entry.qumulo].columns
+    return LookedUp(entry.entry_name, entry.looked_up, columns, resolver)
 
 
 def _limits(entry: Enrichment) -> Limits:
@@ -101,6 +117,7 @@ LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
     "threats": _threats,
     "geoip": _geoip,
     "dns": _dns,
+    "qumulo": _qumulo,
     "constant": _constant,
     "template": _template,
     "from": _from,

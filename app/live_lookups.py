@@ -38,11 +38,25 @@ class Answer(NamedTuple):
     ttl: float | None = None
 
 
+class SetupError(ValueError):
+    """Nobody can be asked like that: the key of the configuration at fault, and what to do."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+class ApartError(Exception):
+    """The values have no answer together; each is to be asked for alone."""
+
+
 class Asker(Protocol):
     """Whoever answers."""
 
     most: int
-    """Values in one request, at most."""
+    """Values at once, at most."""
+    requests: int
+    """Requests that these take."""
 
     def askable(self, value: str) -> bool:
         """Whether there can be an answer; what is not is never sent."""
@@ -50,8 +64,11 @@ class Asker(Protocol):
     async def ask(self, values: Sequence[str]) -> Mapping[str, Answer]:
         """What there is, by value; those that are left out are unknown.
 
-        Raises TimeoutError, or any exception whose text may be logged.
+        Raises TimeoutError, ApartError, or any exception whose text may be logged.
         """
+
+    async def close(self) -> None:
+        """End connections; asking opens them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,7 @@ class Resolver:
         self._queue: deque[str] = deque()
         self._asked: dict[str, float] = {}
         """When the values that are queued or under way were first wanted."""
+        self._alone: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._next = 0.0
@@ -137,8 +155,10 @@ class Resolver:
             with self._changed:
                 self._loop = None
                 self._queue.clear()
+                self._alone.clear()
                 self._asked.clear()
                 self._changed.notify_all()
+            await self._asker.close()
 
     def _known(self, values: Sequence[str | None]) -> tuple[list[Known | None], list[str]]:
         """What the cache has, and what is to be asked for: those that are not in it, or are old."""
@@ -199,8 +219,7 @@ class Resolver:
         while True:
             self._wake.clear()
             with self._changed:
-                most = min(self._asker.most, len(self._queue))
-                values = [self._queue.popleft() for _ in range(most)]
+                values = self._next_values()
             if not values:
                 await self._wake.wait()
                 continue
@@ -209,6 +228,13 @@ class Resolver:
             failed = None
             try:
                 answers = await self._asker.ask(values)
+            except ApartError:
+                with self._changed:
+                    self.counts["asked"] += 1
+                    self._alone.update(values)
+                    self._queue.extendleft(reversed(values))
+                self._wake.set()
+                continue
             except TimeoutError:
                 failed = "timeouts"
             except Exception as error:
@@ -222,11 +248,24 @@ class Resolver:
                     self._take(value, None if answers is None else answers.get(value))
                 self._changed.notify_all()
 
+    def _next_values(self) -> list[str]:
+        """What is asked for next, together."""
+        values: list[str] = []
+        while self._queue and len(values) < self._asker.most:
+            alone = self._queue[0] in self._alone
+            if alone and values:
+                break
+            values.append(self._queue.popleft())
+            if alone:
+                self._alone.discard(values[0])
+                break
+        return values
+
     async def _pace(self) -> None:
         """Wait for this request's turn."""
         now = asyncio.get_running_loop().time()
         turn = max(now, self._next)
-        self._next = turn + 1 / self._limits.rate
+        self._next = turn + self._asker.requests / self._limits.rate
         await asyncio.sleep(turn - now)
 
     def _take(self, value: str, answer: Answer | None) -> None:

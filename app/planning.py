@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from app.config import Config, ConfigError
-from app.dns_lookups import DnsError
 from app.enrichers import load_enricher
+from app.live_lookups import SetupError
 from app.lookups import NAME, LookupErrors
 from app.repeatable import unrepeatable
 from app.rules import load_rules
@@ -89,7 +89,7 @@ def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
             problems.append(config.problem(("enrich", number, "as"), text))
             continue
         names.add(name or "")
-        if entry.dns is not None and name is not None and NAME.fullmatch(name) is None:
+        if entry.live and name is not None and NAME.fullmatch(name) is None:
             text = f"saw {name!r}, expected 1-64 letters, digits, dashes or underscores"
             problems.append(config.problem(("enrich", number, "as"), text))
             continue
@@ -103,8 +103,8 @@ def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
             problems += error.problems
         except TemplateError as error:
             problems.append(config.problem(("enrich", number, "template"), str(error)))
-        except DnsError as error:
-            problems.append(config.problem(("enrich", number, "dns"), str(error)))
+        except SetupError as error:
+            problems.append(config.problem(("enrich", number, error.key), str(error)))
     problems += unrepeatable(config)
     return found
 

@@ -41,7 +41,7 @@ def _depending(enrich: list[Enrichment]) -> tuple[AbstractSet[str], AbstractSet[
     prefixes: set[str] = set()
     for entry in enrich:
         made_of = {*entry.looked_up, *_copied(entry)}
-        if entry.dns is None and not made_of & attributes:
+        if not entry.live and not made_of & attributes:
             continue
         if entry.to is not None:
             attributes.add(entry.to)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.config import Config, ConfigError
 from app.normalizer_files import Loaded, load_normalizer
+from app.qumulo_lookups import own_events
 from app.reloading import Reloading
 from schemas.ocsf import KIND, is_written
 from topology.aggregate.aggregation import Aggregation
@@ -117,13 +118,22 @@ def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutati
 
 def _filters(config: Config, source: str, problems: list[str]) -> Filters:
     entries = config.sources[source].filters
+    own = [
+        own_events(each.account, each.addresses)
+        for each in config.enrich
+        if each.qumulo is not None and each.account is not None and each.addresses is not None
+    ]
     _named_apart(config, (source, "filters"), [entry.name for entry in entries], problems)
     try:
         return Filters(
-            [Filter(entry.name, entry.action == "keep", entry.detection) for entry in entries]
+            [
+                *own,
+                *(Filter(each.name, each.action == "keep", each.detection) for each in entries),
+            ]
         )
     except FilterErrors as error:
-        for number, key, text in error.problems:
+        for place, key, text in error.problems:
+            number = place - len(own)
             at = ("sources", source, "filters", number, entries[number].action)
             first, _, rest = key.partition(".")
             problems.append(config.problem((*at, *filter(None, (first, rest))), text))

@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from app.config.connection import Strict
-from app.config.fields import UNITS_MS, DnsServer, Duration, Positive
+from app.config.fields import (
+    UNITS_MS,
+    AddressText,
+    DnsServer,
+    Duration,
+    Positive,
+    https_url,
+    plain,
+)
 
 
 class Keys(NamedTuple):
@@ -26,6 +34,11 @@ KINDS: Final[Mapping[str, Keys]] = {
         (),
         either=("field", "fields"),
         optional=("as", "servers", "timeout", "wait", "limits"),
+    ),
+    "qumulo": Keys(
+        ("url", "account", "addresses"),
+        either=("field", "fields"),
+        optional=("as", "by", "token_file", "token_env", "ca_file", "timeout", "wait", "limits"),
     ),
     "constant": Keys(("to",)),
     "template": Keys(("to",)),
@@ -73,7 +86,7 @@ class LookupLimits(Strict):
 
 class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
-    `dictionary`, `threats`, `geoip`, `dns`, `constant`, `template`, `from`."""
+    `dictionary`, `threats`, `geoip`, `dns`, `qumulo`, `constant`, `template`, `from`."""
 
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
@@ -89,6 +102,26 @@ class Enrichment(Strict):
     servers: Annotated[list[DnsServer], Field(min_length=1)] | None = None
     """DNS servers, each an IP address or one with a port (10.0.0.53:5353). Those of
     /etc/resolv.conf unless given."""
+    qumulo: Literal["identity", "path"] | None = None
+    """Asked of Qumulo Core's REST interface while workers run. identity: who a SID, a number or a
+    name is; path: where a file's id is now. With `url`, a token, `account`, `addresses`, and
+    `field` or `fields`."""
+    url: Annotated[str, AfterValidator(https_url)] | None = None
+    """The cluster: https://nas.example.com:8000."""
+    token_file: Path | None = None
+    """File that holds an access token and nothing else, with mode 0600."""
+    token_env: str | None = None
+    """Or the name of an environment variable that holds it."""
+    ca_file: Path | None = None
+    """PEM certificates that the cluster's is checked by; those of the system unless given."""
+    account: Annotated[str, AfterValidator(plain)] | None = None
+    """Whose token it is, as the audit log writes it. With `addresses` it tells the audit events of
+    these look-ups, which the filter qumulo-look-ups drops and counts."""
+    addresses: Annotated[list[AddressText], Field(min_length=1)] | None = None
+    """Addresses that workers have for the cluster."""
+    by: Literal["sid", "uid", "gid", "auth_id", "name"] | None = None
+    """What the values of an identity are. Unless given, S-1-... is a SID, a number a uid, and all
+    else a name."""
     timeout: Annotated[Duration, Field(ge=10, le=60_000)] = 2 * UNITS_MS["s"]
     """A request that takes longer is given up; its value is asked for again after 30 s, or after
     `negative_ttl` if that is shorter."""
@@ -117,8 +150,8 @@ class Enrichment(Strict):
     attributes: ThreatAttributes | None = None
     """Where threats are looked for."""
     name: str | None = Field(default=None, alias="as")
-    """Name of the entry in the event's `enrichments`. Of dns, unless given: dns_reverse or
-    dns_forward."""
+    """Name of the entry in the event's `enrichments`. Unless given, of dns: dns_reverse or
+    dns_forward, of qumulo: qumulo_identity or qumulo_path."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Enrichment":
@@ -143,6 +176,10 @@ class Enrichment(Strict):
                 f"saw {', '.join(other)}, expected attributes of objects with an address, such as "
                 "src_endpoint.ip"
             )
+        if self.qumulo is not None and (self.token_file is None) == (self.token_env is None):
+            raise ValueError("qumulo needs either token_file or token_env")
+        if self.qumulo == "path" and self.by is not None:
+            raise ValueError("saw by, but only identities have it; a path is found by a file's id")
         return self
 
     @property
@@ -159,7 +196,14 @@ class Enrichment(Strict):
     @property
     def entry_name(self) -> str | None:
         """What it is called in `enrichments`; None: it adds nothing there."""
-        return self.name or (f"dns_{self.dns}" if self.dns is not None else None)
+        if self.live and self.name is None:
+            return f"{self.kind}_{self.dns or self.qumulo}"
+        return self.name
+
+    @property
+    def live(self) -> bool:
+        """Whether others are asked while workers run."""
+        return self.dns is not None or self.qumulo is not None
 
     @property
     def looked_up(self) -> list[str]:

@@ -15,6 +15,9 @@ SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)")
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:]+):(?P<port>\d{1,5})")
 
+HTTPS = re.compile(r"https://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?/?")
+PLAIN = re.compile(r"[^*?\x00-\x1f]+")
+
 
 def duration(value: object) -> int:
     found = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -87,6 +90,28 @@ def dns_server(value: str) -> str:
     return value
 
 
+def https_url(value: str) -> str:
+    found = HTTPS.fullmatch(value)
+    if found is None or int(found["port"] or 1) > 65535:
+        raise ValueError(
+            "expected https://host:port without a path, such as https://nas.example:8000"
+        )
+    return value.rstrip("/")
+
+
+def plain(value: str) -> str:
+    if not PLAIN.fullmatch(value):
+        raise ValueError("expected text without * and ?, which would stand for other names")
+    return value
+
+
+def ip_text(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address, such as 10.0.0.5") from None
+
+
 def loopback(value: str) -> str:
     host, _ = host_port(value)
     if not (host.startswith("127.") or host in {"::1", "localhost"}):
@@ -129,6 +154,7 @@ NetworkText = Annotated[str, AfterValidator(network)]
 Permissions = Annotated[str, AfterValidator(permissions)]
 Endpoint = Annotated[str, AfterValidator(endpoint)]
 Address = Annotated[str, AfterValidator(address)]
+AddressText = Annotated[str, AfterValidator(ip_text)]
 DnsServer = Annotated[str, AfterValidator(dns_server)]
 SourceName = Annotated[str, AfterValidator(source_name)]
 TenantName = Annotated[str, AfterValidator(tenant_name)]

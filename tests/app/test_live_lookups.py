@@ -25,8 +25,9 @@ class Numbered:
 
     def __init__(self, most: int = 1, ttl: float | None = None) -> None:
         self.most = most
+        self.requests = 1
         self.ttl = ttl
-        self.requests: list[list[str]] = []
+        self.got: list[list[str]] = []
         self.fail = False
         self.empty = False
         self.under_way = self.peak = 0
@@ -37,7 +38,7 @@ class Numbered:
         return value != "never"
 
     async def ask(self, values: Sequence[str]) -> Mapping[str, Answer]:
-        self.requests.append(list(values))
+        self.got.append(list(values))
         self.under_way += 1
         self.peak = max(self.peak, self.under_way)
         try:
@@ -46,8 +47,11 @@ class Numbered:
             self.under_way -= 1
         if self.fail:
             raise TimeoutError
-        row = None if self.empty else {"number": str(len(self.requests))}
+        row = None if self.empty else {"number": str(len(self.got))}
         return {value: Answer(row, "here", self.ttl) for value in values}
+
+    async def close(self) -> None:
+        self.open.set()
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def test_an_old_answer_is_used_until_the_new_one_comes() -> None:
         assert numbers(resolver, "a") == ["1"]
         clock.now += 59
         assert numbers(resolver, "a") == ["1"]
-        assert len(asker.requests) == 1
+        assert len(asker.got) == 1
         clock.now += 2
         assert numbers(resolver, "a") == ["1"]
         settled(resolver)
@@ -112,11 +116,11 @@ def test_an_answer_says_how_long_it_holds_within_bounds() -> None:
             numbers(resolver, "a")
             clock.now += still
             assert numbers(resolver, "a") == ["1"]
-            assert len(asker.requests) == 1
+            assert len(asker.got) == 1
             clock.now += 1.2
             numbers(resolver, "a")
             settled(resolver)
-            assert len(asker.requests) == 2
+            assert len(asker.got) == 2
 
 
 def test_nothing_is_believed_for_its_own_time() -> None:
@@ -127,14 +131,14 @@ def test_nothing_is_believed_for_its_own_time() -> None:
         assert numbers(resolver, "a") == [None]
         clock.now += 99
         assert numbers(resolver, "a") == [None]
-        assert len(asker.requests) == 1
+        assert len(asker.got) == 1
         asker.empty, asker.fail = False, True
         clock.now += 2
         assert numbers(resolver, "a") == [None]
         asker.fail = False
         clock.now += 29
         assert numbers(resolver, "a") == [None]
-        assert len(asker.requests) == 2
+        assert len(asker.got) == 2
         clock.now += 2
         assert numbers(resolver, "a") == ["3"]
 
@@ -160,8 +164,8 @@ def test_requests_are_shared_and_bounded() -> None:
         until(lambda: asker.under_way == 3)
         asker.open.set()
         settled(resolver)
-        assert sorted(value for request in asker.requests for value in request) == sorted(values)
-        assert max(map(len, asker.requests)) == 10
+        assert sorted(value for request in asker.got for value in request) == sorted(values)
+        assert max(map(len, asker.got)) == 10
         assert asker.peak == 3
         assert all(known is not None for known in resolver.lookup(values))
         assert resolver.lookup(["never"]) == [None]

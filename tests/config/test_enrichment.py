@@ -19,6 +19,8 @@ tenants:
   acme: {{sources: [qumulo]}}
 """
 
+QUMULO = "qumulo: path, field: file.uid, account: a, addresses: [10.0.0.1]"
+
 
 def enrichers(folder: Path, stages: str) -> tuple[Enricher, ...]:
     """The enrichers of a configuration with these lines, which begin in line 4."""
@@ -101,6 +103,30 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             6,
             "enrich[1].as",
             "saw 'dns_reverse' twice",
+        ),
+        (
+            "enrich: [{qumulo: path, field: x}]",
+            4,
+            "enrich[0]",
+            "needs url and account and addresses",
+        ),
+        (
+            f"enrich: [{{{QUMULO}, url: 'https://n'}}]",
+            4,
+            "enrich[0]",
+            "qumulo needs either token_file or token_env",
+        ),
+        (
+            f"enrich: [{{{QUMULO}, url: 'http://n', token_env: T}}]",
+            4,
+            "enrich[0].url",
+            "saw 'http://n', expected https://host:port without a path",
+        ),
+        (
+            f"enrich: [{{{QUMULO}, url: 'https://n', token_env: T}}]".replace("t: a,", "t: 'a*',"),
+            4,
+            "enrich[0].account",
+            "expected text without * and ?",
         ),
         ("enrich: [{constant: 1}]", 4, "enrich[0]", "constant needs to"),
         ("enrich: [{from: a, to: raw_data}]", 4, "enrich[0].to", "cannot be changed"),
