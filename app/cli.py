@@ -9,6 +9,7 @@ from app.commands import (
     dead_letters,
     demo,
     doctor,
+    enrichment,
     explain,
     ingest,
     match,
@@ -57,6 +58,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(rules.app, name="rules")
 app.add_typer(normalizers.app, name="normalizers")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(enrichment.app, name="enrichment")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

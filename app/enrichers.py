@@ -8,9 +8,10 @@ from typing import TypeAlias
 from app import dns_lookups, qumulo_lookups
 from app.config.enrichment import Enrichment
 from app.config.fields import server_port
+from app.dictionary_topics import TopicDictionary
 from app.geoip import load_geoip
 from app.live_lookups import Limits, Resolver
-from app.lookups import load_dictionary
+from app.lookups import check_name, load_dictionary
 from app.reloading import ReloadingEnricher
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
@@ -36,6 +37,13 @@ def _dictionary(entry: Enrichment, path: Absolute) -> Enricher:
         name=entry.name,
         match=entry.match or "exact",
     )
+
+
+def _topic(entry: Enrichment, path: Absolute) -> Enricher:
+    assert entry.topic and entry.key and entry.name  # noqa: S101, PT018  # the kind's keys
+    check_name(path(Path(entry.topic)), entry.name)
+    match = entry.match or "exact"
+    return TopicDictionary(entry.topic, entry.key, entry.looked_up, entry.name, match)
 
 
 def _threats(entry: Enrichment, path: Absolute) -> Enricher:
@@ -114,6 +122,7 @@ def _from(entry: Enrichment, _: Absolute) -> Enricher:
 
 LOADERS: Mapping[str, Callable[[Enrichment, Absolute], Enricher]] = {
     "dictionary": _dictionary,
+    "topic": _topic,
     "threats": _threats,
     "geoip": _geoip,
     "dns": _dns,

@@ -44,6 +44,15 @@ def load_dictionary(
     Raises LookupErrors.
     """
     check_name(path, name)
+    rows, provider = load_rows(path, key, match)
+    return Dictionary(name, key, fields, rows, match=match, provider=provider)
+
+
+def load_rows(path: Path, key: str, match: str = "exact") -> tuple[list[dict[str, Any]], str]:
+    """The rows of a table, each with a `key` of its own that can match, and its version.
+
+    Raises LookupErrors.
+    """
     readers = {".csv": csv_rows, ".json": _json, ".yaml": _yaml, ".yml": _yaml}
     read = readers.get(path.suffix.lower())
     if read is None:
@@ -56,7 +65,7 @@ def load_dictionary(
         problems.append(f"{path}:1: no rows; expected at least one with {key!r}")
     if problems:
         raise LookupErrors(problems)
-    return Dictionary(name, key, fields, rows, match=match, provider=provider)
+    return rows, provider
 
 
 def check_name(path: Path, name: str) -> None:

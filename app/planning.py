@@ -76,6 +76,7 @@ def declared(config: Config, plan: Plan) -> list[Topic]:
         matches_partitions=config.kafka.matches_partitions,
         expose=plan.expose,
         copies=config.copies,
+        dictionaries=config.dictionary_topics,
     )
 
 

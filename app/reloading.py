@@ -12,6 +12,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import polars as pl
 
+from app.dictionary_topics import TopicDictionary
 from topology.enrich import Enricher
 
 log = logging.getLogger(__name__)
@@ -76,13 +77,14 @@ class ReloadingEnricher(Reloading[Enricher]):
 
 
 def look_at(found: Iterable[object]) -> None:
-    """Look at the files of those that may be made anew. Never raises."""
+    """Look at the files and topics of those that may be made anew. Never raises."""
     for each in found:
-        if isinstance(each, Reloading):
+        if isinstance(each, Reloading | TopicDictionary):
+            place = each.path if isinstance(each, Reloading) else each.topic
             try:
                 each.look()
             except Exception:
-                log.exception("A file could not be looked at. path=%s", each.path)
+                log.exception("A table could not be looked at. place=%s", place)
 
 
 def file_stamp(path: Path) -> Stamp | None:

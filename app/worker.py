@@ -22,10 +22,12 @@ from app.audit import record
 from app.broker import ports
 from app.broker.cluster_error import ClusterError
 from app.config import DEFAULT_PATH, Config, ConfigError, load
+from app.dictionary_topics import TopicDictionary
 from app.lookup_thread import Background, LookupCollector, resolvers_of
 from app.origins import Origins
 from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
+from app.reading import ReadingError
 from app.reloading import look_at
 from app.rule_reloading import ReloadingRules
 from app.runtime.errors import EngineError
@@ -49,9 +51,11 @@ TABLES_S = 2.0
 
 
 def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
-    """The Faust app of a worker. Raises ConfigError for a bad rule, dictionary, key or agent."""
+    """The Faust app of a worker. Raises ConfigError for a bad rule, dictionary, key or agent, and
+    ReadingError for a dictionary's topic that cannot be read."""
     client = config.client()
     raw = [config.names.raw(source) for source in config.sources]
+    read = {*raw, *map(config.names.enrichment, config.dictionary_topics)}
     plan = build_plan(config, Origins(client, raw))
     nodes = {node.name: node for node in pipeline(plan.expose)}
     chosen = list(nodes) if agents is None else list(agents)
@@ -60,7 +64,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         raise ConfigError(
             [f"NORTHBOUND_AGENTS: saw {name!r}, expected one of {known}" for name in unknown]
         )
-    partitions = sum(each.partitions for each in declared(config, plan) if each.name not in raw)
+    partitions = sum(each.partitions for each in declared(config, plan) if each.name not in read)
     if partitions > MOST_PARTITIONS:
         log.warning(
             "There are more output partitions than a transaction can be sure to reach in time; one "
@@ -101,6 +105,10 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         app.collectors.append(LookupCollector(resolvers))
         if EventsSubTopology.name in chosen:
             Background(resolvers).start()
+
+    for each in plan.enrichers:
+        if isinstance(each, TopicDictionary) and EventsSubTopology.name in chosen:
+            each.start(client, config.names.enrichment(each.topic))
 
     changing = [*plan.enrichers, *(source.normalizer for source in plan.sources.values())]
 
@@ -175,7 +183,7 @@ def _from_environment() -> App:
     agents = os.environ.get("NORTHBOUND_AGENTS")
     try:
         return create_app(load(path), agents.split(",") if agents else None)
-    except ConfigError as error:
+    except (ConfigError, ReadingError) as error:
         sys.exit(str(error))
 
 

@@ -60,6 +60,9 @@ class Names:
     def normalized(self, source: str) -> str:
         return f"{self.prefix}normalized.{source}"
 
+    def enrichment(self, name: str) -> str:
+        return f"{self.prefix}enrichment.{name}"
+
     @property
     def matches(self) -> str:
         return f"{self.prefix}matches"
@@ -153,10 +156,12 @@ def declare(
     matches_partitions: int = 4,
     expose: Collection[str] = (),
     copies: bool = False,
+    dictionaries: Iterable[str] = (),
 ) -> list[Topic]:
     """All topics in the order in which data flows through them.
 
     `copies`: records are copied from another cluster, and how far is kept in a topic.
+    `dictionaries`: names of the tables that enrichments read from topics.
     """
     sources = list(sources)
     topics = [
@@ -195,6 +200,18 @@ def declare(
             )
             for source in sources
         ]
+    topics += [
+        Topic(
+            names.enrichment(name),
+            "what events are looked up by",
+            "JSON object of the row's other columns; null removes",
+            1,
+            cleanup="compact",
+            config=CHANGELOG_CONFIG,
+            fixed=True,
+        )
+        for name in dict.fromkeys(dictionaries)
+    ]
     topics.append(
         Topic(
             names.matches,

@@ -15,6 +15,7 @@ from app.config.fields import (
     Positive,
     https_url,
     plain,
+    source_name,
 )
 
 
@@ -28,6 +29,7 @@ class Keys(NamedTuple):
 
 KINDS: Final[Mapping[str, Keys]] = {
     "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
+    "topic": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
     "threats": Keys(("as",), optional=("key", "attributes")),
     "geoip": Keys((), either=("field", "fields")),
     "dns": Keys(
@@ -86,10 +88,13 @@ class LookupLimits(Strict):
 
 class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
-    `dictionary`, `threats`, `geoip`, `dns`, `qumulo`, `constant`, `template`, `from`."""
+    `dictionary`, `topic`, `threats`, `geoip`, `dns`, `qumulo`, `constant`, `template`, `from`."""
 
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
+    topic: Annotated[str, AfterValidator(source_name)] | None = None
+    """The same from the compacted topic enrichment.<topic>, which is followed while workers run and
+    `northbound enrichment load` fills; with the same keys."""
     threats: Path | None = None
     """Indicators of compromise: CSV file, STIX 2.1 bundle or export of MISP; with `as`."""
     geoip: Path | None = None
@@ -139,7 +144,8 @@ class Enrichment(Strict):
     to: str | None = None
     """Attribute that is filled where it is absent."""
     key: str | None = None
-    """Column of the file to join by. Of threats in a CSV file: `indicator`."""
+    """Column of the file to join by, or what a topic's keys are called. Of threats in a CSV file:
+    `indicator`."""
     field: str | None = None
     """Event attribute to join by, such as src_endpoint.ip."""
     fields: Annotated[list[str], Field(min_length=1)] | None = None

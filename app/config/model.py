@@ -191,6 +191,11 @@ class Config(Strict):
         return self._home
 
     @property
+    def dictionary_topics(self) -> list[str]:
+        """Names of the tables that enrichments read from topics."""
+        return list(dict.fromkeys(entry.topic for entry in self.enrich if entry.topic is not None))
+
+    @property
     def names(self) -> Names:
         """Physical names of topics and groups."""
         return Names(self.kafka.topic_prefix)

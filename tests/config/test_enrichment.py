@@ -65,6 +65,13 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "saw match, but threats has as, key, attributes",
         ),
         ("enrich: [{geoip: a.csv, as: a}]", 4, "enrich[0]", "geoip needs either field or fields"),
+        ("enrich: [{topic: a, key: k, field: x}]", 4, "enrich[0]", "topic needs as"),
+        (
+            "enrich: [{topic: A.b, key: k, field: x, as: a}]",
+            4,
+            "enrich[0].topic",
+            "saw 'A.b', expected lower-case letters",
+        ),
         ("enrich: [{dns: reverse}]", 4, "enrich[0]", "dns needs either field or fields"),
         ("enrich: [{dns: both, field: src_endpoint.ip}]", 4, "enrich[0].dns", "saw 'both'"),
         (
