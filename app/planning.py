@@ -37,6 +37,7 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
             text = f"saw {tenant.format!r}, expected one of {known}"
             problems.append(config.problem(("tenants", name, "format"), text))
     enrichers = _enrichers(config, problems)
+    own = {name: tuple(found) for name, found in enrichers.items() if name is not None}
     rules = _rules(config, problems)
     if problems:
         raise ConfigError(problems)
@@ -52,12 +53,13 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
                 tenant.format,
                 KEYS[tenant.key],
                 frozenset() if tenant.raw_data else frozenset({"raw_data"}),
+                own.get(name, ()),
             )
             for name, tenant in config.tenants.items()
         },
         origins=origins,
         rules=rules,
-        enrichers=tuple(enrichers),
+        enrichers=tuple(enrichers[None]),
         aggregates=tuple(_aggregates(config)),
         matches_partitions=config.kafka.matches_partitions,
         expose=frozenset(config.expose),
@@ -80,16 +82,22 @@ def declared(config: Config, plan: Plan) -> list[Topic]:
     )
 
 
-def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
-    found: list[Enricher] = []
-    names: set[str] = set()
+def _enrichers(config: Config, problems: list[str]) -> dict[str | None, list[Enricher]]:
+    """By the tenant that they belong to; None: to everybody.
+
+    No name is used twice in what a tenant sees.
+    """
+    found: dict[str | None, list[Enricher]] = {None: []}
+    common = {entry.entry_name for entry in config.enrich if entry.tenant is None}
+    taken: set[tuple[str | None, str]] = set()
     for number, entry in enumerate(config.enrich):
         name = entry.entry_name
-        if name is not None and name in names:
+        twice = (entry.tenant, name) in taken or (entry.tenant is not None and name in common)
+        if name is not None and twice:
             text = f"saw {name!r} twice; give each enrichment its own name"
             problems.append(config.problem(("enrich", number, "as"), text))
             continue
-        names.add(name or "")
+        taken.add((entry.tenant, name or ""))
         if entry.live and name is not None and NAME.fullmatch(name) is None:
             text = f"saw {name!r}, expected 1-64 letters, digits, dashes or underscores"
             problems.append(config.problem(("enrich", number, "as"), text))
@@ -99,7 +107,7 @@ def _enrichers(config: Config, problems: list[str]) -> list[Enricher]:
             problems.append(config.problem(("enrich", number, "to"), text))
             continue
         try:
-            found.append(load_enricher(entry, config.path))
+            found.setdefault(entry.tenant, []).append(load_enricher(entry, config.path))
         except LookupErrors as error:
             problems += error.problems
         except TemplateError as error:

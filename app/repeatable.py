@@ -1,7 +1,8 @@
-"""What depends on when answers to live look-ups come, and must not decide which events there are.
+"""What must not decide which events there are: answers of live look-ups, and a tenant's own tables.
 
 A batch that is processed again may be enriched with other answers than the first time. Whether an
-event is aggregated, and with which others, is therefore asked of nothing that comes from them.
+event is aggregated, and with which others, is therefore asked of nothing that comes from them. It
+is so for all tenants at once, before what is one tenant's alone is added.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from topology.enrich.attribute import Copy, TemplateError, template
 def unrepeatable(config: Config) -> list[str]:
     """Aggregations that ask for such attributes, each with its place in the file."""
     attributes, entries = _depending(config.enrich)
+    own = tuple(f"@enrich.{each.entry_name}." for each in config.enrich if each.tenant is not None)
     problems: list[str] = []
     for source, settings in config.sources.items():
         for number, each in enumerate(settings.aggregate or ()):
@@ -31,6 +33,15 @@ def unrepeatable(config: Config) -> list[str]:
                 )
                 for key, name in asked
                 if name in attributes or name.startswith(tuple(entries))
+            ]
+            problems += [
+                config.problem(
+                    (*at, *key),
+                    f"saw {name!r}, which is one tenant's own, but events are aggregated for all; "
+                    "expected an attribute that all have",
+                )
+                for key, name in asked
+                if name.startswith(own)
             ]
     return problems
 

@@ -101,16 +101,16 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
                 config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
             )
 
-    if resolvers := resolvers_of(plan.enrichers):
+    if resolvers := resolvers_of(plan.all_enrichers):
         app.collectors.append(LookupCollector(resolvers))
         if EventsSubTopology.name in chosen:
             Background(resolvers).start()
 
-    for each in plan.enrichers:
+    for each in plan.all_enrichers:
         if isinstance(each, TopicDictionary) and EventsSubTopology.name in chosen:
             each.start(client, config.names.enrichment(each.topic))
 
-    changing = [*plan.enrichers, *(source.normalizer for source in plan.sources.values())]
+    changing = [*plan.all_enrichers, *(source.normalizer for source in plan.sources.values())]
 
     def replacing(name: str, changed: Plan) -> None:
         """A sub-topology that runs here goes on with changed rules."""

@@ -305,9 +305,34 @@ class EventsSubTopology:
     def _finish(
         self, source: SourcePlan, events: pl.DataFrame, watermarks: npt.NDArray[np.int64]
     ) -> Stretch:
-        """Match and encode rows. Raises StageError; the caller narrows it to its row."""
+        """Match and encode rows. Raises StageError; the caller narrows it to its row.
+
+        A tenant with enrichers of its own has events of its own, which no other tenant's feed and
+        no rule on another's behalf sees.
+        """
         stretch = Stretch()
         tenants = self._plan.tenants_of(source.name)
+        alike = [tenant for tenant in tenants if not tenant.enrichers]
+        if alike:
+            self._deliver(source, alike, events, watermarks, stretch)
+        for tenant in tenants:
+            if tenant.enrichers:
+                own = events
+                for enricher in tenant.enrichers:
+                    with stage("enrich", enricher.name):
+                        own = enricher.apply(own)
+                self._deliver(source, [tenant], own, watermarks, stretch)
+        return stretch
+
+    def _deliver(
+        self,
+        source: SourcePlan,
+        tenants: Sequence[TenantPlan],
+        events: pl.DataFrame,
+        watermarks: npt.NDArray[np.int64],
+        stretch: Stretch,
+    ) -> None:
+        """Match rows and encode them for tenants that see the same."""
         alerted = [tenant.name for tenant in tenants if tenant.alerts]
         if alerted:
             self._match(source, events, watermarks[events["row"].to_numpy()], alerted, stretch)
@@ -323,7 +348,6 @@ class EventsSubTopology:
                 keyed[tenant.key] = _keys(events, tenant.key)
             topic = self._plan.names.events(tenant.name)
             stretch.outputs.append(Output(topic, encoded[form], keyed[tenant.key]))
-        return stretch
 
     def _match(
         self,

@@ -45,7 +45,10 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class TenantPlan:
-    """One tenant. `key` names the event column that keys its events; `without` is left out."""
+    """One tenant. `key` names the event column that keys its events; `without` is left out.
+
+    `enrichers` are its own: what they add is seen by its feeds and by rules on its behalf alone.
+    """
 
     name: str
     sources: frozenset[str]
@@ -54,6 +57,7 @@ class TenantPlan:
     format: str = "ocsf-json"
     key: str = "dst_endpoint.hostname"
     without: frozenset[str] = frozenset()
+    enrichers: tuple[Enricher, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,14 @@ class Plan:
     matches_partitions: int = 4
     expose: frozenset[str] = frozenset()
     shared_records: bool = True
+
+    @property
+    def all_enrichers(self) -> list[Enricher]:
+        """Those of everybody, and those of each tenant."""
+        return [
+            *self.enrichers,
+            *(each for tenant in self.tenants.values() for each in tenant.enrichers),
+        ]
 
     @property
     def aggregating(self) -> dict[str, str]:

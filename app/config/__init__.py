@@ -200,6 +200,15 @@ def _cross_check(config: Config, document: Document) -> list[str]:
             for source in tenant.sources
             if source not in config.sources
         ]
+    tenants = ", ".join(config.tenants) or "none"
+    problems += [
+        document.problem(
+            ("enrich", number, "tenant"),
+            f"saw {entry.tenant!r}, expected one of the tenants: {tenants}",
+        )
+        for number, entry in enumerate(config.enrich)
+        if entry.tenant is not None and entry.tenant not in config.tenants
+    ]
     files: list[tuple[tuple[str | int, ...], Path]] = [
         (("enrich", number, entry.file[0]), entry.file[1])
         for number, entry in enumerate(config.enrich)

@@ -13,6 +13,7 @@ from app.config.fields import (
     DnsServer,
     Duration,
     Positive,
+    TenantName,
     https_url,
     plain,
     source_name,
@@ -28,9 +29,9 @@ class Keys(NamedTuple):
 
 
 KINDS: Final[Mapping[str, Keys]] = {
-    "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
-    "topic": Keys(("key", "as"), either=("field", "fields"), optional=("match",)),
-    "threats": Keys(("as",), optional=("key", "attributes")),
+    "dictionary": Keys(("key", "as"), either=("field", "fields"), optional=("match", "tenant")),
+    "topic": Keys(("key", "as"), either=("field", "fields"), optional=("match", "tenant")),
+    "threats": Keys(("as",), optional=("key", "attributes", "tenant")),
     "geoip": Keys((), either=("field", "fields")),
     "dns": Keys(
         (),
@@ -153,6 +154,8 @@ class Enrichment(Strict):
     match: Literal["exact", "network", "domain"] | None = None
     """How the key is met. exact (the default): equal; network: an address in it, the longest prefix
     of several; domain: the name or one below it, the longest of several."""
+    tenant: TenantName | None = None
+    """Whose table it is: only this tenant's events and alerts have what is in it."""
     attributes: ThreatAttributes | None = None
     """Where threats are looked for."""
     name: str | None = Field(default=None, alias="as")

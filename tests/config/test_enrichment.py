@@ -19,14 +19,15 @@ tenants:
   acme: {{sources: [qumulo]}}
 """
 
+TABLE = "dictionary: a.csv, key: ip, field: x, as: a"
 QUMULO = "qumulo: path, field: file.uid, account: a, addresses: [10.0.0.1]"
 
 
-def enrichers(folder: Path, stages: str) -> tuple[Enricher, ...]:
+def enrichers(folder: Path, stages: str) -> list[Enricher]:
     """The enrichers of a configuration with these lines, which begin in line 4."""
     path = folder / "northbound.yaml"
     path.write_text(FILE.format(stages=stages), encoding="utf-8")
-    return build_plan(load(path), {}).enrichers
+    return build_plan(load(path), {}).all_enrichers
 
 
 def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
@@ -71,6 +72,24 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             4,
             "enrich[0].topic",
             "saw 'A.b', expected lower-case letters",
+        ),
+        (
+            "enrich:\n- {dictionary: a.csv, key: ip, field: x, as: a, tenant: none}",
+            5,
+            "enrich[0].tenant",
+            "saw 'none', expected one of the tenants: acme",
+        ),
+        (
+            f"enrich:\n- {{{TABLE}, tenant: acme}}\n- {{{TABLE}}}",
+            5,
+            "enrich[0].as",
+            "its own name",
+        ),
+        (
+            "enrich: [{geoip: a.csv, field: src_endpoint.ip, tenant: acme}]",
+            4,
+            "enrich[0]",
+            "saw tenant, but geoip has",
         ),
         ("enrich: [{dns: reverse}]", 4, "enrich[0]", "dns needs either field or fields"),
         ("enrich: [{dns: both, field: src_endpoint.ip}]", 4, "enrich[0].dns", "saw 'both'"),
