@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from app.config import Config, ConfigError
+from app.config.fields import duration_text
 from app.enrichers import load_enricher
 from app.live_lookups import SetupError
 from app.lookups import NAME, LookupErrors
@@ -19,6 +20,8 @@ from topology.plan import Plan, TenantPlan
 from topology.rules import LogSource, Tumbling
 from topology.topics import Topic, declare
 
+MOST_HELD_S = 12.0
+"""Half of what an engine may be stalled (app/runtime/settings.py STALL_S)."""
 QUMULO = LogSource(product="qumulo", service="audit", category=None)
 KEYS = {"host": "dst_endpoint.hostname", "user": "@user"}
 
@@ -115,7 +118,25 @@ def _enrichers(config: Config, problems: list[str]) -> dict[str | None, list[Enr
         except SetupError as error:
             problems.append(config.problem(("enrich", number, error.key), str(error)))
     problems += unrepeatable(config)
+    problems += _too_long(config)
     return found
+
+
+def _too_long(config: Config) -> list[str]:
+    """Waits that could keep a worker from its other work until its watchdog ends it."""
+    waits = [(number, entry.wait) for number, entry in enumerate(config.enrich) if entry.wait]
+    longest = int(MOST_HELD_S * 1000) // max(1, len(config.sources))
+    total = sum(wait for _, wait in waits)
+    if total <= longest:
+        return []
+    return [
+        config.problem(
+            ("enrich", waits[-1][0], "wait"),
+            f"saw waits of {duration_text(total)} in all, expected at most "
+            f"{duration_text(longest)}, as a batch of each of {len(config.sources)} sources may be "
+            f"held one after the other, and {MOST_HELD_S:.0f} s is the most that a worker may take",
+        )
+    ]
 
 
 def _rules(config: Config, problems: list[str]) -> RuleSet:

@@ -231,3 +231,26 @@ enrich:
         f"{path}:11: sources.q.aggregate[1].by[0]: saw 'unmapped.copy'",
         f"{path}:13: sources.q.aggregate[1].when: saw '@enrich.dns_reverse.hostname'",
     ]
+
+
+def test_waits_that_would_stall_a_worker(tmp_path: Path) -> None:
+    """A batch of each source may be held one after the other, for each enrichment."""
+    path = tmp_path / "northbound.yaml"
+    text = """\
+version: 1
+kafka: {embedded: {}}
+sources: {a: {format: plain}, b: {format: plain}, c: {format: plain}}
+enrich:
+- {dns: reverse, field: x.ip, as: a, servers: ["::1"], wait: 2s}
+- {dns: reverse, field: y.ip, as: b, servers: ["::1"], wait: 2s}
+"""
+    path.write_text(text, encoding="utf-8")
+    assert build_plan(load(path), {})
+    path.write_text(text.replace("wait: 2s", "wait: 2500ms"), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        build_plan(load(path), {})
+    (problem,) = caught.value.problems
+    assert problem.startswith(
+        f"{path}:6: enrich[1].wait: saw waits of 5s in all, expected at most 4s, as a batch of "
+        "each of 3 sources"
+    )

@@ -136,7 +136,7 @@ def test_held_for_the_answer_at_most_as_long_as_configured(
         held = time.monotonic()
         for _ in range(20):  # as when a batch is taken apart to find the row that breaks a stage
             enricher.apply(events)
-        assert time.monotonic() - held < 0.25
+        assert time.monotonic() - held < 3  # of six, if each was held
         assert resolver.counts["misses"] == 22
 
 
@@ -238,6 +238,6 @@ def test_only_workers_ask(tmp_path: Path, server: DnsServer) -> None:
     events = sources("192.0.2.1")
     started = time.monotonic()
     assert enricher.apply(events).equals(events)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4  # of five, if it was held
     assert resolver.size() == (0, 0)
     assert not server.asked

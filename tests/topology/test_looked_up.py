@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import jsonschema
+import polars as pl
 import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
@@ -33,8 +34,10 @@ class Fixed:
 
     def __init__(self, known: Mapping[str, Known]) -> None:
         self._known = known
+        self.asked: list[list[str | None]] = []
 
     def lookup(self, values: Sequence[str | None]) -> list[Known | None]:
+        self.asked.append(list(values))
         return [None if value is None else self._known.get(value) for value in values]
 
 
@@ -85,3 +88,22 @@ def test_answers_change_what_events_say_and_not_which_there_are(expose: frozense
         assert event == plain
     assert with_answers["alerts"]
     assert not without["alerts"]
+
+
+def test_all_attributes_of_a_batch_are_asked_for_at_once() -> None:
+    """Each distinct value once, so that a batch is held once, whatever the number of attributes."""
+    answers = Fixed(KNOWN)
+    fields = ["src_endpoint.ip", "dst_endpoint.ip", "absent.ip", "number.ip"]
+    events = pl.DataFrame(
+        {
+            "src_endpoint.ip": ["10.0.0.7", "10.0.0.8", "10.0.0.7"],
+            "dst_endpoint.ip": ["10.0.0.9", "10.0.0.7", "10.0.0.7"],
+            "number.ip": [1, 2, 3],
+        }
+    )
+    enriched = LookedUp("dns", fields, ["hostname"], answers).apply(events)
+    assert [sorted(filter(None, each)) for each in answers.asked] == [
+        ["10.0.0.7", "10.0.0.8", "10.0.0.9"]
+    ]
+    assert enriched["@enrich.dns.hostname"].null_count() == 0
+    assert enriched["enrichments[dns.src_endpoint.ip]:json"].null_count() == 1

@@ -56,13 +56,18 @@ class LookedUp:
         shown: dict[str, pl.Series] = {}
         hit: pl.Series | None = None
         added: list[pl.Series] = []
-        for field in self._fields:
-            if not events.height or field not in events.columns:
-                continue
-            if events[field].dtype != pl.String:
-                continue
-            dimension, values = distinct_values(events, field)
-            found = self.answers.lookup(values)
+        looked_up = [
+            (field, *distinct_values(events, field))
+            for field in self._fields
+            if events.height and field in events.columns and events[field].dtype == pl.String
+        ]
+        # All at once, as a batch may be held until answers come.
+        wanted = list(dict.fromkeys(value for _, _, values in looked_up for value in values))
+        if not wanted:
+            return events
+        known = dict(zip(wanted, self.answers.lookup(wanted), strict=True))
+        for field, dimension, values in looked_up:
+            found = [known[value] for value in values]
             if not any(found):
                 continue
             added += self._element(field, values, found, dimension)
