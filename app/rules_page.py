@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from app.rules import FIELD_MAP
+from topology.match.extensions import SECTION
 
 FOLDER = Path(__file__).parents[1] / "rules"
 HEAD = """\
@@ -46,7 +47,16 @@ A match without a value for one of the `group-by` fields joins no group and is c
 is asked for (`matches_without_value`). Numbers are exact: up to 30 digits before and after the
 point, exponents up to two digits; text that reads as one counts. The listed rules alert on their
 own only with `generate: true`. `aliases` name a `group-by` field for each rule.
-`northbound: {suppress: 10m}` sets the mute time; without it, it is the timespan.
+
+What Northbound adds is under `northbound:`, which other Sigma tools ignore:
+
+| key | what |
+| --- | --- |
+| `suppress: 10m` | the mute time; without it, it is the timespan |
+| `absent: [rule]` | absence: a match alerts if none of these rules follows in its group |
+
+Absence goes with `event_count` and `gte: 1` alone. It is judged when the timespan that begins with
+the match is over; a match of an absent rule in the same millisecond counts as one that followed.
 """
 COLUMNS = (
     "rule",
@@ -83,7 +93,10 @@ def alerting(documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         str(name)
         for document in documents
         if not document.get("correlation", {}).get("generate", False)
-        for name in document.get("correlation", {}).get("rules", ())
+        for name in (
+            *document.get("correlation", {}).get("rules", ()),
+            *document.get(SECTION, {}).get("absent", ()),
+        )
     }
     for document in documents:
         if not referred & {str(document.get("name")), str(document.get("id"))}:
@@ -130,8 +143,9 @@ def _condition(rule: Mapping[str, Any]) -> tuple[str, str, str]:
     compared = " and ".join(f"{OPERATORS[name]} {count}" for name, count in condition.items())
     group = ", ".join(f"`{name}`" for name in correlation.get("group-by", ()))
     window = correlation["timespan"]
-    mute = rule.get("northbound", {}).get("suppress", window)
-    return f"{counted} {compared} by {group}", window, mute
+    extensions = rule.get(SECTION, {})
+    absent = "".join(f", then no `{name}`" for name in extensions.get("absent", ()))
+    return f"{counted} {compared} by {group}{absent}", window, extensions.get("suppress", window)
 
 
 def _link(url: str) -> str:

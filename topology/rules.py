@@ -84,7 +84,8 @@ class Correlation:
     `members` are indexes into `Rules.events`. `group_columns` and `value_columns` have one entry
     for each member: for each group-by field, and field of the condition, its event columns, of
     which the first with a value counts. `steps`: for the temporal types, ids of the listed rules.
-    `also`: further comparisons that have to hold, for a range.
+    `also`: further comparisons that have to hold, for a range. `absent`: ids of the members of
+    which no match may follow within the timespan; then `steps` has the ids of all members.
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
     meanwhile, and what it took counts for no other alert.
     """
@@ -102,6 +103,7 @@ class Correlation:
     steps: tuple[str, ...] = ()
     percentile: int | None = None
     also: tuple[Bound, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -111,13 +113,14 @@ class Correlation:
     @property
     def rising(self) -> bool:
         """Whether the condition is judged at each match, and not when a window closes."""
-        return self.operator in ("gte", "gt") and not self.also
+        return self.operator in ("gte", "gt") and not (self.also or self.absent)
 
     @property
     def condition(self) -> str:
         """What has to hold, in words."""
         bounds = ((self.operator, self.count), *self.also)
-        return " and ".join(f"{operator} {count}" for operator, count in bounds)
+        parts = [f"{operator} {count}" for operator, count in bounds]
+        return " and ".join([*parts, *(f"then no {rule}" for rule in self.absent)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ LATENESS = 10
 END = 1_000
 
 
-def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=()):
+def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=(), absent=()):
     return Correlation(
         rule=Rule(rule, f"Title of {rule}", "high", author="Somebody", tags=("attack.t1486",)),
         type=kind,
@@ -31,6 +31,7 @@ def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=())
         operator=operator,
         count=count,
         steps=steps,
+        absent=absent,
     )
 
 
@@ -40,8 +41,9 @@ CORRELATIONS = (
     correlation("few", "event_count", 2, 9, 9, "lte"),
     correlation("both", "temporal", 2, 12, 12, steps=("x", "y")),
     correlation("chain", "temporal_ordered", 3, 20, 8, steps=("x", "y", "x")),
+    correlation("unanswered", "event_count", 1, 14, 20, steps=("x", "y"), absent=("y",)),
 )
-VALUED = ("spread", "both", "chain")
+VALUED = ("spread", "both", "chain", "unanswered")
 """Rules that count something of a match: its path, which stands for the rule it is of too."""
 TREE = Rule(
     "tree",

@@ -28,6 +28,8 @@ def _percentile(numbers, percent):
 def finals(matches, correlation):
     """Alerts of one group once everything is settled: (time, uid, first, last, uids, values)."""
     matches = sorted(matches)
+    if correlation.absent:
+        return list(_unanswered(matches, correlation))
     rising = correlation.operator in ("gte", "gt") and not correlation.also
     return list((_rising if rising else _closing)(matches, correlation))
 
@@ -86,6 +88,18 @@ def _closing(matches, correlation):
         if _holds(members, correlation):
             muted = max(muted, time + correlation.suppress_ms)
             yield _alert(*members[-1][:2], members)
+
+
+def _unanswered(matches, correlation):
+    muted = None
+    for time, uid, value in matches:
+        if muted is not None and time < muted:
+            continue
+        members = [match for match in matches if time <= match[0] < time + correlation.timespan_ms]
+        asks = set(value.splitlines()) & (set(correlation.steps) - set(correlation.absent))
+        if asks and not any(_is(match, rule) for match in members for rule in correlation.absent):
+            muted = time + max(correlation.timespan_ms, correlation.suppress_ms)
+            yield _alert(time, uid, members)
 
 
 def _alert(time, uid, members):

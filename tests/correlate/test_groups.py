@@ -45,6 +45,20 @@ CORRELATION = st.builds(
     st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
     st.sampled_from([(), (), (("lte", 3),), (("neq", 2), ("lt", 5))]),
 )
+ABSENT = st.builds(
+    lambda rule, steps, absent: replace(
+        rule,
+        type="event_count",
+        operator="gte",
+        count=1,
+        also=(),
+        steps=(*steps, *absent),
+        absent=absent,
+    ),
+    CORRELATION,
+    st.sampled_from([("a",), ("a", "c")]),
+    st.sampled_from([("b",), ("b", "d")]),
+)
 VALUES = st.sampled_from(["a", "b", "c", "a\nb", "b\nc"])
 NUMBERS = st.sampled_from(["0", "1", "-2", "0.1", "2.5e0", "+3"])
 NUMERIC = st.builds(
@@ -81,11 +95,16 @@ def arrivals(draw, values=VALUES):
     return matches, [*steps, (sorted(part), 200)]
 
 
+def counts_values(correlation):
+    """Whether matches carry a value for it."""
+    return correlation.type != "event_count" or bool(correlation.absent)
+
+
 def play(correlation, steps, restarts=()):
     """The final alerts, the provisional ones that nothing came of, and those that fell."""
     store = MemoryStore()
     group, watermark = Group(store, KEY, correlation), -1
-    valued = correlation.type != "event_count"
+    valued = counts_values(correlation)
     open_alerts, finals, fallen = set(), [], []
     for number, (part, moved) in enumerate(steps):
         if number in restarts:
@@ -131,7 +150,7 @@ def summary(episode):
 
 
 def expected(matches, correlation):
-    valued = correlation.type != "event_count"
+    valued = counts_values(correlation)
     return reference.finals(
         matches if valued else [(time, uid, None) for time, uid, _ in matches], correlation
     )
@@ -159,6 +178,17 @@ def test_numeric_finals_equal_reference(arrived, correlation, restarts):
     assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
 
 
+@settings(max_examples=400)
+@given(arrivals(), ABSENT, st.sets(st.integers(0, 20), max_size=4))
+def test_absence_equals_reference(arrived, correlation, restarts):
+    """So does absence: an answer may come before the match that it answers, within lateness."""
+    matches, steps = arrived
+    finals, left, fallen = play(correlation, steps, restarts)
+    assert expected(matches, correlation) == finals
+    assert left == set()
+    assert fallen == []
+
+
 @settings(max_examples=100)
 @given(TIMES, CORRELATION)
 def test_ordered_arrival_supersedes_nothing(times, correlation):
@@ -173,11 +203,11 @@ def test_ordered_arrival_supersedes_nothing(times, correlation):
 
 
 @settings(max_examples=300)
-@given(TIMES, CORRELATION, st.lists(st.integers(0, 120), max_size=12))
+@given(TIMES, st.one_of(CORRELATION, ABSENT), st.lists(st.integers(0, 120), max_size=12))
 def test_judged_in_steps(times, correlation, marks):
     """Judging at any watermarks, with only the matches kept so far, misses and repeats nothing."""
     matches = sorted((time, f"u{n:02}", value) for n, (time, value) in enumerate(times))
-    if correlation.type == "event_count":
+    if not counts_values(correlation):
         matches = [(time, uid, None) for time, uid, _ in matches]
     finals, start, keep = [], -1, -1
     for mark in [*sorted(marks), 200]:
@@ -189,11 +219,11 @@ def test_judged_in_steps(times, correlation, marks):
 
 
 @settings(max_examples=200)
-@given(TIMES, CORRELATION, st.one_of(CORRELATION, NUMERIC))
+@given(TIMES, CORRELATION, st.one_of(CORRELATION, NUMERIC, ABSENT))
 def test_a_rule_may_become_another(times, before, after):
     """What was kept for a rule's former type stops nothing, and no number is made of it."""
     store = MemoryStore()
-    valued = before.type != "event_count"
+    valued = counts_values(before)
     matches = sorted((t, f"u{n:02}", v if valued else None) for n, (t, v) in enumerate(times))
     if matches:
         group = Group(store, KEY, before)
@@ -253,7 +283,7 @@ def test_what_an_alert_took_counts_for_no_other(restarted):
 @given(TIMES, CORRELATION.filter(lambda correlation: correlation.rising))
 def test_every_final_was_said_at_once(times, correlation):
     """Of ordered matches, the one that opens an alert says it when it comes."""
-    valued = correlation.type != "event_count"
+    valued = counts_values(correlation)
     ordered = [
         (time, f"u{n:02}", value if valued else None)
         for n, (time, value) in enumerate(sorted(times))

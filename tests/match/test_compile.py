@@ -83,6 +83,40 @@ def test_suppress():
     assert told.startswith("r.yml:32: northbound.suppress: Timespan 'soon' is invalid")
 
 
+ABSENCE = CORRELATION.replace("    - other\n", "").replace("gte: 3", "gte: 1")
+
+
+def test_absence():
+    """`northbound: {absent: [..]}`: those rules are members that answer, and silent as the rest."""
+    text = BASE + OTHER + ABSENCE + "northbound: {absent: [other]}"
+    rules = compile_rules([("r.yml", text)]).rules
+    (many,) = rules.correlations
+    base = "11111111-1111-4111-8111-111111111111"
+    assert (many.members, many.steps, many.absent) == ((0, 1), (base, "other"), ("other",))
+    assert many.condition == "gte 1 and then no other"
+    assert not many.rising
+    assert [rule.alerts for rule in rules.events] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("change", "absent", "told"),
+    [
+        (("", ""), "other", "saw 'other', expected a list of rules, such as [backup_end]"),
+        (("", ""), "[]", "saw [], expected a list of rules"),
+        (("", ""), "[third]", "'third' is neither id nor name of an event rule that is loaded"),
+        (("", ""), "[base]", "'base' is among the correlation's rules, too"),
+        (("gte: 1", "gte: 2"), "[other]", "goes with type: event_count and condition: {gte: 1}"),
+        (("gte: 1", "gte: 1\n    lte: 2"), "[other]", "goes with type: event_count"),
+        (("event_count", "temporal"), "[other]", "goes with type: event_count"),
+    ],
+)
+def test_broken_absence(change, absent, told):
+    """What absence cannot mean is refused where it stands."""
+    text = BASE + OTHER + ABSENCE.replace(*change) + f"northbound:\n  absent: {absent}"
+    (problem,) = problems(text)
+    assert f"northbound.absent: {told}" in problem
+
+
 def test_aliases():
     """A group-by field may be called differently by each rule, and has to be named for each."""
     alias = "  aliases:\n    user:\n      base: a\n      other: b\n"

@@ -1,6 +1,7 @@
-"""A sequence over two sources, from raw lines to alerts."""
+"""A sequence over two sources, and one that lacks its end, from raw lines to alerts."""
 
 from functools import partial
+from itertools import product
 
 import orjson
 import pytest
@@ -34,15 +35,23 @@ correlation:
   generate: true
 level: high
 """
+ABSENCE = (
+    RULES.replace("temporal_ordered", "event_count")
+    .replace("rules: [read, deleted]", "rules: [read]")
+    .replace("generate: true", "condition: {gte: 1}")
+    .replace("level: high", "northbound: {absent: [deleted]}\nlevel: high")
+)
 HOUR = 3_600_000
 
 
-@pytest.mark.parametrize("partitions", [1, 3])
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("max_batch", [1, 1_000])
-@pytest.mark.parametrize("restarted", [False, True])
-def test_two_sources(partitions, workers, max_batch, restarted):
-    """The second event comes first, in a topic of its own; the order of the times decides."""
+RUNS = [
+    {"partitions": partitions, "workers": workers, "max_batch": most, "restarted": restarted}
+    for partitions, workers, most, restarted in product((1, 3), (1, 2), (1, 1_000), (False, True))
+]
+
+
+def played(rules, sent, later, *, partitions, workers, max_batch, restarted):
+    """The alerts for lines, some of which come after a restart: (source, seconds, user, what)."""
     plan = Plan(
         names=Names(),
         sources={
@@ -51,7 +60,7 @@ def test_two_sources(partitions, workers, max_batch, restarted):
         },
         tenants={"acme": TenantPlan("acme", frozenset({"a", "b"}), events=False)},
         origins={"raw.a": "AAAAAAAAAAA", "raw.b": "BBBBBBBBBBB"},
-        rules=compile_rules([("rules.yml", RULES)]),
+        rules=compile_rules([("rules.yml", rules)]),
         matches_partitions=partitions,
     )
     steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline(plan.expose)]
@@ -63,17 +72,25 @@ def test_two_sources(partitions, workers, max_batch, restarted):
         time = START + seconds * 1000
         driver.pipe(f"raw.{source}", line(time, user, operation), timestamp=time, partition=0)
 
-    send("b", 20, "eve", "fs_delete")
-    send("b", 1, "bob", "fs_delete")
+    for each in sent:
+        send(*each)
     driver.run()
     if restarted:
         driver.restart()
-    send("a", 10, "eve", "fs_read_data")
-    send("a", 11, "bob", "fs_read_data")
+    for each in later:
+        send(*each)
     driver.run()
     driver.advance_wall_clock(START + HOUR)
     driver.run()
-    found = [orjson.loads(record.value) for record in driver.read("northbound.acme.alerts")]
+    return [orjson.loads(record.value) for record in driver.read("northbound.acme.alerts")]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_two_sources(run):
+    """The second event comes first, in a topic of its own; the order of the times decides."""
+    sent = [("b", 20, "eve", "fs_delete"), ("b", 1, "bob", "fs_delete")]
+    later = [("a", 10, "eve", "fs_read_data"), ("a", 11, "bob", "fs_read_data")]
+    found = played(RULES, sent, later, **run)
     said = [(each["finding_info"]["title"], each["unmapped"]["state"]) for each in found]
     assert sorted(said) == [
         *[("Delete", "final")] * 2,
@@ -87,3 +104,23 @@ def test_two_sources(partitions, workers, max_batch, restarted):
             assert each["time"] == START + 20_000
             uids = [event["uid"] for event in each["finding_info"]["related_events"]]
             assert uids == ["AAAAAAAAAAA-0-0", "BBBBBBBBBBB-0-0"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_what_did_not_follow(run):
+    """An answer in another topic counts, however early it arrives; the silence of a source does."""
+    sent = [("b", 20, "eve", "fs_delete"), ("b", 1, "bob", "fs_delete")]
+    later = [
+        ("a", 10, "eve", "fs_read_data"),
+        ("a", 11, "bob", "fs_read_data"),
+        ("a", 40, "bob", "fs_read_data"),
+        ("a", 45, "ann", "fs_read_data"),
+        ("b", 100, "ann", "fs_delete"),
+    ]
+    found = played(ABSENCE, sent, later, **run)
+    (alert,) = (each for each in found if "group" in each["unmapped"])
+    assert alert["unmapped"]["state"] == "final"
+    assert alert["unmapped"]["group"] == {"who": "bob"}
+    assert (alert["time"], alert["end_time"]) == (START + 11_000, START + 40_000)
+    uids = [event["uid"] for event in alert["finding_info"]["related_events"]]
+    assert uids == ["AAAAAAAAAAA-0-1", "AAAAAAAAAAA-0-2"]

@@ -5,7 +5,7 @@ A match is settled when its time is before the watermark; then no earlier one ca
 `(t - timespan, t]`, takes everything up to `t + suppress`, and is one alert. What an episode took
 counts for no other: the next one needs a condition that later matches fulfil alone. The other
 operators are judged when a window closes: it opens with a match and takes what is in
-`[t, t + timespan)`.
+`[t, t + timespan)`. So is absence, which has an alert for a match with no answer in that window.
 """
 
 import operator
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from topology.correlate.scan import Value, threshold
+from topology.correlate.temporal import seen
 from topology.correlate.types import TYPES
 from topology.rules import Correlation, Operator
 
@@ -65,6 +66,8 @@ def judge(
     matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
 ) -> Judgement:
     """Judge matches in (time, uid) order, of which those from `start` on were not judged yet."""
+    if correlation.absent:
+        return _unanswered(matches, correlation, start, watermark)
     if correlation.rising:
         return _rising(matches, correlation, start, watermark)
     return _closing(matches, correlation, start, watermark)
@@ -129,3 +132,31 @@ def _closing(
         if measured is not None and all(holds(measured, limit) for holds, limit in bounds):
             start = max(start, opened + correlation.suppress_ms)
             episodes.append(Episode(members[-1], members, start - 1))
+
+
+def _unanswered(
+    matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
+) -> Judgement:
+    """Absence: each match asks for an answer in `[t, t + timespan)`, and answers ask for nothing.
+
+    Events of one time are in no order, so an answer of the same time is one.
+    """
+    answering = frozenset(correlation.absent)
+    asking = frozenset(correlation.steps) - answering
+    answers = [time for time, _, value in matches if not answering.isdisjoint(seen(value))]
+    episodes: list[Episode] = []
+    for match in matches[bisect_left(matches, start, key=_time) :]:
+        time, _, value = match
+        if time < start or asking.isdisjoint(seen(value)):
+            continue
+        last = time + correlation.timespan_ms - 1
+        answer = bisect_left(answers, time)
+        if answer < len(answers) and answers[answer] <= last:
+            continue
+        if last >= watermark:
+            # What comes later can still be earlier than this match.
+            start = max(start, min(time, watermark))
+            return Judgement(episodes, start, start - 1, last)
+        start = max(last + 1, time + correlation.suppress_ms)
+        episodes.append(Episode(match, window(matches, time, last), start - 1))
+    return Judgement(episodes, max(start, watermark), watermark - 1)

@@ -16,6 +16,7 @@ from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 
 from topology.match.correlations import Members, compile_correlation, timespan_problems
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
+from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
 from topology.match.ranges import with_one
 from topology.match.regex import QuietEngine
@@ -35,7 +36,6 @@ LEVELS: dict[SigmaLevel | None, Level] = {
     SigmaLevel.CRITICAL: "critical",
 }
 POLICY = SigmaPolicy(regex_engine=QuietEngine())
-EXTENSIONS = "northbound"
 """Top-level key of a rule for what Sigma does not have; other Sigma tools ignore it."""
 
 
@@ -124,9 +124,9 @@ def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:
         keys = _keys(error, document)
         if not (located and keys[:1] == ("detection",)):
             problems.append(document.problem(_message(error), *keys))
-    if EXTENSIONS in content and kind is not SigmaCorrelationRule:
+    if SECTION in content and kind is not SigmaCorrelationRule:
         text = "extensions are for correlation rules only"
-        problems.append(document.problem(text, EXTENSIONS))
+        problems.append(document.problem(text, SECTION))
     return [] if errors else [Parsed(document, rule)]
 
 

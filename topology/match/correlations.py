@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from sigma.correlations import (
     SigmaCorrelationCondition,
@@ -14,6 +14,7 @@ from sigma.exceptions import SigmaError
 from sigma.rule import SigmaRule
 
 from topology.match.documents import Document, Problem
+from topology.match.extensions import Extensions
 from topology.match.fieldmap import FieldMap, find_map, given
 from topology.match.ranges import others
 from topology.match.values import UnsupportedError
@@ -27,7 +28,6 @@ from topology.rules import (
     Rule,
 )
 
-EXTENSIONS = "northbound"
 BELOW_ONE = {("lt", 1), ("lte", 0), ("eq", 0)}
 """Conditions that ask for absence: nothing happens then, so nothing could raise the alert."""
 HUNDRED = 100
@@ -106,11 +106,16 @@ def compile_correlation(
     operator = cast("Operator", condition.op.name.lower())
     numeric = kind in NUMERIC_TYPES
     also = others(document, problems)
+    extensions = Extensions(document, problems)
+    absent = extensions.absent(rule, members, indexes)
+    indexes += absent
     for asked in ((operator, condition.count), *also):
         if not numeric and asked in BELOW_ONE:
             text = "asks for absence, which no event can show; use a count of at least 1"
             problems.append(document.problem(text, "correlation", "condition", asked[0]))
     steps = _steps(document, rule, kind, condition, members, problems)
+    if absent:
+        steps = tuple(map(members.id, indexes))
     group_by = tuple(dict.fromkeys(rule.group_by or ()))
     fields: tuple[str, ...] = ()
     if rule.type == SigmaCorrelationType.VALUE_COUNT or numeric:
@@ -130,7 +135,7 @@ def compile_correlation(
     group_columns = columns(group_by, "correlation", "group-by")
     value_columns = columns(fields, "correlation", "condition", "field")
     timespan_ms = rule.timespan.seconds * 1000
-    suppress_ms = _suppress(document, timespan_ms, problems)
+    suppress_ms = extensions.suppress_ms(timespan_ms)
     if len(problems) > before:
         return None
     members.refer(indexes, generate=bool(rule.generate))
@@ -148,6 +153,7 @@ def compile_correlation(
         steps=steps,
         percentile=percentile,
         also=also,
+        absent=tuple(map(members.id, absent)),
     )
 
 
@@ -275,19 +281,3 @@ def _columns(
     except UnsupportedError as error:
         problems.append(document.problem(str(error), *keys))
         return (field,)
-
-
-def _suppress(document: Document, timespan_ms: int, problems: list[Problem]) -> int:
-    """How long an alert mutes its group: the timespan, or `northbound: {suppress: 10m}`."""
-    extensions: Any = document.content.get(EXTENSIONS)
-    if extensions is None:
-        return timespan_ms
-    if not isinstance(extensions, dict) or set(extensions) - {"suppress"}:
-        text = f"saw {extensions!r}, expected a mapping with the key suppress"
-        problems.append(document.problem(text, EXTENSIONS))
-        return timespan_ms
-    try:
-        return int(SigmaCorrelationTimespan(extensions.get("suppress")).seconds) * 1000
-    except SigmaError as error:
-        problems.append(document.problem(str(error.args[0]), EXTENSIONS, "suppress"))
-        return timespan_ms
