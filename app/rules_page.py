@@ -54,9 +54,12 @@ What Northbound adds is under `northbound:`, which other Sigma tools ignore:
 | --- | --- |
 | `suppress: 10m` | the mute time; without it, it is the timespan |
 | `absent: [rule]` | absence: a match alerts if none of these rules follows in its group |
+| `first_seen: true` | a match alerts if its group had none for a timespan before it |
+| `since: 2026-12-24` | with `first_seen`: from when on it alerts, in event time |
 
-Absence goes with `event_count` and `gte: 1` alone. It is judged when the timespan that begins with
-the match is over; a match of an absent rule in the same millisecond counts as one that followed.
+`absent` and `first_seen` go with `event_count` and `gte: 1` alone. Absence is judged when the
+timespan that begins with the match is over; a match of an absent rule in the same millisecond
+counts as one that followed.
 """
 COLUMNS = (
     "rule",
@@ -145,6 +148,8 @@ def _condition(rule: Mapping[str, Any]) -> tuple[str, str, str]:
     window = correlation["timespan"]
     extensions = rule.get(SECTION, {})
     absent = "".join(f", then no `{name}`" for name in extensions.get("absent", ()))
+    if extensions.get("first_seen"):
+        return f"first seen by {group}", window, ""
     return f"{counted} {compared} by {group}{absent}", window, extensions.get("suppress", window)
 
 

@@ -235,7 +235,7 @@ class AlertsSubTopology:
         for episode in said:
             sources = self._waits.sources(live.topics)
             work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
-        if said or live.queued is None or not live.correlation.rising:
+        if said or live.queued is None or not live.correlation.patient:
             self._queue(state, key, live)
         return True
 

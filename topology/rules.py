@@ -86,6 +86,8 @@ class Correlation:
     which the first with a value counts. `steps`: for the temporal types, ids of the listed rules.
     `also`: further comparisons that have to hold, for a range. `absent`: ids of the members of
     which no match may follow within the timespan; then `steps` has the ids of all members.
+    `first_seen`: a match alerts if its group had none in `(t - timespan, t)`, from the time `since`
+    on (ms).
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
     meanwhile, and what it took counts for no other alert.
     """
@@ -104,6 +106,8 @@ class Correlation:
     percentile: int | None = None
     also: tuple[Bound, ...] = ()
     absent: tuple[str, ...] = ()
+    first_seen: bool = False
+    since: int | None = None
 
     @property
     def numeric(self) -> bool:
@@ -116,8 +120,15 @@ class Correlation:
         return self.operator in ("gte", "gt") and not (self.also or self.absent)
 
     @property
+    def patient(self) -> bool:
+        """Whether matches of which nothing is said change nothing about when a group is due."""
+        return self.rising and not self.first_seen
+
+    @property
     def condition(self) -> str:
         """What has to hold, in words."""
+        if self.first_seen:
+            return "first seen"
         bounds = ((self.operator, self.count), *self.also)
         parts = [f"{operator} {count}" for operator, count in bounds]
         return " and ".join([*parts, *(f"then no {rule}" for rule in self.absent)])

@@ -18,7 +18,7 @@ LATENESS = 10
 END = 1_000
 
 
-def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=(), absent=()):
+def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=(), absent=(), **more):
     return Correlation(
         rule=Rule(rule, f"Title of {rule}", "high", author="Somebody", tags=("attack.t1486",)),
         type=kind,
@@ -32,6 +32,7 @@ def correlation(rule, kind, count, timespan, suppress, operator="gte", steps=(),
         count=count,
         steps=steps,
         absent=absent,
+        **more,
     )
 
 
@@ -41,6 +42,7 @@ CORRELATIONS = (
     correlation("few", "event_count", 2, 9, 9, "lte"),
     correlation("both", "temporal", 2, 12, 12, steps=("x", "y")),
     correlation("chain", "temporal_ordered", 3, 20, 8, steps=("x", "y", "x")),
+    correlation("new", "event_count", 1, 20, 0, first_seen=True, since=5),
     correlation("unanswered", "event_count", 1, 14, 20, steps=("x", "y"), absent=("y",)),
 )
 VALUED = ("spread", "both", "chain", "unanswered")

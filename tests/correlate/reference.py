@@ -30,6 +30,8 @@ def finals(matches, correlation):
     matches = sorted(matches)
     if correlation.absent:
         return list(_unanswered(matches, correlation))
+    if correlation.first_seen:
+        return list(_first_seen(matches, correlation))
     rising = correlation.operator in ("gte", "gt") and not correlation.also
     return list((_rising if rising else _closing)(matches, correlation))
 
@@ -100,6 +102,14 @@ def _unanswered(matches, correlation):
         if asks and not any(_is(match, rule) for match in members for rule in correlation.absent):
             muted = time + max(correlation.timespan_ms, correlation.suppress_ms)
             yield _alert(time, uid, members)
+
+
+def _first_seen(matches, correlation):
+    for position, (time, uid, _) in enumerate(matches):
+        before = [other for other, *_ in matches[:position]]
+        known = any(time - other < correlation.timespan_ms for other in before)
+        if not known and time >= (correlation.since or 0):
+            yield _alert(time, uid, [matches[position]])
 
 
 def _alert(time, uid, members):

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from itertools import groupby
+from unittest import mock
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.correlate import reference
 from topology.correlate import chunks
+from topology.correlate import group as group_module
 from topology.correlate.episodes import judge
 from topology.correlate.group import Group
+from topology.correlate.partial_columns import first_and_last
 from topology.correlate.types import TYPES
 from topology.keys import SUFFIX
 from topology.rules import CORRELATION_TYPES, NUMERIC_TYPES, Correlation, Rule
@@ -58,6 +62,21 @@ ABSENT = st.builds(
     CORRELATION,
     st.sampled_from([("a",), ("a", "c")]),
     st.sampled_from([("b",), ("b", "d")]),
+)
+FIRST_SEEN = st.builds(
+    lambda rule, since: replace(
+        rule,
+        type="event_count",
+        operator="gte",
+        count=1,
+        suppress_ms=0,
+        also=(),
+        steps=(),
+        first_seen=True,
+        since=since,
+    ),
+    CORRELATION,
+    st.sampled_from([None, 0, 10, 40]),
 )
 VALUES = st.sampled_from(["a", "b", "c", "a\nb", "b\nc"])
 NUMBERS = st.sampled_from(["0", "1", "-2", "0.1", "2.5e0", "+3"])
@@ -189,6 +208,39 @@ def test_absence_equals_reference(arrived, correlation, restarts):
     assert fallen == []
 
 
+@settings(max_examples=400)
+@given(
+    arrivals(), FIRST_SEEN, st.sets(st.integers(0, 20), max_size=4), st.sampled_from([1, 2, 5, 64])
+)
+def test_first_seen_equals_reference(arrived, correlation, restarts, crowded):
+    """So does what is seen for the first time, however few matches a group keeps."""
+    matches, steps = arrived
+    with mock.patch.object(group_module, "SMALL", crowded):
+        finals, left, fallen = play(correlation, steps, restarts)
+    assert expected(matches, correlation) == finals
+    assert left == set()
+    assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
+
+
+@settings(max_examples=300)
+@given(arrivals(), FIRST_SEEN)
+def test_first_seen_needs_the_edges_of_a_batch(arrived, correlation):
+    """What is left out of a batch's matches changes no final alert."""
+    matches, steps = arrived
+    thinned = []
+    for part, watermark in steps:
+        found = pl.DataFrame(
+            [(time, uid, "alice") for time, uid, _ in part],
+            schema={"time": pl.Int64, "uid": pl.String, "g0": pl.String},
+            orient="row",
+        )
+        kept = first_and_last(found, correlation.timespan_ms)
+        thinned.append(([(time, uid, None) for time, uid, _ in kept.rows()], watermark))
+    finals, left, _ = play(correlation, thinned)
+    assert expected(matches, correlation) == finals
+    assert left == set()
+
+
 @settings(max_examples=100)
 @given(TIMES, CORRELATION)
 def test_ordered_arrival_supersedes_nothing(times, correlation):
@@ -203,7 +255,9 @@ def test_ordered_arrival_supersedes_nothing(times, correlation):
 
 
 @settings(max_examples=300)
-@given(TIMES, st.one_of(CORRELATION, ABSENT), st.lists(st.integers(0, 120), max_size=12))
+@given(
+    TIMES, st.one_of(CORRELATION, ABSENT, FIRST_SEEN), st.lists(st.integers(0, 120), max_size=12)
+)
 def test_judged_in_steps(times, correlation, marks):
     """Judging at any watermarks, with only the matches kept so far, misses and repeats nothing."""
     matches = sorted((time, f"u{n:02}", value) for n, (time, value) in enumerate(times))
@@ -219,7 +273,7 @@ def test_judged_in_steps(times, correlation, marks):
 
 
 @settings(max_examples=200)
-@given(TIMES, CORRELATION, st.one_of(CORRELATION, NUMERIC, ABSENT))
+@given(TIMES, CORRELATION, st.one_of(CORRELATION, NUMERIC, ABSENT, FIRST_SEEN))
 def test_a_rule_may_become_another(times, before, after):
     """What was kept for a rule's former type stops nothing, and no number is made of it."""
     store = MemoryStore()

@@ -117,6 +117,38 @@ def test_broken_absence(change, absent, told):
     assert f"northbound.absent: {told}" in problem
 
 
+def test_first_seen():
+    """`northbound: {first_seen: true}`: no mute, and nothing told before a day, UTC."""
+    text = BASE + OTHER + ABSENCE.replace("5m", "30d")
+    given = "northbound: {first_seen: true, since: 2026-12-24}"
+    (many,) = compile_rules([("r.yml", text + given)]).rules.correlations
+    assert (many.first_seen, many.since, many.suppress_ms) == (True, 1_798_070_400_000, 0)
+    assert (many.condition, many.patient) == ("first seen", False)
+    for spelled in ("2026-12-24T01:00:00+01:00", "'2026-12-24'", "2026-12-24 00:00:00"):
+        given = f"northbound: {{first_seen: true, since: {spelled}}}"
+        (same,) = compile_rules([("r.yml", text + given)]).rules.correlations
+        assert same.since == many.since
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "told"),
+    [
+        (("", ""), "first_seen: often", "first_seen: saw 'often', expected true"),
+        (("", ""), "since: 2026-12-24", "since: goes with first_seen: true"),
+        (("", ""), "{first_seen: true, since: soon}", "since: saw 'soon', expected a date or time"),
+        (("", ""), "{first_seen: true, since: 5}", "since: saw 5, expected a date or time"),
+        (("", ""), "{first_seen: true, suppress: 1h}", "suppress: is not needed"),
+        (("", ""), "{first_seen: true, absent: [other]}", "absent: asks about what follows"),
+        (("gte: 1", "gt: 1"), "first_seen: true", "first_seen: goes with type: event_count"),
+    ],
+)
+def test_broken_first_seen(change, given, told):
+    """What first seen cannot mean is refused where it stands."""
+    text = BASE + OTHER + ABSENCE.replace(*change) + f"northbound:\n  {given}"
+    (problem,) = problems(text)
+    assert f"northbound.{told}" in problem
+
+
 def test_aliases():
     """A group-by field may be called differently by each rule, and has to be named for each."""
     alias = "  aliases:\n    user:\n      base: a\n      other: b\n"

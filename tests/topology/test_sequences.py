@@ -41,6 +41,11 @@ ABSENCE = (
     .replace("generate: true", "condition: {gte: 1}")
     .replace("level: high", "northbound: {absent: [deleted]}\nlevel: high")
 )
+FIRST_SEEN = (
+    ABSENCE.replace("rules: [read]", "rules: [read, deleted]")
+    .replace("absent: [deleted]", "first_seen: true")
+    .replace("timespan: 1m", "timespan: 10m")
+)
 HOUR = 3_600_000
 
 
@@ -124,3 +129,29 @@ def test_what_did_not_follow(run):
     assert (alert["time"], alert["end_time"]) == (START + 11_000, START + 40_000)
     uids = [event["uid"] for event in alert["finding_info"]["related_events"]]
     assert uids == ["AAAAAAAAAAA-0-1", "AAAAAAAAAAA-0-2"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_first_seen(run):
+    """Of every user the first event for ten minutes, whatever came in between or arrived first."""
+    sent = [("a", 0, "ann", "fs_read_data")]
+    sent += [("b", 20, "eve", "fs_delete"), ("b", 1, "bob", "fs_delete")]
+    sent += [("b", second, "bob", "fs_delete") for second in range(2, 300)]
+    later = [
+        ("a", 10, "eve", "fs_read_data"),
+        ("a", 601, "eve", "fs_read_data"),
+        ("a", 850, "bob", "fs_read_data"),
+        ("a", 1_450, "bob", "fs_read_data"),
+    ]
+    found = played(FIRST_SEEN, sent, later, **run)
+    finals = [
+        (each["unmapped"]["group"]["who"], each["time"] - START, each["count"])
+        for each in found
+        if each["unmapped"]["state"] == "final" and "group" in each["unmapped"]
+    ]
+    assert sorted(finals) == [
+        ("ann", 0, 1),
+        ("bob", 1_000, 1),
+        ("bob", 1_450_000, 1),
+        ("eve", 10_000, 1),
+    ]

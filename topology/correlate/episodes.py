@@ -6,6 +6,7 @@ A match is settled when its time is before the watermark; then no earlier one ca
 counts for no other: the next one needs a condition that later matches fulfil alone. The other
 operators are judged when a window closes: it opens with a match and takes what is in
 `[t, t + timespan)`. So is absence, which has an alert for a match with no answer in that window.
+With `first_seen` a match is an alert of its own, and keeps others from being one for a timespan.
 """
 
 import operator
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from topology.correlate.first_seen import FirstSeen
 from topology.correlate.scan import Value, threshold
 from topology.correlate.temporal import seen
 from topology.correlate.types import TYPES
@@ -68,6 +70,8 @@ def judge(
     """Judge matches in (time, uid) order, of which those from `start` on were not judged yet."""
     if correlation.absent:
         return _unanswered(matches, correlation, start, watermark)
+    if correlation.first_seen:
+        return _first_seen(matches, correlation, start, watermark)
     if correlation.rising:
         return _rising(matches, correlation, start, watermark)
     return _closing(matches, correlation, start, watermark)
@@ -160,3 +164,19 @@ def _unanswered(
         start = max(last + 1, time + correlation.suppress_ms)
         episodes.append(Episode(match, window(matches, time, last), start - 1))
     return Judgement(episodes, max(start, watermark), watermark - 1)
+
+
+def _first_seen(
+    matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
+) -> Judgement:
+    """The last match has to stay: it is what later ones are compared with."""
+    scan = FirstSeen(correlation)
+    episodes: list[Episode] = []
+    last = watermark - correlation.timespan_ms
+    for match in matches[: bisect_left(matches, watermark, key=_time)]:
+        time, _, value = match
+        if scan.add(time, value) and time >= start:
+            until = time + correlation.timespan_ms - 1
+            episodes.append(Episode(match, [match], until))
+        last = max(last, time - 1)
+    return Judgement(episodes, watermark, last)

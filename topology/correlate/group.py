@@ -14,6 +14,7 @@ import orjson
 
 from topology.correlate.chunks import KIND, ChunkLog, chunk_suffix, span, spans
 from topology.correlate.episodes import Episode, Match, judge, window
+from topology.correlate.first_seen import FirstSeen
 from topology.correlate.scan import Scan
 from topology.correlate.types import TYPES, fewest
 from topology.records import KeyValueStore
@@ -84,7 +85,7 @@ class Group:
         self._last = LEAST
         self._start = LEAST
         self._taken = LEAST
-        """Matches up to this time belong to final alerts and count for no other."""
+        """Matches up to this time count for no alert any more."""
         self._muted = LEAST
         """Matches up to this time belong to an episode that the scan has seen."""
         self._said: list[Said] = []
@@ -142,6 +143,8 @@ class Group:
             self._open_due = log[0][0] + self._correlation.timespan_ms - 1
             return []
         said = self._look(log, matches, ordered=ordered)
+        if self._correlation.first_seen:
+            return said
         if len(log) >= self._prune_at and not self._said and self._open_due is None:
             self._forget(watermark - self._correlation.timespan_ms)
             self._prune_at = max(SMALL, 2 * len(log))
@@ -171,10 +174,13 @@ class Group:
             if scan.add(time, value) and time >= self._start:
                 before = max(time - self._correlation.timespan_ms, self._muted)
                 self._muted = time + suppress
-                scan = self._scan = self._new_scan()
+                if not self._correlation.first_seen:
+                    scan = self._scan = self._new_scan()
                 if any(abs(time - said.time) <= suppress for said in self._said):
                     continue
-                members = window(log, before + 1, time + suppress)
+                members = [match]
+                if not self._correlation.first_seen:
+                    members = list(window(log, before + 1, time + suppress))
                 self._said.append(Said(time, uid, members[0][0], members[-1][0], len(members)))
                 self._head_changed = True
                 found.append(Episode(match, members, time + suppress))
@@ -197,13 +203,14 @@ class Group:
             else:
                 fallen.append((said, _instead(said, judged.episodes)))
         rising = self._correlation.rising
-        changed = len(kept) < len(self._said) or bool(judged.episodes) or not rising
+        always = self._correlation.first_seen or not rising
+        changed = len(kept) < len(self._said) or bool(judged.episodes) or always
         self._head_changed |= changed
         self.dirty |= changed
         self._said = kept
         self._start = judged.start
-        if judged.episodes:
-            self._taken = judged.episodes[-1].until
+        if judged.episodes or self._correlation.first_seen:
+            self._taken = judged.keep
         self._scan = None
         self._forget(judged.keep)
         # What the fallen ones covered may be an episode of its own.
@@ -218,6 +225,10 @@ class Group:
             dues.append(self._open_due)
         elif not self._correlation.rising and self._matches():
             dues.append(self._matches()[0][0] + self._correlation.timespan_ms - 1)
+        elif self._correlation.first_seen and len(self._matches()) >= SMALL:
+            crowd = self._matches()[SMALL - 1][0]
+            if crowd >= self._start:  # else it was judged, and is of one time with what stays
+                dues.append(crowd)
         return min(dues) if dues else max(self._last + self._correlation.timespan_ms, self._start)
 
     def idle(self, watermark: int) -> bool:
@@ -242,6 +253,8 @@ class Group:
             self._store.delete(self._key + HEAD)
 
     def _new_scan(self) -> Scan:
+        if self._correlation.first_seen:
+            return FirstSeen(self._correlation)
         return TYPES[self._correlation.type].scan(self._correlation)
 
     def _matches(self) -> list[Match]:

@@ -111,6 +111,20 @@ class Partials(NamedTuple):
     values: pl.Series | None
 
 
+def first_and_last(found: pl.DataFrame, timespan_ms: int) -> pl.DataFrame:
+    """What a first-seen rule needs of a batch: none between two that are less than a timespan
+    apart is the first for anybody, nor the one that a later match is compared with."""
+    if not found.height:
+        return found
+    group = [found[name] for name in found.columns if name.startswith("g")]
+    firsts = _firsts(group, found.height, found.height)
+    lasts = np.append(firsts[1:], found.height) - 1
+    times = found["time"].to_numpy()
+    kept = np.repeat(times[lasts] - times[firsts] >= timespan_ms, lasts - firsts + 1)
+    kept[firsts] = kept[lasts] = True
+    return found.filter(pl.Series(kept))
+
+
 def divide(found: pl.DataFrame, correlation: Correlation, largest: int) -> Partials:
     """Partials of at most `largest` matches from what `matches` found; at least one."""
     group = [found[name] for name in found.columns if name.startswith("g")]

@@ -220,6 +220,8 @@ class _Writer:
         self.counts["matches"] += found.height
         if not found.height:
             return
+        if correlation.first_seen:
+            found = partial_columns.first_and_last(found, correlation.timespan_ms)
         made = partial_columns.divide(found, correlation, LARGEST)
         if self._partitions is not None and len(made.firsts) >= partial_columns.GROUPS:
             for tenant in self._tenants:

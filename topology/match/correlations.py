@@ -108,6 +108,7 @@ def compile_correlation(
     also = others(document, problems)
     extensions = Extensions(document, problems)
     absent = extensions.absent(rule, members, indexes)
+    first_seen, since = extensions.first_seen(rule)
     indexes += absent
     for asked in ((operator, condition.count), *also):
         if not numeric and asked in BELOW_ONE:
@@ -135,7 +136,7 @@ def compile_correlation(
     group_columns = columns(group_by, "correlation", "group-by")
     value_columns = columns(fields, "correlation", "condition", "field")
     timespan_ms = rule.timespan.seconds * 1000
-    suppress_ms = extensions.suppress_ms(timespan_ms)
+    suppress_ms = extensions.suppress_ms(0 if first_seen else timespan_ms)
     if len(problems) > before:
         return None
     members.refer(indexes, generate=bool(rule.generate))
@@ -154,6 +155,8 @@ def compile_correlation(
         percentile=percentile,
         also=also,
         absent=tuple(map(members.id, absent)),
+        first_seen=first_seen,
+        since=since,
     )
 
 

@@ -6,6 +6,7 @@ northbound:
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, time
 from typing import Any, Final, Protocol
 
 from sigma.correlations import SigmaCorrelationRule, SigmaCorrelationTimespan
@@ -14,7 +15,8 @@ from sigma.exceptions import SigmaError
 from topology.match.documents import Document, Problem
 
 SECTION: Final = "northbound"
-KEYS: Final = ("suppress", "absent")
+KEYS: Final = ("suppress", "absent", "first_seen", "since")
+EACH_MATCH: Final = "goes with type: event_count and condition: {gte: 1}: each match is asked about"
 
 
 class Members(Protocol):
@@ -56,11 +58,7 @@ class Extensions:
         if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
             self._wrong(f"saw {names!r}, expected a list of rules, such as [backup_end]", "absent")
             return []
-        condition = rule.condition
-        asked = (rule.type.name, condition.op.name, condition.count)
-        if asked != ("EVENT_COUNT", "GTE", 1) or len(self._comparisons()) > 1:
-            text = "goes with type: event_count and condition: {gte: 1}: each match is asked about"
-            self._wrong(text, "absent")
+        self._each_match(rule, "absent")
         found: list[int] = []
         for name in names:
             index = members.index(name)
@@ -73,9 +71,46 @@ class Extensions:
                 found.append(index)
         return found
 
-    def _comparisons(self) -> dict[str, Any]:
-        condition = self._document.content["correlation"].get("condition")
-        return condition if isinstance(condition, dict) else {}
+    def first_seen(self, rule: SigmaCorrelationRule) -> tuple[bool, int | None]:
+        """Whether a match alerts if its group had none before, and from when on (ms)."""
+        asked = self._given.get("first_seen", False)
+        if not isinstance(asked, bool):
+            self._wrong(f"saw {asked!r}, expected true", "first_seen")
+        if not asked:
+            if "since" in self._given:
+                self._wrong("goes with first_seen: true", "since")
+            return False, None
+        self._each_match(rule, "first_seen")
+        for key, why in (
+            ("absent", "asks about what follows, not about what was before"),
+            ("suppress", "is not needed: a group alerts once in a timespan"),
+        ):
+            if key in self._given:
+                self._wrong(f"{why}; leave it out beside first_seen", key)
+        return True, self._since()
+
+    def _since(self) -> int | None:
+        given = self._given.get("since")
+        if given is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+            if not isinstance(moment, datetime):
+                moment = datetime.combine(moment, time())
+        except (ValueError, TypeError):
+            text = f"saw {given!r}, expected a date or time, such as 2026-12-24T08:00:00Z"
+            self._wrong(text, "since")
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+
+    def _each_match(self, rule: SigmaCorrelationRule, key: str) -> None:
+        condition = rule.condition
+        compared = self._document.content["correlation"].get("condition")
+        asked = (rule.type.name, condition.op.name, condition.count)
+        if asked != ("EVENT_COUNT", "GTE", 1) or len(compared or ()) > 1:
+            self._wrong(EACH_MATCH, key)
 
     def _wrong(self, text: str, *keys: str) -> None:
         self._problems.append(self._document.problem(text, SECTION, *keys))
