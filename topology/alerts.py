@@ -7,23 +7,33 @@ depend on the matches alone: not on batches, arrival within lateness, partitions
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import product
 
 from schemas import packed
 from schemas.codec import decode, header
 from topology import findings
 from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
+from topology.chained import Chains, delay_ms, topic_of, watermarks
 from topology.correlate import chunks
-from topology.correlate.group import Group
+from topology.correlate.group import Group, Settled
 from topology.costs import costs
 from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
 from topology.outbox import Outbox
 from topology.partial_batch import read
 from topology.partition_state import Live, PartitionState
-from topology.progress import Progress
+from topology.progress import NOTHING, Progress
 from topology.quiet import Quiet, QuietRules
-from topology.records import Batch, KeyValueStore, Outcome, Partition, Position, StoreError
+from topology.records import (
+    Batch,
+    KeyValueStore,
+    Outcome,
+    Output,
+    Partition,
+    Position,
+    StoreError,
+)
 from topology.rules import Correlation, LogSource, Rules, Tumbling
 from topology.single_matches import stretches
 from topology.takeover import TakeOver
@@ -52,6 +62,7 @@ class AlertsSubTopology:
 
     `tenants`: those with an alerts feed, and the sources they receive. `sources`: log source of
     each source's events (None: all rules meet them). `formats`: of each tenant's alerts.
+    `partitions`: how many `matches` has.
     """
 
     name = "alerts"
@@ -67,6 +78,7 @@ class AlertsSubTopology:
         product_version: str = "0.1.0",
         awake: int = AWAKE,
         formats: Mapping[str, str] | None = None,
+        partitions: int = 1,
     ) -> None:
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
@@ -76,6 +88,8 @@ class AlertsSubTopology:
         self._version = product_version
         self._formats = formats or dict.fromkeys(tenants, "ocsf-json")
         self._waits = Waits(rules, names, tenants, sources)
+        self._chains = Chains(rules.correlations)
+        self._partitions = partitions
         self._quiet = QuietRules()
         for tenant in tenants:
             for entry in rules.correlations:
@@ -89,6 +103,9 @@ class AlertsSubTopology:
     def window_ms(self) -> int:
         """How long an entry of the store can matter, in event time."""
         spans = [entry.timespan_ms + entry.suppress_ms for entry in self._correlations.values()]
+        # What counts alerts hears of them so much later.
+        later = sum(map(delay_ms, self._chains.counted))
+        spans = [span + later for span in spans]
         spans += [entry.window_ms + entry.grace_ms for entry in self._aggregates.values()]
         return max(spans, default=0)
 
@@ -100,7 +117,7 @@ class AlertsSubTopology:
         """Take over partitions of `matches` with what their stores hold."""
         for (_, partition), store in stores.items():
             if partition not in self._states:
-                progress, asleep = Progress(store), Asleep()
+                progress, asleep = Progress(store, self._partitions), Asleep()
                 quiet = Quiet(self._quiet, store, progress, asleep)
                 kept = KeptBatches(store, progress, asleep, self._quiet.rule)
                 state = PartitionState(store, progress, Windows(store), asleep, quiet, kept)
@@ -130,7 +147,24 @@ class AlertsSubTopology:
                     self._record(batch, row, work)
                     if worked is not None:
                         worked(self._title(batch.keys[row] or b""))
-        return work.outcome()
+        outcome = work.outcome()
+        if self._chains.counted:
+            outcome.outputs += self._come()
+        return outcome
+
+    def _come(self) -> list[Output]:
+        """How far partitions have come with alerts that others count, where that has changed."""
+        outputs: list[Output] = []
+        for partition, state in self._states.items():
+            marks = {}
+            for tenant, entry in product(self._tenants, self._chains.counted):
+                topic = topic_of(tenant, entry.rule.id)
+                reached = state.progress.reached(self._waits.topics(tenant, entry))
+                mark = max(reached, NOTHING + delay_ms(entry)) - delay_ms(entry)
+                if mark > state.told.get(topic, NOTHING):
+                    marks[topic] = state.told[topic] = mark
+            outputs += watermarks(self._names, partition, marks, self._partitions)
+        return outputs
 
     def _record(self, batch: Batch, row: int, work: Outbox) -> None:
         value = batch.values[row]
@@ -232,7 +266,7 @@ class AlertsSubTopology:
             piece = chunks.piece(times, uids, values)
         said = live.group.add(matches, piece, watermark)
         state.changed[key] = live.group
-        for episode in said:
+        for episode in said if live.correlation.alerts else ():
             sources = self._waits.sources(live.topics)
             work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
         if said or live.queued is None or not live.correlation.patient:
@@ -331,18 +365,7 @@ class AlertsSubTopology:
                 continue
             live.queued = None
             if live.group.due() < watermark:
-                settled = live.group.settle(watermark)
-                for episode in settled.finals:
-                    work.say(
-                        findings.of_episode(key, live.correlation, episode, sources, final=True)
-                    )
-                for said, instead in settled.superseded:
-                    work.say(findings.of_fallen(key, live.correlation, said, instead))
-                for episode in settled.provisional:
-                    alert = findings.of_episode(
-                        key, live.correlation, episode, sources, final=False
-                    )
-                    work.say(alert)
+                self._say(key, live.correlation, live.group.settle(watermark), sources, work)
                 if live.group.idle(watermark):
                     live.group.remove()
                     del state.groups[key]
@@ -350,6 +373,26 @@ class AlertsSubTopology:
                     continue
                 state.changed[key] = live.group
             self._queue(state, key, live)
+
+    def _say(
+        self,
+        key: bytes,
+        correlation: Correlation,
+        settled: Settled,
+        sources: Sequence[str],
+        work: Outbox,
+    ) -> None:
+        """Tell the tenant and the rules that count alerts what a watermark brought."""
+        for episode in settled.finals:
+            work.feed(self._chains.records(key, episode))
+        if not correlation.alerts:
+            return
+        for episode in settled.finals:
+            work.say(findings.of_episode(key, correlation, episode, sources, final=True))
+        for said, instead in settled.superseded:
+            work.say(findings.of_fallen(key, correlation, said, instead))
+        for episode in settled.provisional:
+            work.say(findings.of_episode(key, correlation, episode, sources, final=False))
 
     def _queue(self, state: PartitionState, key: bytes, live: Live) -> None:
         due = live.group.due()

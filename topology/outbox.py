@@ -1,7 +1,7 @@
 """What one batch of sub-topology 2 leads to: alerts for tenants, dead letters, counts."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from schemas.codec import encode
 from topology.northbound import finding
@@ -22,6 +22,7 @@ class Outbox:
         self._formats = formats
         self._alerts: dict[str, tuple[list[bytes], list[bytes]]] = {}
         self._refused: list[bytes] = []
+        self._matches: list[tuple[bytes, bytes]] = []
 
     def say(self, alert: Alert) -> None:
         """Write an alert to its tenant."""
@@ -29,6 +30,10 @@ class Outbox:
         keys, values = self._alerts.setdefault(alert.tenant, ([], []))
         keys.append(alert.uid.encode())
         values.append(finding.encode(alert, self._version))
+
+    def feed(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send keys and Partials back to `matches`."""
+        self._matches += records
 
     def refuse(
         self,
@@ -68,6 +73,9 @@ class Outbox:
             Output(self._names.alerts(tenant), encode_findings(values, self._formats[tenant]), keys)
             for tenant, (keys, values) in self._alerts.items()
         ]
+        if self._matches:
+            keys, values = map(list, zip(*self._matches, strict=True))
+            outputs.append(Output(self._names.matches, values, keys))
         if self._refused:
             outputs.append(Output(self._names.dead_letters, self._refused))
         return Outcome(outputs, counts=dict(self.counts))

@@ -38,6 +38,8 @@ class PartitionState:
     groups: dict[bytes, Live] = field(default_factory=dict)
     changed: dict[bytes, Group] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
+    """How far it has told the others that it has come with alerts that are counted."""
 
     def take_many(self, batch: Batch, start: int, stop: int) -> list[int]:
         """Take Partials in columns; the rows that are left to work on one by one."""

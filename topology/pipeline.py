@@ -2,7 +2,8 @@
 
 raw.<source> ─► events ─┬─► northbound.<tenant>.events
                         ├─► dead-letters
-                        └─► matches ─► alerts ─► northbound.<tenant>.alerts
+                        └─► matches ─► alerts ─┬─► northbound.<tenant>.alerts
+                                               └─► matches, for correlations that count alerts
 
 `expose: [normalized]` makes the boundary before enrich a topic, with equal results:
 
@@ -73,6 +74,7 @@ def alerts(plan: Plan) -> AlertsSubTopology:
         {name: tenant.sources for name, tenant in plan.tenants.items() if tenant.alerts},
         {name: source.logsource for name, source in plan.sources.items()},
         formats={name: tenant.format for name, tenant in plan.tenants.items()},
+        partitions=plan.matches_partitions,
     )
 
 
@@ -115,7 +117,7 @@ ALERTS = Node(
     reads=("matches",),
     stages=("aggregate", "correlate", "encode"),
     stores=_alerts,
-    writes=("northbound.<tenant>.alerts",),
+    writes=("northbound.<tenant>.alerts", "matches"),
     build=alerts,
     topics=_matches,
     group="alerts",

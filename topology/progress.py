@@ -2,7 +2,7 @@
 
 Sub-topology 1 sends the watermark of each raw partition to every partition of `matches`. What
 waits for some sources goes by the least watermark of all their raw partitions that were heard of,
-and never goes back.
+and never goes back. What counts alerts (topology/chained.py) waits for all partitions of `matches`.
 """
 
 import struct
@@ -16,13 +16,17 @@ SOURCE = b"\0s"
 """Store key of what a topic's watermark has reached."""
 VALUE = struct.Struct("<Bq")
 VERSION = 1
+CHAIN = "\1"
+"""Begins what stands for a topic of alerts that others count."""
 
 
 class Progress:
     """Watermarks of raw partitions, by topic; kept in the store."""
 
-    def __init__(self, store: KeyValueStore) -> None:
+    def __init__(self, store: KeyValueStore, partitions: int = 1) -> None:
+        """`partitions`: how many `matches` has."""
         self._store = store
+        self._partitions = partitions
         self._marks: dict[str, dict[int, int]] = {}
         self._reached: dict[str, int] = {}
         self._asked: dict[tuple[str, ...], int] = {}
@@ -53,6 +57,8 @@ class Progress:
         self._asked.clear()
         marks[number] = mark
         self._store.put(MARK + f"{topic}\0{number}".encode(), VALUE.pack(VERSION, mark))
+        if topic[:1] == CHAIN and len(marks) < self._partitions:
+            return False
         least = min(marks.values())
         if least <= self._reached.get(topic, NOTHING):
             return False
@@ -64,6 +70,10 @@ class Progress:
         """The watermark of what waits for these raw topics; those never heard of do not count."""
         mark = self._asked.get(topics)
         if mark is None:
-            heard = [self._reached.get(topic, NOTHING) for topic in topics if topic in self._marks]
+            heard = [
+                self._reached.get(topic, NOTHING)
+                for topic in topics
+                if topic in self._marks or topic[:1] == CHAIN
+            ]
             mark = self._asked[topics] = min(heard, default=NOTHING)
         return mark

@@ -77,6 +77,15 @@ class EventRule:
     alerts: bool = True
 
 
+class Chained(NamedTuple):
+    """Alerts of another correlation that count as matches. `group` and `values`: for each group-by
+    field, and field of the condition, its place in that one's group-by."""
+
+    rule: str
+    group: tuple[int, ...]
+    values: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Correlation:
     """A correlation rule (Sigma correlation rules specification 2.1.0) over event rules.
@@ -86,6 +95,8 @@ class Correlation:
     which the first with a value counts. `steps`: for the temporal types, ids of the listed rules.
     `also`: further comparisons that have to hold, for a range. `absent`: ids of the members of
     which no match may follow within the timespan; then `steps` has the ids of all members.
+    `chained`: other correlations whose alerts are matches; `alerts`: False for those that only
+    others count.
     `first_seen`: a match alerts if its group had none in `(t - timespan, t)`, from the time `since`
     on (ms).
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
@@ -108,6 +119,8 @@ class Correlation:
     absent: tuple[str, ...] = ()
     first_seen: bool = False
     since: int | None = None
+    chained: tuple[Chained, ...] = ()
+    alerts: bool = True
 
     @property
     def numeric(self) -> bool:
@@ -136,7 +149,8 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A compiled set of rules without their conditions."""
+    """A compiled set of rules without their conditions. A correlation comes after those whose
+    alerts it counts."""
 
     events: tuple[EventRule, ...] = ()
     correlations: tuple[Correlation, ...] = ()

@@ -184,16 +184,28 @@ class Matching:
 
     def finish(self) -> Iterator[dict[str, Any]]:
         """Hits of correlations by time, as their final alerts would be."""
+        from topology.chained import Chains
         from topology.correlate.episodes import judge
         from topology.keys import group_of
 
-        correlations = {entry.rule.id: entry for entry in self._rules.rules.correlations}
-        found = []
+        correlations = self._rules.rules.correlations
+        chains = Chains(correlations)
+        groups: dict[str, dict[Any, list[Any]]] = {entry.rule.id: {} for entry in correlations}
         for key, matches in self._groups.items():
             _, name, group = group_of(key)
-            correlation = correlations[name]
-            judged = judge(sorted(matches), correlation, -GREATEST, GREATEST)
-            for episode in judged.episodes:
+            groups[name][group] = matches
+        found = []
+        judged = (
+            (correlation, group, episode)
+            for correlation in correlations
+            for group, matches in groups[correlation.rule.id].items()
+            for episode in judge(sorted(matches), correlation, -GREATEST, GREATEST).episodes
+        )
+        for correlation, group, episode in judged:
+            name = correlation.rule.id
+            for fed in chains.matches(name, group, episode):
+                groups[fed.correlation.rule.id].setdefault(fed.group, []).append(fed.match)
+            if correlation.alerts:
                 hit = {
                     "rule": name,
                     "title": correlation.rule.title,

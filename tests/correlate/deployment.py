@@ -1,6 +1,7 @@
 """Rules, records and a driver for tests of sub-topology 2."""
 
 import struct
+from functools import partial as partial_of
 
 import orjson
 
@@ -8,7 +9,7 @@ from schemas import packed
 from schemas.codec import encode
 from topology.alerts import AlertsSubTopology
 from topology.keys import group_key
-from topology.rules import Correlation, EventRule, LogSource, Rule, Rules, Tumbling
+from topology.rules import Chained, Correlation, EventRule, LogSource, Rule, Rules, Tumbling
 from topology.testing import Step, TopologyTestDriver
 from topology.topics import Names
 
@@ -45,6 +46,12 @@ CORRELATIONS = (
     correlation("new", "event_count", 1, 20, 0, first_seen=True, since=5),
     correlation("unanswered", "event_count", 1, 14, 20, steps=("x", "y"), absent=("y",)),
 )
+CHAINED = (
+    correlation("again", "event_count", 2, 60, 5, chained=(Chained("many", (0,), ()),)),
+    correlation("rare", "event_count", 1, 30, 30, "lte", chained=(Chained("few", (0,), ()),)),
+    correlation("top", "event_count", 1, 9, 9, chained=(Chained("again", (0,), ()),)),
+)
+"""Rules that count the alerts of others."""
 VALUED = ("spread", "both", "chain", "unanswered")
 """Rules that count something of a match: its path, which stands for the rule it is of too."""
 TREE = Rule(
@@ -60,7 +67,7 @@ RULES = Rules(
         EventRule(Rule("base", "Base", "low"), LogSource("qumulo"), (), alerts=False),
         EventRule(TREE, LogSource("qumulo"), ()),
     ),
-    correlations=CORRELATIONS,
+    correlations=(*CORRELATIONS, *CHAINED),
 )
 DELETES = Tumbling("deletes", {}, ("user",), 100, 200, 5, "Deletes")
 
@@ -78,7 +85,7 @@ def alerts(rules=RULES, aggregates=(DELETES,), tenants=None, **options):
 
 def driver(partitions=1, workers=1, max_batch=100, make=alerts):
     return TopologyTestDriver(
-        [Step(make, [NAMES.matches])],
+        [Step(partial_of(make, partitions=partitions), [NAMES.matches])],
         partitions={NAMES.matches: partitions},
         workers=workers,
         max_batch=max_batch,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.correlate import reference
 from tests.correlate.deployment import (
+    CHAINED,
     CORRELATIONS,
     END,
     LATENESS,
@@ -156,15 +157,22 @@ def test_finals_do_not_depend_on_the_run(streams, first, second):
             assert fallen <= said - final
             assert said <= final | fallen
     expected = []
-    for entry in CORRELATIONS:
+    told = {}
+    for entry in (*CORRELATIONS, *CHAINED):
         for user in "ab":
             matches = [
+                (time, uid, None)
+                for each in entry.chained
+                for time, uid in told.get((each.rule, user), ())
+            ]
+            matches += [
                 (time, uid, path if entry.rule.id in VALUED else None)
                 for stream in streams
                 for time, uid, path, who in stream
-                if who == user
+                if who == user and not entry.chained
             ]
-            for time, _, begin, end, uids, _ in reference.finals(matches, entry):
+            for time, uid, begin, end, uids, _ in reference.finals(matches, entry):
+                told.setdefault((entry.rule.id, user), []).append((time, uid))
                 expected.append((entry.rule.id, user, time, begin, end, uids))
     assert sorted(expected) == sorted(
         (

@@ -88,6 +88,37 @@ def test_sequence(tmp_path):
     ]
 
 
+CHAINED = (
+    RULES
+    + """
+---
+title: Brute force against two users
+id: 9d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10
+correlation:
+  type: value_count
+  rules: [6d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10]
+  group-by: []
+  timespan: 1h
+  condition: {gte: 2, field: user.name}
+"""
+)
+
+
+def test_alerts_that_count(tmp_path):
+    """A correlation over a correlation has the events that decided the alerts it counts."""
+    start = 1_767_225_600
+    events = [
+        {"time": start + second + 600 * number, "result": "fail", "user.name": name}
+        for number, name in enumerate(("eve", "bob"))
+        for second in range(3)
+    ]
+    result, hits = run(tmp_path, events, rules=CHAINED)
+    assert result.exit_code == 0, result.stderr
+    assert [(hit["title"], hit["events"], hit["time"]) for hit in hits] == [
+        ("Brute force against two users", [2, 5], (start + 602) * 1000)
+    ]
+
+
 TRANSFER = """
 title: Transfer
 name: transfer

@@ -149,6 +149,64 @@ def test_broken_first_seen(change, given, told):
     assert f"northbound.{told}" in problem
 
 
+OUTER = """
+---
+title: Outer
+name: outer
+correlation:
+  type: value_count
+  rules: [22222222-2222-4222-8222-222222222222]
+  group-by: [zone]
+  aliases: {zone: {22222222-2222-4222-8222-222222222222: host}}
+  timespan: 1h
+  condition: {gte: 2, field: user}
+"""
+INNER = CORRELATION.replace("    - user\n", "    - user\n    - host\n")
+
+
+def test_correlation_of_correlations():
+    """Alerts are matches: their fields are what they are grouped by; the order of files is free."""
+    rules = compile_rules([("r.yml", OUTER.replace("---", "", 1)), ("s.yml", BASE + OTHER + INNER)])
+    inner, outer = rules.rules.correlations
+    assert outer.chained == (("22222222-2222-4222-8222-222222222222", (1,), (0,)),)
+    assert (outer.members, inner.chained) == ((), ())
+    assert (inner.alerts, outer.alerts) == (False, True)
+    loud = OUTER.replace("type:", "generate: true\n  type:")
+    inner, _ = compile_rules([("r.yml", BASE + OTHER + INNER + loud)]).rules.correlations
+    assert inner.alerts
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("2222: host}", "2222: site}"), "group-by: saw 'site', expected one of ['user', 'host']"),
+        (("field: user", "field: path"), "condition.field: saw 'path', expected one of"),
+        (
+            ("[22222222-2222-4222-8222-222222222222]", "[outer]"),
+            "correlation.rules: counts its own alerts: Outer → Outer",
+        ),
+    ],
+)
+def test_broken_correlation_of_correlations(change, told):
+    """Other fields, and circles, are refused."""
+    found = problems(BASE + OTHER + INNER + OUTER.replace(*change))
+    assert any(told in problem for problem in found)
+
+
+def test_depth_of_correlations():
+    """Each waits for those below it, so there is an end to it."""
+    texts = [BASE + OTHER + CORRELATION.replace("level: high", "name: r0")]
+    for number in range(1, 6):
+        text = CORRELATION.replace("    - base\n    - other\n", f"    - r{number - 1}\n")
+        text = text.replace("level: high", f"name: r{number}").replace(
+            "22222222-2222", f"{number + 2}" * 8 + "-2222"
+        )
+        texts.append(text)
+    compile_rules([("r.yml", "".join(texts[:4]))])
+    (told,) = problems("".join(texts[:5]))
+    assert "correlation.rules: stands on 4 correlations" in told
+
+
 def test_aliases():
     """A group-by field may be called differently by each rule, and has to be named for each."""
     alias = "  aliases:\n    user:\n      base: a\n      other: b\n"
@@ -168,7 +226,7 @@ def test_aliases():
             ("event_count\n  rules:\n    - base\n    - other", "temporal\n  rules: [base, base]"),
             "rules: names a rule twice",
         ),
-        (("- other", "- third"), "rules: 'third' is neither id nor name of an event rule"),
+        (("- other", "- third"), "rules: 'third' is neither id nor name of a rule that is loaded"),
         (("gte: 3", "lt: 1"), "condition.lt: asks for absence"),
         (("gte: 3", "gte: 3\n    lte: 2"), "condition.lte: no number is gte 3 and lte 2"),
         (("gte: 3", "gt: 3\n    lt: 3"), "condition.lt: no number is gt 3 and lt 3"),

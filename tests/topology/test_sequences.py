@@ -46,6 +46,30 @@ FIRST_SEEN = (
     .replace("absent: [deleted]", "first_seen: true")
     .replace("timespan: 1m", "timespan: 10m")
 )
+CHAINED = """
+title: Delete
+name: deleted
+logsource: {product: qumulo}
+detection: {sel: {metadata.event_code: fs_delete}, condition: sel}
+---
+title: Three deletes
+name: three
+correlation:
+  type: event_count
+  rules: [deleted]
+  group-by: [actor.user.name]
+  timespan: 20s
+  condition: {gte: 3}
+---
+title: Deletes by two users
+correlation:
+  type: value_count
+  rules: [three]
+  group-by: []
+  timespan: 5m
+  condition: {gte: 2, field: actor.user.name}
+level: critical
+"""
 HOUR = 3_600_000
 
 
@@ -155,3 +179,19 @@ def test_first_seen(run):
         ("bob", 1_450_000, 1),
         ("eve", 10_000, 1),
     ]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_alerts_that_count(run):
+    """Alerts on users, wherever they are counted, make one on all; they are silent themselves."""
+    sent = [("b", second, "eve", "fs_delete") for second in (1, 2, 3)]
+    sent += [("a", second, "bob", "fs_delete") for second in (5, 6)]
+    later = [("a", 7, "bob", "fs_delete"), ("b", 60, "ann", "fs_delete")]
+    (alert,) = (
+        each for each in played(CHAINED, sent, later, **run) if each["unmapped"]["state"] == "final"
+    )
+    assert alert["finding_info"]["title"] == "Deletes by two users"
+    assert (alert["start_time"], alert["time"]) == (START + 3_000, START + 7_000)
+    assert (alert["count"], alert["unmapped"]["values"]) == (2, 2)
+    uids = [event["uid"] for event in alert["finding_info"]["related_events"]]
+    assert uids == ["BBBBBBBBBBB-0-2", "AAAAAAAAAAA-0-2"]

@@ -5,8 +5,6 @@ and turning its condition trees into nodes over numbered atoms.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
@@ -14,16 +12,18 @@ from sigma.filters import SigmaFilter
 from sigma.policy import SigmaPolicy
 from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 
-from topology.match.correlations import Members, compile_correlation, timespan_problems
+from topology.match.correlations import compile_correlation, timespan_problems
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
 from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
+from topology.match.members import Members
 from topology.match.ranges import with_one
+from topology.match.references import Parsed, in_order
 from topology.match.regex import QuietEngine
 from topology.match.ruleset import RuleSet
 from topology.match.tree import Forest, Node, leaves
 from topology.match.values import PlaceholderError, Placeholders, UnsupportedError, Walker
-from topology.rules import EventRule, Level, LogSource, Rule, Rules
+from topology.rules import EventRule, Level, LogSource, Rule
 
 __all__ = ["FieldMap", "RuleErrors", "RuleSet", "compile_rules", "read_field_map"]
 
@@ -37,14 +37,6 @@ LEVELS: dict[SigmaLevel | None, Level] = {
 }
 POLICY = SigmaPolicy(regex_engine=QuietEngine())
 """Top-level key of a rule for what Sigma does not have; other Sigma tools ignore it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A rule as pySigma read it, and the document it came from."""
-
-    document: Document
-    rule: Any
 
 
 def compile_rules(
@@ -82,15 +74,13 @@ def compile_rules(
         read = {forest.atoms[number].column for number in leaves(node)}
         compiled.append(EventRule(_metadata(item), logsource, tuple(sorted(read))))
     members = Members([item.rule for item in events], compiled, field_maps)
-    found = [
-        compile_correlation(item.document, item.rule, _metadata(item), members, problems)
-        for item in correlations
-    ]
+    for item in in_order(correlations, problems):
+        found = compile_correlation(item.document, item.rule, _metadata(item), members, problems)
+        if found is not None:
+            members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
     if problems:
         raise RuleErrors(problems)
-    kept = tuple(correlation for correlation in found if correlation is not None)
-    rules = Rules(members.finished(), kept)
-    return RuleSet(rules, forest.atoms, nodes, [str(warning) for warning in warnings])
+    return RuleSet(members.finished(), forest.atoms, nodes, [str(warning) for warning in warnings])
 
 
 def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:

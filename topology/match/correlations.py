@@ -1,7 +1,7 @@
-"""Correlation rules as pySigma read them become plain Correlation entries over event rules."""
+"""Correlation rules as pySigma read them become plain Correlation entries over event rules, and
+over correlations that were compiled before them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from sigma.correlations import (
@@ -11,19 +11,18 @@ from sigma.correlations import (
     SigmaCorrelationType,
 )
 from sigma.exceptions import SigmaError
-from sigma.rule import SigmaRule
 
 from topology.match.documents import Document, Problem
 from topology.match.extensions import Extensions
-from topology.match.fieldmap import FieldMap, find_map, given
+from topology.match.members import Members
 from topology.match.ranges import others
 from topology.match.values import UnsupportedError
 from topology.rules import (
     CORRELATION_TYPES,
     NUMERIC_TYPES,
     STEPS,
+    Chained,
     Correlation,
-    EventRule,
     Operator,
     Rule,
 )
@@ -32,54 +31,6 @@ BELOW_ONE = {("lt", 1), ("lte", 0), ("eq", 0)}
 """Conditions that ask for absence: nothing happens then, so nothing could raise the alert."""
 HUNDRED = 100
 TEMPORAL = ("temporal", "temporal_ordered")
-
-
-class Members:
-    """The event rules that correlations refer to, by id or name, and whether they alert."""
-
-    def __init__(
-        self,
-        parsed: Sequence[SigmaRule],
-        compiled: Sequence[EventRule],
-        field_maps: Sequence[FieldMap],
-    ) -> None:
-        self._compiled = list(compiled)
-        self._maps = [find_map(field_maps, rule.logsource) for rule in compiled]
-        self._names: dict[str, int] = {}
-        for index, rule in enumerate(parsed):
-            for name in (rule.name, str(rule.id) if rule.id else None):
-                if name:
-                    self._names[name] = index
-        self._generate: dict[int, bool] = {}
-
-    def index(self, reference: str) -> int | None:
-        """Index of the event rule with this id or name."""
-        return self._names.get(reference, self._names.get(reference.lower()))
-
-    def name(self, index: int) -> str | None:
-        """Name of an event rule."""
-        return self._compiled[index].rule.name
-
-    def id(self, index: int) -> str:
-        """Id of an event rule."""
-        return self._compiled[index].rule.id
-
-    def columns(self, index: int) -> Callable[[str], tuple[str, ...]]:
-        """How the rule's fields map to event columns."""
-        fields = self._maps[index]
-        return fields.columns if fields else given
-
-    def refer(self, indexes: Sequence[int], *, generate: bool) -> None:
-        """Note a correlation over rules: they alert on their own only if one says `generate`."""
-        for index in indexes:
-            self._generate[index] = self._generate.get(index, False) or generate
-
-    def finished(self) -> tuple[EventRule, ...]:
-        """All event rules, with what correlations decided about their alerts."""
-        return tuple(
-            replace(rule, alerts=self._generate.get(index, True))
-            for index, rule in enumerate(self._compiled)
-        )
 
 
 def compile_correlation(
@@ -102,7 +53,7 @@ def compile_correlation(
         text = f"{kind} is not supported by this version; supported: {known}"
         problems.append(document.problem(text, "correlation", "type"))
         return None
-    indexes = _members(document, rule, members, problems)
+    indexes, counted = _members(document, rule, members, problems)
     operator = cast("Operator", condition.op.name.lower())
     numeric = kind in NUMERIC_TYPES
     also = others(document, problems)
@@ -116,14 +67,14 @@ def compile_correlation(
             problems.append(document.problem(text, "correlation", "condition", asked[0]))
     steps = _steps(document, rule, kind, condition, members, problems)
     if absent:
-        steps = tuple(map(members.id, indexes))
+        steps = (*map(members.id, indexes), *(entry.rule.id for entry in counted))
     group_by = tuple(dict.fromkeys(rule.group_by or ()))
     fields: tuple[str, ...] = ()
     if rule.type == SigmaCorrelationType.VALUE_COUNT or numeric:
         named = condition.fieldref
         fields = tuple(named) if isinstance(named, list) else (str(named),)
     percentile = _percentile(document, kind, condition, fields, problems)
-    aliases = _aliases(document, rule, indexes, members, problems)
+    aliases = _aliases(document, rule, indexes, counted, members, problems)
 
     def columns(names: Sequence[str], *keys: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
         return tuple(
@@ -135,11 +86,21 @@ def compile_correlation(
 
     group_columns = columns(group_by, "correlation", "group-by")
     value_columns = columns(fields, "correlation", "condition", "field")
+    chained = tuple(
+        Chained(
+            entry.rule.id,
+            _places(document, group_by, entry, aliases, problems, ("correlation", "group-by")),
+            _places(
+                document, fields, entry, aliases, problems, ("correlation", "condition", "field")
+            ),
+        )
+        for entry in counted
+    )
     timespan_ms = rule.timespan.seconds * 1000
     suppress_ms = extensions.suppress_ms(0 if first_seen else timespan_ms)
     if len(problems) > before:
         return None
-    members.refer(indexes, generate=bool(rule.generate))
+    members.refer([*indexes, *(each.rule for each in chained)], generate=bool(rule.generate))
     return Correlation(
         rule=metadata,
         type=kind,
@@ -157,6 +118,7 @@ def compile_correlation(
         absent=tuple(map(members.id, absent)),
         first_seen=first_seen,
         since=since,
+        chained=chained,
     )
 
 
@@ -175,16 +137,45 @@ def timespan_problems(document: Document) -> list[Problem]:
 
 def _members(
     document: Document, rule: SigmaCorrelationRule, members: Members, problems: list[Problem]
-) -> list[int]:
+) -> tuple[list[int], list[Correlation]]:
+    """Indexes of the event rules, and the correlations."""
     indexes: list[int] = []
+    counted: dict[str, Correlation] = {}
     for entry in rule.rules or ():
         index = members.index(entry.reference)
-        if index is None:
-            text = f"{entry.reference!r} is neither id nor name of an event rule that is loaded"
+        correlation = members.correlation(entry.reference)
+        if index is not None:
+            if index not in indexes:
+                indexes.append(index)
+        elif correlation is not None:
+            counted[correlation.rule.id] = correlation
+        else:
+            text = f"{entry.reference!r} is neither id nor name of a rule that is loaded"
             problems.append(document.problem(text, "correlation", "rules"))
-        elif index not in indexes:
-            indexes.append(index)
-    return indexes
+    return indexes, list(counted.values())
+
+
+def _places(
+    document: Document,
+    names: Sequence[str],
+    entry: Correlation,
+    aliases: Mapping[str, Mapping[int | str, str]],
+    problems: list[Problem],
+    keys: tuple[str, ...],
+) -> tuple[int, ...]:
+    """Where fields are in the group-by of a correlation whose alerts are counted."""
+    places: list[int] = []
+    for name in names:
+        field = aliases[name].get(entry.rule.id, name) if name in aliases else name
+        if field in entry.group_by:
+            places.append(entry.group_by.index(field))
+        else:
+            text = (
+                f"saw {field!r}, expected one of {list(entry.group_by)}, by which "
+                f"{entry.rule.title!r} groups: its alerts have no other fields"
+            )
+            problems.append(document.problem(text, *keys))
+    return tuple(places)
 
 
 def _percentile(
@@ -222,10 +213,10 @@ def _steps(
     if condition.fieldref is not None:
         text = f"{kind} asks which rules matched and reads no field"
         problems.append(document.problem(text, "correlation", "condition", "field"))
-    listed = [members.index(entry.reference) for entry in rule.rules or ()]
-    if None in listed:
+    listed = [_id(members, entry.reference) for entry in rule.rules or ()]
+    steps = tuple(name for name in listed if name is not None)
+    if len(steps) < len(listed):
         return ()
-    steps = tuple(members.id(index) for index in listed if index is not None)
     if kind == "temporal" and len(set(steps)) < len(steps):
         text = "names a rule twice; only temporal_ordered can ask for a rule again"
         problems.append(document.problem(text, "correlation", "rules"))
@@ -243,27 +234,39 @@ def _steps(
     return steps
 
 
+def _id(members: Members, reference: str) -> str | None:
+    index, correlation = members.index(reference), members.correlation(reference)
+    if index is not None:
+        return members.id(index)
+    return None if correlation is None else correlation.rule.id
+
+
 def _aliases(
     document: Document,
     rule: SigmaCorrelationRule,
     indexes: Sequence[int],
+    counted: Sequence[Correlation],
     members: Members,
     problems: list[Problem],
-) -> dict[str, dict[int, str]]:
+) -> dict[str, dict[int | str, str]]:
     """Alias → member → field. Every member has to have a field for every alias."""
-    aliases: dict[str, dict[int, str]] = {}
+    names: dict[int | str, str | None] = {index: members.name(index) for index in indexes}
+    names |= {entry.rule.id: entry.rule.name for entry in counted}
+    aliases: dict[str, dict[int | str, str]] = {}
     for alias in rule.aliases:
-        fields: dict[int, str] = {}
+        fields: dict[int | str, str] = {}
         for reference, field in alias.mapping.items():
-            index = members.index(reference.reference)
-            if index is None or index not in indexes:
+            member: int | str | None = members.index(reference.reference)
+            if member is None:
+                member = _id(members, reference.reference)
+            if member is None or member not in names:
                 text = f"{reference.reference!r} is not among the correlation's rules"
                 problems.append(document.problem(text, "correlation", "aliases", alias.alias))
             else:
-                fields[index] = field
-        for index in indexes:
-            if index not in fields:
-                text = f"names no field for rule {members.name(index)!r}"
+                fields[member] = field
+        for member, name in names.items():
+            if member not in fields:
+                text = f"names no field for rule {name!r}"
                 problems.append(document.problem(text, "correlation", "aliases", alias.alias))
         aliases[alias.alias] = fields
     return aliases
@@ -273,7 +276,7 @@ def _columns(
     document: Document,
     name: str,
     index: int,
-    aliases: dict[str, dict[int, str]],
+    aliases: Mapping[str, Mapping[int | str, str]],
     members: Members,
     problems: list[Problem],
     keys: tuple[str, ...],

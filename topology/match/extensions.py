@@ -7,23 +7,17 @@ northbound:
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sigma.correlations import SigmaCorrelationRule, SigmaCorrelationTimespan
 from sigma.exceptions import SigmaError
 
 from topology.match.documents import Document, Problem
+from topology.match.members import Members
 
 SECTION: Final = "northbound"
 KEYS: Final = ("suppress", "absent", "first_seen", "since")
 EACH_MATCH: Final = "goes with type: event_count and condition: {gte: 1}: each match is asked about"
-
-
-class Members(Protocol):
-    """The event rules that correlations refer to."""
-
-    def index(self, reference: str) -> int | None:
-        """Index of the event rule with this id or name."""
 
 
 class Extensions:

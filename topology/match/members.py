@@ -1,0 +1,73 @@
+"""What correlations refer to: rules by id or name, their fields, and whether they alert."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sigma.rule import SigmaRule
+
+from topology.match.fieldmap import FieldMap, find_map, given
+from topology.rules import Correlation, EventRule, Rules
+
+
+class Members:
+    """The rules that correlations refer to, by id or name, and whether they alert."""
+
+    def __init__(
+        self,
+        parsed: Sequence[SigmaRule],
+        compiled: Sequence[EventRule],
+        field_maps: Sequence[FieldMap],
+    ) -> None:
+        self._compiled = list(compiled)
+        self._maps = [find_map(field_maps, rule.logsource) for rule in compiled]
+        self._names: dict[str, int] = {}
+        for index, rule in enumerate(parsed):
+            for name in (rule.name, str(rule.id) if rule.id else None):
+                if name:
+                    self._names[name] = index
+        self._all: list[Correlation] = []
+        self._correlations: dict[str, Correlation] = {}
+        self._generate: dict[int | str, bool] = {}
+
+    def add(self, correlation: Correlation, *names: str | None) -> None:
+        """A correlation that others may refer to by these names."""
+        self._all.append(correlation)
+        self._correlations |= {name: correlation for name in names if name}
+
+    def correlation(self, reference: str) -> Correlation | None:
+        """The correlation with this id or name, if it was compiled."""
+        return self._correlations.get(reference, self._correlations.get(reference.lower()))
+
+    def index(self, reference: str) -> int | None:
+        """Index of the event rule with this id or name."""
+        return self._names.get(reference, self._names.get(reference.lower()))
+
+    def name(self, index: int) -> str | None:
+        """Name of an event rule."""
+        return self._compiled[index].rule.name
+
+    def id(self, index: int) -> str:
+        """Id of an event rule."""
+        return self._compiled[index].rule.id
+
+    def columns(self, index: int) -> Callable[[str], tuple[str, ...]]:
+        """How the rule's fields map to event columns."""
+        fields = self._maps[index]
+        return fields.columns if fields else given
+
+    def refer(self, members: Sequence[int | str], *, generate: bool) -> None:
+        """Note a correlation over event rules (indexes) and correlations (ids): they alert on their
+        own only if one says `generate`."""
+        for member in members:
+            self._generate[member] = self._generate.get(member, False) or generate
+
+    def finished(self) -> Rules:
+        """All rules, with what correlations decided about their alerts."""
+        alerts = self._generate.get
+        return Rules(
+            tuple(
+                replace(rule, alerts=alerts(index, True))
+                for index, rule in enumerate(self._compiled)
+            ),
+            tuple(replace(entry, alerts=alerts(entry.rule.id, True)) for entry in self._all),
+        )
