@@ -84,8 +84,11 @@ def alerts(rules=RULES, aggregates=(DELETES,), tenants=None, **options):
 
 
 def driver(partitions=1, workers=1, max_batch=100, make=alerts):
+    """`make` is asked for the sub-topology of so many partitions if there are several."""
+    if partitions > 1:
+        make = partial_of(make, partitions=partitions)
     return TopologyTestDriver(
-        [Step(partial_of(make, partitions=partitions), [NAMES.matches])],
+        [Step(make, [NAMES.matches])],
         partitions={NAMES.matches: partitions},
         workers=workers,
         max_batch=max_batch,
