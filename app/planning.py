@@ -8,7 +8,7 @@ from app.enrichers import load_enricher
 from app.live_lookups import SetupError
 from app.lookups import NAME, LookupErrors
 from app.repeatable import unrepeatable
-from app.rules import load_rules
+from app.rules import configured
 from app.source_plans import source_plans
 from topology.enrich import Enricher
 from topology.enrich.attribute import TemplateError
@@ -141,7 +141,7 @@ def _too_long(config: Config) -> list[str]:
 
 def _rules(config: Config, problems: list[str]) -> RuleSet:
     try:
-        return load_rules([config.path(path) for path in config.rules], config.state / "cache")
+        return configured(config)
     except RuleErrors as error:
         problems += error.problems
         return compile_rules([])

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from app.config import Config
 from app.reloading import Reloading, Stamp, file_stamp
-from app.rules import load_rules, rule_files
+from app.rules import configured, rule_files
 from topology.match.compile import RuleErrors, RuleSet
 from topology.plan import Plan
 from topology.rules import Correlation, EventRule
@@ -37,7 +37,7 @@ class ReloadingRules:
         self._plan = plan
         self._replacing = replacing
         self._events_at: float | None = None
-        paths = [config.path(path) for path in config.rules]
+        paths = [config.path(path) for path in config.all_rules]
         self._files: Reloading[RuleSet] = Reloading(
             paths[0] if paths else config.path(Path()),
             lambda: _load(config),
@@ -93,7 +93,7 @@ def _placeless(entry: Entry) -> Entry:
 
 def _load(config: Config) -> RuleSet:
     try:
-        return load_rules([config.path(path) for path in config.rules], config.state / "cache")
+        return configured(config)
     except RuleErrors as error:
         raise ValueError("; ".join(error.problems)) from None
 

@@ -8,10 +8,11 @@ beside them; every other `*.yml` or `*.yaml` holds rules.
 import hashlib
 import os
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from app.config import Config
 from topology.match.compile import RuleErrors, RuleSet, compile_rules, read_field_map
 from topology.match.documents import Problem
 from topology.match.placeholders import Placeholders, read_placeholders
@@ -28,15 +29,29 @@ CODE = Path(__file__).parents[1] / "topology"
 
 
 def load_rules(
-    paths: Sequence[Path], cache: Path | None = None, *, maps: Sequence[Path] | None = None
+    paths: Sequence[Path],
+    cache: Path | None = None,
+    *,
+    maps: Sequence[Path] | None = None,
+    tenants: Mapping[str, Sequence[Path]] | None = None,
 ) -> RuleSet:
     """Compile all rules under the paths, or take them from the folder `cache` if unchanged.
 
-    Field maps are those found beside the rules, or `maps` and no others. Raises RuleErrors with
-    every problem of every file.
+    Field maps are those found beside the rules, or `maps` and no others. `tenants`: paths of rules
+    that serve one tenant alone. Raises RuleErrors with every problem of every file.
     """
     problems: list[Problem] = []
-    files = list(dict.fromkeys(rule_files(paths)))
+    shared = dict.fromkeys(rule_files(paths))
+    owned: dict[Path, str] = {}
+    for tenant, own in (tenants or {}).items():
+        for file in dict.fromkeys(rule_files(own)):
+            if file.name in BESIDE:
+                shared[file] = None
+            elif file in shared or owned.setdefault(file, tenant) != tenant:
+                other = "rules" if file in shared else f"tenants.{owned[file]}.rules"
+                text = f"is named by {other} and by tenants.{tenant}.rules; leave one"
+                problems.append(Problem(str(file), 1, "", text))
+    files = [*shared, *(file for file in owned if file not in shared)]
     if maps is not None:
         files = [file for file in files if file.name != FIELD_MAP]
     texts = [(str(file), text) for file, text in _read(files, problems)]
@@ -45,17 +60,33 @@ def load_rules(
         raise RuleErrors(problems)
     kept = None
     if cache is not None:
-        kept = cache / f"rules-{_digest([*texts, ('', ''), *given])}.pickle"
+        owners = [(str(file), tenant) for file, tenant in owned.items()]
+        kept = cache / f"rules-{_digest([*texts, ('', ''), *given, ('', ''), *owners])}.pickle"
     if kept is not None and (found := _load(kept)) is not None:
         return found
     given += [item for item in texts if Path(item[0]).name == FIELD_MAP]
     fields = [read_field_map(path, text) for path, text in given]
     rules = compile_rules(
-        [item for item in texts if Path(item[0]).name not in BESIDE], fields, _placeholders(texts)
+        [item for item in texts if Path(item[0]).name not in BESIDE],
+        fields,
+        _placeholders(texts),
+        {str(file): tenant for file, tenant in owned.items()},
     )
     if kept is not None:
         _keep(kept, rules)
     return rules
+
+
+def configured(config: Config) -> RuleSet:
+    """The rules that northbound.yaml names, those of tenants too. Raises RuleErrors."""
+    return load_rules(
+        [config.path(path) for path in config.rules],
+        config.state / "cache",
+        tenants={
+            name: [config.path(path) for path in tenant.rules]
+            for name, tenant in config.tenants.items()
+        },
+    )
 
 
 def user_cache() -> Path | None:

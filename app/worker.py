@@ -126,7 +126,11 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             details = {kind: ", ".join(sorted(titles)) for kind, titles in found.items()}
             try:
                 record(
-                    client, config.names, "rules.change", ", ".join(map(str, config.rules)), details
+                    client,
+                    config.names,
+                    "rules.change",
+                    ", ".join(map(str, config.all_rules)),
+                    details,
                 )
             except ClusterError as error:
                 log.warning("%s", error)

@@ -93,7 +93,8 @@ class AlertsSubTopology:
         self._quiet = QuietRules()
         for tenant in tenants:
             for entry in rules.correlations:
-                self._quiet.add(tenant, entry, self._waits.topics(tenant, entry))
+                if entry.rule.serves(tenant):
+                    self._quiet.add(tenant, entry, self._waits.topics(tenant, entry))
         self._states: dict[int, PartitionState] = {}
         self._awake = awake
         self._take_over = TakeOver(self._correlations, self._aggregates, tenants, self._waits)
@@ -158,6 +159,8 @@ class AlertsSubTopology:
         for partition, state in self._states.items():
             marks = {}
             for tenant, entry in product(self._tenants, self._chains.counted):
+                if not entry.rule.serves(tenant):
+                    continue
                 topic = topic_of(tenant, entry.rule.id)
                 reached = state.progress.reached(self._waits.topics(tenant, entry))
                 mark = max(reached, NOTHING + delay_ms(entry)) - delay_ms(entry)
@@ -213,7 +216,7 @@ class AlertsSubTopology:
     def _partial_batch(self, state: PartitionState, batch: Batch, row: int, work: Outbox) -> None:
         with costs().stage("correlate", "columns"):
             found = read(batch.values[row] or b"")
-            if found.rule not in self._correlations or found.tenant not in self._tenants:
+            if not self._known(found.tenant, found.rule):
                 work.counts["matches_of_unknown_rule"] += int(found.counts.sum())
                 return
             keys = found.keys()
@@ -247,9 +250,9 @@ class AlertsSubTopology:
             if not state.quiet.wake(key) and state.quiet.open(key, members):
                 return True
             tenant, rule, _ = group_of(key)
-            correlation = self._correlations.get(rule)
-            if correlation is None or tenant not in self._tenants:
+            if not self._known(tenant, rule):
                 return False
+            correlation = self._correlations[rule]
             live = self._open(state, key, correlation, tenant)
         times, uids, values = members
         matches = chunks.unpack(times, uids, values)
@@ -273,9 +276,18 @@ class AlertsSubTopology:
             self._queue(state, key, live)
         return True
 
+    def _known(self, tenant: str, rule: str) -> bool:
+        """Whether a correlation of this id counts for a tenant."""
+        entry = self._correlations.get(rule)
+        return entry is not None and tenant in self._tenants and entry.rule.serves(tenant)
+
     def _single(self, partial: packed.Partial, work: Outbox) -> None:
         rule = self._events.get(partial.rule)
-        if rule is None or partial.tenant not in self._tenants:
+        if (
+            rule is None
+            or partial.tenant not in self._tenants
+            or not rule.rule.serves(partial.tenant)
+        ):
             work.counts["matches_of_unknown_rule"] += len(partial.times) // 8
             return
         for alert in findings.of_events(partial, rule):

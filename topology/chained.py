@@ -78,6 +78,8 @@ class Chains:
         """Keys and Partials for `matches` from a final alert."""
         tenant, rule, group = group_of(key)
         for correlation, own, (time, uid, value) in self.matches(rule, group, episode):
+            if not correlation.rule.serves(tenant):
+                continue
             counted = b"" if value is None else orjson.dumps([value])
             members = (chunks.TIME.pack(time), uid.encode(), counted, b"")
             other, beginning = opened("Partial", tenant, correlation.rule.id, own)

@@ -50,7 +50,10 @@ class LogSource:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an alert says about its rule. `id` is the Sigma id, or the rule's name without one."""
+    """What an alert says about its rule. `id` is the Sigma id, or the rule's name without one.
+
+    `tenant`: the only one that it serves; None: all.
+    """
 
     id: str
     title: str
@@ -65,6 +68,11 @@ class Rule:
     tags: tuple[str, ...] = ()
     path: str = ""
     line: int = 1
+    tenant: str | None = None
+
+    def serves(self, tenant: str) -> bool:
+        """Whether it looks at a tenant's events."""
+        return self.tenant in (None, tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,10 @@ class TakeOver:
         tenant, _, name = head.decode().partition("\0")
         if tenant not in self._tenants:
             return _Owner(None, None)
-        owner = _Owner(self._correlations.get(name), self._aggregates.get(name))
+        correlation = self._correlations.get(name)
+        if correlation is not None and not correlation.rule.serves(tenant):
+            correlation = None
+        owner = _Owner(correlation, self._aggregates.get(name))
         if owner.correlation is not None:
             owner.topics = self._waits.topics(tenant, owner.correlation)
         owner.tenant_topics = self._waits.topics(tenant)

@@ -215,6 +215,11 @@ def _cross_check(config: Config, document: Document) -> list[str]:
         if entry.file is not None
     ]
     files += [(("rules", number), rule) for number, rule in enumerate(config.rules)]
+    files += [
+        (("tenants", name, "rules", number), rule)
+        for name, tenant in config.tenants.items()
+        for number, rule in enumerate(tenant.rules)
+    ]
     problems += [
         document.problem(at, f"saw {str(file)!r}, but there is nothing at {config.path(file)}")
         for at, file in files

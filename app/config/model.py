@@ -111,6 +111,8 @@ class Tenant(Strict):
     """Partitions of its events topic."""
     raw_data: bool = True
     """False: events leave out the original line."""
+    rules: list[Path] = Field(default_factory=list)
+    """Files or folders of Sigma rules for this tenant alone, beside those of all."""
 
 
 class Workers(Strict):
@@ -194,6 +196,11 @@ class Config(Strict):
     def dictionary_topics(self) -> list[str]:
         """Names of the tables that enrichments read from topics."""
         return list(dict.fromkeys(entry.topic for entry in self.enrich if entry.topic is not None))
+
+    @property
+    def all_rules(self) -> list[Path]:
+        """Where rules are: those of all tenants, and those of one."""
+        return [*self.rules, *(path for tenant in self.tenants.values() for path in tenant.rules)]
 
     @property
     def names(self) -> Names:

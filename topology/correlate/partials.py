@@ -18,7 +18,7 @@ import polars as pl
 from schemas import packed
 from topology.correlate import partial_columns
 from topology.keys import opened
-from topology.rules import STEPS, Correlation, Hits, Records, Rules, is_number
+from topology.rules import STEPS, Correlation, Hits, Records, Rule, Rules, is_number
 from topology.texts import as_text
 
 LARGEST = 4_096
@@ -74,17 +74,19 @@ def partials(
     late = events["time"].to_numpy() < watermarks
     counts = writer.counts
     for correlation in rules.correlations:
+        if not any(map(correlation.rule.serves, tenants)):
+            continue
         members = _members(hits, correlation, rules, late, counts)
         if sum(len(rows) for rows, *_ in members) >= partial_columns.MANY:
             writer.write_columns(correlation, partial_columns.matches(events, members, counts))
         elif members:
-            writer.write(correlation.rule.id, _matches(events, members, counts))
+            writer.write(correlation.rule, _matches(events, members, counts))
     for index, rows in hits.items():
         rule = rules.events[index]
-        if rule.alerts:
+        if rule.alerts and any(map(rule.rule.serves, tenants)):
             kept = _on_time(rows, late, counts)
             matches = sorted(_read(events, kept, (), (), False, counts))
-            writer.write(rule.rule.id, matches, _evidence(events, kept))
+            writer.write(rule.rule, matches, _evidence(events, kept))
     return writer.records()
 
 
@@ -223,19 +225,24 @@ class _Writer:
         if correlation.first_seen:
             found = partial_columns.first_and_last(found, correlation.timespan_ms)
         made = partial_columns.divide(found, correlation, LARGEST)
+        tenants = self._served(correlation.rule)
         if self._partitions is not None and len(made.firsts) >= partial_columns.GROUPS:
-            for tenant in self._tenants:
+            for tenant in tenants:
                 self._batches += partial_columns.batches(
                     made, tenant, self._source, self._partitions
                 )
         else:
-            self._columns += partial_columns.write(made, self._tenants, self._source)
+            self._columns += partial_columns.write(made, tenants, self._source)
+
+    def _served(self, rule: Rule) -> list[str]:
+        return [tenant for tenant in self._tenants if rule.serves(tenant)]
 
     def write(
-        self, rule: str, matches: Sequence[Match], evidence: Mapping[str, bytes] | None = None
+        self, rule: Rule, matches: Sequence[Match], evidence: Mapping[str, bytes] | None = None
     ) -> None:
         """Write the Partials of one rule; `matches` are in (time, uid) order."""
         self.counts["matches"] += len(matches)
+        tenants = self._served(rule)
         groups: dict[Group, list[Match]] = {}
         for match in matches:
             members = groups.get(match[2])
@@ -246,8 +253,8 @@ class _Writer:
         for group, members in groups.items():
             for start in range(0, len(members), LARGEST):
                 content = _content(members[start : start + LARGEST], evidence)
-                for tenant in self._tenants:
-                    key, opening = opened("Partial", tenant, rule, group)
+                for tenant in tenants:
+                    key, opening = opened("Partial", tenant, rule.id, group)
                     self._keys.append(key)
                     self._values.append(packed.partial(opening, content, self._source))
 

@@ -4,7 +4,7 @@ pySigma 2 parses and validates; our part is locating its errors, mapping fields 
 and turning its condition trees into nodes over numbered atoms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
@@ -43,8 +43,10 @@ def compile_rules(
     documents: Sequence[tuple[str, str]],
     field_maps: Sequence[FieldMap] = (),
     placeholders: Placeholders | None = None,
+    tenants: Mapping[str, str] | None = None,
 ) -> RuleSet:
-    """Compile (path, text) pairs of YAML with one or more rules each.
+    """Compile (path, text) pairs of YAML with one or more rules each; `tenants`: path to the tenant
+    whose rules are there and serve no other.
 
     Raises RuleErrors that lists every problem as `path:line: key: text`; then nothing is loaded.
     Rules that need a list of values which `placeholders` does not have are loaded and never match;
@@ -58,7 +60,8 @@ def compile_rules(
         for document in read_documents(path, text, problems)
         for item in _parse(document, problems)
     ]
-    parsed = _filtered(parsed)
+    owners = tenants or {}
+    parsed = _filtered(parsed, owners)
     events = [item for item in parsed if isinstance(item.rule, SigmaRule)]
     correlations = [item for item in parsed if isinstance(item.rule, SigmaCorrelationRule)]
     _check_identity(parsed, problems)
@@ -72,10 +75,11 @@ def compile_rules(
         node = _condition(item, Walker(forest, columns, placeholders), problems, warnings)
         nodes.append(node)
         read = {forest.atoms[number].column for number in leaves(node)}
-        compiled.append(EventRule(_metadata(item), logsource, tuple(sorted(read))))
+        compiled.append(EventRule(_metadata(item, owners), logsource, tuple(sorted(read))))
     members = Members([item.rule for item in events], compiled, field_maps)
     for item in in_order(correlations, problems):
-        found = compile_correlation(item.document, item.rule, _metadata(item), members, problems)
+        metadata = _metadata(item, owners)
+        found = compile_correlation(item.document, item.rule, metadata, members, problems)
         if found is not None:
             members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
     if problems:
@@ -186,9 +190,9 @@ def _at_item(document: Document, name: str, key: str, text: str) -> Problem:
     return document.problem(text, *keys)
 
 
-def _filtered(parsed: list[Parsed]) -> list[Parsed]:
-    """Rules after the Sigma filters among them were applied."""
-    filters = [item.rule for item in parsed if isinstance(item.rule, SigmaFilter)]
+def _filtered(parsed: list[Parsed], owners: Mapping[str, str]) -> list[Parsed]:
+    """Rules after the Sigma filters among them were applied: those of a tenant to its own."""
+    filters = [item for item in parsed if isinstance(item.rule, SigmaFilter)]
     rules = [item for item in parsed if not isinstance(item.rule, SigmaFilter)]
     if not filters:
         return rules
@@ -196,7 +200,9 @@ def _filtered(parsed: list[Parsed]) -> list[Parsed]:
     for item in rules:
         rule = item.rule
         for entry in filters:
-            rule = entry.apply_on_rule(rule)
+            owner = owners.get(entry.document.path)
+            if owner is None or owner == owners.get(item.document.path):
+                rule = entry.rule.apply_on_rule(rule)
         out.append(Parsed(item.document, rule))
     return out
 
@@ -259,7 +265,7 @@ def _logsource(rule: SigmaRule) -> LogSource:
     return LogSource(source.product, source.service, source.category)
 
 
-def _metadata(item: Parsed) -> Rule:
+def _metadata(item: Parsed, owners: Mapping[str, str]) -> Rule:
     rule: SigmaRuleBase = item.rule
     return Rule(
         id=str(rule.id or rule.name or rule.title),
@@ -275,4 +281,5 @@ def _metadata(item: Parsed) -> Rule:
         tags=tuple(f"{tag.namespace}.{tag.name}" for tag in rule.tags),
         path=item.document.path,
         line=item.document.line,
+        tenant=owners.get(item.document.path),
     )

@@ -42,6 +42,7 @@ def compile_correlation(
 ) -> Correlation | None:
     """One correlation; None if it has problems, which are added to the list."""
     before = len(problems)
+    members = members.seen_by(metadata.tenant)
     kind = rule.type.name.lower()
     condition = rule.condition
     if kind in CORRELATION_TYPES and not isinstance(condition, SigmaCorrelationCondition):

@@ -1,5 +1,9 @@
-"""What correlations refer to: rules by id or name, their fields, and whether they alert."""
+"""What correlations refer to: rules by id or name, their fields, and whether they alert.
 
+A tenant's correlation refers to its own rules and to those of all; one of all to none of a tenant.
+"""
+
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -28,6 +32,13 @@ class Members:
         self._all: list[Correlation] = []
         self._correlations: dict[str, Correlation] = {}
         self._generate: dict[int | str, bool] = {}
+        self._tenant: str | None = None
+
+    def seen_by(self, tenant: str | None) -> "Members":
+        """The same rules as a correlation of this tenant may refer to them; None: one of all."""
+        seen = copy.copy(self)
+        seen._tenant = tenant  # noqa: SLF001  # a copy of this one
+        return seen
 
     def add(self, correlation: Correlation, *names: str | None) -> None:
         """A correlation that others may refer to by these names."""
@@ -36,11 +47,16 @@ class Members:
 
     def correlation(self, reference: str) -> Correlation | None:
         """The correlation with this id or name, if it was compiled."""
-        return self._correlations.get(reference, self._correlations.get(reference.lower()))
+        found = self._correlations.get(reference, self._correlations.get(reference.lower()))
+        return found if found is not None and self._sees(found) else None
 
     def index(self, reference: str) -> int | None:
         """Index of the event rule with this id or name."""
-        return self._names.get(reference, self._names.get(reference.lower()))
+        found = self._names.get(reference, self._names.get(reference.lower()))
+        return found if found is not None and self._sees(self._compiled[found]) else None
+
+    def _sees(self, entry: EventRule | Correlation) -> bool:
+        return entry.rule.tenant in (None, self._tenant)
 
     def name(self, index: int) -> str | None:
         """Name of an event rule."""
@@ -57,8 +73,13 @@ class Members:
 
     def refer(self, members: Sequence[int | str], *, generate: bool) -> None:
         """Note a correlation over event rules (indexes) and correlations (ids): they alert on their
-        own only if one says `generate`."""
+        own only if one says `generate`. What a tenant's correlation counts alerts for all as before
+        if it is a rule of all."""
+        owners = {entry.rule.id: entry.rule.tenant for entry in self._all}
         for member in members:
+            own = self._compiled[member].rule.tenant if isinstance(member, int) else owners[member]
+            if own != self._tenant:
+                continue
             self._generate[member] = self._generate.get(member, False) or generate
 
     def finished(self) -> Rules:
