@@ -7,6 +7,7 @@ from app.commands import (
     backtest,
     broker_files,
     dead_letters,
+    deliver,
     demo,
     doctor,
     enrichment,
@@ -47,6 +48,7 @@ app.command()(explain.explain)
 app.command()(backtest.backtest)
 app.command()(ingest.ingest)
 app.command()(worker.worker)
+app.command()(deliver.deliver)
 app.command()(replay.replay)
 app.command()(setup.setup)
 app.command()(broker_files.broker_files)

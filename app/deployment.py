@@ -229,6 +229,9 @@ class Deployment:
             argv += ["--web-port", str(port + number if port else ports.free("127.0.0.1"))]
             log = logs / f"worker-{number}.log"
             self._supervisor.add(Child(f"worker {number}", argv, log, environment))
+        if self.workers and self.config.deliveries:
+            argv = [str(here / "northbound"), "deliver"]
+            self._supervisor.add(Child("deliveries", argv, logs / "deliver.log", environment))
 
     def _wait_ready(self, stopping: threading.Event) -> None:
         deadline = time.monotonic() + READY_S

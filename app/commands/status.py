@@ -11,6 +11,8 @@ from app.output import as_json, fail, rows
 NOTHING = "Nothing runs here; start it with `northbound up`."
 WORRIES = ("spooled", "dropped", "kernel_drops")
 """Figures of a listener that are shown when they are not zero."""
+MISSED = ("refused", "expired")
+"""Those of a delivery."""
 
 
 def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
@@ -57,6 +59,13 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
                 f"{each['address']} received {each['received']:,} published {each['published']:,}"
                 + "".join(f" {name} {each[name]:,}" for name in WORRIES if each.get(name))
                 for each in item["listeners"]
+            )
+        elif "deliveries" in item:
+            what = "; ".join(
+                f"{each['name']} → {each['to'] or 'nobody'} {each['delivered']:,} records, "
+                f"lag {'unknown' if each['lag'] is None else each['lag']}"
+                + "".join(f" {name} {each[name]:,}" for name in MISSED if each[name])
+                for each in item["deliveries"]
             )
         else:
             what = "; ".join(

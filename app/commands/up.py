@@ -80,6 +80,7 @@ def _summary(config: Config, path: Path, *, senders: bool) -> str:
             for each in config.listeners
         ]
         lines += [f"  connector   {each.type} → {each.source}" for each in config.connectors]
+    lines += [f"  delivery    {each.name} → {each.to.type}" for each in config.deliveries]
     embedded = config.kafka.embedded
     if embedded is not None:
         lines.append(f"  consumers   SASL_SSL {embedded.northbound.advertise}")

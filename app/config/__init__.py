@@ -136,7 +136,9 @@ def _path(found: tuple[str | int, ...]) -> tuple[str | int, ...]:
     at = tuple(
         part for part in found if part != "[key]" and not str(part).startswith("function-after[")
     )
-    return (*at[:2], *at[3:]) if at[:1] == ("connectors",) else at
+    if at[:1] == ("connectors",):
+        return (*at[:2], *at[3:])
+    return at
 
 
 def _seen(data: object, at: tuple[str | int, ...]) -> object:
@@ -167,6 +169,40 @@ def _shared(config: Config, document: Document) -> list[str]:
                     ("connectors", number, "source"),
                     f"connectors[{other}] is of type {connector.type} for {connector.source} too; "
                     "use one of each type for a source",
+                )
+            )
+    return problems
+
+
+def _deliveries(config: Config, document: Document, tenants: str) -> list[str]:
+    """Deliveries of tenants, feeds or names that are not right."""
+    problems = []
+    first: dict[str, int] = {}
+    for number, delivery in enumerate(config.deliveries):
+        at = ("deliveries", number)
+        tenant = config.tenants.get(delivery.tenant)
+        if tenant is None:
+            problems.append(
+                document.problem(
+                    (*at, "tenant"),
+                    f"saw {delivery.tenant!r}, expected one of the tenants: {tenants}",
+                )
+            )
+        elif missing := [feed for feed in delivery.feeds if feed not in tenant.feeds]:
+            problems.append(
+                document.problem(
+                    (*at, "feeds"),
+                    f"tenant {delivery.tenant} has no {' and '.join(missing)}; expected some of "
+                    f"{', '.join(tenant.feeds)}",
+                )
+            )
+        other = first.setdefault(delivery.name, number)
+        if other != number:
+            problems.append(
+                document.problem(
+                    (*at, "name"),
+                    f"deliveries[{other}] is named {delivery.name} too; each needs its own, under "
+                    "which its offsets are kept",
                 )
             )
     return problems
@@ -209,6 +245,7 @@ def _cross_check(config: Config, document: Document) -> list[str]:
         for number, entry in enumerate(config.enrich)
         if entry.tenant is not None and entry.tenant not in config.tenants
     ]
+    problems += _deliveries(config, document, tenants)
     files: list[tuple[tuple[str | int, ...], Path]] = [
         (("enrich", number, entry.file[0]), entry.file[1])
         for number, entry in enumerate(config.enrich)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from app.config.connection import Kafka, Strict
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
+from app.config.deliveries import Delivering, Delivery
 from app.config.enrichment import Enrichment
 from app.config.fields import (
     UNITS_MS,
@@ -184,6 +185,10 @@ class Config(Strict):
     """The stream workers."""
     ingest: Ingest = Ingest()
     """The ingest agent."""
+    deliveries: list[Delivery] = Field(default_factory=list)
+    """What is pushed to receivers that do not read Kafka (docs/deliveries.md)."""
+    delivering: Delivering = Delivering()
+    """The process that pushes."""
     _home: Path = PrivateAttr(default=Path())
     _document: Document | None = PrivateAttr(default=None)
 

@@ -45,13 +45,18 @@ def _section(model: type[BaseModel], path: str, parts: list[str], seen: set[str]
         at = key if path == "northbound.yaml" else f"{path}.{key}"
         text = " ".join((field.description or "").split()).replace("|", "\\|")
         lines.append(f"| `{key}` | {_type(field)} | {_default(field)} | {text} |")
-        for found, suffix in _models(field.annotation):
+        for found, suffix in _models(_annotation(field)):
             inner.append((found, at + suffix))
     parts.append("\n".join(lines) + "\n")
     for found, at in inner:
         if at not in seen:
             seen.add(at)
             _section(found, at, parts, seen)
+
+
+def _annotation(field: FieldInfo) -> Any:
+    """Pydantic takes the mark of a union's kinds off the type of a field."""
+    return Annotated[field.annotation, field] if field.discriminator else field.annotation
 
 
 def _models(annotation: Any) -> list[tuple[type[BaseModel], str]]:

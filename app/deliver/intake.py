@@ -1,0 +1,257 @@
+"""A lane's records from Kafka: committed ones only, from where the receiver has everything.
+
+Blocks. It is a member of the delivery's consumer group from `open` to `close`; with nothing read
+for a while it has to be `held` so that Kafka sees it alive.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from app.deliver.positions import Place, Positions
+from app.deliver.settings import DeliverySettings
+from app.deliver.totals import Totals
+from app.ingest.complaints import quietly
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 10.0
+"""How often Kafka is asked how far behind a lane is that fetches nothing."""
+ASK_S: Final = 2.0
+CALL_S: Final = 15.0
+
+CONSUMER: Final[Mapping[str, Any]] = {
+    "enable.auto.commit": False,
+    "isolation.level": "read_committed",
+    "auto.offset.reset": "error",  # what retention has removed is said, not skipped in silence
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": 10_000,
+    "max.poll.interval.ms": 300_000,
+    "queued.max.messages.kbytes": 16_384,  # many deliveries may wait for their receivers
+    "fetch.wait.max.ms": 100,
+    "enable.partition.eof": True,  # tells where a partition ends behind the marks of transactions
+    "allow.auto.create.topics": False,
+}
+
+
+class Intake:
+    """`leaving` is called before partitions go to another lane. Raises KafkaException."""
+
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        client: Mapping[str, Any],
+        totals: Totals,
+        leaving: Callable[[], None],
+    ) -> None:
+        self.positions = Positions()
+        self.polled = 0.0
+        """When Kafka last saw it alive (time.monotonic())."""
+        self._settings = settings
+        self._client = {**CONSUMER, **client, "group.id": settings.group, **quietly()}
+        self._totals = totals
+        self._leaving = leaving
+        self._consumer: Any = None
+        self._trouble: KafkaException | None = None
+        self._paused = False
+        self._looked = 0.0
+        self._ends: dict[Place, int] = {}
+
+    def open(self) -> None:
+        """Join the group."""
+        self.positions = Positions()
+        self._paused, self._trouble = False, None
+        self._ends.clear()
+        self._consumer = Consumer(self._client)
+        self._consumer.subscribe(
+            [feed.topic for feed in self._settings.feeds],
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._gone,
+        )
+
+    def close(self) -> None:
+        """Leave it."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+            self._totals.lag = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a member."""
+        return self._consumer is not None
+
+    @property
+    def news(self) -> bool:
+        """Whether offsets without records have been passed."""
+        return bool(self._ends)
+
+    def read(self, most: int, seconds: float) -> list[Message]:
+        """Records, in the order of their partitions; waits so long for the first."""
+        if self._paused:
+            self._paused = False
+            self._consumer.resume(_partitions(self.positions.places))
+        first = self._poll(seconds)
+        if first is None:
+            return []
+        messages = [first]
+        if most > 1:
+            messages += self._consumer.consume(most - 1, 0)
+        if any(error is not None for error in map(Message.error, messages)):
+            for message in messages:
+                if message.error() is not None:
+                    self._look_at(message)
+            messages = [message for message in messages if message.error() is None]
+        return messages
+
+    def reached(self) -> dict[Place, int]:
+        """Where the partitions stand behind all that was read."""
+        found = {
+            (each.topic, each.partition): each.offset
+            for each in self._consumer.position(_partitions(self.positions.places))
+            if each.offset >= 0
+        }
+        for place, end in self._ends.items():
+            found[place] = max(end, found.get(place, end))
+        self._ends.clear()
+        return found
+
+    def rewind(self) -> None:
+        """Read again what the receiver does not have."""
+        self._ends.clear()
+        for place, offset in self.positions.done.items():
+            self._consumer.seek(TopicPartition(*place, offset))
+
+    def hold(self) -> None:
+        """Read nothing, but be seen."""
+        if not self._paused:
+            self._paused = True
+            self._consumer.pause(_partitions(self.positions.places))
+        message = self._poll(0)
+        if message is not None and message.error() is None:
+            where = TopicPartition(message.topic(), message.partition(), message.offset())
+            self._consumer.seek(where)
+        elif message is not None:
+            self._look_at(message)
+        if self.polled - self._looked >= LOOK_S:
+            self.look(ask=True)
+
+    def commit(self, *, wait: bool = False) -> None:
+        """How far the receiver has everything."""
+        offsets = self.positions.due()
+        if not offsets:
+            return
+        chosen = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=chosen, asynchronous=not wait)
+        except KafkaException as error:
+            # What is not committed is delivered again, nothing worse.
+            log.warning("Offsets not committed. delivery=%s %s", self._settings.name, error)
+
+    def look(self, *, ask: bool = False) -> None:
+        """How far behind the lane is, as the consumer knows by what it fetched last, or Kafka."""
+        self._looked = time.monotonic()
+        lag = 0
+        for place, done in self.positions.done.items():
+            where = TopicPartition(*place)
+            try:
+                found = self._consumer.get_watermark_offsets(where, timeout=ASK_S, cached=not ask)
+            except KafkaException:
+                return  # asked again
+            if found is None or found[1] < done:
+                return
+            lag += found[1] - done
+        self._totals.lag = lag if self.positions.done else None
+
+    def _poll(self, seconds: float) -> Message | None:
+        """One record, after what became of the group. Raises what went wrong with that: an error
+        that leaves a callback comes out of confluent-kafka as something that is no exception."""
+        message = self._consumer.poll(seconds)
+        self.polled = time.monotonic()
+        if self._trouble is not None:
+            raise self._trouble
+        return message
+
+    def _look_at(self, message: Message) -> None:
+        """What comes from the consumer and is no record."""
+        error = message.error()
+        place = message.topic(), message.partition()
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # their public codes
+            self._ends[place] = message.offset()
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            where = TopicPartition(*place)
+            low, _ = self._bounds(where)
+            gone = max(0, low - self.positions.done.get(place, low))
+            log.error(
+                "Records were removed by retention before they were delivered. "
+                "delivery=%s topic=%s partition=%d offsets=%d",
+                self._settings.name,
+                *place,
+                gone,
+            )
+            self._totals.expired += gone
+            self._consumer.incremental_unassign([where])
+            self._consumer.incremental_assign([TopicPartition(*place, low)])
+            self.positions.assign({place: low})
+        else:
+            log.warning("Kafka: %s. delivery=%s", error.str(), self._settings.name)
+
+    def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """Begin each where it was committed, or where the delivery is to begin."""
+        if not partitions:
+            return
+        try:
+            self._begin(consumer, partitions)
+        except KafkaException as error:
+            self._trouble = error
+
+    def _begin(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        begin: dict[Place, int] = {}
+        fresh: dict[Place, int] = {}
+        for each in consumer.committed(partitions, timeout=CALL_S):
+            place, offset = (each.topic, each.partition), each.offset
+            if offset < 0:
+                low, high = self._bounds(each)
+                offset = fresh[place] = high if self._settings.from_end else low
+            begin[place] = offset
+        consumer.incremental_assign([TopicPartition(*where, at) for where, at in begin.items()])
+        self.positions.assign(begin)
+        if self._paused:
+            consumer.pause(_partitions(begin))
+        if self._settings.from_end and fresh:
+            # Else a restart before the first record would begin at an end further on.
+            chosen = [TopicPartition(*where, at) for where, at in fresh.items()]
+            consumer.commit(offsets=chosen, asynchronous=False)
+
+    def _bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """First and next offset; a topic that is new may have no leaders yet."""
+        until = time.monotonic() + CALL_S
+        while True:
+            try:
+                found = self._consumer.get_watermark_offsets(partition, timeout=CALL_S)
+                if found is not None:
+                    return found[0], found[1]
+            except KafkaException:
+                if time.monotonic() > until:
+                    raise
+            if time.monotonic() > until:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+            time.sleep(0.1)
+
+    def _revoked(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """Another lane gets these."""
+        self._leaving()
+        self.commit(wait=True)
+        self._gone(consumer, partitions)
+
+    def _gone(self, _consumer: Any, partitions: list[TopicPartition]) -> None:
+        """Another lane may have these already."""
+        self.positions.revoke((each.topic, each.partition) for each in partitions)
+
+
+def _partitions(places: Iterable[Place]) -> list[TopicPartition]:
+    return [TopicPartition(*place) for place in places]

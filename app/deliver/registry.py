@@ -1,0 +1,40 @@
+"""Kinds of receivers: one line for each."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from app.deliver import syslog
+from app.deliver.destination import Destination
+from app.deliver.settings import DeliverySettings, feeds_of, lanes_of
+
+if TYPE_CHECKING:
+    from app.config import Config
+    from app.config.deliveries import Delivery
+
+
+class Kind(NamedTuple):
+    """`settings(config, delivery, to, feeds)`; `destination(those, waiting)`."""
+
+    settings: Callable[..., Any]
+    destination: Callable[..., Destination]
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "syslog": Kind(syslog.settings, syslog.SyslogDestination),
+}
+
+
+def delivery_settings(config: "Config", delivery: "Delivery") -> DeliverySettings:
+    """Raises ConfigError for a secret or a certificate that is not where it should be."""
+    kind, to, feeds = KINDS[delivery.to.type], delivery.to, feeds_of(config, delivery)
+    return DeliverySettings(
+        name=delivery.name,
+        tenant=delivery.tenant,
+        kind=to.type,
+        feeds=feeds,
+        from_end=delivery.start == "end",
+        group=config.names.group(f"deliver-{delivery.name}"),
+        lanes=lanes_of(to.addresses, to.mode),
+        make=partial(kind.destination, kind.settings(config, delivery, to, feeds)),
+    )

@@ -1,0 +1,64 @@
+"""A delivery of northbound.yaml as its lanes are told it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.config.connection import ConfigError
+from app.deliver.connection import ClientTls
+from app.deliver.destination import Destination, Feed, Waiting
+
+if TYPE_CHECKING:
+    from app.config import Config
+    from app.config.deliveries import Delivery, DeliveryTls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """`make` gives a destination that is not connected; each of `lanes` is the addresses of one.
+
+    `group`: the consumer group whose offsets say how far it is.
+    """
+
+    name: str
+    tenant: str
+    kind: str
+    feeds: tuple[Feed, ...]
+    from_end: bool
+    group: str
+    lanes: tuple[tuple[str, ...], ...]
+    make: Callable[[Waiting], Destination]
+
+
+def feeds_of(config: "Config", delivery: "Delivery") -> tuple[Feed, ...]:
+    """The topics of a delivery."""
+    names, tenant = config.names, config.tenants[delivery.tenant]
+    topics = {"events": names.events(delivery.tenant), "alerts": names.alerts(delivery.tenant)}
+    return tuple(Feed(topics[feed], feed, tenant.format) for feed in dict.fromkeys(delivery.feeds))
+
+
+def lanes_of(addresses: Sequence[str], mode: str) -> tuple[tuple[str, ...], ...]:
+    """With `balance` each address is a lane, which has partitions of its own."""
+    if mode == "balance":
+        return tuple((address,) for address in addresses)
+    return (tuple(addresses),)
+
+
+def client_tls(
+    config: "Config", delivery: "Delivery", tls: "DeliveryTls | None"
+) -> ClientTls | None:
+    """With absolute paths. Raises ConfigError for a file that cannot be used."""
+    if tls is None:
+        return None
+    made = ClientTls(
+        ca=config.path(tls.ca) if tls.ca else None,
+        certificate=config.path(tls.certificate) if tls.certificate else None,
+        key=config.path(tls.key) if tls.key else None,
+        server_name=tls.server_name,
+    )
+    try:
+        made.context()
+    except OSError as error:
+        at = ("deliveries", config.deliveries.index(delivery), "to")
+        raise ConfigError([config.problem(at, str(error.strerror))]) from None
+    return made
