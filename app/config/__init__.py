@@ -138,6 +138,8 @@ def _path(found: tuple[str | int, ...]) -> tuple[str | int, ...]:
     )
     if at[:1] == ("connectors",):
         return (*at[:2], *at[3:])
+    if at[:1] == ("deliveries",) and at[2:3] == ("to",):
+        return (*at[:3], *at[4:])
     return at
 
 

@@ -64,7 +64,18 @@ class SyslogDelivery(Receivers):
     is sent again."""
 
 
-To: TypeAlias = SyslogDelivery
+class RelpDelivery(Receivers):
+    """RELP over TCP or TLS, as rsyslog's imrelp speaks it."""
+
+    type: Literal["relp"]
+    """Kind of receiver."""
+    tls: DeliveryTls | None = None
+    """With it the connection is TLS; `{}` for the system's CA certificates."""
+    window: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Messages that may be under way without an answer."""
+
+
+To: TypeAlias = Annotated[SyslogDelivery | RelpDelivery, Field(discriminator="type")]
 """One line for each kind; app/deliver/registry.py has its code."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.deliver import syslog
+from app.deliver import relp, syslog
 from app.deliver.destination import Destination
 from app.deliver.settings import DeliverySettings, feeds_of, lanes_of
 
@@ -22,6 +22,7 @@ class Kind(NamedTuple):
 
 KINDS: Final[Mapping[str, Kind]] = {
     "syslog": Kind(syslog.settings, syslog.SyslogDestination),
+    "relp": Kind(relp.settings, relp.RelpDestination),
 }
 
 

@@ -1,10 +1,12 @@
 """`deliveries` of northbound.yaml: a mistake is told with its line, and what was expected."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from app.config import ConfigError, load
+from app.config.deliveries import To
 from app.deliver.registry import KINDS, delivery_settings
 
 HEAD = """\
@@ -27,6 +29,7 @@ MISTAKES = [
     ("[h:514]", "[h:1], hold: 2", "deliveries[0].to.hold", "number with a unit"),
     ("[h:514]", "[h:1], tls: {key: a}", "deliveries[0].to.tls", "key needs certificate"),
     ("[h:514]", "[h:1], ssl: {}", "deliveries[0].to.ssl", "unknown key"),
+    ("type: syslog, addresses", "type: relp, window: 0, addresses", "deliveries[0].to.window", "0"),
     ("name: siem", "name: S", "deliveries[0].name", "pattern"),
     ("type: syslog", "type: fax", "deliveries[0].to", "'syslog'"),
 ]
@@ -67,4 +70,6 @@ def test_certificates_are_looked_at(tmp_path: Path) -> None:
 
 def test_every_kind_is_registered() -> None:
     """A kind that northbound.yaml takes has its code."""
-    assert set(KINDS) == {"syslog"}
+    assert set(KINDS) == {
+        get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(get_args(To)[0])
+    }
