@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.config.connection import ConfigError
+from app.config.deliveries import JSON_FORMATS
 from app.config.fields import host_port, tenant_name
 from app.config.model import Config, Tenant
 from app.yaml_source import Document, SourceError, read
@@ -118,7 +119,9 @@ def _problems(
         at = _path(item["loc"])
         text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         seen = _seen(document.data, at)
-        secret = any("password" in str(part) for part in at) or _USER_IN_URL.search(str(seen))
+        secret = any(
+            "password" in str(part) or "token" in str(part) for part in at
+        ) or _USER_IN_URL.search(str(seen))
         if seen is not None and not secret and item["type"] not in EXPECTATIONS:
             text = f"saw {seen!r}, {text[0].lower()}{text[1:]}"
         problems.append(document.problem(at, text.replace("{page}", page)))
@@ -196,6 +199,14 @@ def _deliveries(config: Config, document: Document, tenants: str) -> list[str]:
                     (*at, "feeds"),
                     f"tenant {delivery.tenant} has no {' and '.join(missing)}; expected some of "
                     f"{', '.join(tenant.feeds)}",
+                )
+            )
+        elif delivery.needs_json and tenant.format not in JSON_FORMATS:
+            problems.append(
+                document.problem(
+                    (*at, "to"),
+                    f"takes nothing but JSON, and tenant {delivery.tenant} has the format "
+                    f"{tenant.format}; expected {' or '.join(JSON_FORMATS)}",
                 )
             )
         other = first.setdefault(delivery.name, number)

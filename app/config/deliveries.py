@@ -1,14 +1,17 @@
 """Deliveries of northbound.yaml: a tenant's feeds pushed to receivers that do not read Kafka."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from app.config.connection import Strict
-from app.config.fields import UNITS_MS, Address, Duration
+from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Size
 
 JSON_FORMATS = ("ocsf-json", "ecs-json")
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+RESERVED = {"authorization", "content-type", "content-encoding", "content-length", "host"}
 
 
 class DeliveryTls(Strict):
@@ -75,7 +78,123 @@ class RelpDelivery(Receivers):
     """Messages that may be under way without an answer."""
 
 
-To: TypeAlias = Annotated[SyslogDelivery | RelpDelivery, Field(discriminator="type")]
+class HttpReceivers(Strict):
+    """What all receivers of HTTP requests have."""
+
+    addresses: Annotated[list[HttpUrl], Field(min_length=1)]
+    """http:// or https:// URL of each receiver; no secret in it."""
+    mode: Literal["failover", "balance"] = "failover"
+    """failover: the first that can be reached has everything. balance: each has its share of the
+    partitions, and those of one that is away go to the others."""
+    timeout: Duration = 30 * UNITS_MS["s"]
+    """A receiver that answers nothing for so long counts as away."""
+    tls: DeliveryTls = DeliveryTls()
+    """For https."""
+    token_file: Path | None = None
+    """File that holds the token and nothing else; read anew for each request."""
+    token_env: str | None = None
+    """Name of an environment variable that holds it instead."""
+    gzip: bool = True
+    """Whether bodies are compressed."""
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Records of one request at most."""
+    batch_size: Size = 4 << 20
+    """Their size at most, before they are compressed."""
+    batch_wait: Duration = UNITS_MS["s"]
+    """How long a request waits for more records."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> "HttpReceivers":
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ValueError("expected each address once")
+        if self.token_file is not None and self.token_env is not None:
+            raise ValueError("token_file and token_env exclude each other; keep one")
+        return self
+
+
+class PasswordReceivers(HttpReceivers):
+    """Those that take a user's name and password, too."""
+
+    username: str | None = None
+    """User, instead of a token."""
+    password_file: Path | None = None
+    """File that holds the user's password and nothing else; read anew for each request."""
+    password_env: str | None = None
+    """Name of an environment variable that holds it instead."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "PasswordReceivers":
+        if self.password_file is not None and self.password_env is not None:
+            raise ValueError("password_file and password_env exclude each other; keep one")
+        if (self.username is None) != (self.password_file is None and self.password_env is None):
+            raise ValueError("username and password_file or password_env go together")
+        if self.username is not None and (self.token_file or self.token_env) is not None:
+            raise ValueError("username and token exclude each other; keep one")
+        return self
+
+
+class HttpDelivery(PasswordReceivers):
+    """Batches by HTTP POST. The token is sent as `Authorization: Bearer`."""
+
+    type: Literal["http"]
+    """Kind of receiver."""
+    body: Literal["lines", "array"] = "lines"
+    """lines: a record a line; array: a JSON array of records, for tenants with a JSON format."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers of each request; nothing secret, and no Authorization."""
+
+    @model_validator(mode="after")
+    def _headers(self) -> "HttpDelivery":
+        for name, value in self.headers.items():
+            if not HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
+                raise ValueError(f"expected headers of one line of ASCII text; see {name!r}")
+            if name.lower() in RESERVED:
+                raise ValueError(f"header {name} is set by the delivery; remove it")
+        return self
+
+
+class ElasticDelivery(PasswordReceivers):
+    """Elasticsearch or OpenSearch, by the bulk interface. The token is an API key."""
+
+    type: Literal["elastic"]
+    """Kind of receiver."""
+    index: Annotated[str, Field(pattern=r"^[^\s/]+$")]
+    """Index, alias or data stream (which needs `@timestamp`, as ecs-json has)."""
+
+
+class SplunkDelivery(HttpReceivers):
+    """Splunk's HTTP Event Collector. The token is that of the collector."""
+
+    type: Literal["splunk"]
+    """Kind of receiver."""
+    index: str | None = None
+    """Index; default: the token's."""
+    source: str | None = None
+    """Source; default: the token's."""
+    sourcetype: str | None = None
+    """Source type; default: the token's."""
+    host: str | None = None
+    """Host; default: Splunk's."""
+
+
+class AzureDelivery(HttpReceivers):
+    """Azure Monitor's Logs Ingestion API, for Microsoft Sentinel. The token is a bearer token of
+    Microsoft Entra ID, which someone else renews in its file."""
+
+    type: Literal["azure"]
+    """Kind of receiver; its addresses are data collection endpoints."""
+    rule: str
+    """Immutable id of the data collection rule: dcr-..."""
+    stream: str
+    """Stream of that rule: Custom-..."""
+    batch_size: Size = 900 << 10
+    """Size of one request's records at most; the API takes 1 MB."""
+
+
+To: TypeAlias = Annotated[
+    SyslogDelivery | RelpDelivery | HttpDelivery | ElasticDelivery | SplunkDelivery | AzureDelivery,
+    Field(discriminator="type"),
+]
 """One line for each kind; app/deliver/registry.py has its code."""
 
 
@@ -94,6 +213,14 @@ class Delivery(Strict):
     """Where it begins the first time: with all that is kept, or with what comes from then on."""
     to: To
     """Where to."""
+
+    @property
+    def needs_json(self) -> bool:
+        """Whether the receiver takes nothing but JSON."""
+        to = self.to
+        return isinstance(to, ElasticDelivery | AzureDelivery) or (
+            isinstance(to, HttpDelivery) and to.body == "array"
+        )
 
 
 class Delivering(Strict):

@@ -16,6 +16,7 @@ SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB)")
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:]+):(?P<port>\d{1,5})")
 
 HTTPS = re.compile(r"https://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?/?")
+HTTP = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1,5}))?(/[!-~]*)?")
 PLAIN = re.compile(r"[^*?\x00-\x1f]+")
 
 
@@ -99,6 +100,15 @@ def https_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def http_url(value: str) -> str:
+    found = HTTP.fullmatch(value)
+    if found is None or int(found["port"] or 1) > 65535:
+        raise ValueError(
+            "expected http:// or https://, host, port and path, such as https://siem.example:8088"
+        )
+    return value
+
+
 def plain(value: str) -> str:
     if not PLAIN.fullmatch(value):
         raise ValueError("expected text without * and ?, which would stand for other names")
@@ -157,6 +167,7 @@ Address = Annotated[str, AfterValidator(address)]
 AddressText = Annotated[str, AfterValidator(ip_text)]
 DnsServer = Annotated[str, AfterValidator(dns_server)]
 SourceName = Annotated[str, AfterValidator(source_name)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 TenantName = Annotated[str, AfterValidator(tenant_name)]
 Boundary = Annotated[str, AfterValidator(boundary)]
 Positive = Annotated[int, Field(ge=1)]

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.deliver import relp, syslog
+from app.deliver import http_receivers, relp, syslog
 from app.deliver.destination import Destination
+from app.deliver.http import HttpDestination
 from app.deliver.settings import DeliverySettings, feeds_of, lanes_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class Kind(NamedTuple):
 KINDS: Final[Mapping[str, Kind]] = {
     "syslog": Kind(syslog.settings, syslog.SyslogDestination),
     "relp": Kind(relp.settings, relp.RelpDestination),
+    "http": Kind(http_receivers.http, HttpDestination),
+    "elastic": Kind(http_receivers.elastic, HttpDestination),
+    "splunk": Kind(http_receivers.splunk, HttpDestination),
+    "azure": Kind(http_receivers.azure, HttpDestination),
 }
 
 

@@ -18,6 +18,9 @@ deliveries:
 """
 GOOD = "{name: siem, tenant: acme, feeds: [events], to: {type: syslog, addresses: [h:514]}}"
 
+SYSLOG = "syslog, addresses: [h:514]"
+URL = "addresses: ['https://h/']"
+
 MISTAKES = [
     ("tenant: acme", "tenant: acne", "deliveries[0].tenant", "saw 'acne', expected one of the"),
     ("feeds: [events]", "feeds: [alerts]", "deliveries[0].feeds", "acme has no alerts"),
@@ -30,6 +33,11 @@ MISTAKES = [
     ("[h:514]", "[h:1], tls: {key: a}", "deliveries[0].to.tls", "key needs certificate"),
     ("[h:514]", "[h:1], ssl: {}", "deliveries[0].to.ssl", "unknown key"),
     ("type: syslog, addresses", "type: relp, window: 0, addresses", "deliveries[0].to.window", "0"),
+    (SYSLOG, "http, addresses: ['ftp://h/']", "deliveries[0].to.addresses[0]", "http:// or https"),
+    (SYSLOG, f"http, {URL}, username: u", "deliveries[0].to", "password_file or password_env"),
+    (SYSLOG, f"http, {URL}, headers: {{Host: a}}", "deliveries[0].to", "set by the delivery"),
+    (SYSLOG, f"elastic, {URL}, index: a/b", "deliveries[0].to.index", "pattern"),
+    (SYSLOG, f"splunk, {URL}, token_env: A, token_file: b", "deliveries[0].to", "keep one"),
     ("name: siem", "name: S", "deliveries[0].name", "pattern"),
     ("type: syslog", "type: fax", "deliveries[0].to", "'syslog'"),
 ]
@@ -65,6 +73,34 @@ def test_certificates_are_looked_at(tmp_path: Path) -> None:
     file.write_text(f"{HEAD}  - {entry}\n", encoding="utf-8")
     config = load(file)
     with pytest.raises(ConfigError, match=r"deliveries\[0\].to: tls.ca .*nowhere.pem: No such"):
+        delivery_settings(config, config.deliveries[0])
+
+
+def test_json_alone(tmp_path: Path) -> None:
+    """A receiver of JSON is not sent CEF, which it would refuse record by record."""
+    file = tmp_path / "northbound.yaml"
+    entry = GOOD.replace(SYSLOG, f"elastic, {URL}, index: a")
+    text = HEAD.replace("feeds: [events]", "feeds: [events], format: cef")
+    file.write_text(f"{text}  - {entry}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"takes nothing but JSON, and tenant acme has .* cef"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("token_file: nowhere", "token_file: .*/nowhere: No such file"),
+        ("token_env: NORTHBOUND_NO_SUCH", "token_env: the environment has no NORTHBOUND_NO_SUCH"),
+        ("", "splunk needs token_file or token_env"),
+    ],
+)
+def test_secrets_are_looked_at(options: str, problem: str, tmp_path: Path) -> None:
+    """A token that is not there stops the start."""
+    file = tmp_path / "northbound.yaml"
+    entry = GOOD.replace(SYSLOG, f"splunk, {URL}{options and ', '}{options}")
+    file.write_text(f"{HEAD}  - {entry}\n", encoding="utf-8")
+    config = load(file)
+    with pytest.raises(ConfigError, match=rf"yaml:6: deliveries\[0\].to.*{problem}"):
         delivery_settings(config, config.deliveries[0])
 
 

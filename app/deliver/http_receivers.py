@@ -1,0 +1,107 @@
+"""HTTP receivers of northbound.yaml as destinations are told them. All raise ConfigError."""
+
+from typing import TYPE_CHECKING, Final
+
+from app.config.connection import ConfigError
+from app.config.deliveries import JSON_FORMATS, PasswordReceivers
+from app.deliver.connection import ClientTls
+from app.deliver.destination import Feed
+from app.deliver.http import HttpSettings
+from app.deliver.http_requests import Array, AzureLogs, ElasticBulk, Lines, Requests, SplunkHec
+from app.deliver.refusals import Refusals
+from app.deliver.secret import Secret
+from app.deliver.settings import client_tls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.config import Config
+    from app.config.deliveries import (
+        AzureDelivery,
+        Delivery,
+        ElasticDelivery,
+        HttpDelivery,
+        HttpReceivers,
+        SplunkDelivery,
+    )
+
+Feeds = tuple[Feed, ...]
+REFUSED: Final = "refused"
+"""Folder of refused records, in that of the state."""
+
+
+def http(config: "Config", delivery: "Delivery", to: "HttpDelivery", _feeds: Feeds) -> HttpSettings:
+    """Any receiver of JSON, or of lines."""
+    requests = Array(to.headers) if to.body == "array" else Lines(to.headers)
+    return _settings(config, delivery, to, requests)
+
+
+def elastic(
+    config: "Config", delivery: "Delivery", to: "ElasticDelivery", _feeds: Feeds
+) -> HttpSettings:
+    """Elasticsearch, OpenSearch."""
+    return _settings(config, delivery, to, ElasticBulk(to.index))
+
+
+def splunk(
+    config: "Config", delivery: "Delivery", to: "SplunkDelivery", feeds: Feeds
+) -> HttpSettings:
+    """Splunk."""
+    fields = {"index": to.index, "source": to.source, "sourcetype": to.sourcetype, "host": to.host}
+    chosen = {name: value for name, value in fields.items() if value is not None}
+    json = all(feed.format in JSON_FORMATS for feed in feeds)
+    return _settings(config, delivery, to, SplunkHec(chosen, json), required=True)
+
+
+def azure(
+    config: "Config", delivery: "Delivery", to: "AzureDelivery", _feeds: Feeds
+) -> HttpSettings:
+    """Azure Monitor."""
+    return _settings(config, delivery, to, AzureLogs(to.rule, to.stream), required=True)
+
+
+def _settings(
+    config: "Config",
+    delivery: "Delivery",
+    to: "HttpReceivers",
+    requests: Requests,
+    *,
+    required: bool = False,
+) -> HttpSettings:
+    token = _secret(config, delivery, "token", to.token_env, to.token_file)
+    if required and token is None:
+        at = ("deliveries", config.deliveries.index(delivery), "to")
+        raise ConfigError([config.problem(at, f"{delivery.to.type} needs token_file or token_env")])
+    user = password = None
+    if isinstance(to, PasswordReceivers):
+        user = to.username
+        password = _secret(config, delivery, "password", to.password_env, to.password_file)
+    return HttpSettings(
+        requests=requests,
+        refusals=Refusals(delivery.name, config.state / REFUSED / f"{delivery.name}.ndjson"),
+        tls=client_tls(config, delivery, to.tls) or ClientTls(),
+        token=token,
+        user=user,
+        password=password,
+        gzip=to.gzip,
+        records=to.batch_records,
+        octets=to.batch_size,
+        wait_s=to.batch_wait / 1000,
+        timeout_s=to.timeout / 1000,
+    )
+
+
+def _secret(
+    config: "Config", delivery: "Delivery", key: str, variable: str | None, file: "Path | None"
+) -> Secret | None:
+    """Looked at once now, so that one that is missing stops the start."""
+    if variable is None and file is None:
+        return None
+    made = Secret(variable, config.path(file) if file is not None and variable is None else None)
+    try:
+        made.read()
+    except OSError as error:
+        number = config.deliveries.index(delivery)
+        at = ("deliveries", number, "to", f"{key}_{'file' if variable is None else 'env'}")
+        raise ConfigError([config.problem(at, str(error.strerror))]) from None
+    return made

@@ -1,0 +1,125 @@
+"""An HTTP receiver as a process of its own, so that it can be killed: `http_receiver.py PORT DIR`.
+
+It speaks enough of the bulk interface, the HTTP Event Collector and the Logs Ingestion API, and
+takes lines and arrays on any other path. What it takes is in DIR/received before it answers. It
+refuses records that hold "poison", in each one's way. DIR/token is what `Authorization` has to be,
+if it is there. While DIR/busy is there, the next request is answered with its text as Retry-After.
+Every request leaves a line in DIR/requests: status, and the moment on the clock of the machine.
+"""
+
+import gzip
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from json import JSONDecoder
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+PORT, FOLDER = int(sys.argv[1]), Path(sys.argv[2])
+LIMIT = 1_000_000
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """One request."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["Content-Encoding"] == "gzip":
+            body = gzip.decompress(body)
+        busy, token = FOLDER / "busy", FOLDER / "token"
+        sent = self.headers["Authorization"]
+        if busy.exists():
+            after = busy.read_text()
+            busy.unlink()
+            self._answer(429, b"busy", {"Retry-After": after})
+        elif token.exists() and sent != token.read_text():
+            self._answer(401, f"no right with {sent}".encode())
+        elif self.path.endswith("/_bulk"):
+            self._bulk(body)
+        elif self.path == "/services/collector/event":
+            self._collector(body)
+        elif self.path.startswith("/dataCollectionRules/dcr-1/streams/Custom-A?api-version="):
+            if len(body) > LIMIT:
+                self._answer(413, b"too large")
+            else:
+                self._take(list(map(orjson.dumps, orjson.loads(body))), 204)
+        elif self.headers["Content-Type"] == "application/json":
+            self._take(list(map(orjson.dumps, orjson.loads(body))))
+        else:
+            self._take(body.splitlines())
+
+    def _take(self, values: list[bytes], status: int = 200) -> None:
+        if any(b"poison" in value for value in values):
+            self._answer(400, b"a record is not as it should be")
+            return
+        self._keep(values)
+        self._answer(status, b"" if status == 204 else b"ok")
+
+    def _bulk(self, body: bytes) -> None:
+        lines = body.splitlines()
+        items, taken = [], []
+        for action, value in zip(lines[::2], lines[1::2], strict=True):
+            name = orjson.loads(action)["create"]["_id"]
+            if b"poison" in value:
+                error = {"type": "document_parsing_exception", "reason": "poison"}
+                items.append({"create": {"status": 400, "error": error}})
+            elif name in IDS:
+                items.append({"create": {"status": 409, "error": {"type": "conflict"}}})
+            else:
+                IDS.add(name)
+                taken.append((name, value))
+                items.append({"create": {"status": 201}})
+        self._keep([value for _, value in taken], [name for name, _ in taken])
+        errors = any(each["create"]["status"] != 201 for each in items)
+        self._answer(200, orjson.dumps({"errors": errors, "items": items}))
+
+    def _collector(self, body: bytes) -> None:
+        text, values, decoder = body.decode(), [], JSONDecoder()
+        while text := text.lstrip():
+            event, end = decoder.raw_decode(text)
+            text = text[end:]
+            assert event["time"] > 0
+            assert event["sourcetype"] == "ocsf"
+            values.append(orjson.dumps(event["event"]))
+        for number, value in enumerate(values):
+            if b"poison" in value:
+                answer: dict[str, Any] = {"text": "Invalid data format", "code": 6}
+                self._answer(400, orjson.dumps({**answer, "invalid-event-number": number}))
+                return
+        self._keep(values)
+        self._answer(200, orjson.dumps({"text": "Success", "code": 0}))
+
+    def _keep(self, values: list[bytes], names: list[str] | None = None) -> None:
+        os.write(RECEIVED, b"".join(value + b"\n" for value in values))
+        if names:
+            os.write(NAMES, "".join(f"{name}\n" for name in names).encode())
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        os.write(REQUESTS, b"%d %f\n" % (status, time.monotonic()))
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def opened(name: str) -> int:
+    return os.open(FOLDER / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+if __name__ == "__main__":
+    RECEIVED, NAMES, REQUESTS = opened("received"), opened("names"), opened("requests")
+    IDS = set((FOLDER / "names").read_text().split())
+    ThreadingHTTPServer.daemon_threads = True
+    ThreadingHTTPServer(("127.0.0.1", PORT), Receiver).serve_forever()
