@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from app.config.connection import Strict
-from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Size
+from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Permissions, Size
 
 JSON_FORMATS = ("ocsf-json", "ecs-json")
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -191,8 +191,39 @@ class AzureDelivery(HttpReceivers):
     """Size of one request's records at most; the API takes 1 MB."""
 
 
+class FileDelivery(Strict):
+    """A file with a record a line, and full ones beside it: NAME.1 is the newest of these."""
+
+    type: Literal["file"]
+    """Kind of receiver."""
+    path: Path
+    """The file."""
+    size: Size = 100 << 20
+    """A file is full before it is larger than this."""
+    count: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Full files that are kept; older ones are removed."""
+    total: Size | None = None
+    """What all of them together stay below, by removing the oldest; default: size x (count + 1)."""
+    permissions: Permissions = "0600"
+    """Permissions of the files."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "FileDelivery":
+        if self.size < 1024:
+            raise ValueError("expected a size of 1KiB or more")
+        if self.total is not None and self.total < self.size:
+            raise ValueError("expected total to be size or more")
+        return self
+
+
 To: TypeAlias = Annotated[
-    SyslogDelivery | RelpDelivery | HttpDelivery | ElasticDelivery | SplunkDelivery | AzureDelivery,
+    SyslogDelivery
+    | RelpDelivery
+    | HttpDelivery
+    | ElasticDelivery
+    | SplunkDelivery
+    | AzureDelivery
+    | FileDelivery,
     Field(discriminator="type"),
 ]
 """One line for each kind; app/deliver/registry.py has its code."""

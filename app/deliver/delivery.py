@@ -14,8 +14,7 @@ class Delivery:
 
     def __init__(self, settings: DeliverySettings, client: Mapping[str, Any]) -> None:
         self.settings = settings
-        shares = len(settings.lanes) > 1
-        self._lanes = [Lane(settings, client, each, shares=shares) for each in settings.lanes]
+        self._lanes = [Lane(settings, client, each) for each in settings.lanes]
 
     def start(self) -> None:
         """Begin, each lane in a thread of its own."""

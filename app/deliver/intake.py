@@ -28,7 +28,7 @@ CONSUMER: Final[Mapping[str, Any]] = {
     "isolation.level": "read_committed",
     "auto.offset.reset": "error",  # what retention has removed is said, not skipped in silence
     "partition.assignment.strategy": "cooperative-sticky",
-    "session.timeout.ms": 10_000,
+    "session.timeout.ms": 6000,
     "max.poll.interval.ms": 300_000,
     "queued.max.messages.kbytes": 16_384,  # many deliveries may wait for their receivers
     "fetch.wait.max.ms": 100,

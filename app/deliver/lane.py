@@ -36,20 +36,18 @@ AGAIN_S: Final = 2.0
 
 
 class Lane:
-    """`addresses`: the first that can be reached is taken. `shares`: with other lanes."""
+    """`addresses`: the first that can be reached is taken."""
 
     def __init__(
         self,
         settings: DeliverySettings,
         client: Mapping[str, Any],
         addresses: Sequence[str],
-        *,
-        shares: bool,
     ) -> None:
         self.totals = Totals()
         self._settings = settings
         self._addresses = addresses
-        self._shares = shares
+        self._shares = settings.shares
         self._destination = settings.make(self._wait)
         self._intake = Intake(settings, client, self.totals, self._leaving)
         self._stopping = threading.Event()

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.deliver import http_receivers, relp, syslog
+from app.config.deliveries import FileDelivery
+from app.deliver import file, http_receivers, relp, syslog
 from app.deliver.destination import Destination
 from app.deliver.http import HttpDestination
 from app.deliver.settings import DeliverySettings, feeds_of, lanes_of
@@ -28,12 +29,17 @@ KINDS: Final[Mapping[str, Kind]] = {
     "elastic": Kind(http_receivers.elastic, HttpDestination),
     "splunk": Kind(http_receivers.splunk, HttpDestination),
     "azure": Kind(http_receivers.azure, HttpDestination),
+    "file": Kind(file.settings, file.FileDestination),
 }
 
 
 def delivery_settings(config: "Config", delivery: "Delivery") -> DeliverySettings:
     """Raises ConfigError for a secret or a certificate that is not where it should be."""
     kind, to, feeds = KINDS[delivery.to.type], delivery.to, feeds_of(config, delivery)
+    if isinstance(to, FileDelivery):
+        lanes: tuple[tuple[str, ...], ...] = ((str(config.path(to.path)),),)
+    else:
+        lanes = lanes_of(to.addresses, to.mode)
     return DeliverySettings(
         name=delivery.name,
         tenant=delivery.tenant,
@@ -41,6 +47,7 @@ def delivery_settings(config: "Config", delivery: "Delivery") -> DeliverySetting
         feeds=feeds,
         from_end=delivery.start == "end",
         group=config.names.group(f"deliver-{delivery.name}"),
-        lanes=lanes_of(to.addresses, to.mode),
+        lanes=lanes,
+        shares=len(lanes) > 1 or isinstance(to, FileDelivery),
         make=partial(kind.destination, kind.settings(config, delivery, to, feeds)),
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySettings:
     """`make` gives a destination that is not connected; each of `lanes` is the addresses of one.
+    `shares`: a lane leaves its partitions to others while it cannot deliver.
 
     `group`: the consumer group whose offsets say how far it is.
     """
@@ -27,6 +28,7 @@ class DeliverySettings:
     from_end: bool
     group: str
     lanes: tuple[tuple[str, ...], ...]
+    shares: bool
     make: Callable[[Waiting], Destination]
 
 

@@ -38,6 +38,9 @@ MISTAKES = [
     (SYSLOG, f"http, {URL}, headers: {{Host: a}}", "deliveries[0].to", "set by the delivery"),
     (SYSLOG, f"elastic, {URL}, index: a/b", "deliveries[0].to.index", "pattern"),
     (SYSLOG, f"splunk, {URL}, token_env: A, token_file: b", "deliveries[0].to", "keep one"),
+    (SYSLOG, "file, path: a, size: 1B", "deliveries[0].to", "1KiB or more"),
+    (SYSLOG, "file, path: a, total: 1MiB", "deliveries[0].to", "total to be size or more"),
+    (SYSLOG, "file, path: a, permissions: '777'", "deliveries[0].to.permissions", "octal"),
     ("name: siem", "name: S", "deliveries[0].name", "pattern"),
     ("type: syslog", "type: fax", "deliveries[0].to", "'syslog'"),
 ]
