@@ -10,20 +10,19 @@ from app.lookups import NAME, LookupErrors
 from app.repeatable import unrepeatable
 from app.rules import configured
 from app.source_plans import source_plans
+from app.tenant_plans import tenant_plans
 from topology.enrich import Enricher
 from topology.enrich.attribute import TemplateError
 from topology.match.compile import RuleErrors, RuleSet, compile_rules
 from topology.mutate.mutation import mutable
-from topology.northbound import SERIALIZERS
 from topology.pipeline import pipeline
-from topology.plan import Plan, TenantPlan
+from topology.plan import Plan
 from topology.rules import LogSource, Tumbling
 from topology.topics import Topic, declare
 
 MOST_HELD_S = 12.0
 """Half of what an engine may be stalled (app/runtime/settings.py STALL_S)."""
 QUMULO = LogSource(product="qumulo", service="audit", category=None)
-KEYS = {"host": "dst_endpoint.hostname", "user": "@user"}
 
 
 def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
@@ -34,32 +33,15 @@ def build_plan(config: Config, origins: Mapping[str, str]) -> Plan:
     """
     problems: list[str] = []
     sources = source_plans(config, problems)
-    for name, tenant in config.tenants.items():
-        if tenant.format not in SERIALIZERS:
-            known = ", ".join(SERIALIZERS)
-            text = f"saw {tenant.format!r}, expected one of {known}"
-            problems.append(config.problem(("tenants", name, "format"), text))
     enrichers = _enrichers(config, problems)
-    own = {name: tuple(found) for name, found in enrichers.items() if name is not None}
+    tenants = tenant_plans(config, enrichers, problems)
     rules = _rules(config, problems)
     if problems:
         raise ConfigError(problems)
     return Plan(
         names=config.names,
         sources=sources,
-        tenants={
-            name: TenantPlan(
-                name,
-                frozenset(tenant.sources),
-                "events" in tenant.feeds,
-                "alerts" in tenant.feeds,
-                tenant.format,
-                KEYS[tenant.key],
-                frozenset() if tenant.raw_data else frozenset({"raw_data"}),
-                own.get(name, ()),
-            )
-            for name, tenant in config.tenants.items()
-        },
+        tenants=tenants,
         origins=origins,
         rules=rules,
         enrichers=tuple(enrichers[None]),

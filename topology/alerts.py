@@ -61,8 +61,8 @@ class AlertsSubTopology:
     """Implements topology.records.SubTopology over `matches`.
 
     `tenants`: those with an alerts feed, and the sources they receive. `sources`: log source of
-    each source's events (None: all rules meet them). `formats`: of each tenant's alerts.
-    `partitions`: how many `matches` has.
+    each source's events (None: all rules meet them). `formats`: of each tenant's alerts. `masked`:
+    tenants with a mask. `partitions`: how many `matches` has.
     """
 
     name = "alerts"
@@ -79,6 +79,7 @@ class AlertsSubTopology:
         awake: int = AWAKE,
         formats: Mapping[str, str] | None = None,
         partitions: int = 1,
+        masked: Collection[str] = frozenset(),
     ) -> None:
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
@@ -87,6 +88,7 @@ class AlertsSubTopology:
         self._tenants = tenants
         self._version = product_version
         self._formats = formats or dict.fromkeys(tenants, "ocsf-json")
+        self._masked = masked
         self._waits = Waits(rules, names, tenants, sources)
         self._chains = Chains(rules.correlations)
         self._partitions = partitions
@@ -132,7 +134,7 @@ class AlertsSubTopology:
 
     def process(self, batch: Batch) -> Outcome:
         """Take matches and watermarks in order; alerts come out."""
-        work = Outbox(self._names, self._version, self._formats)
+        work = Outbox(self._names, self._version, self._formats, self._masked)
         for start, stop, partials in stretches(batch, PARTIAL):
             rows: Iterable[int] = range(start, stop)
             if not partials:

@@ -22,19 +22,15 @@ from schemas.codec import encode as avro
 from topology import exposed
 from topology.aggregate.aggregator import Added, Aggregator, aggregated
 from topology.aggregate.open_windows import Similar
-from topology.aggregate.tumbling import tallies
 from topology.aggregations import Aggregations
-from topology.correlate.partials import partials
 from topology.dead_letters import dead_letters
+from topology.feeds import feeds
 from topology.isolate import Failure, isolate, stage
-from topology.northbound import SERIALIZERS
+from topology.matching import Matching, outputs
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.received import RawRecord, receive, record_of
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
 from topology.watermark import NOTHING, Watermarks
-
-LARGEST = 4_000_000
-"""Bytes that an event may have; its topic takes a little more (topology/topics.py)."""
 
 
 @dataclass(slots=True)
@@ -81,6 +77,7 @@ class EventsSubTopology:
         }
         self.stores: Sequence[str] = tuple(plan.aggregating.values())
         self.inputs = {store: read(name) for name, store in plan.aggregating.items()}
+        self._matching = Matching(plan)
         self._watermarks = Watermarks()
         self._owned: set[Partition] = set()
         self._announced: set[Partition] = set()
@@ -333,74 +330,15 @@ class EventsSubTopology:
         stretch: Stretch,
     ) -> None:
         """Match rows and encode them for tenants that see the same."""
-        alerted = [tenant.name for tenant in tenants if tenant.alerts]
+        alerted = [tenant for tenant in tenants if tenant.alerts]
         if alerted:
-            self._match(source, events, watermarks[events["row"].to_numpy()], alerted, stretch)
-        encoded: dict[tuple[str, frozenset[str]], pl.Series] = {}
-        keyed: dict[str, pl.Series] = {}
-        for tenant in tenants:
-            if not tenant.events or not events.height:
-                continue
-            form = (tenant.format, tenant.without)
-            if form not in encoded:
-                encoded[form] = _encode(events, tenant)
-            if tenant.key not in keyed:
-                keyed[tenant.key] = _keys(events, tenant.key)
-            topic = self._plan.names.events(tenant.name)
-            stretch.outputs.append(Output(topic, encoded[form], keyed[tenant.key]))
-
-    def _match(
-        self,
-        source: SourcePlan,
-        events: pl.DataFrame,
-        watermarks: npt.NDArray[np.int64],
-        tenants: Sequence[str],
-        stretch: Stretch,
-    ) -> None:
-        plan = self._plan
-        with stage("match", "rules"):
-            hits = plan.rules.match(events, source.logsource)
-            found = partials(
-                events,
-                hits,
-                plan.rules.rules,
-                tenants=tenants,
-                source=source.name,
-                watermarks=watermarks,
-                partitions=plan.matches_partitions if plan.shared_records else None,
-            )
-        with stage("match", "aggregates"):
-            counted = tallies(
-                events,
-                plan.aggregates,
-                tenants=tenants,
-                source=source.name,
-                watermarks=watermarks,
-                lateness_ms=source.lateness_ms,
-            )
-        for records in (found, counted):
-            if len(records.values):
-                stretch.outputs.append(Output(plan.names.matches, records.values, records.keys))
-            for partition, value in records.batches:
-                stretch.outputs.append(Output(plan.names.matches, [value], [b""], partition))
-            stretch.counts.update(records.counts)
+            marks = watermarks[events["row"].to_numpy()]
+            for records in self._matching.match(source, events, marks, alerted):
+                stretch.outputs += outputs(self._plan.names.matches, records)
+                stretch.counts.update(records.counts)
+        stretch.outputs += feeds(self._plan.names, tenants, events)
 
 
 def _less(times: npt.NDArray[np.int64], lateness_ms: int) -> npt.NDArray[np.int64]:
     """Watermarks of stream times; NOTHING stays."""
     return np.where(times == NOTHING, NOTHING, times - lateness_ms)
-
-
-def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:
-    with stage("encode", tenant.format):
-        encoded = SERIALIZERS[tenant.format](events, without=tenant.without).cast(pl.Binary)
-        longest = encoded.bin.size().max()
-        if isinstance(longest, int) and longest > LARGEST:
-            raise ValueError(f"{longest} bytes in {tenant.format}, at most {LARGEST} fit a record")
-        return encoded
-
-
-def _keys(events: pl.DataFrame, column: str) -> pl.Series:
-    if column not in events.columns:
-        return pl.Series([b""]).new_from_index(0, events.height)
-    return events[column].cast(pl.String).cast(pl.Binary).fill_null(b"")

@@ -1,9 +1,11 @@
 """What one batch of sub-topology 2 leads to: alerts for tenants, dead letters, counts."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from schemas.codec import encode
+from topology.mask import MARK
 from topology.northbound import finding
 from topology.northbound.findings import encode_findings
 from topology.records import Batch, Outcome, Output
@@ -14,12 +16,19 @@ from topology.topics import Names
 class Outbox:
     """What one batch leads to."""
 
-    def __init__(self, names: Names, version: str, formats: Mapping[str, str]) -> None:
-        """`formats`: of each tenant's alerts."""
+    def __init__(
+        self,
+        names: Names,
+        version: str,
+        formats: Mapping[str, str],
+        masked: Collection[str] = frozenset(),
+    ) -> None:
+        """`formats`: of each tenant's alerts. `masked`: tenants with a mask."""
         self.counts: Counter[str] = Counter()
         self._names = names
         self._version = version
         self._formats = formats
+        self._masked = masked
         self._alerts: dict[str, tuple[list[bytes], list[bytes]]] = {}
         self._refused: list[bytes] = []
         self._matches: list[tuple[bytes, bytes]] = []
@@ -27,6 +36,8 @@ class Outbox:
     def say(self, alert: Alert) -> None:
         """Write an alert to its tenant."""
         self.counts[f"alerts_{alert.state}"] += 1
+        if alert.tenant in self._masked:
+            alert = _without_dropped(alert)
         keys, values = self._alerts.setdefault(alert.tenant, ([], []))
         keys.append(alert.uid.encode())
         values.append(finding.encode(alert, self._version))
@@ -79,3 +90,13 @@ class Outbox:
         if self._refused:
             outputs.append(Output(self._names.dead_letters, self._refused))
         return Outcome(outputs, counts=dict(self.counts))
+
+
+def _without_dropped(alert: Alert) -> Alert:
+    """An alert without the values that its tenant's mask drops (topology/mask.py MARK)."""
+    group = tuple(pair for pair in alert.group if not pair[1].startswith(MARK))
+    evidence = [
+        {name: text for name, text in each.items() if not text.startswith(MARK)}
+        for each in alert.evidence
+    ]
+    return replace(alert, group=group, evidence=tuple(each for each in evidence if each))

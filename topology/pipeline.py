@@ -75,6 +75,7 @@ def alerts(plan: Plan) -> AlertsSubTopology:
         {name: source.logsource for name, source in plan.sources.items()},
         formats={name: tenant.format for name, tenant in plan.tenants.items()},
         partitions=plan.matches_partitions,
+        masked={name for name, tenant in plan.tenants.items() if tenant.mask is not None},
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from topology.aggregations import Aggregations
 from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filters
+from topology.mask import Mask
 from topology.match.compile import RuleSet
 from topology.mutate.mutation import Mutation
 from topology.normalize.normalizer import Current, Normalizer
@@ -45,7 +46,8 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class TenantPlan:
-    """One tenant. `key` names the event column that keys its events; `without` is left out.
+    """One tenant. `key` names the event column that keys its events; `without` is left out, `mask`
+    says what it reads no clear values of.
 
     `enrichers` are its own: what they add is seen by its feeds and by rules on its behalf alone.
     """
@@ -58,6 +60,7 @@ class TenantPlan:
     key: str = "dst_endpoint.hostname"
     without: frozenset[str] = frozenset()
     enrichers: tuple[Enricher, ...] = ()
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`northbound tenants add|list|rotate|remove|bundle`: who receives what, and with which rights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +30,10 @@ def add(
         list[str] | None, typer.Option(help="events or alerts; repeat. Default: both.")
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="Of its feeds.")] = "ocsf-json",
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(help="Attribute that it may not read, as actor.user.name=hash or =drop."),
+    ] = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Write tenants.d/NAME.yaml (unless the tenant is configured), and make topics, user, rights.
@@ -50,9 +54,10 @@ def add(
                 "sources": source or list(settings.sources),
                 "feeds": feed or ["events", "alerts"],
                 "format": format_,
+                **_choices(mask or []),
             }
             settings = _configure(config, settings, name, content)
-        elif source or feed:
+        elif source or feed or mask:
             fail(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
@@ -277,6 +282,12 @@ def _configure(config: Path, settings: Config, name: str, content: Mapping[str, 
         file.unlink()
         raise
     return changed
+
+
+def _choices(mask: Sequence[str]) -> dict[str, object]:
+    """What of its feeds a tenant has chosen, as its file has it."""
+    pairs = [each.rpartition("=") for each in mask]
+    return {"mask": {name: action for name, _, action in pairs}} if mask else {}
 
 
 def _known(settings: Config, name: str) -> None:

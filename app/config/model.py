@@ -114,6 +114,9 @@ class Tenant(Strict):
     """False: events leave out the original line."""
     rules: list[Path] = Field(default_factory=list)
     """Files or folders of Sigma rules for this tenant alone, beside those of all."""
+    mask: dict[str, Literal["hash", "drop"]] = Field(default_factory=dict)
+    """Attributes, or `<object>.*`, that it may not read: hash (equal values stay equal) or drop, in
+    events and alerts, wherever they are repeated (docs/outputs.md)."""
 
 
 class Workers(Strict):
@@ -178,6 +181,9 @@ class Config(Strict):
     """Sigma rule files, or folders of them."""
     tenants: dict[TenantName, Tenant] = Field(default_factory=dict)
     """Who receives what, by name; tenants.d/<name>.yaml adds more."""
+    mask_key: Path = Path("data/mask.key")
+    """File with the key of the hashes of masked attributes, made with the first mask. Hosts of one
+    deployment need the same one."""
     expose: list[Boundary] = Field(default_factory=list)
     """Stage boundaries that are topics of each source, with an agent on either side; `normalized`:
     normalized.<source>, after normalize, before enrich, match and encode."""

@@ -31,12 +31,15 @@ def tallies(
     source: str,
     watermarks: npt.NDArray[np.int64],
     lateness_ms: int,
+    shown: pl.DataFrame | None = None,
 ) -> Records:
     """Records for `matches`: one for each tenant, aggregate and group of the batch.
 
     `events` has `time` (Int64, ms) and the columns that aggregates select and group by;
     `watermarks[i]` is the watermark of row i's raw partition before that row, which is its stream
-    time less `lateness_ms`. Counts: `tallied`, `tallied_late`, `tallied_without_group`.
+    time less `lateness_ms`. `shown`: the same rows with the
+    columns to group by, where those of `events` are not to be seen. Counts: `tallied`,
+    `tallied_late`, `tallied_without_group`.
     """
     keys: list[bytes] = []
     values: list[bytes] = []
@@ -47,7 +50,7 @@ def tallies(
     stream = np.where(started, watermarks + np.where(started, lateness_ms, 0), NOTHING)
     for aggregate in aggregates:
         for key, value in _tally(
-            events, aggregate, tenants, packed.text(source), stream, out.counts
+            events, shown, aggregate, tenants, packed.text(source), stream, out.counts
         ):
             keys.append(key)
             values.append(value)
@@ -56,6 +59,7 @@ def tallies(
 
 def _tally(
     events: pl.DataFrame,
+    shown: pl.DataFrame | None,
     aggregate: Tumbling,
     tenants: Sequence[str],
     source: bytes,
@@ -71,7 +75,8 @@ def _tally(
     starts = times - times % aggregate.window_ms
     closed = starts + (aggregate.window_ms + aggregate.grace_ms) <= stream[rows]
     rows, starts = rows[~closed], starts[~closed]
-    keys = [as_text(events[name].gather(rows)).to_list() for name in aggregate.by]
+    groups = events if shown is None else shown
+    keys = [as_text(groups[name].gather(rows)).to_list() for name in aggregate.by]
     windows: dict[tuple[str, ...], dict[int, int]] = {}
     without = 0
     for start, group in zip(starts.tolist(), zip(*keys, strict=True), strict=True):

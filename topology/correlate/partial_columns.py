@@ -30,17 +30,19 @@ Rows = npt.NDArray[np.int64]
 
 def matches(
     events: pl.DataFrame,
+    shown: pl.DataFrame,
     members: Sequence[tuple[Rows, Sequence[Sequence[str]], Sequence[Sequence[str]], str | bool]],
     counts: Counter[str],
 ) -> pl.DataFrame:
     """Matches by group, each in (time, uid) order; an event that several members match counts once.
+    Groups are taken from `shown`, which has the same rows.
 
     `members`: rows, the columns of each group-by field and counted field, and the rule's id if that
     is what counts (ids of an event that several match are joined), else whether the values are
     numbers. Columns: `time`, `uid`, `g0` and
     so on for the group, `v0` and so on for what is counted (all String but `time`).
     """
-    parts = [_read(events, *member, counts) for member in members]
+    parts = [_read(events, shown, *member, counts) for member in members]
     found = parts[0]
     group = [name for name in found.columns if name.startswith("g")]
     if len(parts) > 1:
@@ -56,6 +58,7 @@ def matches(
 
 def _read(
     events: pl.DataFrame,
+    shown: pl.DataFrame,
     rows: Rows,
     group: Sequence[Sequence[str]],
     value: Sequence[Sequence[str]],
@@ -66,7 +69,7 @@ def _read(
         events["time"].gather(rows).alias("time"),
         events["metadata.uid"].gather(rows).alias("uid"),
     ]
-    columns += [_texts(events, rows, names).alias(f"g{at}") for at, names in enumerate(group)]
+    columns += [_texts(shown, rows, names).alias(f"g{at}") for at, names in enumerate(group)]
     columns += [_texts(events, rows, names).alias(f"v{at}") for at, names in enumerate(value)]
     if step is True:
         numbers = columns[-1].str.contains(f"^(?:{NUMBER})$")

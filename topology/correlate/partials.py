@@ -58,13 +58,15 @@ def partials(
     source: str,
     watermarks: npt.NDArray[np.int64],
     partitions: int | None = None,
+    shown: pl.DataFrame | None = None,
 ) -> Records:
     """Records for `matches` from the hits of a batch.
 
     `events` has `time` (Int64, ms), `metadata.uid` (String) and whatever rules group by; a column
     that is missing is a field without a value. `watermarks[i]` is the watermark of row i's raw
     partition before that row: a row with an earlier time is late and joins nothing. `partitions`:
-    how many `matches` has; without it there are no PartialBatches.
+    how many `matches` has; without it there are no PartialBatches. `shown`: the same rows with the
+    columns that groups and evidence are taken from, where those of `events` are not to be seen.
 
     Counts: `matches`, `matches_late`, `matches_without_group`, `matches_without_value`.
     """
@@ -72,21 +74,24 @@ def partials(
         return Records([], [], {})
     writer = _Writer(tenants, source, partitions)
     late = events["time"].to_numpy() < watermarks
+    shown = events if shown is None else shown
     counts = writer.counts
     for correlation in rules.correlations:
         if not any(map(correlation.rule.serves, tenants)):
             continue
         members = _members(hits, correlation, rules, late, counts)
         if sum(len(rows) for rows, *_ in members) >= partial_columns.MANY:
-            writer.write_columns(correlation, partial_columns.matches(events, members, counts))
+            writer.write_columns(
+                correlation, partial_columns.matches(events, shown, members, counts)
+            )
         elif members:
-            writer.write(correlation.rule, _matches(events, members, counts))
+            writer.write(correlation.rule, _matches(events, shown, members, counts))
     for index, rows in hits.items():
         rule = rules.events[index]
         if rule.alerts and any(map(rule.rule.serves, tenants)):
             kept = _on_time(rows, late, counts)
-            matches = sorted(_read(events, kept, (), (), False, counts))
-            writer.write(rule.rule, matches, _evidence(events, kept))
+            matches = sorted(_read(events, shown, kept, (), (), False, counts))
+            writer.write(rule.rule, matches, _evidence(events, shown, kept))
     return writer.records()
 
 
@@ -119,13 +124,15 @@ def _members(
     ]
 
 
-def _matches(events: pl.DataFrame, members: Sequence[Member], counts: Counter[str]) -> list[Match]:
+def _matches(
+    events: pl.DataFrame, shown: pl.DataFrame, members: Sequence[Member], counts: Counter[str]
+) -> list[Match]:
     """Matches of all members in (time, uid) order; an event that several match counts once."""
     if len(members) == 1:
-        return sorted(_read(events, *members[0], counts))
+        return sorted(_read(events, shown, *members[0], counts))
     found: dict[tuple[str, Group], Match] = {}
     for member in members:
-        matches = _read(events, *member, counts)
+        matches = _read(events, shown, *member, counts)
         if isinstance(member[3], bool):
             found |= {(match[1], match[2]): match for match in matches}
             continue
@@ -138,6 +145,7 @@ def _matches(events: pl.DataFrame, members: Sequence[Member], counts: Counter[st
 
 def _read(
     events: pl.DataFrame,
+    shown: pl.DataFrame,
     rows: Rows,
     group: Sequence[Sequence[str]],
     value: Sequence[Sequence[str]],
@@ -149,7 +157,7 @@ def _read(
     uids = events["metadata.uid"].gather(rows).to_list()
     groups: Iterable[tuple[str | None, ...]] = repeat((), len(rows))
     if group:
-        groups = zip(*(_texts(events, rows, name) for name in group), strict=True)
+        groups = zip(*(_texts(shown, rows, name) for name in group), strict=True)
     values: Iterable[str | list[str] | None] = repeat(
         None if isinstance(step, bool) else step, len(rows)
     )
@@ -180,9 +188,9 @@ def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> list[str |
     return found
 
 
-def _evidence(events: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
+def _evidence(events: pl.DataFrame, shown: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
     """Key fields of some rows as JSON objects, by uid."""
-    chosen = {name: _texts(events, rows, columns) for name, columns in EVIDENCE.items()}
+    chosen = {name: _texts(shown, rows, columns) for name, columns in EVIDENCE.items()}
     uids = events["metadata.uid"].gather(rows).to_list()
     entries = zip(*chosen.values(), strict=True)
     return {

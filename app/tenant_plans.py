@@ -1,0 +1,74 @@
+"""Tenants of northbound.yaml as the topology has them: what each receives, and in which form."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from app.config import Config
+from app.mask_key import MaskKeyError, tenants_key
+from topology.enrich import Enricher
+from topology.mask import Mask, formatted, maskable
+from topology.northbound import SERIALIZERS
+from topology.plan import TenantPlan
+
+KEYS: Final = {"host": "dst_endpoint.hostname", "user": "@user"}
+KEYED_BY: Final = {"host": "dst_endpoint.hostname", "user": "actor.user.name"}
+"""What of an event its key tells."""
+
+
+def tenant_plans(
+    config: Config, enrichers: Mapping[str | None, Sequence[Enricher]], problems: list[str]
+) -> dict[str, TenantPlan]:
+    """All tenants; what is wrong with them is added to `problems`, each with file and line.
+
+    `enrichers`: by the tenant that they belong to.
+    """
+    plans = {}
+    for name, tenant in config.tenants.items():
+        if tenant.format not in SERIALIZERS:
+            known = ", ".join(SERIALIZERS)
+            text = f"saw {tenant.format!r}, expected one of {known}"
+            problems.append(config.problem(("tenants", name, "format"), text))
+        plans[name] = TenantPlan(
+            name,
+            frozenset(tenant.sources),
+            "events" in tenant.feeds,
+            "alerts" in tenant.feeds,
+            tenant.format,
+            KEYS[tenant.key],
+            frozenset() if tenant.raw_data else frozenset({"raw_data"}),
+            tuple(enrichers.get(name, ())),
+            _mask(config, name, problems),
+        )
+    return plans
+
+
+def _mask(config: Config, name: str, problems: list[str]) -> Mask | None:
+    tenant = config.tenants[name]
+    if not tenant.mask:
+        return None
+    wrong = []
+    for attribute, action in tenant.mask.items():
+        at = ("tenants", name, "mask", attribute)
+        if not maskable(attribute):
+            text = f"saw {attribute!r}, expected an attribute such as actor.user.name, or file.*"
+            if attribute.startswith("unmapped"):
+                text = f"saw {attribute!r}; with a mask, nothing under unmapped is written anyway"
+            wrong.append(config.problem(at, text))
+        elif action == "hash" and formatted(attribute):
+            text = "saw 'hash', but a hash has not the form that OCSF asks for here; expected drop"
+            wrong.append(config.problem(at, text))
+    problems += wrong
+    if wrong:
+        return None
+    try:
+        mask = Mask(tenant.mask, tenants_key(config.path(config.mask_key), name))
+    except MaskKeyError as error:
+        problems.append(config.problem(("tenants", name, "mask"), str(error)))
+        return None
+    if "events" in tenant.feeds and mask.action(KEYED_BY[tenant.key]) == "drop":
+        text = (
+            f"saw {tenant.key!r}, but the mask drops {KEYED_BY[tenant.key]}, and records need a "
+            "key; expected the other key, or hash in the mask"
+        )
+        problems.append(config.problem(("tenants", name, "key"), text))
+    return mask

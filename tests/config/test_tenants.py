@@ -1,0 +1,75 @@
+"""What a tenant chooses of its feeds: every mistake with its line, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigError, load
+from app.planning import build_plan
+from topology.plan import TenantPlan
+
+FILE = """\
+version: 1
+kafka: {{embedded: {{}}}}
+sources: {{qumulo: {{format: qumulo}}}}
+tenants:
+  acme:
+    sources: [qumulo]
+{choices}
+"""
+
+
+def tenant(folder: Path, choices: str) -> TenantPlan:
+    """The tenant of a configuration with these lines, which begin in line 7."""
+    path = folder / "northbound.yaml"
+    path.write_text(FILE.format(choices=choices), encoding="utf-8")
+    return build_plan(load(path), {}).tenants["acme"]
+
+
+def test_a_tenant_that_chooses_nothing(tmp_path: Path) -> None:
+    """It has no mask, and no key is made for it."""
+    assert tenant(tmp_path, "").mask is None
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_mask(tmp_path: Path) -> None:
+    """The same file gives the same hashes at the next start."""
+    choices = "    mask:\n      actor.user.name: hash\n      file.*: drop"
+    first, again = (tenant(tmp_path, choices).mask for _ in range(2))
+    assert first is not None
+    assert again is not None
+    assert first.hashes(["alice"]) == again.hashes(["alice"])
+    assert (tmp_path / "data" / "mask.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("choices", "line", "key", "told"),
+    [
+        ("    mask:\n      actor.user.name: blur", 8, "mask.actor.user.name", "saw 'blur'"),
+        ("    mask:\n      class_uid: drop", 8, "mask.class_uid", "expected an attribute such as"),
+        ("    mask:\n      metadata.uid: hash", 8, "mask.metadata.uid", "expected an attribute"),
+        ("    mask:\n      '@user': hash", 8, "mask.@user", "expected an attribute such as"),
+        ("    mask:\n      'fil*': hash", 8, "mask.fil*", "expected an attribute such as"),
+        ("    mask:\n      unmapped.note: drop", 8, "mask.unmapped.note", "nothing under unmapped"),
+        ("    mask:\n      src_endpoint.ip: hash", 8, "mask.src_endpoint.ip", "expected drop"),
+        (
+            "    key: user\n    mask: {actor.user.name: drop}",
+            7,
+            "key",
+            "saw 'user', but the mask drops actor.user.name",
+        ),
+        (
+            "    mask: {dst_endpoint.*: drop}",
+            5,
+            "key",
+            "saw 'host', but the mask drops dst_endpoint.hostname",
+        ),
+    ],
+)
+def test_mistakes(tmp_path: Path, choices: str, line: int, key: str, told: str) -> None:
+    """File, line, key, what was seen and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        tenant(tmp_path, choices)
+    (problem,) = caught.value.problems
+    assert f"northbound.yaml:{line}: tenants.acme.{key}: " in problem
+    assert told in problem

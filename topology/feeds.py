@@ -1,0 +1,80 @@
+"""Events as each tenant reads them: masked and encoded, once for tenants that chose the same."""
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import polars as pl
+
+from topology.isolate import stage
+from topology.masked import Masked
+from topology.northbound import SERIALIZERS
+from topology.plan import TenantPlan
+from topology.records import Output
+from topology.topics import Names
+
+LARGEST = 4_000_000
+"""Bytes that an event may have; its topic takes a little more (topology/topics.py)."""
+
+
+def feeds(names: Names, tenants: Sequence[TenantPlan], events: pl.DataFrame) -> Iterator[Output]:
+    """Records for the events topics of tenants that see the same. Raises StageError."""
+    views = _Views(events)
+    encoded: dict[Hashable, pl.Series] = {}
+    keyed: dict[Hashable, pl.Series] = {}
+    for tenant in tenants:
+        if not tenant.events or not events.height:
+            continue
+        form = (tenant.format, tenant.without, tenant.mask and tenant.mask.form)
+        if form not in encoded:
+            encoded[form] = _encode(views.feed(tenant), tenant)
+        # What is dropped keeps records of one key together by a hash of the tenant's own.
+        by = (tenant.key, tenant.mask and tenant.name)
+        if by not in keyed:
+            keyed[by] = _keys(views.keyed(tenant), tenant.key)
+        yield Output(names.events(tenant.name), encoded[form], keyed[by])
+
+
+class _Views:
+    """What tenants see of events; each view is made once."""
+
+    def __init__(self, events: pl.DataFrame) -> None:
+        self._events = events
+        self._masked: dict[str, Masked] = {}
+        self._feeds: dict[Hashable, pl.DataFrame] = {}
+
+    def feed(self, tenant: TenantPlan) -> pl.DataFrame:
+        """What is encoded for a tenant."""
+        if tenant.mask is None:
+            return self._events
+        form = tenant.mask.form
+        if form not in self._feeds:
+            with stage("mask", tenant.name):
+                self._feeds[form] = self._of(tenant).feed()
+        return self._feeds[form]
+
+    def keyed(self, tenant: TenantPlan) -> pl.DataFrame:
+        """Where its records' keys are."""
+        if tenant.mask is None:
+            return self._events
+        with stage("mask", tenant.name):
+            return self._of(tenant).keys(tenant.key)
+
+    def _of(self, tenant: TenantPlan) -> Masked:
+        if tenant.name not in self._masked:
+            assert tenant.mask is not None  # noqa: S101  # both callers have looked
+            self._masked[tenant.name] = Masked(tenant.mask, self._events)
+        return self._masked[tenant.name]
+
+
+def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:
+    with stage("encode", tenant.format):
+        encoded = SERIALIZERS[tenant.format](events, without=tenant.without).cast(pl.Binary)
+        longest = encoded.bin.size().max()
+        if isinstance(longest, int) and longest > LARGEST:
+            raise ValueError(f"{longest} bytes in {tenant.format}, at most {LARGEST} fit a record")
+        return encoded
+
+
+def _keys(events: pl.DataFrame, column: str) -> pl.Series:
+    if column not in events.columns:
+        return pl.Series([b""]).new_from_index(0, events.height)
+    return events[column].cast(pl.String).cast(pl.Binary).fill_null(b"")
