@@ -9,6 +9,7 @@ from topology.enrich import Enricher
 from topology.mask import Mask, formatted, maskable
 from topology.northbound import SERIALIZERS
 from topology.plan import TenantPlan
+from topology.projection import Projection, always, valid
 
 KEYS: Final = {"host": "dst_endpoint.hostname", "user": "@user"}
 KEYED_BY: Final = {"host": "dst_endpoint.hostname", "user": "actor.user.name"}
@@ -38,8 +39,25 @@ def tenant_plans(
             frozenset() if tenant.raw_data else frozenset({"raw_data"}),
             tuple(enrichers.get(name, ())),
             _mask(config, name, problems),
+            _fields(config, name, problems),
         )
     return plans
+
+
+def _fields(config: Config, name: str, problems: list[str]) -> Projection | None:
+    chosen = config.tenants[name].fields
+    if chosen is None:
+        return None
+    key, patterns = chosen.patterns
+    for number, pattern in enumerate(patterns):
+        at = ("tenants", name, "fields", key, number)
+        if not valid(pattern):
+            text = f"saw {pattern!r}, expected an attribute such as file.path, or actor.user.*"
+            problems.append(config.problem(at, text))
+        elif key == "leave_out" and always(pattern):
+            text = f"saw {pattern!r}, which events need to be valid OCSF; expected mask, or another"
+            problems.append(config.problem(at, text))
+    return Projection(tuple(patterns), key == "keep")
 
 
 def _mask(config: Config, name: str, problems: list[str]) -> Mask | None:

@@ -1,4 +1,4 @@
-"""Events as each tenant reads them: masked and encoded, once for tenants that chose the same."""
+"""Events as each tenant reads them, masked and projected: encoded once for equal choices."""
 
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -23,7 +23,7 @@ def feeds(names: Names, tenants: Sequence[TenantPlan], events: pl.DataFrame) -> 
     for tenant in tenants:
         if not tenant.events or not events.height:
             continue
-        form = (tenant.format, tenant.without, tenant.mask and tenant.mask.form)
+        form = (tenant.format, tenant.without, tenant.fields, tenant.mask and tenant.mask.form)
         if form not in encoded:
             encoded[form] = _encode(views.feed(tenant), tenant)
         # What is dropped keeps records of one key together by a hash of the tenant's own.
@@ -67,7 +67,10 @@ class _Views:
 
 def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:
     with stage("encode", tenant.format):
-        encoded = SERIALIZERS[tenant.format](events, without=tenant.without).cast(pl.Binary)
+        without = tenant.without
+        if tenant.fields is not None:
+            without |= tenant.fields.without(events.columns)
+        encoded = SERIALIZERS[tenant.format](events, without=without).cast(pl.Binary)
         longest = encoded.bin.size().max()
         if isinstance(longest, int) and longest > LARGEST:
             raise ValueError(f"{longest} bytes in {tenant.format}, at most {LARGEST} fit a record")

@@ -10,6 +10,7 @@ from topology.mask import Mask
 from topology.match.compile import RuleSet
 from topology.mutate.mutation import Mutation
 from topology.normalize.normalizer import Current, Normalizer
+from topology.projection import Projection
 from topology.rules import LogSource, Tumbling
 from topology.topics import Names
 
@@ -47,7 +48,7 @@ class SourcePlan:
 @dataclass(frozen=True, slots=True)
 class TenantPlan:
     """One tenant. `key` names the event column that keys its events; `without` is left out, `mask`
-    says what it reads no clear values of.
+    says what it reads no clear values of, `fields` which attributes its events have.
 
     `enrichers` are its own: what they add is seen by its feeds and by rules on its behalf alone.
     """
@@ -61,6 +62,7 @@ class TenantPlan:
     without: frozenset[str] = frozenset()
     enrichers: tuple[Enricher, ...] = ()
     mask: Mask | None = None
+    fields: Projection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,12 @@ def add(
         list[str] | None,
         typer.Option(help="Attribute that it may not read, as actor.user.name=hash or =drop."),
     ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Attribute, or actor.user.*, of its events; repeat.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Attribute that its events are without; repeat.")
+    ] = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Write tenants.d/NAME.yaml (unless the tenant is configured), and make topics, user, rights.
@@ -54,10 +60,10 @@ def add(
                 "sources": source or list(settings.sources),
                 "feeds": feed or ["events", "alerts"],
                 "format": format_,
-                **_choices(mask or []),
+                **_choices(mask or [], keep or [], leave_out or []),
             }
             settings = _configure(config, settings, name, content)
-        elif source or feed or mask:
+        elif source or feed or mask or keep or leave_out:
             fail(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
@@ -284,10 +290,17 @@ def _configure(config: Path, settings: Config, name: str, content: Mapping[str, 
     return changed
 
 
-def _choices(mask: Sequence[str]) -> dict[str, object]:
+def _choices(
+    mask: Sequence[str], keep: Sequence[str], leave_out: Sequence[str]
+) -> dict[str, object]:
     """What of its feeds a tenant has chosen, as its file has it."""
     pairs = [each.rpartition("=") for each in mask]
-    return {"mask": {name: action for name, _, action in pairs}} if mask else {}
+    fields = {"keep": list(keep), "leave_out": list(leave_out)}
+    found: dict[str, dict[str, object]] = {
+        "mask": {name: action for name, _, action in pairs},
+        "fields": {key: names for key, names in fields.items() if names},
+    }
+    return {key: choice for key, choice in found.items() if choice}
 
 
 def _known(settings: Config, name: str) -> None:

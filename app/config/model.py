@@ -97,6 +97,29 @@ class Aggregate(Strict):
     """What to raise, once per window and group."""
 
 
+class Fields(Strict):
+    """Which attributes events have: names (`file.path`), or objects (`actor.user.*`). Either `keep`
+    or `leave_out`."""
+
+    keep: Annotated[list[str], Field(min_length=1)] | None = None
+    """Only these, and what OCSF requires."""
+    leave_out: Annotated[list[str], Field(min_length=1)] | None = None
+    """All but these; what OCSF requires stays."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Fields":
+        if (self.keep is None) == (self.leave_out is None):
+            raise ValueError("expected either keep or leave_out")
+        return self
+
+    @property
+    def patterns(self) -> tuple[str, list[str]]:
+        """Which of the two it is, and its patterns."""
+        if self.keep is not None:
+            return "keep", self.keep
+        return "leave_out", self.leave_out or []
+
+
 class Tenant(Strict):
     """Who receives what."""
 
@@ -114,6 +137,8 @@ class Tenant(Strict):
     """False: events leave out the original line."""
     rules: list[Path] = Field(default_factory=list)
     """Files or folders of Sigma rules for this tenant alone, beside those of all."""
+    fields: Fields | None = None
+    """Which attributes its events have; without it, all. Alerts are as they are."""
     mask: dict[str, Literal["hash", "drop"]] = Field(default_factory=dict)
     """Attributes, or `<object>.*`, that it may not read: hash (equal values stay equal) or drop, in
     events and alerts, wherever they are repeated (docs/outputs.md)."""

@@ -52,6 +52,22 @@ def test_a_mask(tmp_path: Path) -> None:
         ("    mask:\n      'fil*': hash", 8, "mask.fil*", "expected an attribute such as"),
         ("    mask:\n      unmapped.note: drop", 8, "mask.unmapped.note", "nothing under unmapped"),
         ("    mask:\n      src_endpoint.ip: hash", 8, "mask.src_endpoint.ip", "expected drop"),
+        ("    fields: {}", 7, "fields", "expected either keep or leave_out"),
+        (
+            "    fields: {keep: [a], leave_out: [b]}",
+            7,
+            "fields",
+            "expected either keep or leave_out",
+        ),
+        ("    fields: {keep: []}", 7, "fields.keep", "at least 1 item"),
+        ("    fields:\n      keep:\n      - a\n      - row", 10, "fields.keep[1]", "saw 'row'"),
+        ("    fields:\n      keep:\n      - 'a.*.b'", 9, "fields.keep[0]", "saw 'a.*.b'"),
+        (
+            "    fields:\n      leave_out:\n      - class_uid",
+            9,
+            "fields.leave_out[0]",
+            "saw 'class_uid', which events need to be valid OCSF",
+        ),
         (
             "    key: user\n    mask: {actor.user.name: drop}",
             7,
