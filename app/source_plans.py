@@ -5,13 +5,14 @@ from functools import partial
 from pathlib import Path
 
 from app.config import Config, ConfigError
+from app.filters import compiled
 from app.normalizer_files import Loaded, load_normalizer
 from app.qumulo_lookups import own_events
 from app.reloading import Reloading
 from schemas.ocsf import KIND, is_written
 from topology.aggregate.aggregation import Aggregation
 from topology.aggregations import Aggregations
-from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
+from topology.filters import Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.mutate.mutation import Mutation, mutable
 from topology.normalize.normalizer import Normalizer
@@ -123,28 +124,14 @@ def _filters(config: Config, source: str, problems: list[str]) -> Filters:
         for each in config.enrich
         if each.qumulo is not None and each.account is not None and each.addresses is not None
     ]
-    _named_apart(config, (source, "filters"), [entry.name for entry in entries], problems)
-    try:
-        return Filters(
-            [
-                *own,
-                *(Filter(each.name, each.action == "keep", each.detection) for each in entries),
-            ]
-        )
-    except FilterErrors as error:
-        for place, key, text in error.problems:
-            number = place - len(own)
-            at = ("sources", source, "filters", number, entries[number].action)
-            first, _, rest = key.partition(".")
-            problems.append(config.problem((*at, *filter(None, (first, rest))), text))
-        return NO_FILTERS
+    return compiled(config, ("sources", source), entries, problems, own)
 
 
 def _aggregations(config: Config, source: str, problems: list[str]) -> Aggregations | None:
     entries = config.sources[source].aggregate
     if entries is None:
         return None
-    _named_apart(config, (source, "aggregate"), [entry.name for entry in entries], problems)
+    _named_apart(config, source, [entry.name for entry in entries], problems)
     conditional = [number for number, entry in enumerate(entries) if entry.when is not None]
     conditions = [
         Filter(entries[number].name, keep=False, detection=entries[number].when or {})
@@ -158,7 +145,7 @@ def _aggregations(config: Config, source: str, problems: list[str]) -> Aggregati
                     text = f"saw {column!r}, expected an attribute of the event"
                     problems.append(config.problem((*at, key, place), text))
     try:
-        compiled = Filters(conditions)
+        found = Filters(conditions)
     except FilterErrors as error:
         for each in error.problems:
             at = ("sources", source, "aggregate", conditional[each.number])
@@ -178,17 +165,14 @@ def _aggregations(config: Config, source: str, problems: list[str]) -> Aggregati
             )
             for number, entry in enumerate(entries)
         ),
-        compiled,
+        found,
     )
 
 
-def _named_apart(
-    config: Config, at: tuple[str, str], names: Sequence[str], problems: list[str]
-) -> None:
-    """No two entries of a stage have the same name."""
-    source, key = at
-    what = {"filters": "filter", "aggregate": "aggregation"}[key]
+def _named_apart(config: Config, source: str, names: Sequence[str], problems: list[str]) -> None:
+    """No two aggregations of a source have the same name."""
     for number, name in enumerate(names):
         if name in names[:number]:
-            text = f"saw {name!r} twice; give each {what} of a source its own name"
-            problems.append(config.problem(("sources", source, key, number, "name"), text))
+            text = f"saw {name!r} twice; give each aggregation of a source its own name"
+            at = ("sources", source, "aggregate", number, "name")
+            problems.append(config.problem(at, text))

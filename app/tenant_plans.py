@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.config import Config
+from app.filters import compiled
 from app.mask_key import MaskKeyError, tenants_key
 from topology.enrich import Enricher
 from topology.mask import Mask, formatted, maskable
@@ -40,6 +41,7 @@ def tenant_plans(
             tuple(enrichers.get(name, ())),
             _mask(config, name, problems),
             _fields(config, name, problems),
+            compiled(config, ("tenants", name), tenant.filters, problems),
         )
     return plans
 

@@ -336,7 +336,7 @@ class EventsSubTopology:
             for records in self._matching.match(source, events, marks, alerted):
                 stretch.outputs += outputs(self._plan.names.matches, records)
                 stretch.counts.update(records.counts)
-        stretch.outputs += feeds(self._plan.names, tenants, events)
+        stretch.outputs += feeds(self._plan.names, tenants, events, stretch.counts)
 
 
 def _less(times: npt.NDArray[np.int64], lateness_ms: int) -> npt.NDArray[np.int64]:

@@ -1,5 +1,6 @@
-"""Events as each tenant reads them, masked and projected: encoded once for equal choices."""
+"""Events as each tenant reads them: filtered, masked, projected; encoded once for equal choices."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
 import polars as pl
@@ -15,19 +16,29 @@ LARGEST = 4_000_000
 """Bytes that an event may have; its topic takes a little more (topology/topics.py)."""
 
 
-def feeds(names: Names, tenants: Sequence[TenantPlan], events: pl.DataFrame) -> Iterator[Output]:
-    """Records for the events topics of tenants that see the same. Raises StageError."""
+def feeds(
+    names: Names, tenants: Sequence[TenantPlan], events: pl.DataFrame, counts: Counter[str]
+) -> Iterator[Output]:
+    """Records for the events topics of tenants that see the same. Raises StageError.
+
+    What a tenant's filter dropped is added to `counts` as `feed.<tenant>.<filter>`.
+    """
     views = _Views(events)
     encoded: dict[Hashable, pl.Series] = {}
     keyed: dict[Hashable, pl.Series] = {}
     for tenant in tenants:
-        if not tenant.events or not events.height:
+        if not tenant.events:
             continue
-        form = (tenant.format, tenant.without, tenant.fields, tenant.mask and tenant.mask.form)
+        kept, dropped = views.kept(tenant)
+        counts.update({f"feed.{tenant.name}.{name}": count for name, count in dropped.items()})
+        if not kept.height:
+            continue
+        which = (tenant.filters.form, tenant.mask and tenant.mask.form)
+        form = (tenant.format, tenant.without, tenant.fields, which)
         if form not in encoded:
             encoded[form] = _encode(views.feed(tenant), tenant)
         # What is dropped keeps records of one key together by a hash of the tenant's own.
-        by = (tenant.key, tenant.mask and tenant.name)
+        by = (tenant.key, tenant.filters.form, tenant.mask and tenant.name)
         if by not in keyed:
             keyed[by] = _keys(views.keyed(tenant), tenant.key)
         yield Output(names.events(tenant.name), encoded[form], keyed[by])
@@ -38,14 +49,25 @@ class _Views:
 
     def __init__(self, events: pl.DataFrame) -> None:
         self._events = events
+        self._kept: dict[str, tuple[pl.DataFrame, Counter[str]]] = {}
         self._masked: dict[str, Masked] = {}
         self._feeds: dict[Hashable, pl.DataFrame] = {}
+
+    def kept(self, tenant: TenantPlan) -> tuple[pl.DataFrame, Counter[str]]:
+        """What a tenant's filters keep, and how many events each of them dropped."""
+        if not tenant.filters:
+            return self._events, Counter()
+        form = tenant.filters.form
+        if form not in self._kept:
+            with stage("filter", tenant.name):
+                self._kept[form] = tenant.filters.apply(self._events)
+        return self._kept[form]
 
     def feed(self, tenant: TenantPlan) -> pl.DataFrame:
         """What is encoded for a tenant."""
         if tenant.mask is None:
-            return self._events
-        form = tenant.mask.form
+            return self.kept(tenant)[0]
+        form = (tenant.filters.form, tenant.mask.form)
         if form not in self._feeds:
             with stage("mask", tenant.name):
                 self._feeds[form] = self._of(tenant).feed()
@@ -54,14 +76,14 @@ class _Views:
     def keyed(self, tenant: TenantPlan) -> pl.DataFrame:
         """Where its records' keys are."""
         if tenant.mask is None:
-            return self._events
+            return self.kept(tenant)[0]
         with stage("mask", tenant.name):
             return self._of(tenant).keys(tenant.key)
 
     def _of(self, tenant: TenantPlan) -> Masked:
         if tenant.name not in self._masked:
             assert tenant.mask is not None  # noqa: S101  # both callers have looked
-            self._masked[tenant.name] = Masked(tenant.mask, self._events)
+            self._masked[tenant.name] = Masked(tenant.mask, self.kept(tenant)[0])
         return self._masked[tenant.name]
 
 

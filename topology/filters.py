@@ -1,4 +1,4 @@
-"""Filters of a source: events that are kept or dropped by conditions in Sigma's syntax.
+"""Filters of a source or tenant: events kept or dropped by conditions in Sigma's syntax.
 
 A filter names what it is about in a Sigma `detection` section over event attributes. An event that
 one filter drops is dropped; it is counted by the first that does.
@@ -43,12 +43,15 @@ class FilterErrors(ValueError):  # noqa: N818  # it is several
 
 
 class Filters:
-    """The filters of one source, compiled together: each condition they share is tested once."""
+    """The filters of one source or tenant, compiled together: each condition that they share is
+    tested once."""
 
     def __init__(self, filters: Sequence[Filter]) -> None:
         """Raises FilterErrors."""
         self._filters = tuple(filters)
         self._rules = _compile(filters)
+        self.form = yaml.safe_dump([[each.name, each.keep, each.detection] for each in filters])
+        """Equal for filters that do the same."""
 
     def __bool__(self) -> bool:
         return bool(self._filters)

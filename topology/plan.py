@@ -48,7 +48,8 @@ class SourcePlan:
 @dataclass(frozen=True, slots=True)
 class TenantPlan:
     """One tenant. `key` names the event column that keys its events; `without` is left out, `mask`
-    says what it reads no clear values of, `fields` which attributes its events have.
+    says what it reads no clear values of, `fields` which attributes its events have, `filters`
+    which events it has.
 
     `enrichers` are its own: what they add is seen by its feeds and by rules on its behalf alone.
     """
@@ -63,6 +64,7 @@ class TenantPlan:
     enrichers: tuple[Enricher, ...] = ()
     mask: Mask | None = None
     fields: Projection | None = None
+    filters: Filters = NO_FILTERS
 
 
 @dataclass(frozen=True, slots=True)

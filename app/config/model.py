@@ -137,6 +137,9 @@ class Tenant(Strict):
     """False: events leave out the original line."""
     rules: list[Path] = Field(default_factory=list)
     """Files or folders of Sigma rules for this tenant alone, beside those of all."""
+    filters: list[Filter] = Field(default_factory=list)
+    """Which events it receives of its sources. What they drop is counted for it; other tenants, and
+    its own alerts, have it."""
     fields: Fields | None = None
     """Which attributes its events have; without it, all. Alerts are as they are."""
     mask: dict[str, Literal["hash", "drop"]] = Field(default_factory=dict)

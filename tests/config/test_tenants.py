@@ -52,6 +52,19 @@ def test_a_mask(tmp_path: Path) -> None:
         ("    mask:\n      'fil*': hash", 8, "mask.fil*", "expected an attribute such as"),
         ("    mask:\n      unmapped.note: drop", 8, "mask.unmapped.note", "nothing under unmapped"),
         ("    mask:\n      src_endpoint.ip: hash", 8, "mask.src_endpoint.ip", "expected drop"),
+        ("    filters: [{name: a}]", 7, "filters[0]", "either keep or drop"),
+        (
+            "    filters:\n    - name: a\n      drop:\n        x:\n          b|nope: 1",
+            11,
+            "filters[0].drop.x.b|nope",
+            "Unknown modifier",
+        ),
+        (
+            "    filters:\n    - {name: a, keep: {x: {y: 1}}}\n    - {name: a, keep: {x: {y: 1}}}",
+            9,
+            "filters[1].name",
+            "each filter of a tenant its own name",
+        ),
         ("    fields: {}", 7, "fields", "expected either keep or leave_out"),
         (
             "    fields: {keep: [a], leave_out: [b]}",
