@@ -4,6 +4,7 @@ import argparse
 import importlib
 import signal
 import sys
+from pathlib import Path
 
 from app.broker.errors import BrokerError
 from bench.options import Options
@@ -17,6 +18,7 @@ CASES = {
     "ingest": "bench.ingest",
     "state": "bench.state",
     "normalizers": "bench.normalizers",
+    "sigma": "bench.sigma",
 }
 """Each case's module has `run(options: Options) -> int`: 0, or 1 when a check failed. It writes its
 figures with bench.measure.write."""
@@ -37,6 +39,12 @@ def main() -> int:
     parser.add_argument(
         "--systems", default="", help="run these alone, such as northbound; writes no figures"
     )
+    parser.add_argument(
+        "--sigma-rules", type=Path, help="a checkout of SigmaHQ/sigma, or a .tar.xz of its rules"
+    )
+    parser.add_argument(
+        "--sysmon-events", type=Path, help="Sysmon's process creation events as JSON lines"
+    )
     arguments = parser.parse_args()
     # So that what was started is stopped, too, when this process is told to end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -46,6 +54,8 @@ def main() -> int:
         arguments.lines,
         arguments.events,
         tuple(filter(None, arguments.systems.split(","))),
+        arguments.sigma_rules,
+        arguments.sysmon_events,
     )
     failed = []
     for case in [arguments.case] if arguments.case else list(CASES):

@@ -1,0 +1,234 @@
+"""What correlations cost a match: a process of `bench --case sigma`.
+
+Matches at 10,000 a second over 1,000 groups, of which one in a hundred is five times as busy as the
+others and fires. Both sides of the repartition topic are measured, in batches of 20,000: hits to
+records of `matches` (topology/correlate/partials.py), and those to alerts (sub-topology 2) with the
+writes to its store. Prints one JSON object: microseconds of CPU a match.
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+import numpy as np
+import polars as pl
+
+from app.runtime.store import Store
+from schemas.codec import encode as avro
+from topology.alerts import AlertsSubTopology
+from topology.correlate.partials import partials
+from topology.match.compile import compile_rules
+from topology.match.ruleset import RuleSet
+from topology.records import Batch
+from topology.rules import LogSource, Records
+from topology.topics import Names
+
+BASE_MS = 1_769_522_400_000
+RATE_PER_MS = 10
+BATCH = 20_000
+GROUPS, BUSY, BUSIER = 1_000, 10, 5
+CONTENTS = (100, 1_000, 5_000)
+"""Matches in the window of a group, for what that costs."""
+SOURCE = LogSource("bench", "sigma")
+BASE_RULE = """
+title: Step {0}
+name: step_{0}
+logsource: {{product: bench, service: sigma}}
+detection: {{selection: {{step: {0}}}, condition: selection}}
+level: low
+"""
+RULE = """
+title: {type}
+id: 00000000-0000-4000-8000-000000000001
+correlation:
+  type: {type}
+  rules: [{rules}]
+  group-by: [user]
+  timespan: {seconds}s
+  condition: {condition}
+level: high
+"""
+CONDITIONS: dict[str, Callable[[int], str]] = {
+    "event_count": lambda content: f"{{gte: {content * 5 // 2}}}",
+    "value_count": lambda content: f"{{field: path, gte: {content * 5 // 2}}}",
+    "temporal": lambda _: "{gte: 3}",
+}
+"""For a mean content of a group's window. Values are drawn from four times as many."""
+
+
+class Run:
+    """One rule, and a stream of matches of it through both sides."""
+
+    def __init__(self, kind: str, content: int, groups: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._values = content * 4
+        self._groups = groups
+        self._rules = _rules(kind, content, groups)
+        self._at = 0
+        self._store = Store()
+        correlated = self._rules.rules
+        self._alerts = AlertsSubTopology(correlated, [], Names(), {"acme": {"s"}}, {"s": SOURCE})
+        self._alerts.assign({("matches", 0): None}, {("alerts", 0): self._store})  # type: ignore[dict-item]
+        self.spent = [0.0, 0.0]
+        self.alerts = self.matches = 0
+
+    def batch(self, users: np.ndarray | None = None) -> None:
+        """The next matches, of these groups or of those that the random numbers say."""
+        events, hits = self._events(users)
+        watermarks = np.full(events.height, BASE_MS, np.int64)
+        before = time.process_time()
+        records = partials(
+            events,
+            hits,
+            self._rules.rules,
+            tenants=["acme"],
+            source="s",
+            watermarks=watermarks,
+            partitions=1,
+        )
+        self.spent[0] += time.process_time() - before
+        batch = self._records(records)
+        before = time.process_time()
+        outcome = self._alerts.process(batch)
+        self._alerts.before_commit()
+        self._store.commit()
+        self.spent[1] += time.process_time() - before
+        if outcome.counts.get("dead_letters"):
+            raise RuntimeError(f"matches were refused: {outcome.counts}")
+        self.alerts += sum(len(output.values) for output in outcome.outputs)
+        self.matches += records.counts["matches"]
+
+    def _events(
+        self, users: np.ndarray | None
+    ) -> tuple[pl.DataFrame, dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
+        rows = np.arange(self._at, self._at + BATCH)
+        self._at += BATCH
+        if users is None:
+            weights = np.ones(self._groups)
+            weights[: self._groups * BUSY // GROUPS] = BUSIER
+            users = self._random.choice(self._groups, BATCH, p=weights / weights.sum())
+        user, row = pl.Series("user", users), pl.Series("row", rows)
+        path = pl.Series("path", self._random.integers(self._values, size=BATCH))
+        events = pl.DataFrame(
+            {
+                "time": BASE_MS + rows // RATE_PER_MS,
+                "metadata.uid": pl.select(pl.format("AbCdEfGhIjK-3-{}", row)).to_series(),
+                "user": pl.select(pl.format("AD\\user{}", user)).to_series(),
+                "path": pl.select(pl.format("/share/folder/{}.docx", path)).to_series(),
+            }
+        )
+        # The third step is one that busy groups alone take, and seldom.
+        steps = np.where((users < BUSY) & (rows % 97 == 0), 2, rows % 2)
+        members = len(self._rules.rules.events)
+        if members == 1:
+            return events, {0: np.arange(BATCH)}
+        return events, {step: np.flatnonzero(steps == step) for step in range(members)}
+
+    def _records(self, records: Records) -> Batch:
+        keys, values = (
+            each.to_list() if isinstance(each, pl.Series) else each
+            for each in (records.keys, records.values)
+        )
+        values = [*values, *(value for _, value in records.batches)]
+        # What came a second ago is settled, as a worker's commit says.
+        mark = BASE_MS + self._at // RATE_PER_MS - 1_000
+        values.append(avro("Watermark", {"topic": "raw.s", "partition": 0, "watermark": mark}))
+        keys = [*keys, *[b""] * (len(values) - len(keys))]
+        count = len(values)
+        return Batch(
+            "matches",
+            np.zeros(count, np.int32),
+            np.arange(count, dtype=np.int64),
+            np.full(count, BASE_MS, np.int64),
+            keys,
+            values,
+        )
+
+
+def _rules(kind: str, content: int, groups: int) -> RuleSet:
+    members = 3 if kind == "temporal" else 1
+    seconds = max(1, content * groups // RATE_PER_MS // 1_000)
+    text = RULE.format(
+        type=kind,
+        rules=", ".join(f"step_{number}" for number in range(members)),
+        seconds=seconds,
+        condition=CONDITIONS[kind](content),
+    )
+    bases = "---".join(BASE_RULE.format(number) for number in range(members))
+    return compile_rules([("bench.yml", f"{bases}---{text}")])
+
+
+def throughput(kind: str, content: int, groups: int, matches: int, seed: int) -> dict[str, float]:
+    """Microseconds a match before and behind `matches` once the windows are full."""
+    run = Run(kind, content, groups, seed)
+    for _ in range(max(2, content * groups // BATCH + 1)):
+        run.batch()
+    run.spent, run.alerts, run.matches = [0.0, 0.0], 0, 0
+    for _ in range(max(1, matches // BATCH)):
+        run.batch()
+    before, behind = (spent / run.matches * 1e6 for spent in run.spent)
+    return {
+        "partials_us": before,
+        "alerts_us": behind,
+        "per_s": 1e6 / (before + behind),
+        "alerts": run.alerts,
+    }
+
+
+def memory(groups: int, seed: int) -> dict[str, float]:
+    """Bytes of this process for each of many groups, all of which a window of an hour holds."""
+    run = Run("event_count", 3_600_000 * RATE_PER_MS // groups + 1, groups, seed)
+    run.batch()
+    gc.collect()
+    before = _resident()
+    for start in range(0, groups, BATCH):
+        run.batch(np.arange(start, start + BATCH) % groups)
+    gc.collect()
+    used = _resident() - before
+    for start in range(0, groups, BATCH * 4):
+        run.batch(np.arange(start, start + BATCH) % groups)
+    gc.collect()
+    return {
+        "bytes_a_group": used / groups,
+        "mb": used / 1e6,
+        "later_mb": (_resident() - before) / 1e6,
+    }
+
+
+def _resident() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> int:
+    """Measure each type and windows of other contents, or memory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--matches", type=int, default=400_000)
+    parser.add_argument("--memory", action="store_true", help="measure that of many groups only")
+    parser.add_argument("--groups", type=int, default=1_000_000, help="for memory")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.memory:
+        print(json.dumps(memory(arguments.groups, arguments.seed)))
+        return 0
+    figures: dict[str, float] = {}
+    for kind in CONDITIONS:
+        found = throughput(kind, 200, GROUPS, arguments.matches, arguments.seed)
+        figures |= {f"{kind}_{name}": value for name, value in found.items()}
+        for content in CONTENTS:
+            found = throughput(kind, content, 100, arguments.matches // 2, arguments.seed)
+            figures[f"{kind}_us_with_{content}"] = found["alerts_us"]
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
