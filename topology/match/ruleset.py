@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from topology.costs import costs
-from topology.match.atoms import Atom
+from topology.match.atoms import Atom, Regex, Text
 from topology.match.automaton import Automaton, patterns
 from topology.match.columns import KEYWORDS, View, unpack
+from topology.match.required import required
 from topology.match.tree import Evaluation, Node, leaves, ordered
 from topology.rules import Hits, LogSource, Rules
 
@@ -25,9 +25,10 @@ STRETCH = 16_384
 class Plan:
     """What the rules for one log source need: rule index and tree, automata by column.
 
-    `titles`: id and title of each rule by its index.
+    `atoms`: those of the rule set, and more. `titles`: id and title of each rule by its index.
     """
 
+    atoms: tuple[Atom, ...]
     trees: tuple[tuple[int, Node], ...]
     automata: dict[str, Automaton]
     titles: dict[int, tuple[str, str]]
@@ -54,10 +55,6 @@ class RuleSet:
 
     def __reduce__(self) -> tuple[type["RuleSet"], tuple[object, ...]]:
         return RuleSet, (self.rules, self._atoms, self._nodes, self.warnings)
-
-    @cached_property
-    def _unknown(self) -> list[int | None]:
-        return [None] * len(self._atoms)
 
     def condition(self, index: int) -> object:
         """The condition of `rules.events[index]` with atoms in place of their numbers, so that
@@ -98,7 +95,7 @@ class RuleSet:
 
     def _match(self, events: pl.DataFrame, plan: Plan, stage: str) -> Hits:
         view = View(events)
-        known = self._unknown.copy()
+        known: list[int | None] = [None] * len(plan.atoms)
         books = costs()
         with books.stage(stage, "automata"):
             for name, automaton in plan.automata.items():
@@ -108,7 +105,7 @@ class RuleSet:
                         known[number] = 0
                 else:
                     automaton.scan(column, known)
-        evaluation = Evaluation(view, self._atoms, known)
+        evaluation = Evaluation(view, plan.atoms, known)
         hits: Hits = {}
         with books.rule_pass(stage, "conditions", len(plan.trees)) as worked:
             for index, node in plan.trees:
@@ -134,16 +131,55 @@ class RuleSet:
             if patterns(atom):
                 texts.setdefault(atom.column, {})[number] = atom
         limits = {KEYWORDS: CROWDED_KEYWORDS}
-        crowded = [name for name, atoms in texts.items() if len(atoms) >= limits.get(name, CROWDED)]
-        resident = {number for name in crowded for number in texts[name]}
+        crowded = {
+            name: atoms for name, atoms in texts.items() if len(atoms) >= limits.get(name, CROWDED)
+        }
+        narrow = _Narrowing(self._atoms, crowded)
+        nodes = [(index, narrow.node(self._nodes[index])) for index in indexes]
+        resident = {number for atoms in crowded.values() for number in atoms}
 
         def cost(number: int) -> float:
-            return 0.0 if number in resident else self._atoms[number].cost
+            return 0.0 if number in resident else narrow.atoms[number].cost
 
-        trees = [(index, ordered(self._nodes[index], cost)[1]) for index in indexes]
+        trees = [(index, ordered(node, cost)[1]) for index, node in nodes]
         rules = [(index, self.rules.events[index].rule) for index in indexes]
         return Plan(
+            tuple(narrow.atoms),
             tuple(trees),
-            {name: Automaton(texts[name]) for name in crowded},
+            {name: Automaton(atoms) for name, atoms in crowded.items()},
             {index: (rule.id, rule.title) for index, rule in rules},
         )
+
+
+class _Narrowing:
+    """Puts before each regular expression the texts that it needs, where an automaton finds them.
+
+    `atoms` are those of the rule set and those texts; `crowded`, by column, gets the latter, too.
+    """
+
+    def __init__(self, atoms: Sequence[Atom], crowded: dict[str, dict[int, Atom]]) -> None:
+        self.atoms = list(atoms)
+        self._crowded = crowded
+        self._numbers = {
+            atom: number for entries in crowded.values() for number, atom in entries.items()
+        }
+
+    def node(self, node: Node) -> Node:
+        """The node with all regular expressions below it narrowed down."""
+        if not isinstance(node, int):
+            return (node[0], *map(self.node, node[1:]))
+        atom = self.atoms[node]
+        # The walker has narrowed down those for wildcards (topology/match/values.py).
+        if not isinstance(atom, Regex) or atom.whole or atom.column not in self._crowded:
+            return node
+        texts = [Text(atom.column, "contains", text) for text in sorted(required(atom.pattern))]
+        if not texts or not all(map(patterns, texts)):
+            return node
+        return ("and", ("or", *map(self._number, texts)), node)
+
+    def _number(self, text: Text) -> int:
+        number = self._numbers.setdefault(text, len(self.atoms))
+        if number == len(self.atoms):
+            self.atoms.append(text)
+            self._crowded[text.column][number] = text
+        return number
