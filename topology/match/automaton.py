@@ -69,7 +69,10 @@ class Automaton:
         found, elements = self._find_wide(marked) if wide else self._find(marked)
         if not len(found):
             return
-        hit, places = np.unique(found, return_inverse=True)
+        present = np.zeros(len(self.patterns), dtype=np.bool_)
+        present[found] = True
+        hit = np.flatnonzero(present)
+        places = (np.cumsum(present) - 1)[found]
         sets = _sets(column, len(hit), places, elements)
         for pattern, rows in zip(hit.tolist(), sets, strict=True):
             for number in self.owners[pattern]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from topology.dimension import Codes, factorize
+from topology.dimension import Codes, counted, factorize
 from topology.texts import as_text
 
 KEYWORDS = "*"
@@ -66,10 +66,13 @@ class Column:
             return cls(frame["value"], height, owners=frame["row"].cast(pl.Int64).to_numpy())
         if height <= FEW or series.dtype != pl.String:
             return cls(series, height)
-        head = series[:SAMPLE]
-        if head.n_unique() > max(FEW, len(head) // SHARE):
-            return cls(series, height)
-        (values,) = factorize(series.to_frame("value"), ["value"])
+        if height <= SAMPLE:
+            values = counted(series.to_list())
+        else:
+            head = set(series[:SAMPLE].to_list())
+            if len(head) > SAMPLE // SHARE:
+                return cls(series, height)
+            (values,) = factorize(series.to_frame("value"), ["value"])
         if values.size > height // SHARE:
             return cls(series, height)
         return cls(values.distinct(series), height, codes=values.codes)
