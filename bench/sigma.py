@@ -91,20 +91,21 @@ class _Bench:
         events = self._scratch / "events.ndjson"
         with events.open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(event) + "\n" for event in made)
-        measurements, failed = self._engines(chosen, events)
-        figures = self._scale(folders) | self._correlations()
+        figures, others, failed = self._engines(chosen, events)
+        figures |= self._scale(folders)
+        figures |= self._correlations()
         failed += [
             f"northbound: {metric} is {figures[metric]:,.2f}, expected at least {limit:,.2f}"
             for metric, limit in AT_LEAST.items()
-            if figures.get(metric, limit) < limit
+            if figures[metric] < limit
         ]
         failed += [
             f"northbound: {metric} is {figures[metric]:,.2f}, expected at most {limit:,.2f}"
             for metric, limit in AT_MOST.items()
             if figures[metric] > limit
         ]
-        measurements += [Measurement(CASE, "northbound", *figure) for figure in figures.items()]
-        return measurements, failed
+        own = [Measurement(CASE, "northbound", *figure) for figure in figures.items()]
+        return [*own, *others], failed
 
     def _scale(self, folders: Sequence[Path]) -> dict[str, float]:
         """What more rules cost, and a start with all of them."""
@@ -137,7 +138,10 @@ class _Bench:
         figures |= _told([*module, "--memory"])
         return figures
 
-    def _engines(self, rules: Path, events: Path) -> tuple[list[Measurement], list[str]]:
+    def _engines(
+        self, rules: Path, events: Path
+    ) -> tuple[dict[str, float], list[Measurement], list[str]]:
+        """Our rates, what else there is to show, and where the engines differ."""
         program = cargo.build("rsigma")
         ours: list[dict[str, Any]] = []
         theirs: dict[str, list[dict[str, Any]]] = {name: [] for name in PEER_OPTIONS}
@@ -174,13 +178,7 @@ class _Bench:
         figures["times_rsigma"] = figures[f"events_per_s_{LARGE}"] / fastest
         if not all(each["cuts_agree"] for each in ours):
             failed.append("northbound: batches of other sizes gave other pairs")
-        failed += [
-            f"northbound: {metric} is {figures[metric]:,.1f}, expected at least {limit:,.1f}"
-            for metric, limit in AT_LEAST.items()
-            if figures[metric] < limit
-        ]
-        own = [Measurement(CASE, "northbound", *figure) for figure in figures.items()]
-        return [*own, *measurements], failed
+        return figures, measurements, failed
 
     def _differences(self, peer: str) -> list[str]:
         """Pairs of rule and event that one engine found and the other did not."""
