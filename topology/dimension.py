@@ -52,7 +52,7 @@ def factorize(frame: pl.DataFrame, names: Sequence[str]) -> list[Dimension]:
     """Number the distinct values of each of these String columns; null counts as a value."""
     rows = frame.height
     if rows < SMALL:
-        return [counted(frame[name].to_list()) for name in names]
+        return [_count(frame[name].to_list()) for name in names]
     varying = [name for name in names if not _is_constant(frame[name])]
     if varying:
         # Categories of their own, so that no process-wide table of them grows.
@@ -75,8 +75,7 @@ def _is_constant(column: pl.Series) -> bool:
     return bool((column == column[0]).all())
 
 
-def counted(values: Sequence[str | None]) -> Dimension:
-    """Number the distinct values of few rows."""
+def _count(values: Sequence[str | None]) -> Dimension:
     seen: dict[str | None, int] = {}
     codes = np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.uint32)
     return Dimension(codes, len(seen))

@@ -14,7 +14,15 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 import polars as pl
 
-from topology.match.columns import SMALL, Column, Mask, Positions, View
+from topology.match.columns import (
+    BETWEEN,
+    SMALL,
+    Column,
+    Keywords,
+    Mask,
+    Positions,
+    View,
+)
 from topology.match.regex import compiled, polars_pattern
 
 TextTest: TypeAlias = Literal["equals", "startswith", "endswith", "contains"]
@@ -64,6 +72,16 @@ class Text(Atom):
     how: TextTest
     text: str
     cased: bool = False
+
+    def rows(self, view: View, alive: int) -> int:
+        column = view.column(self.column)
+        if isinstance(column, Keywords) and self.how == "contains" and BETWEEN not in self.text:
+            found = 0
+            for part in column.parts:
+                picked = part.pick(alive, view.everything)
+                found |= part.spread(self.test(part, picked), picked)
+            return found
+        return Atom.rows(self, view, alive)
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
         text = self.text

@@ -4,19 +4,21 @@ A set of rows is a Python integer with one bit a row: and, or and not over 10,00
 and an empty set, which most are, costs nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from topology.dimension import Codes, counted, factorize
+from topology.dimension import Codes, factorize
 from topology.texts import as_text
 
 KEYWORDS = "*"
 """Name of the pseudo-column that keyword searches read: `raw_data`, or else every value."""
 RAW = "raw_data"
 
+BETWEEN = "\0"
 SMALL = 64
 """Up to so many elements a Python loop is cheaper than a call into Polars."""
 SAMPLE = 1024
@@ -67,12 +69,15 @@ class Column:
         if height <= FEW or series.dtype != pl.String:
             return cls(series, height)
         if height <= SAMPLE:
-            values = counted(series.to_list())
-        else:
-            head = set(series[:SAMPLE].to_list())
-            if len(head) > SAMPLE // SHARE:
+            texts = series.to_list()
+            numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+            if len(numbers) > height // SHARE:
                 return cls(series, height)
-            (values,) = factorize(series.to_frame("value"), ["value"])
+            codes = np.fromiter(map(numbers.__getitem__, texts), np.uint32, height)
+            return cls(pl.Series(series.name, list(numbers), dtype=pl.String), height, codes=codes)
+        if len(set(series[:SAMPLE].to_list())) > SAMPLE // SHARE:
+            return cls(series, height)
+        (values,) = factorize(series.to_frame("value"), ["value"])
         if values.size > height // SHARE:
             return cls(series, height)
         return cls(values.distinct(series), height, codes=values.codes)
@@ -142,15 +147,35 @@ def lower(texts: pl.Series) -> pl.Series:
     return pl.Series(texts.name, found, dtype=pl.String)
 
 
-def keywords(events: pl.DataFrame) -> Column:
-    """What keywords are searched in: the original line, or all values of the event, NUL between."""
-    if RAW in events.columns:
-        return Column.of(events[RAW])
-    flat = [as_text(series) for series in events.iter_columns() if not series.dtype.is_nested()]
-    if not flat:
-        return Column(pl.repeat(None, events.height, dtype=pl.String, eager=True), events.height)
-    joined = pl.select(pl.concat_str(flat, separator="\0", ignore_nulls=True)).to_series()
-    return Column(joined, events.height)
+class Keywords(Column):
+    """All values of each event in one text, NUL between; put together only when it is read.
+
+    `parts` hold the same values: columns that rules read anyway, and what is left, in one.
+    """
+
+    def __init__(self, events: pl.DataFrame, known: Mapping[str, Column | None]) -> None:
+        self._flat = [series for series in events.iter_columns() if not series.dtype.is_nested()]
+        self._known = known
+        self.height = events.height
+        self.codes = self.owners = None
+
+    @cached_property
+    def elements(self) -> pl.Series:  # type: ignore[override]  # made on first use
+        return self._joined(self._flat)
+
+    @cached_property
+    def parts(self) -> list[Column]:
+        """Columns; a text without NUL is in one of them if it is in the whole."""
+        found = {series.name: self._known.get(series.name) for series in self._flat}
+        rest = [series for series in self._flat if found[series.name] is None]
+        parts = [column for column in found.values() if column is not None]
+        return [*parts, Column(self._joined(rest), self.height)] if rest else parts
+
+    def _joined(self, series: Sequence[pl.Series]) -> pl.Series:
+        if not series:
+            return pl.repeat(None, self.height, dtype=pl.String, eager=True)
+        texts = [as_text(each) for each in series]
+        return pl.select(pl.concat_str(texts, separator=BETWEEN, ignore_nulls=True)).to_series()
 
 
 class View:
@@ -170,7 +195,10 @@ class View:
 
     def _make(self, name: str) -> Column | None:
         if name == KEYWORDS:
-            return keywords(self.events)
+            # The original line, or all values of the event.
+            if RAW in self.events.columns:
+                return Column.of(self.events[RAW])
+            return Keywords(self.events, self._columns)
         return Column.of(self.events[name]) if name in self.events.columns else None
 
     def lowered_rows(self, name: str, rows: int) -> pl.Series | None:
