@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 import polars as pl
 
+from topology.match.addresses import address
 from topology.match.columns import (
     BETWEEN,
     SMALL,
@@ -152,22 +153,14 @@ class Network(Atom):
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
         network = ipaddress.ip_network(self.cidr, strict=False)
+        if picked is None:
+            return column.addresses.within(network)
 
         def inside(value: str) -> bool:
-            address = _address(value)
-            return address is not None and address in network
+            found = address(value)
+            return found is not None and found in network
 
         return _each(_take(column.texts, picked), inside)
-
-
-@lru_cache(maxsize=65_536)
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text.strip())
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
 
 
 @dataclass(frozen=True, slots=True)

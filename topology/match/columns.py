@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from topology.dimension import Codes, factorize
+from topology.match.addresses import Addresses
 from topology.texts import as_text
 
 KEYWORDS = "*"
@@ -105,6 +106,11 @@ class Column:
         if self.elements.dtype == pl.String:
             return self.elements.str.strip_chars().cast(pl.Float64, strict=False)
         return pl.Series("", [None] * len(self.elements), dtype=pl.Float64)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        """Elements as addresses."""
+        return Addresses(self.texts)
 
     @cached_property
     def missing(self) -> int:

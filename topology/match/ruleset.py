@@ -14,7 +14,7 @@ from topology.match.required import required
 from topology.match.tree import Evaluation, Node, leaves, ordered
 from topology.rules import Hits, LogSource, Rules
 
-CROWDED = 48
+CROWDED = 8
 """With so many atoms a column gets an automaton; below that each is tested when it is needed."""
 CROWDED_KEYWORDS = 4
 STRETCH = 16_384
