@@ -86,16 +86,19 @@ def add(
 
 @app.command("list")
 def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
-    """Show each tenant's sources and feeds, and whether its user and rights are in the cluster.
+    """Show each tenant's sources and feeds, who reads them and how far behind, and whether its user
+    and rights are in the cluster.
 
     Example: northbound tenants list
     """
+    from app import consumers
     from app.broker import tenants
 
     settings = configured(config)
     with reported():
         client = connected(settings)
         found = tenants.users(client, settings.names, settings.tenants)
+        reading = consumers.readers(settings, settings.tenants)
     table = []
     for name, tenant in settings.tenants.items():
         user = found.get(name)
@@ -103,6 +106,8 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
         paused = tenants.paused(user, settings.names, name)
         denied = {tenants.acl_text(each) for each in tenants.pauses(settings.names, name, paused)}
         rights = set(user.rights) - denied if user else set()
+        groups = reading[name]
+        lags = [each.lag for each in groups if each.lag is not None]
         table.append(
             {
                 "tenant": name,
@@ -114,9 +119,23 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
                 "rights": sorted(rights),
                 "paused": paused,
                 "state": _state(rights, wanted, paused, known=bool(user and user.mechanisms)),
+                "connected": sum(len(each.members) for each in groups),
+                "lag": max(lags, default=None),
+                "rate": round(sum(each.rate for each in groups), 1),
+                "groups": [
+                    {
+                        "group": each.group,
+                        "state": each.state,
+                        "members": each.members,
+                        "lag": each.lag,
+                        "rate": each.rate,
+                    }
+                    for each in groups
+                ],
             }
         )
-    rows(table, ["tenant", "sources", "feeds", "user", "state"], json=json, title="Tenants")
+    columns = ["tenant", "sources", "feeds", "user", "state", "connected", "lag", "rate"]
+    rows(table, columns, json=json, title="Tenants")
 
 
 @app.command()

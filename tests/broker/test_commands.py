@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import Result
+from confluent_kafka import Consumer, Producer
 from typer.testing import CliRunner
 
 from app.broker.server import EmbeddedKafka
@@ -14,6 +16,7 @@ from app.cli import app
 from app.reading import read
 from schemas.codec import decode
 from tests.broker.own_user import security
+from tests.runtime.processes import wait_for
 
 pytestmark = pytest.mark.broker
 
@@ -56,7 +59,7 @@ def run(config: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments, "--config", str(config)])
 
 
-def lines(result: Result) -> list[dict[str, object]]:
+def lines(result: Result) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -119,6 +122,39 @@ def test_a_tenant_comes_and_goes(
     actions = [decode(message.value())[1]["action"] for message in audit]
     done = ["add", "rotate", "pause", "resume", "remove"]
     assert actions[-5:] == [f"tenant.{each}" for each in done]
+
+
+def test_who_reads_is_listed(kafka: EmbeddedKafka, config: Path, tmp_path: Path) -> None:
+    """The consumers of a tenant's bundle are listed with what they have not read yet, and nobody
+    else's are."""
+    assert run(config, "tenants", "add", "read", "--source", "qumulo").exit_code == 0
+    assert run(config, "tenants", "bundle", "read", "--out", str(tmp_path)).exit_code == 0
+    given = json.loads((tmp_path / "northbound.json").read_text())
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 0})
+    for number in range(7):
+        producer.produce(given["topics"]["events"], b"%d" % number, partition=0)
+    assert producer.flush(30) == 0
+    settings = {
+        **given["kafka"],
+        "ssl.ca.location": str(tmp_path / "ca.pem"),
+        "client.id": "siem-1",
+    }
+    consumer = Consumer({**settings, "enable.auto.commit": False})
+    try:
+        consumer.subscribe([given["topics"]["events"]])
+        found = wait_for(lambda: consumer.consume(1, 1.0), "a record", 30)
+        consumer.commit(found[0], asynchronous=False)
+        listed = {row["tenant"]: row for row in lines(run(config, "tenants", "list"))}
+        (group,) = listed["read"]["groups"]
+        assert (group["group"], group["state"]) == (given["kafka"]["group.id"], "stable")
+        assert [each.split()[0] for each in group["members"]] == ["siem-1"]
+        assert (listed["read"]["connected"], listed["read"]["lag"]) == (1, 6)
+        assert (listed["acme"]["connected"], listed["acme"]["groups"]) == (0, [])
+    finally:
+        consumer.close()
+    listed = {row["tenant"]: row for row in lines(run(config, "tenants", "list"))}
+    assert (listed["read"]["connected"], listed["read"]["lag"]) == (0, 6)
+    assert run(config, "tenants", "remove", "read", "--topics", "--yes").exit_code == 0
 
 
 def test_wrong_usage_of_tenants(config: Path) -> None:

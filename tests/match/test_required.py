@@ -8,12 +8,12 @@ from topology.match.regex import compiled
 from topology.match.required import required
 
 PIECES = (
-    "net", "S", "k", "ſ", "K", "ß", "İ", " ", "\\s", "\\w", "\\.", "\\\\", "\\b", ".", "^", "$",
+    "net", "S", "k", "\u017f", "K", "ß", "İ", " ", "\\s", "\\w", "\\.", "\\\\", "\\b", ".", "^", "$",
     "[Rr]", "[ab]", "[^a]", "[]x]", "[[:alpha:]]", "[^\\]]", "(?:", "(", "(?i)", "(?i:", "(?-i:",
     "(?P<n>", ")", "|", "?", "*", "+", "*?", "{2}", "{0,2}", "{1,}", "{", "}", "\\x41", "\\Qa\\E",
     "\\pL", "ab", "ba",
 )  # fmt: skip
-SIGNS = "abnetskSKNET ſKßİrx.\\]{}A\t\nΣ"
+SIGNS = "abnetskSKNET \u017fKßİrx.\\]{}A\t\nΣ"
 
 
 @given(
