@@ -5,7 +5,7 @@ A field without a value fails every test but Null, also under `not` (see topolog
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +17,7 @@ import polars as pl
 from topology.match.addresses import address
 from topology.match.columns import (
     BETWEEN,
+    PLAIN,
     SMALL,
     Column,
     Keywords,
@@ -59,8 +60,7 @@ def _mask(series: pl.Series) -> Mask:
     return series.fill_null(value=False).to_numpy()
 
 
-def _each(series: pl.Series, test: Callable[[str], bool]) -> Mask:
-    values = series.to_list()
+def _each(values: Sequence[str | None], test: Callable[[str], bool]) -> Mask:
     found = (value is not None and test(value) for value in values)
     return np.fromiter(found, dtype=np.bool_, count=len(values))
 
@@ -86,15 +86,15 @@ class Text(Atom):
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
         text = self.text
-        series = _take(column.texts if self.cased else column.lowered, picked)
-        if len(series) <= SMALL:
+        if column.count(picked) <= PLAIN:
             tests: dict[str, Callable[[str], bool]] = {
                 "equals": lambda value: value == text,
                 "startswith": lambda value: value.startswith(text),
                 "endswith": lambda value: value.endswith(text),
                 "contains": lambda value: text in value,
             }
-            return _each(series, tests[self.how])
+            return _each(column.values(picked, lowered=not self.cased), tests[self.how])
+        series = _take(column.texts if self.cased else column.lowered, picked)
         if self.how == "equals":
             return _mask(series == text)
         if self.how == "startswith":
@@ -113,9 +113,9 @@ class OneOf(Atom):
     texts: frozenset[str]
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
+        if column.count(picked) <= PLAIN:
+            return _each(column.values(picked, lowered=True), self.texts.__contains__)
         series = _take(column.lowered, picked)
-        if len(series) <= SMALL:
-            return _each(series, self.texts.__contains__)
         return _mask(series.is_in(list(self.texts)))
 
 
@@ -133,14 +133,15 @@ class Regex(Atom):
     whole: bool = False
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
-        series = _take(column.lowered if self.lowered else column.texts, picked)
         pattern = f"^(?:{self.pattern})$" if self.whole else self.pattern
-        rust = polars_pattern(pattern) if len(series) > SMALL else None
+        rust = polars_pattern(pattern) if column.count(picked) > SMALL else None
         if rust is not None:
+            series = _take(column.lowered if self.lowered else column.texts, picked)
             return _mask(series.str.contains(rust))
         regex = compiled(self.pattern)
         find = regex.fullmatch if self.whole else regex.search
-        return _each(series, lambda value: find(value) is not None)
+        values = column.values(picked, lowered=self.lowered)
+        return _each(values, lambda value: find(value) is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class Network(Atom):
             found = address(value)
             return found is not None and found in network
 
-        return _each(_take(column.texts, picked), inside)
+        return _each(column.values(picked, lowered=False), inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +240,8 @@ class Moment(Atom):
     number: int
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
-        return _each(
-            _take(column.texts, picked), lambda value: _part(value, self.part) == self.number
-        )
+        values = column.values(picked, lowered=False)
+        return _each(values, lambda value: _part(value, self.part) == self.number)
 
 
 LARGEST_S = 100_000_000_000

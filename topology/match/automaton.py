@@ -6,7 +6,7 @@ equals, `\\x02v` for startswith, `v\\x03` for endswith, `v` for contains.
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 
 import ahocorasick_rs
 import numpy as np
@@ -17,6 +17,8 @@ from topology.match.atoms import Atom, OneOf, Text
 from topology.match.columns import Column
 
 FIRST, LAST = "\x02", "\x03"
+TOGETHER = 64
+"""Patterns whose rows are put together at a time, so that they stay in the processor's cache."""
 MANY = 3_000
 """From so many elements on it is cheaper that Polars builds an automaton for the batch."""
 
@@ -60,13 +62,11 @@ class Automaton:
     def _names(self) -> pl.Enum:
         return pl.Enum(self.patterns)
 
-    def scan(self, column: Column, known: list[int | None]) -> None:
-        """Put into `known`, for each atom of this column, the rows where it holds."""
-        for number in self.atoms:
-            known[number] = 0
-        marked = _marked(column.lowered)
-        wide = len(marked) >= MANY
-        found, elements = self._find_wide(marked) if wide else self._find(marked)
+    def scan(self, column: Column, known: list[int | None], true: set[int]) -> None:
+        """Put into `known`, for each atom of this column that holds anywhere, the rows where it
+        does, and its number into `true`; `known` has no rows for all of them before."""
+        wide = len(column.elements) >= MANY
+        found, elements = (self._find_wide if wide else self._find)(column)
         if not len(found):
             return
         present = np.zeros(len(self.patterns), dtype=np.bool_)
@@ -77,17 +77,29 @@ class Automaton:
         for pattern, rows in zip(hit.tolist(), sets, strict=True):
             for number in self.owners[pattern]:
                 known[number] = (known[number] or 0) | rows
+            true.update(self.owners[pattern])
 
-    def _find(self, marked: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _find(self, column: Column) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Pattern and element of each occurrence."""
-        values = [value.encode() for value in marked.to_list()]
-        ends = np.cumsum([len(value) for value in values])
-        hits = self._built.find_matches_as_indexes(b"".join(values), overlapping=True)
+        values = [
+            "" if value is None else f"{FIRST}{value}{LAST}"
+            for value in column.values(None, lowered=True)
+        ]
+        text = "".join(values)
+        if not text.count(FIRST) == text.count(LAST) == len(values) - values.count(""):
+            values = _marked(column.lowered).to_list()
+            text = "".join(values)
+        if text.isascii():
+            ends = np.fromiter(accumulate(map(len, values)), np.int64, len(values))
+        else:
+            ends = np.cumsum([len(value.encode()) for value in values])
+        hits = self._built.find_matches_as_indexes(text.encode(), overlapping=True)
         flat = np.fromiter(chain.from_iterable(hits), dtype=np.int64, count=3 * len(hits))
         table = flat.reshape(-1, 3)
         return table[:, 0], np.searchsorted(ends, table[:, 1], side="right")
 
-    def _find_wide(self, marked: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _find_wide(self, column: Column) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        marked = _marked(column.lowered)
         lists = marked.str.extract_many(list(self.patterns), overlapping=True)
         counts = lists.list.len().to_numpy()
         texts = lists.explode(empty_as_null=False, keep_nulls=False)
@@ -109,13 +121,17 @@ def _sets(
     elements: npt.NDArray[np.int64],
 ) -> Iterable[int]:
     """For each pattern the set of rows that have one of its elements."""
-    if column.whole:
-        masks = np.zeros((patterns, len(column.elements)), dtype=np.bool_)
-        masks[places, elements] = True
+    masks = np.zeros((patterns, len(column.elements)), dtype=np.bool_)
+    masks[places, elements] = True
+    if column.owners is not None:
         for mask in masks:
             yield column.spread(mask, None)
         return
-    masks = np.zeros((patterns, column.height), dtype=np.bool_)
-    masks[places, elements] = True
-    for row in np.packbits(masks, axis=1, bitorder="little"):
-        yield int.from_bytes(row.tobytes(), "little")
+    for start in range(0, patterns, TOGETHER):
+        some = masks[start : start + TOGETHER]
+        if column.codes is not None:
+            some = some[:, column.codes]
+        packed = np.packbits(some, axis=1, bitorder="little")
+        content, width = packed.tobytes(), packed.shape[1]
+        for at in range(0, len(content), width):
+            yield int.from_bytes(content[at : at + width], "little")

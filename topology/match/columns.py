@@ -21,7 +21,11 @@ RAW = "raw_data"
 
 BETWEEN = "\0"
 SMALL = 64
-"""Up to so many elements a Python loop is cheaper than a call into Polars."""
+"""Up to so many elements a Python loop over regular expressions is cheaper than Polars."""
+PLAIN = 512
+"""The same for comparisons of text."""
+LISTED = 4_096
+"""Up to so many elements of a column all of them are made Python objects, once, for such loops."""
 SAMPLE = 1024
 FEW = 96
 SHARE = 4
@@ -76,7 +80,7 @@ class Column:
                 return cls(series, height)
             codes = np.fromiter(map(numbers.__getitem__, texts), np.uint32, height)
             return cls(pl.Series(series.name, list(numbers), dtype=pl.String), height, codes=codes)
-        if len(set(series[:SAMPLE].to_list())) > SAMPLE // SHARE:
+        if len(set(series[:SAMPLE].to_list())) > SAMPLE // 2:
             return cls(series, height)
         (values,) = factorize(series.to_frame("value"), ["value"])
         if values.size > height // SHARE:
@@ -97,6 +101,28 @@ class Column:
     def lowered(self) -> pl.Series:
         """Elements as String in lower case."""
         return lower(self.texts)
+
+    @cached_property
+    def _text_list(self) -> list[str | None]:
+        return self.texts.to_list()
+
+    @cached_property
+    def _lowered_list(self) -> list[str | None]:
+        return self.lowered.to_list()
+
+    def values(self, picked: Positions | None, *, lowered: bool) -> list[str | None]:
+        """The picked elements as `texts` or as `lowered`."""
+        if picked is None:
+            return self._lowered_list if lowered else self._text_list
+        if len(self.elements) > LISTED:
+            found: list[str | None] = (self.lowered if lowered else self.texts)[picked].to_list()
+            return found
+        values = self._lowered_list if lowered else self._text_list
+        return [values[place] for place in picked.tolist()]
+
+    def count(self, picked: Positions | None) -> int:
+        """How many elements are picked."""
+        return len(self.elements) if picked is None else len(picked)
 
     @cached_property
     def numbers(self) -> pl.Series:
@@ -147,7 +173,7 @@ class Column:
 
 def lower(texts: pl.Series) -> pl.Series:
     """Texts in lower case."""
-    if len(texts) > SMALL:
+    if len(texts) > PLAIN // 2:
         return texts.str.to_lowercase()
     found = [None if text is None else text.lower() for text in texts.to_list()]
     return pl.Series(texts.name, found, dtype=pl.String)

@@ -11,7 +11,7 @@ from topology.match.atoms import Atom, Regex, Text
 from topology.match.automaton import Automaton, patterns
 from topology.match.columns import KEYWORDS, View, unpack
 from topology.match.required import required
-from topology.match.tree import Evaluation, Node, leaves, ordered
+from topology.match.tree import Evaluation, Node, gathered, leaves, ordered
 from topology.rules import Hits, LogSource, Rules
 
 CROWDED = 8
@@ -25,10 +25,12 @@ STRETCH = 16_384
 class Plan:
     """What the rules for one log source need: rule index and tree, automata by column.
 
-    `atoms`: those of the rule set, and more. `titles`: id and title of each rule by its index.
+    `atoms`: those of the rule set, and more. `known`: no rows for each atom that an automaton
+    finds, None for the others. `titles`: id and title of each rule by its index.
     """
 
     atoms: tuple[Atom, ...]
+    known: list[int | None]
     trees: tuple[tuple[int, Node], ...]
     automata: dict[str, Automaton]
     titles: dict[int, tuple[str, str]]
@@ -95,17 +97,15 @@ class RuleSet:
 
     def _match(self, events: pl.DataFrame, plan: Plan, stage: str) -> Hits:
         view = View(events)
-        known: list[int | None] = [None] * len(plan.atoms)
+        known = plan.known.copy()
+        true: set[int] = set()
         books = costs()
         with books.stage(stage, "automata"):
             for name, automaton in plan.automata.items():
                 column = view.column(name)
-                if column is None:
-                    for number in automaton.atoms:
-                        known[number] = 0
-                else:
-                    automaton.scan(column, known)
-        evaluation = Evaluation(view, plan.atoms, known)
+                if column is not None:
+                    automaton.scan(column, known, true)
+        evaluation = Evaluation(view, plan.atoms, known, true)
         hits: Hits = {}
         with books.rule_pass(stage, "conditions", len(plan.trees)) as worked:
             for index, node in plan.trees:
@@ -141,10 +141,11 @@ class RuleSet:
         def cost(number: int) -> float:
             return 0.0 if number in resident else narrow.atoms[number].cost
 
-        trees = [(index, ordered(node, cost)[1]) for index, node in nodes]
+        trees = [(index, gathered(ordered(node, cost)[1], resident)) for index, node in nodes]
         rules = [(index, self.rules.events[index].rule) for index in indexes]
         return Plan(
             tuple(narrow.atoms),
+            [0 if number in resident else None for number in range(len(narrow.atoms))],
             tuple(trees),
             {name: Automaton(atoms) for name, atoms in crowded.items()},
             {index: (rule.id, rule.title) for index, rule in rules},

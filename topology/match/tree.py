@@ -5,7 +5,8 @@ empty "and" is true and an empty "or" false. Atoms without a hit are the empty s
 trees fold to nothing after a few look-ups; costly atoms see only rows that are still undecided.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
 from topology.match.atoms import Atom, OneOf, Text
@@ -14,6 +15,8 @@ from topology.match.columns import View
 Node: TypeAlias = int | tuple[Any, ...]
 TRUE: Node = ("and",)
 FALSE: Node = ("or",)
+FEWEST = 2
+"""From so many resident atoms on they are looked up together."""
 
 
 class Forest:
@@ -96,16 +99,33 @@ def ordered(node: Node, cost: Callable[[int], float]) -> tuple[float, Node]:
     return total, (node[0], *(child for _, child in children))
 
 
+def gathered(node: Node, resident: Container[int]) -> Node:
+    """The node with the resident atoms among its children, whose truth is known before it is asked
+    for, as a set of their own: ("all", set, the others) and ("any", set, the others)."""
+    if isinstance(node, int):
+        return node
+    children = [gathered(child, resident) for child in node[1:]]
+    members = frozenset(child for child in children if isinstance(child, int) and child in resident)
+    if node[0] == "not" or len(members) < FEWEST:
+        return (node[0], *children)
+    others = [child for child in children if child not in members]
+    return ("all" if node[0] == "and" else "any", members, *others)
+
+
 class Evaluation:
     """Truth of nodes for the rows of one batch.
 
-    `known` has for each atom the rows where it holds, or None if it was not tested yet.
+    `known` has for each atom the rows where it holds, or None if it was not tested yet; `true` are
+    the atoms of which that is known before, and which hold somewhere.
     """
 
-    def __init__(self, view: View, atoms: Sequence[Atom], known: list[int | None]) -> None:
+    def __init__(
+        self, view: View, atoms: Sequence[Atom], known: list[int | None], true: AbstractSet[int]
+    ) -> None:
         self._view = view
         self._atoms = atoms
         self._known = known
+        self._true = true
         self._tested: dict[int, tuple[int, int]] = {}
 
     def of(self, node: Node, alive: int) -> int:
@@ -115,16 +135,36 @@ class Evaluation:
             return self._test(node, alive) if found is None else found & alive
         kind = node[0]
         if kind == "and":
-            for child in node[1:]:
-                alive = self.of(child, alive)
-                if not alive:
-                    break
-            return alive
+            return self._every(node[1:], alive)
+        if kind == "or":
+            return self._some(node[1:], alive)
         if kind == "not":
             return alive & ~self.of(node[1], alive)
+        known, members = self._known, node[1]
+        if kind == "all":
+            if not members <= self._true:
+                return 0
+            for number in members:
+                alive &= known[number] or 0
+            return self._every(node[2:], alive) if alive else 0
+        true = 0
+        for number in members & self._true:
+            true |= known[number] or 0
+        true &= alive
+        alive &= ~true
+        return true | self._some(node[2:], alive) if alive else true
+
+    def _every(self, nodes: Iterable[Node], alive: int) -> int:
+        for child in nodes:
+            alive = self.of(child, alive)
+            if not alive:
+                break
+        return alive
+
+    def _some(self, nodes: Iterable[Node], alive: int) -> int:
         known = self._known
         true = 0
-        for child in node[1:]:
+        for child in nodes:
             if isinstance(child, int):
                 found = known[child]
                 if found == 0:
