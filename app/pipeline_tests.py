@@ -14,6 +14,7 @@ from app.planning import build_plan
 from app.rule_streams import ExpectedAlert
 from app.rule_tests import differences as alert_differences
 from schemas.codec import decode as read_avro
+from topology.filters import NO_FILTERS
 from topology.formats import decode
 from topology.pipeline import alerts, pipeline
 from topology.plan import Plan, TenantPlan
@@ -99,7 +100,15 @@ def _tenant(plan: Plan, test: PipelineTest) -> TenantPlan:
         known = ", ".join(names)
         raise ConfigError([f"{test.name}: tenant: saw {test.tenant!r}, expected one of {known}"])
     chosen = plan.tenants[test.tenant or names[0]]
-    return replace(chosen, events=True, alerts=True, format="ocsf-json")
+    return replace(
+        chosen,
+        events=True,
+        alerts=True,
+        format="ocsf-json",
+        mask=None,
+        fields=None,
+        filters=NO_FILTERS,
+    )
 
 
 def _received(plan: Plan, source: str, lines: Sequence[tuple[int, bytes]]) -> list[int]:
