@@ -54,7 +54,9 @@ def alerts(client: Mapping[str, Any], topics: Sequence[str], uid: str) -> list[d
     return [
         alert
         for message in read(client, topics)
-        if needle in (value := message.value() or b"")
+        # Formats that are no JSON have the alert in another feed, or not at all.
+        if (value := message.value() or b"").startswith(b"{")
+        and needle in value
         and (alert := orjson.loads(value)).get("metadata", {}).get("uid") == uid
     ]
 
