@@ -20,6 +20,7 @@ def access(config: Config, tenant: str) -> Access:
         topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
         group_prefix=tenants.group_prefix(names, tenant),
         ca=_ca(config),
+        format=found.format,
     )
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from typing import Any, NamedTuple, cast
 
 import fastavro
@@ -36,7 +36,7 @@ class Schema(NamedTuple):
 def _schemas() -> tuple[dict[str, Schema], dict[bytes, Schema]]:
     newest: dict[str, Schema] = {}
     by_header: dict[bytes, Schema] = {}
-    for entry in (files("schemas") / "avro").iterdir():
+    for entry in (resources.files("schemas") / "avro").iterdir():
         found = FILE_NAME.fullmatch(entry.name)
         if found is None:
             continue
@@ -52,6 +52,17 @@ def _schemas() -> tuple[dict[str, Schema], dict[bytes, Schema]]:
         if schema.name not in newest or newest[schema.name].version < schema.version:
             newest[schema.name] = schema
     return newest, by_header
+
+
+def files(name: str) -> dict[str, bytes]:
+    """Every version of a schema: name and content of its file."""
+    entries = (resources.files("schemas") / "avro").iterdir()
+    content = {entry.name: entry.read_bytes() for entry in entries if entry.is_file()}
+    return {
+        file: text
+        for file, text in content.items()
+        if FILE_NAME.fullmatch(file) and json.loads(text)["name"] == name
+    }
 
 
 def header(name: str) -> bytes:

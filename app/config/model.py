@@ -128,7 +128,7 @@ class Tenant(Strict):
     feeds: list[Literal["events", "alerts"]] = Field(default=["events", "alerts"])
     """Which topics it has."""
     format: str = "ocsf-json"
-    """Format of its events and alerts: ocsf-json, ecs-json, cef, leef or rfc5424."""
+    """Format of its events and alerts: ocsf-json, ecs-json, cef, leef, rfc5424 or avro."""
     key: Literal["host", "user"] = "host"
     """What keys its events, and so keeps their order."""
     partitions: Positive = 4

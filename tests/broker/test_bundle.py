@@ -6,15 +6,19 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from cryptography import x509
 
 from app.broker import bundle, certificates
+from app.broker.bundle import consumer
 from app.broker.bundle.access import Access
 from app.broker.java import candidates
+from topology.northbound import SERIALIZERS
 
 PASSWORD = "Secret1Secret2"
 SECRET = {
@@ -176,3 +180,20 @@ def test_a_zip_holds_the_same(ca: bytes, tmp_path: Path) -> None:
             file = tmp_path / each.filename
             assert archive.read(each) == file.read_bytes()
             assert each.external_attr >> 16 & 0o777 == file.stat().st_mode & 0o777
+
+
+def test_a_receiver_of_avro_has_the_schemas(ca: bytes, tmp_path: Path) -> None:
+    """consumer.py makes JSON of a record with what is in the folder; others get no schema."""
+    events = pl.DataFrame({"time": [7], "file.path": ["/ü"], "unmapped.note": ["more"]})
+    (value,) = SERIALIZERS["avro"](events)
+    bundle.write(make_access(ca), tmp_path / "json")
+    bundle.write(replace(make_access(ca), format="avro"), tmp_path / "avro")
+    assert not list((tmp_path / "json").glob("*.avsc"))
+    assert "avsc" not in (tmp_path / "json" / "README.md").read_text()
+    assert "event.v*.avsc" in (tmp_path / "avro" / "README.md").read_text()
+    line = json.loads(consumer.decoder(tmp_path / "avro")(value))
+    assert (line["time"], line["file"]["path"]) == (7, "/ü")
+    assert json.loads(line["other"]) == {"unmapped": {"note": "more"}}
+    assert consumer.decoder(tmp_path / "json")(b'{"time":7}') == b'{"time":7}'
+    with pytest.raises(SystemExit, match="ask for a new bundle"):
+        consumer.decoder(tmp_path / "avro")(b'{"time":7}')

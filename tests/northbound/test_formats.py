@@ -42,7 +42,8 @@ EVENT: dict[str, Any] = {
 def encoded(form: str, *events: dict[str, Any], without: frozenset[str] = frozenset()) -> list[str]:
     """Each event in a format, encoded together."""
     frame = pl.DataFrame([{**event, "row": row} for row, event in enumerate(events)])
-    return [value.decode() for value in SERIALIZERS[form](frame, without=without).to_list()]
+    values = SERIALIZERS[form](frame, without=without).to_list()
+    return [value.decode(errors="surrogateescape") for value in values]
 
 
 def read_cef(text: str) -> tuple[list[str], dict[str, str]]:
@@ -159,7 +160,8 @@ def test_each_event_is_encoded_as_it_is_alone(form: str) -> None:
     assert together == [
         encoded(form, event, without=frozenset({"raw_data"}))[0] for event in (EVENT, bare, odd)
     ]
-    assert not any("the line" in text or "\n" in text for text in together)
+    assert not any("the line" in text for text in together)
+    assert form == "avro" or not any("\n" in text for text in together)
 
 
 @pytest.mark.parametrize("form", list(SERIALIZERS))
@@ -177,7 +179,8 @@ def test_a_tenant_gets_events_and_alerts_in_its_format(form: str) -> None:
     events = [record.value or b"" for record in run.read("northbound.acme.events")]
     alerts = [record.value or b"" for record in run.read("northbound.acme.alerts")]
     assert len(events) == 120
-    begins = {"cef": b"CEF:0|", "leef": b"LEEF:2.0|", "rfc5424": b"<"}.get(form, b"{")
+    marks = {"cef": b"CEF:0|", "leef": b"LEEF:2.0|", "rfc5424": b"<", "avro": b"\xc3\x01"}
+    begins = marks.get(form, b"{")
     assert all(value.startswith(begins) for value in (*events, *alerts))
     assert any(b"Mass delete by one user" in value for value in alerts)
     assert any(b"final" in value for value in alerts)

@@ -159,14 +159,16 @@ def test_nothing_masked_is_in_any_byte(tmp_path: Path, form: str, expose: frozen
     alone = outcome(replace(chosen, tenants={"clear": chosen.tenants["clear"]}), sent)
     for topic in (names.events("clear"), names.alerts("clear")):
         assert written(alone.read(topic)) == written(driver.read(topic))
-    everything = b"".join(written(driver.read(names.events("clear")))).decode().lower()
+    everything = b"".join(written(driver.read(names.events("clear")))).decode(errors="replace")
+    everything = everything.lower()
     assert all(text.lower() in everything for text in CLEAR[:-1])
     for topic in (names.events, names.alerts):
         for tenant in MASKED:
             records = driver.read(topic(tenant))
             assert len(records) == len(driver.read(topic("clear"))) > 0
             for record in written(records):
-                found = [text for text in CLEAR if text.lower() in record.decode().lower()]
+                told = record.decode(errors="replace").lower()
+                found = [text for text in CLEAR if text.lower() in told]
                 assert not found, (tenant, found, record)
                 assert not SHORT.search(record), (tenant, record)
 

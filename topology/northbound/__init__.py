@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from topology.northbound import cef, ecs_json, leef, ocsf_json, rfc5424
+from topology.northbound import avro, cef, ecs_json, leef, ocsf_json, rfc5424
 
 
 class Serializer(Protocol):
@@ -23,4 +23,5 @@ SERIALIZERS: Final[Mapping[str, Serializer]] = {
     "cef": cef.encode,
     "leef": leef.encode,
     "rfc5424": rfc5424.encode,
+    "avro": avro.encode,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.broker.bundle import (
+    avro,
     filebeat,
     fluent_bit,
     go,
@@ -29,6 +30,7 @@ from app.broker.certificates import write_private
 FORMATS: dict[str, Callable[[Access], list[File]]] = {
     "readme": readme.files,
     "pem": pem.files,
+    "avro": avro.files,
     "python": python.files,
     "librdkafka": librdkafka.files,
     "java": java.files,

@@ -12,6 +12,7 @@ class Access:
     group: consumer group that the tenant may use; so is every other that begins with
     `group_prefix`.
     ca: CA certificates in PEM; None where the system's trust store knows the brokers' CA.
+    format: of the records (topology/northbound SERIALIZERS).
     """
 
     tenant: str
@@ -22,6 +23,7 @@ class Access:
     group_prefix: str
     ca: bytes | None
     mechanism: str = "SCRAM-SHA-256"
+    format: str = "ocsf-json"
 
     @property
     def group(self) -> str:

@@ -9,9 +9,11 @@ whose `metadata.uid` you have seen.
 """
 
 import argparse
+import io
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 try:
@@ -44,13 +46,41 @@ def configuration(folder: Path, group: str) -> tuple[dict[str, object], dict[str
     return client, content["topics"], client["group.id"]
 
 
+def decoder(folder: Path) -> Callable[[bytes], bytes]:
+    """What makes a line of a record: nothing, or JSON of Avro where schemas are in this folder."""
+    files = sorted(folder.glob("event.v*.avsc"))
+    if not files:
+        return bytes
+    try:
+        from fastavro import schemaless_reader  # noqa: PLC0415  # for tenants with Avro alone
+        from fastavro.schema import fingerprint, to_parsing_canonical_form  # noqa: PLC0415
+    except ModuleNotFoundError:
+        sys.exit(f"fastavro is not there: {sys.executable} -m pip install fastavro")
+    schemas = {}
+    for file in files:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+        mark = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+        schemas[b"\xc3\x01" + bytes.fromhex(mark)] = schema
+
+    def decoded(value: bytes) -> bytes:
+        schema = schemas.get(value[:10])
+        if schema is None:
+            sys.exit("a record has a schema that is not in this folder: ask for a new bundle")
+        record = schemaless_reader(io.BytesIO(value[10:]), schema, None)
+        return json.dumps(record, ensure_ascii=False).encode()
+
+    return decoded
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--topic", default="alerts", help="a feed (alerts, events) or a topic name")
     parser.add_argument("--group", default="", help="group suffix (default: siem), or a full name")
     parser.add_argument("--count", type=int, default=0, help="stop after so many records")
     options = parser.parse_args()
-    client, topics, group = configuration(Path(__file__).absolute().parent, options.group)
+    folder = Path(__file__).absolute().parent
+    client, topics, group = configuration(folder, options.group)
+    line = decoder(folder)
     topic = topics.get(options.topic, options.topic)
 
     def on_error(error: KafkaError) -> None:
@@ -78,7 +108,7 @@ def main() -> int:
                 say(f"{error.str()} (trying again)")
                 continue
             if message.value() is not None:
-                sys.stdout.buffer.write(message.value() + b"\n")
+                sys.stdout.buffer.write(line(message.value()) + b"\n")
                 sys.stdout.buffer.flush()
                 printed += 1
             consumer.store_offsets(message)

@@ -41,7 +41,7 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 | `fluent-bit.yaml` | Fluent Bit (1) |
 | `redpanda-connect.yaml` | Redpanda Connect (1) |
 | `splunk-connector.json` | Splunk Connect for Kafka; `splunk-connector.txt` says how (1) |
-{trust}
+{trust}{avro}
 
 (1) Checked by configuration only: against the keys that the product documents, not by running it.
 
@@ -56,11 +56,18 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 - Records are compressed with LZ4. Clients that need a package for it: aiokafka
   (`pip install 'aiokafka[lz4]'`) and kafkajs (`lz4js`, as in `consumer.mjs`).
 - Leave the check of the server's name on. The certificate carries the names given above.
-{changeit}"""
+{avro_rule}{changeit}"""
 
 TRUST = """\
 | `ca.pem` | the CA of the brokers, for clients that read PEM |
 | `truststore.p12`, `truststore.jks` | the same CA for Java |"""
+AVRO = """
+| `event.v*.avsc` | the schemas of the records |"""
+AVRO_RULE = """\
+- Records are Avro in single-object encoding: the bytes C3 01, the CRC-64-AVRO fingerprint of one of
+  the schemas in eight bytes (least significant first), then the record. `consumer.py` prints them
+  as JSON (`pip install fastavro`); products that expect JSON need a decoder before them.
+"""
 CHANGEIT = f"""\
 - The trust stores' password is `{STORE_PASSWORD}`. It protects nothing: a CA certificate is public.
 """
@@ -77,6 +84,8 @@ def files(access: Access) -> list[File]:
         group_prefix=access.group_prefix,
         some_topic=next(reversed(access.topics.values()), ""),
         trust="" if access.ca is None else TRUST,
+        avro=AVRO if access.format == "avro" else "",
+        avro_rule=AVRO_RULE if access.format == "avro" else "",
         changeit="" if access.ca is None else CHANGEIT,
     )
     return [File("README.md", text.encode())]
