@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from app.broker import admin, ports, tenants
+from app.broker import admin, ports, quotas, tenants
 from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
@@ -179,6 +179,7 @@ class Deployment:
         if external is not None and not external.manage:
             todo = [str(change) for change in admin.plan(client, topics)]
             todo += tenants.plan(client, self.config.names, self.config.tenants)
+            todo += quotas.todo(self.client(), self.config)
             for each in todo:
                 self.report(f"To do by whoever manages the cluster: {each}")
             return
@@ -191,6 +192,8 @@ class Deployment:
                 self.report(str(change))
         for tenant in self.config.tenants:
             tenants.add(client, self.config.names, tenant, self.config.credentials)
+        for each in quotas.ensure(self.client(), self.config.names, quotas.declared(self.config)):
+            self.report(f"To do by whoever manages the cluster: {each}")
 
     def _check_left_over(self, client: Any) -> None:
         """Events between two agents would be lost if one agent went on without them."""

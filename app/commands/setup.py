@@ -33,7 +33,7 @@ def setup(
     """
     from app import audit
     from app import bundles as writer
-    from app.broker import admin, tenants
+    from app.broker import admin, quotas, tenants
 
     settings = configured(config)
     external = settings.kafka.external
@@ -50,6 +50,7 @@ def setup(
         if external is not None and not external.manage:
             todo = [str(change) for change in admin.plan(kafka, topics)]
             todo += tenants.plan(kafka, names, settings.tenants)
+            todo += quotas.todo(client, settings)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
         for change in admin.ensure(kafka, topics, settings.replication):
@@ -63,6 +64,8 @@ def setup(
             if bundles is not None:
                 writer.write(settings, name, bundles / name)
             typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")
+        for each in quotas.ensure(client, names, quotas.declared(settings)):
+            typer.echo(f"To do by whoever manages the cluster: {each}")
 
 
 def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float, advice: str) -> None:

@@ -47,7 +47,7 @@ def add(
     Example: northbound tenants add acme --source qumulo
     """
     from app import audit
-    from app.broker import admin, tenants
+    from app.broker import admin, quotas, tenants
 
     settings = configured(config)
     try:
@@ -73,15 +73,19 @@ def add(
         if external is not None and not external.manage:
             todo = [str(change) for change in admin.plan(client, topics)]
             todo += tenants.plan(client, settings.names, [name])
+            todo += quotas.todo(settings.client(), settings, name)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
         admin.ensure(client, topics, settings.replication)
         tenants.add(client, settings.names, name, settings.credentials)
+        left = quotas.ensure(settings.client(), settings.names, quotas.declared(settings, name))
         audit.record(settings.client(), settings.names, "tenant.add", name)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
         f"(`northbound up`). Next: northbound tenants bundle {name}"
     )
+    for each in left:
+        typer.echo(f"To do by whoever manages the cluster: {each}")
 
 
 @app.command("list")
@@ -255,7 +259,7 @@ def remove(
     Example: northbound tenants remove acme
     """
     from app import audit
-    from app.broker import admin, tenants
+    from app.broker import admin, quotas, tenants
 
     settings = configured(config)
     file = _file(settings, name)
@@ -267,6 +271,7 @@ def remove(
         client = connected(settings)
         try:
             tenants.remove(client, settings.names, name, settings.credentials)
+            quotas.remove(settings.client(), settings.names, name)
         except ValueError as error:
             fail(error, WRONG_USAGE)
         file.unlink(missing_ok=True)

@@ -120,6 +120,16 @@ class Fields(Strict):
         return "leave_out", self.leave_out or []
 
 
+class Quota(Strict):
+    """What a tenant's clients together may ask of each broker; Kafka slows down who asks for more.
+    null: as much as there is."""
+
+    bytes_per_second: Positive | None = 100_000_000
+    """Bytes that it reads."""
+    request_percent: Positive | None = 100
+    """Time of the broker's threads, in percent of one."""
+
+
 class Tenant(Strict):
     """Who receives what."""
 
@@ -135,6 +145,8 @@ class Tenant(Strict):
     """Partitions of its events topic."""
     raw_data: bool = True
     """False: events leave out the original line."""
+    quota: Quota = Quota()
+    """What it may ask of the brokers."""
     rules: list[Path] = Field(default_factory=list)
     """Files or folders of Sigma rules for this tenant alone, beside those of all."""
     filters: list[Filter] = Field(default_factory=list)

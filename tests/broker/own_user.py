@@ -19,7 +19,7 @@ from app.broker.server import EmbeddedKafka
 # What Northbound's own user needs on an existing cluster: (resource, name, operations); all names
 # are prefixes but the cluster's.
 RIGHTS = (
-    (ResourceType.BROKER, "kafka-cluster", "DESCRIBE ALTER"),
+    (ResourceType.BROKER, "kafka-cluster", "DESCRIBE ALTER DESCRIBE_CONFIGS ALTER_CONFIGS"),
     (
         ResourceType.TOPIC,
         "",
