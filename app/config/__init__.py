@@ -29,11 +29,13 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         raise ConfigError(error.problems) from None
     config, problems = _validate(document)
     extra: dict[str, Tenant] = {}
+    documents: dict[str, Document] = {}
     for file in sorted((path.absolute().parent / "tenants.d").glob("*.yaml")):
-        tenant, found = _tenant(file)
+        tenant, own, found = _tenant(file)
         problems += found
-        if tenant is None:
+        if tenant is None or own is None:
             continue
+        documents[file.stem] = own
         if config is not None and file.stem in config.tenants:
             problems.append(f"{file}:1: tenant {file.stem} stands in {path} too; keep one")
         extra[file.stem] = tenant
@@ -41,6 +43,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         config = config.model_copy(update={"tenants": {**config.tenants, **extra}})
         config._home = path.absolute().parent  # noqa: SLF001  # set once, right after validation
         config._document = document  # noqa: SLF001  # likewise
+        config._tenants = documents  # noqa: SLF001  # likewise
         problems += _cross_check(config, document)
     if problems or config is None:
         raise ConfigError(problems)
@@ -89,17 +92,17 @@ def _elsewhere(data: dict[str, object]) -> dict[str, object]:
     return {"kafka": {**rest, "external": external}}
 
 
-def _tenant(file: Path) -> tuple[Tenant | None, list[str]]:
+def _tenant(file: Path) -> tuple[Tenant | None, Document | None, list[str]]:
     try:
         tenant_name(file.stem)
         document = read(file)
-        return Tenant.model_validate(document.data, strict=False), []
+        return Tenant.model_validate(document.data, strict=False), document, []
     except SourceError as error:
-        return None, error.problems
+        return None, None, error.problems
     except ValidationError as error:
-        return None, _problems(document, error)
+        return None, None, _problems(document, error)
     except ValueError as error:
-        return None, [f"{file}: tenant name: saw {file.stem!r}, {error}"]
+        return None, None, [f"{file}: tenant name: saw {file.stem!r}, {error}"]
 
 
 EXPECTATIONS = {
@@ -242,7 +245,7 @@ def _cross_check(config: Config, document: Document) -> list[str]:
     problems += _shared(config, document)
     for name, tenant in config.tenants.items():
         problems += [
-            document.problem(
+            config.problem(
                 ("tenants", name, "sources"),
                 f"tenant {name}: saw {source!r}, expected one of the sources: {known}",
             )

@@ -237,6 +237,8 @@ class Config(Strict):
     """The process that pushes."""
     _home: Path = PrivateAttr(default=Path())
     _document: Document | None = PrivateAttr(default=None)
+    _tenants: dict[str, Document] = PrivateAttr(default_factory=dict)
+    """Files of tenants.d, by tenant."""
 
     @property
     def home(self) -> Path:
@@ -262,6 +264,8 @@ class Config(Strict):
         """`file:line: key: text`, for what is found out after the file was read."""
         if self._document is None:
             return f"{dotted(at)}: {text}"
+        if at[0] == "tenants" and len(at) > 1 and at[1] in self._tenants:
+            return self._tenants[str(at[1])].problem(at[2:], text)
         return self._document.problem(at, text)
 
     def path(self, path: Path) -> Path:

@@ -157,12 +157,30 @@ def test_who_reads_is_listed(kafka: EmbeddedKafka, config: Path, tmp_path: Path)
     assert run(config, "tenants", "remove", "read", "--topics", "--yes").exit_code == 0
 
 
+def test_a_tenant_chooses_its_feeds(config: Path) -> None:
+    """Options of add are keys of its file; the key of its hashes is made with it, and not shown."""
+    chosen = ["--mask", "actor.user.name=hash", "--mask", "file.*=drop", "--leave-out", "raw_data"]
+    added = run(config, "tenants", "add", "some", "--format", "avro", *chosen)
+    assert added.exit_code == 0, added.output
+    content = yaml.safe_load((config.parent / "tenants.d" / "some.yaml").read_text())
+    assert content["mask"] == {"actor.user.name": "hash", "file.*": "drop"}
+    assert content["fields"] == {"leave_out": ["raw_data"]}
+    key = config.parent / "data" / "mask.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.read_text().strip() not in added.output
+    assert run(config, "tenants", "add", "acme", "--mask", "time=drop").exit_code == 1
+    assert run(config, "tenants", "remove", "some", "--topics", "--yes").exit_code == 0
+
+
 def test_wrong_usage_of_tenants(config: Path) -> None:
     """Each mistake gives one message, and leaves nothing behind."""
     assert run(config, "tenants", "add", "Bad.Name").exit_code == 2
     unknown = run(config, "tenants", "add", "other", "--source", "nothing")
     assert unknown.exit_code == 1
     assert "expected one of the sources: qumulo" in unknown.stderr
+    blurred = run(config, "tenants", "add", "other", "--mask", "actor.user.name=blur")
+    assert blurred.exit_code == 1
+    assert "mask.actor.user.name: saw 'blur'" in blurred.stderr
     assert not (config.parent / "tenants.d" / "other.yaml").exists()
     configured = run(config, "tenants", "remove", "acme", "--yes")
     assert configured.exit_code == 1

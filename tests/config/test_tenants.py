@@ -102,3 +102,21 @@ def test_mistakes(tmp_path: Path, choices: str, line: int, key: str, told: str) 
     (problem,) = caught.value.problems
     assert f"northbound.yaml:{line}: tenants.acme.{key}: " in problem
     assert told in problem
+
+
+def test_a_mistake_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """It is told with that file and the line in it."""
+    (tmp_path / "tenants.d").mkdir()
+    own = tmp_path / "tenants.d" / "beta.yaml"
+    own.write_text(
+        "sources: [qumulo]\nformat: word\nmask:\n  time: drop\nfields: {keep: [row]}\n"
+        "filters:\n- name: a\n  drop:\n    x:\n      b|nope: 1\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        tenant(tmp_path, "")
+    assert [problem.partition(" saw")[0] for problem in caught.value.problems[:3]] == [
+        f"{own}:2: format:",
+        f"{own}:4: mask.time:",
+        f"{own}:5: fields.keep[0]:",
+    ]
+    assert caught.value.problems[3].startswith(f"{own}:10: filters[0].drop.x.b|nope: ")
