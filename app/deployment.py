@@ -64,7 +64,7 @@ class Deployment:
         Raises ConfigError, BrokerError, ClusterError or DeploymentError; then nothing is left
         running.
         """
-        plan = build_plan(self.config, origins={})
+        plan = build_plan(self.config, origins={}, make_key=True)
         self._lock_state()
         try:
             self._check_ports()

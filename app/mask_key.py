@@ -17,15 +17,21 @@ class MaskKeyError(ValueError):
     """Why there is no key; what to do about it."""
 
 
-def tenants_key(file: Path, tenant: str) -> bytes:
-    """The tenant's key, 32 bytes. Without a file one is made. Raises MaskKeyError."""
+def tenants_key(file: Path, tenant: str, *, make: bool) -> bytes:
+    """The tenant's key, 32 bytes. `make`: without a file one is made. Raises MaskKeyError.
+
+    Workers make none: each on a host of its own would hash with another one.
+    """
     try:
-        if not file.exists():
+        if make and not file.exists():
             _make(file)
         mode, text = file.stat().st_mode, file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is no text"
-        raise MaskKeyError(f"{file}: {reason}; it holds the key of masked attributes") from None
+        raise MaskKeyError(
+            f"{file}: {reason}; it holds the key of masked attributes, made by `northbound up`, "
+            "`setup` or `tenants add`. Every host with workers needs the same one"
+        ) from None
     if mode & 0o077:
         raise MaskKeyError(f"{file} can be read by others: chmod 600 {file}")
     try:

@@ -39,7 +39,8 @@ class Outcome:
 
 def plan_of(config: Config) -> Plan:
     """What the configuration says. Raises ConfigError with every mistake."""
-    return build_plan(config, {config.names.raw(name): "AAAAAAAAAAA" for name in config.sources})
+    origins = {config.names.raw(name): "AAAAAAAAAAA" for name in config.sources}
+    return build_plan(config, origins, make_key=True)
 
 
 def run(plan: Plan, test: PipelineTest) -> Outcome:

@@ -18,11 +18,16 @@ KEYED_BY: Final = {"host": "dst_endpoint.hostname", "user": "actor.user.name"}
 
 
 def tenant_plans(
-    config: Config, enrichers: Mapping[str | None, Sequence[Enricher]], problems: list[str]
+    config: Config,
+    enrichers: Mapping[str | None, Sequence[Enricher]],
+    problems: list[str],
+    *,
+    make_key: bool,
 ) -> dict[str, TenantPlan]:
     """All tenants; what is wrong with them is added to `problems`, each with file and line.
 
-    `enrichers`: by the tenant that they belong to.
+    `enrichers`: by the tenant that they belong to. `make_key`: make the key of masks if there is
+    none.
     """
     plans = {}
     for name, tenant in config.tenants.items():
@@ -39,7 +44,7 @@ def tenant_plans(
             KEYS[tenant.key],
             frozenset() if tenant.raw_data else frozenset({"raw_data"}),
             tuple(enrichers.get(name, ())),
-            _mask(config, name, problems),
+            _mask(config, name, problems, make_key=make_key),
             _fields(config, name, problems),
             compiled(config, ("tenants", name), tenant.filters, problems),
         )
@@ -62,7 +67,7 @@ def _fields(config: Config, name: str, problems: list[str]) -> Projection | None
     return Projection(tuple(patterns), key == "keep")
 
 
-def _mask(config: Config, name: str, problems: list[str]) -> Mask | None:
+def _mask(config: Config, name: str, problems: list[str], *, make_key: bool) -> Mask | None:
     tenant = config.tenants[name]
     if not tenant.mask:
         return None
@@ -81,10 +86,11 @@ def _mask(config: Config, name: str, problems: list[str]) -> Mask | None:
     if wrong:
         return None
     try:
-        mask = Mask(tenant.mask, tenants_key(config.path(config.mask_key), name))
+        key = tenants_key(config.path(config.mask_key), name, make=make_key)
     except MaskKeyError as error:
         problems.append(config.problem(("tenants", name, "mask"), str(error)))
         return None
+    mask = Mask(tenant.mask, key)
     if "events" in tenant.feeds and mask.action(KEYED_BY[tenant.key]) == "drop":
         text = (
             f"saw {tenant.key!r}, but the mask drops {KEYED_BY[tenant.key]}, and records need a "

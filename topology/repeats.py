@@ -137,7 +137,6 @@ def _forms(value: pl.Expr, *, written: bool) -> list[pl.Expr]:
     """A value as it is and, if JSON may hold it, as JSON writes it."""
     if not written:
         return [value]
-    escaped = value
-    for plain, text in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        escaped = escaped.str.replace_all(plain, text, literal=True)
-    return [value, escaped]
+    encoded = pl.struct(value.alias("v")).struct.json_encode()
+    escaped = encoded.str.slice(len('{"v":"')).str.head(-len('"}'))
+    return [value, pl.when(value.is_not_null()).then(escaped)]

@@ -78,7 +78,7 @@ def declaration(settings: Config) -> "list[Topic]":
     """All topics that the configuration asks for."""
     from app.planning import build_plan, declared
 
-    return declared(settings, build_plan(settings, origins={}))
+    return declared(settings, build_plan(settings, origins={}, make_key=True))
 
 
 @app.command("list")

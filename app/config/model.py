@@ -222,8 +222,8 @@ class Config(Strict):
     tenants: dict[TenantName, Tenant] = Field(default_factory=dict)
     """Who receives what, by name; tenants.d/<name>.yaml adds more."""
     mask_key: Path = Path("data/mask.key")
-    """File with the key of the hashes of masked attributes, made with the first mask. Hosts of one
-    deployment need the same one."""
+    """File with the key of the hashes of masked attributes, which `northbound up`, `setup` or
+    `tenants add` makes. Every host with workers needs the same one."""
     expose: list[Boundary] = Field(default_factory=list)
     """Stage boundaries that are topics of each source, with an agent on either side; `normalized`:
     normalized.<source>, after normalize, before enrich, match and encode."""

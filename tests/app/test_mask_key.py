@@ -14,11 +14,11 @@ def test_it_is_made_once_and_each_tenant_has_its_own(tmp_path: Path) -> None:
     """By several at once too; the file is its owner's alone and nothing else is left there."""
     file = tmp_path / "secret" / "mask.key"
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: tenants_key(file, "acme"), range(32)))
+        keys = set(pool.map(lambda _: tenants_key(file, "acme", make=True), range(32)))
     assert len(keys) == 1
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["mask.key"]
-    assert tenants_key(file, "beta") not in keys
+    assert tenants_key(file, "beta", make=False) not in keys
     assert file.read_text().strip() not in {key.hex() for key in keys}
 
 
@@ -36,7 +36,7 @@ def test_a_file_that_is_no_key(tmp_path: Path, content: str, mode: int, told: st
     file.write_text(content)
     file.chmod(mode)
     with pytest.raises(MaskKeyError, match=told) as caught:
-        tenants_key(file, "acme")
+        tenants_key(file, "acme", make=True)
     assert content not in str(caught.value)
     assert file.read_text() == content
 

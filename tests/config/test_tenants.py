@@ -23,7 +23,7 @@ def tenant(folder: Path, choices: str) -> TenantPlan:
     """The tenant of a configuration with these lines, which begin in line 7."""
     path = folder / "northbound.yaml"
     path.write_text(FILE.format(choices=choices), encoding="utf-8")
-    return build_plan(load(path), {}).tenants["acme"]
+    return build_plan(load(path), {}, make_key=True).tenants["acme"]
 
 
 def test_a_tenant_that_chooses_nothing(tmp_path: Path) -> None:
@@ -40,6 +40,19 @@ def test_a_mask(tmp_path: Path) -> None:
     assert again is not None
     assert first.hashes(["alice"]) == again.hashes(["alice"])
     assert (tmp_path / "data" / "mask.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_worker_makes_no_key(tmp_path: Path) -> None:
+    """On a host of its own it would hash with another one than the others; it says what to do."""
+    tenant(tmp_path, "    mask:\n      actor.user.name: hash")
+    (tmp_path / "data" / "mask.key").unlink()
+    config = load(tmp_path / "northbound.yaml")
+    with pytest.raises(ConfigError, match="Every host with workers needs the same one") as caught:
+        build_plan(config, {})
+    assert f"northbound.yaml:7: tenants.acme.mask: {tmp_path / 'data' / 'mask.key'}" in str(
+        caught.value
+    )
+    assert not (tmp_path / "data" / "mask.key").exists()
 
 
 @pytest.mark.parametrize(

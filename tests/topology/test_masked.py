@@ -121,7 +121,7 @@ def planned(folder: Path, form: str, expose: frozenset[str]) -> Plan:
         "northbound.yaml": CONFIG.format(format=form),
     }.items():
         (folder / name).write_text(text, encoding="utf-8")
-    configured = build_plan(load(folder / "northbound.yaml"), {})
+    configured = build_plan(load(folder / "northbound.yaml"), {}, make_key=True)
     return replace(
         plan(expose=expose),
         tenants=configured.tenants,
