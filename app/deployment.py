@@ -20,6 +20,7 @@ from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
 from app.config import Config, host_port
+from app.deliver.registry import all_settings
 from app.lag import lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError
@@ -65,6 +66,8 @@ class Deployment:
         running.
         """
         plan = build_plan(self.config, origins={}, make_key=True)
+        if self.workers:
+            all_settings(self.config)
         self._lock_state()
         try:
             self._check_ports()

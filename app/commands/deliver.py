@@ -31,7 +31,7 @@ def deliver(
     Example: northbound deliver acme-siem
     """
     from app.deliver.process import run
-    from app.deliver.registry import delivery_settings
+    from app.deliver.registry import all_settings
     from app.supervisor import end_with_parent
 
     settings = configured(config)
@@ -46,17 +46,10 @@ def deliver(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
-    problems, made = [], []
-    for each in chosen:
-        try:
-            made.append(delivery_settings(settings, each))
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        fail(ConfigError(problems))
     status = STATUS if name is None else f"{STATUS}-{name}"
     address = host_port(web or settings.delivering.web)
     try:
+        made = all_settings(settings, chosen)
         asyncio.run(run(made, settings.client(), address, settings.state, status))
     except (ConfigError, OSError) as error:
         fail(error)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Message
 
 from app.deliver.destination import Destination, Feed, UnreachableError, Waiting
-from app.deliver.syslog_messages import lines
+from app.deliver.syslog_messages import Parts, lines
 
 if TYPE_CHECKING:
     from app.config import Config
     from app.config.deliveries import Delivery, FileDelivery
 
-ROOM: Final = 4000
+ROOM: Final = 1000
 SYNC_S: Final = 1.0
 BLOCK: Final = 1 << 16
 
@@ -80,7 +80,7 @@ class FileDestination(Destination):
                     self._rotate()
                     continue
                 fit = max(1, fit)  # a record that is larger than a file may be has one of its own
-                self._append(lines(values[:fit]))
+                self._append(lines(Parts([b""] * fit, values[:fit])))
                 values = values[fit:]
         except OSError as error:
             raise self._failed(error) from None

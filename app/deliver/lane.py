@@ -53,6 +53,7 @@ class Lane:
         self._stopping = threading.Event()
         self._ending = float("inf")
         self._busy = False
+        self._failure: UnreachableError | None = None
         self._committed = 0.0
         self._pause_s = FIRST_PAUSE_S
         self._thread = threading.Thread(target=self._run, name=settings.name, daemon=True)
@@ -157,9 +158,12 @@ class Lane:
     def _forward(self) -> None:
         """Until told to stop; raises UnreachableError."""
         destination, intake = self._destination, self._intake
+        self._failure = None
         while not self._stopping.is_set():
             room = destination.room()
             messages = intake.read(room, destination.patience()) if room > 0 else []
+            if self._failure is not None:
+                raise self._failure
             if messages or intake.news:
                 self._write(messages)
             elif not room:
@@ -175,7 +179,9 @@ class Lane:
         intake.commit(wait=True)
 
     def _write(self, messages: list[Message]) -> None:
-        wanted = [message for message in messages if message.value()]
+        wanted = messages
+        if not all(map(Message.value, messages)):  # a tombstone or nothing
+            wanted = [message for message in messages if message.value()]
         self._intake.positions.wrote(len(wanted), self._intake.reached())
         self._busy = True
         try:
@@ -210,12 +216,15 @@ class Lane:
     def _leaving(self) -> None:
         """Another lane gets partitions: wait a moment for what is under way."""
         until = time.monotonic() + REVOKED_S
-        with suppress(UnreachableError):
+        try:
             while (
                 not self._busy
                 and self.totals.connected
                 and self._intake.positions.waiting
+                and self._failure is None
                 and time.monotonic() < until
             ):
                 self._settle(ACKNOWLEDGE_S)
                 time.sleep(0.002)
+        except UnreachableError as error:
+            self._failure = error  # nothing that is acknowledged later may be taken for this

@@ -6,6 +6,7 @@ harmless to all of them. Whoever wants more cores runs `northbound deliver NAME`
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -22,6 +23,8 @@ from app.status import write_status
 log = logging.getLogger(__name__)
 
 STATUS_S: Final = 1.0
+YOUNG: Final = 50_000
+"""Objects after which rubbish is looked for: batches have many, and none in circles."""
 STOP_S: Final = 15.0
 METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,6 +50,8 @@ async def run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    gc.freeze()  # what is there by now stays, and need not be looked at again
+    gc.set_threshold(YOUNG)
     for each in deliveries:
         each.start()
     while not stop.is_set():

@@ -1,9 +1,10 @@
 """Kinds of receivers: one line for each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from app.config.connection import ConfigError
 from app.config.deliveries import FileDelivery
 from app.deliver import file, http_receivers, relp, syslog
 from app.deliver.destination import Destination
@@ -31,6 +32,21 @@ KINDS: Final[Mapping[str, Kind]] = {
     "azure": Kind(http_receivers.azure, HttpDestination),
     "file": Kind(file.settings, file.FileDestination),
 }
+
+
+def all_settings(
+    config: "Config", deliveries: "Sequence[Delivery] | None" = None
+) -> list[DeliverySettings]:
+    """Of all deliveries, or of these. Raises ConfigError with every mistake."""
+    problems, made = [], []
+    for each in config.deliveries if deliveries is None else deliveries:
+        try:
+            made.append(delivery_settings(config, each))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return made
 
 
 def delivery_settings(config: "Config", delivery: "Delivery") -> DeliverySettings:

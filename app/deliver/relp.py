@@ -8,8 +8,9 @@ were not answered are sent again, under new numbers.
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Message
@@ -17,14 +18,14 @@ from confluent_kafka import Message
 from app.deliver.connection import ClientTls, Connection
 from app.deliver.destination import PATIENCE_S, Destination, Feed, UnreachableError, Waiting
 from app.deliver.settings import client_tls
-from app.deliver.syslog_messages import Syslog
+from app.deliver.syslog_messages import Parts, Syslog
 from app.ingest.relp_session import ACCEPTED, LAST_TXNR, OFFERS
 
 if TYPE_CHECKING:
     from app.config import Config
     from app.config.deliveries import Delivery, RelpDelivery
 
-MOST: Final = 4000
+MOST: Final = 1000
 ANSWERS_MAX: Final = 1 << 20
 """More octets than this without the end of an answer are none."""
 CLOSE_S: Final = 1.0
@@ -100,16 +101,15 @@ def _after(number: int, more: int) -> int:
     return (number - 1 + more) % LAST_TXNR + 1
 
 
-def commands(first: int, messages: Sequence[bytes]) -> bytes:
+def commands(first: int, messages: Parts) -> bytes:
     """`syslog` commands from this number on."""
-    if first + len(messages) > LAST_TXNR:
-        numbers = [_after(first, more) for more in range(len(messages))]
+    sizes = messages.sizes()
+    if first + len(sizes) > LAST_TXNR:
+        numbers: Iterable[int] = [_after(first, more) for more in range(len(sizes))]
     else:
-        numbers = list(range(first, first + len(messages)))
-    frames = map(
-        b"%d syslog %d %b\n".__mod__, zip(numbers, map(len, messages), messages, strict=True)
-    )
-    return b"".join(frames)
+        numbers = range(first, first + len(sizes))
+    heads = map(b"%d syslog %d ".__mod__, zip(numbers, sizes, strict=True))
+    return b"".join(chain.from_iterable(zip(heads, *messages, repeat(b"\n"))))
 
 
 @dataclass(frozen=True, kw_only=True)

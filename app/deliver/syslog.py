@@ -16,13 +16,14 @@ from confluent_kafka import Message
 from app.deliver.connection import ClientTls, Connection
 from app.deliver.destination import Destination, Feed, UnreachableError, Waiting
 from app.deliver.settings import client_tls
-from app.deliver.syslog_messages import Syslog, lines, octet_counted
+from app.deliver.syslog_messages import Parts, Syslog, lines, octet_counted
 
 if TYPE_CHECKING:
     from app.config import Config
     from app.config.deliveries import Delivery, SyslogDelivery
 
-ROOM: Final = 4000
+ROOM: Final = 1000
+"""Records of one write: more of them do not stay in the cache until they are sent."""
 LOOK_S: Final = 0.05
 """How often it is looked what the receiver's kernel has acknowledged."""
 END_S: Final = 3.0
@@ -33,7 +34,7 @@ class SyslogSettings:
     """Durations in seconds."""
 
     feeds: tuple[Feed, ...]
-    framing: Callable[[Sequence[bytes]], bytes]
+    framing: Callable[[Parts], bytes]
     tls: ClientTls | None
     hold_s: float
     timeout_s: float
@@ -78,11 +79,12 @@ class SyslogDestination(Destination):
     def settle(self, _seconds: float) -> int:
         """Those that are old enough."""
         connection, now = self._open(), time.monotonic()
+        # With TLS more octets are under way than were written here: never too many count.
+        acknowledged = self._octets - connection.unacknowledged()
         while connection.receive():
-            pass  # a receiver that talks is not listened to; one that is gone is noticed
+            pass  # a receiver that talks is not listened to; one that was gone above is noticed
         if not self._seen or now - self._seen[-1][0] >= LOOK_S:
-            # With TLS more octets are under way than were written here: never too many count.
-            self._seen.append((now, self._octets - connection.unacknowledged()))
+            self._seen.append((now, acknowledged))
         while self._seen and self._seen[0][0] <= now - self._settings.hold_s:
             self._safe = self._seen.popleft()[1]
         while self._written and self._written[0][0] <= self._safe:

@@ -71,6 +71,8 @@ rules: [{REPOSITORY / "rules" / "qumulo"}]
 tenants:
   acme: {{sources: [qumulo]}}
 workers: {{count: 2}}
+deliveries:
+  - {{name: archive, tenant: acme, feeds: [events], to: {{type: file, path: archive.log}}}}
 """,
         encoding="utf-8",
     )
@@ -90,6 +92,15 @@ def _send(port: int, first: int, count: int) -> None:
 def _files(kafka: EmbeddedKafka, topic: str) -> Counter[str]:
     events = read({"bootstrap.servers": kafka.bootstrap}, [topic])
     return Counter(orjson.loads(each.value())["file"]["uid"] for each in events)
+
+
+def _delivered(folder: Path) -> set[str]:
+    """What the delivery has put into its file."""
+    try:
+        lines = (folder / "archive.log").read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return set()
+    return {orjson.loads(line)["file"]["uid"] for line in lines}
 
 
 def _workers(folder: Path) -> list[dict[str, Any]]:
@@ -114,6 +125,7 @@ def test_events_come_out_once_through_kill_stop_and_resume(
     with _up(tmp_path):
         _send(port, 40_000, 5_000)
         _until(lambda: len(_files(kafka, topic)) == 45_000, "the lines after the restart")
+        _until(lambda: len(_delivered(tmp_path)) == 45_000, "each event in the delivery's file")
     assert set(_files(kafka, topic).values()) == {1}
 
 
@@ -127,6 +139,11 @@ def test_a_secured_cluster_is_enough(
     with _up(tmp_path):
         _send(port, 0, 2_000)
         _until(lambda: len(_files(kafka, topic)) == 2_000, "an event for each of 2,000 lines")
+        _until(lambda: len(_delivered(tmp_path)) == 2_000, "each event in the delivery's file")
+        shown = subprocess.run(
+            [NORTHBOUND, "status"], cwd=tmp_path, capture_output=True, timeout=60, check=False
+        )
+        assert b"archive \xe2\x86\x92 " in shown.stdout
     assert set(_files(kafka, topic).values()) == {1}
     assert "Secret1Secret2" not in (tmp_path / "up.log").read_text()
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from app.deliver.destination import UnreachableError
 from app.deliver.relp import Answers, commands
+from app.deliver.syslog_messages import Parts
 from app.ingest.relp_session import LAST_TXNR, OFFERS, Messages, Session
 
 OPEN = b"1 open %d %b\n" % (len(OFFERS), OFFERS)
@@ -15,7 +16,7 @@ OPEN = b"1 open %d %b\n" % (len(OFFERS), OFFERS)
 def test_a_server_reads_every_message(values: list[bytes]) -> None:
     """Whatever a message holds, our own server has it, under the number that follows."""
     session = Session()
-    steps = session.feed(OPEN + commands(2, values))
+    steps = session.feed(OPEN + commands(2, Parts([b""] * len(values), values)))
     assert not session.fault
     found = [line for step in steps if isinstance(step, Messages) for line in step.lines]
     assert found == values
@@ -23,7 +24,9 @@ def test_a_server_reads_every_message(values: list[bytes]) -> None:
 
 def test_numbers_begin_anew() -> None:
     """After 999,999,999 comes 1."""
-    numbers = [line.split(b" ")[0] for line in commands(LAST_TXNR - 1, [b"a"] * 4).splitlines()]
+    made = commands(LAST_TXNR - 1, Parts([b"h"] * 4, [b"a"] * 4))
+    assert made.startswith(b"999999998 syslog 2 ha\n")
+    numbers = [line.split(b" ")[0] for line in made.splitlines()]
     assert numbers == [b"999999998", b"999999999", b"1", b"2"]
 
 
