@@ -16,6 +16,7 @@ CASES = {
     "pipeline": "bench.pipeline",
     "commit": "bench.commit",
     "ingest": "bench.ingest",
+    "deliveries": "bench.deliveries",
     "state": "bench.state",
     "normalizers": "bench.normalizers",
     "sigma": "bench.sigma",

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.config.connection import ConfigError
-from app.config.deliveries import JSON_FORMATS
+from app.config.deliveries import BINARY_FORMATS, JSON_FORMATS
 from app.config.fields import host_port, tenant_name
 from app.config.model import Config, Tenant
 from app.yaml_source import Document, SourceError, read
@@ -202,6 +202,14 @@ def _deliveries(config: Config, document: Document, tenants: str) -> list[str]:
                     (*at, "feeds"),
                     f"tenant {delivery.tenant} has no {' and '.join(missing)}; expected some of "
                     f"{', '.join(tenant.feeds)}",
+                )
+            )
+        elif tenant.format in BINARY_FORMATS:
+            problems.append(
+                document.problem(
+                    (*at, "tenant"),
+                    f"tenant {delivery.tenant} has the format {tenant.format}, whose records are "
+                    "no text; only consumers of Kafka take it. Add a tenant with another format",
                 )
             )
         elif delivery.needs_json and tenant.format not in JSON_FORMATS:

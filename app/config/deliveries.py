@@ -10,6 +10,7 @@ from app.config.connection import Strict
 from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Permissions, Size
 
 JSON_FORMATS = ("ocsf-json", "ecs-json")
+BINARY_FORMATS = ("avro",)
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 RESERVED = {"authorization", "content-type", "content-encoding", "content-length", "host"}
 

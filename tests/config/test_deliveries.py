@@ -79,6 +79,15 @@ def test_certificates_are_looked_at(tmp_path: Path) -> None:
         delivery_settings(config, config.deliveries[0])
 
 
+def test_text_alone(tmp_path: Path) -> None:
+    """Avro in a line or a syslog message would be cut and changed: it is for consumers of Kafka."""
+    file = tmp_path / "northbound.yaml"
+    text = HEAD.replace("feeds: [events]", "feeds: [events], format: avro")
+    file.write_text(f"{text}  - {GOOD}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"deliveries\[0\].tenant: tenant acme .* no text"):
+        load(file)
+
+
 def test_json_alone(tmp_path: Path) -> None:
     """A receiver of JSON is not sent CEF, which it would refuse record by record."""
     file = tmp_path / "northbound.yaml"
