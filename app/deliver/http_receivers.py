@@ -1,6 +1,6 @@
 """HTTP receivers of northbound.yaml as destinations are told them. All raise ConfigError."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from app.config.connection import ConfigError
 from app.config.deliveries import JSON_FORMATS, PasswordReceivers
@@ -8,9 +8,8 @@ from app.deliver.connection import ClientTls
 from app.deliver.destination import Feed
 from app.deliver.http import HttpSettings
 from app.deliver.http_requests import Array, AzureLogs, ElasticBulk, Lines, Requests, SplunkHec
-from app.deliver.refusals import Refusals
 from app.deliver.secret import Secret
-from app.deliver.settings import client_tls
+from app.deliver.settings import client_tls, refusals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     )
 
 Feeds = tuple[Feed, ...]
-REFUSED: Final = "refused"
-"""Folder of refused records, in that of the state."""
 
 
 def http(config: "Config", delivery: "Delivery", to: "HttpDelivery", _feeds: Feeds) -> HttpSettings:
@@ -78,7 +75,7 @@ def _settings(
         password = _secret(config, delivery, "password", to.password_env, to.password_file)
     return HttpSettings(
         requests=requests,
-        refusals=Refusals(delivery.name, config.state / REFUSED / f"{delivery.name}.ndjson"),
+        refusals=refusals(config, delivery),
         tls=client_tls(config, delivery, to.tls) or ClientTls(),
         token=token,
         user=user,

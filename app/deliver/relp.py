@@ -2,12 +2,15 @@
 
 Frames are `TXNR SP COMMAND SP DATALEN [SP DATA] LF` (librelp, doc/relp.html). Answers come in the
 order of the commands. At most `window` messages are under way. After a lost connection those that
-were not answered are sent again, under new numbers.
+were not answered are sent again, under new numbers. A message that sessions in a row have ended
+over, because it was answered with something else, is kept with the reason and left out.
 """
 
 import re
 import socket
 import time
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -17,7 +20,8 @@ from confluent_kafka import Message
 
 from app.deliver.connection import ClientTls, Connection
 from app.deliver.destination import PATIENCE_S, Destination, Feed, UnreachableError, Waiting
-from app.deliver.settings import client_tls
+from app.deliver.refusals import Refusals
+from app.deliver.settings import client_tls, refusals
 from app.deliver.syslog_messages import Parts, Syslog
 from app.ingest.relp_session import ACCEPTED, LAST_TXNR, OFFERS
 
@@ -29,9 +33,15 @@ MOST: Final = 1000
 ANSWERS_MAX: Final = 1 << 20
 """More octets than this without the end of an answer are none."""
 CLOSE_S: Final = 1.0
+BLAMES: Final = 5
+"""Sessions that end over one message before it is left out: some seconds, as the pauses grow."""
 _ALL_ACCEPTED: Final = re.compile(rb"(?:[0-9]{1,9}" + re.escape(ACCEPTED) + rb")+")
 _HEADER: Final = re.compile(rb"([0-9]{1,9}) ([A-Za-z]{1,32}) ([0-9]{1,9})([ \n])")
 _LONGEST_HEADER: Final = 9 + 1 + 32 + 1 + 9 + 1
+
+
+class RefusedError(UnreachableError):
+    """A message was not answered with 200; all before it were."""
 
 
 class Answers:
@@ -83,7 +93,7 @@ class Answers:
         text = data[found.end() : end - 1]
         if not re.match(rb"200(?: |$)", text):
             shown = text[:200].decode("utf-8", "replace")
-            raise UnreachableError(f"it refuses message {number.decode()}: {shown}")
+            raise RefusedError(f"it refuses message {number.decode()}: {shown}")
         self._took(1)
         return end
 
@@ -94,6 +104,10 @@ class Answers:
     def _took(self, more: int) -> None:
         self._next = _after(self._next, more)
         self.accepted += more
+
+
+def _place(message: Message) -> tuple[str, int, int]:
+    return message.topic(), message.partition(), message.offset()
 
 
 def _after(number: int, more: int) -> int:
@@ -117,6 +131,7 @@ class RelpSettings:
     """Durations in seconds; `window` in messages."""
 
     feeds: tuple[Feed, ...]
+    refusals: Refusals
     tls: ClientTls | None
     window: int
     timeout_s: float
@@ -131,14 +146,22 @@ class RelpDestination(Destination):
         self._messages = Syslog(settings.feeds, socket.gethostname())
         self._connection: Connection | None = None
         self._answers = Answers(1)
-        self._sent = 0
+        self._sent = 0  # commands
         self._heard = 0.0
+        self._under_way: deque[Message] = deque()
+        self._left_out: list[int] = []  # how many commands were sent before each of these
+        self._blamed: tuple[str, int, int] | None = None
+        self._blames = 0
+        self._reason = ""
+        self.refused = 0
 
     def open(self, address: str) -> None:
         """Connect and offer; the server's own offers have to be there."""
         settings = self._settings
         self._connection = Connection(address, settings.tls, settings.timeout_s, self._waiting)
         self._sent = 0
+        self._under_way.clear()
+        self._left_out.clear()
         self._answers = Answers(1)
         self._heard = time.monotonic()
         self._connection.send(b"1 open %d %b\n" % (len(OFFERS), OFFERS))
@@ -158,17 +181,39 @@ class RelpDestination(Destination):
 
     def write(self, messages: Sequence[Message]) -> None:
         """Returns when the kernel has them."""
+        if self._blames >= BLAMES:
+            messages = self._leave_out(messages)
         first = _after(2, self._sent)
         if self._sent == self._answers.accepted:
             self._heard = time.monotonic()
+        self._under_way.extend(messages)
         self._open().send(commands(first, self._messages(messages)))
         self._sent += len(messages)
+
+    def _leave_out(self, messages: Sequence[Message]) -> list[Message]:
+        """Without the one that sessions have ended over, if it is there; that is kept."""
+        wanted = []
+        for message in messages:
+            if _place(message) != self._blamed:
+                wanted.append(message)
+                continue
+            self._settings.refusals.keep([(message, self._reason)])
+            self._left_out.append(self._sent + len(wanted))
+            self.refused += 1
+            self._blamed, self._blames = None, 0
+        return wanted
+
+    @property
+    def _acknowledged(self) -> int:
+        """Records that were answered with 200 or left out, from the first on without a gap."""
+        accepted = self._answers.accepted
+        return accepted + bisect_right(self._left_out, accepted)
 
     def settle(self, seconds: float) -> int:
         """Those that were answered with 200."""
         due = self._sent > self._answers.accepted
         self._hear(seconds if due else 0.0, due=due)
-        return self._answers.accepted
+        return self._acknowledged
 
     def finish(self, seconds: float) -> int:
         """Wait for the answers that are due, then say goodbye."""
@@ -179,7 +224,7 @@ class RelpDestination(Destination):
         if self._sent == self._answers.accepted:
             connection.send(b"%d close 0\n" % _after(2, self._sent))
             connection.finish(CLOSE_S)
-        return self._answers.accepted
+        return self._acknowledged
 
     def close(self) -> None:
         """End the connection."""
@@ -199,10 +244,28 @@ class RelpDestination(Destination):
             return
         self._heard = now
         connection.acknowledge_at_once()
+        before = self._answers.accepted
         try:
             self._answers.feed(data)
+        except RefusedError as error:
+            self._took(before)
+            self._blame(str(error))
+            raise UnreachableError(f"{connection.address}: {error}") from None
         except UnreachableError as error:
             raise UnreachableError(f"{connection.address}: {error}") from None
+        self._took(before)
+
+    def _took(self, before: int) -> None:
+        for _ in range(min(self._answers.accepted - before, len(self._under_way))):
+            self._under_way.popleft()
+
+    def _blame(self, reason: str) -> None:
+        """Remember the oldest message under way, and over how many sessions in a row it was."""
+        if not self._under_way:
+            return  # it was the offer
+        place = _place(self._under_way[0])
+        self._blames = self._blames + 1 if place == self._blamed else 1
+        self._blamed, self._reason = place, reason
 
     def _open(self) -> Connection:
         if self._connection is None:
@@ -216,6 +279,7 @@ def settings(
     """Keys of northbound.yaml as the destination is told them. Raises ConfigError."""
     return RelpSettings(
         feeds=feeds,
+        refusals=refusals(config, delivery),
         tls=client_tls(config, delivery, to.tls),
         window=to.window,
         timeout_s=to.timeout / 1000,

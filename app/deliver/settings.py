@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.config.connection import ConfigError
 from app.deliver.connection import ClientTls
 from app.deliver.destination import Destination, Feed, Waiting
+from app.deliver.refusals import Refusals
 
 if TYPE_CHECKING:
     from app.config import Config
     from app.config.deliveries import Delivery, DeliveryTls
+
+REFUSED: Final = "refused"
+"""Folder of refused records, in that of the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,11 @@ def lanes_of(addresses: Sequence[str], mode: str) -> tuple[tuple[str, ...], ...]
     if mode == "balance":
         return tuple((address,) for address in addresses)
     return (tuple(addresses),)
+
+
+def refusals(config: "Config", delivery: "Delivery") -> Refusals:
+    """Where its refused records are kept."""
+    return Refusals(delivery.name, config.state / REFUSED / f"{delivery.name}.ndjson")
 
 
 def client_tls(
