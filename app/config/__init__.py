@@ -131,6 +131,7 @@ def _problems(
     return problems
 
 
+SECRETS = ("password", "token", "secret")
 SCALARS = {"str", "int", "float", "bool"}
 """Pydantic's marks of what a constant may be."""
 _USER_IN_URL = re.compile(r"://[^/]*@")

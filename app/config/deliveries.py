@@ -179,8 +179,8 @@ class SplunkDelivery(HttpReceivers):
 
 
 class AzureDelivery(HttpReceivers):
-    """Azure Monitor's Logs Ingestion API, for Microsoft Sentinel. The token is a bearer token of
-    Microsoft Entra ID, which someone else renews in its file."""
+    """Azure Monitor's Logs Ingestion API, for Microsoft Sentinel. Either an application of
+    Microsoft Entra ID, or a bearer token that someone else renews in its file."""
 
     type: Literal["azure"]
     """Kind of receiver; its addresses are data collection endpoints."""
@@ -188,8 +188,38 @@ class AzureDelivery(HttpReceivers):
     """Immutable id of the data collection rule: dcr-..."""
     stream: str
     """Stream of that rule: Custom-..."""
+    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] | None = None
+    """Directory (tenant) id of the application."""
+    client_id: str | None = None
+    """Application (client) id."""
+    client_secret_file: Path | None = None
+    """File that holds the application's secret and nothing else."""
+    client_secret_env: str | None = None
+    """Name of an environment variable that holds it instead."""
+    login: HttpUrl = "https://login.microsoftonline.com"
+    """Where tokens are asked for; other clouds have their own."""
+    scope: str = "https://monitor.azure.com/.default"
+    """What the token is to be good for; other clouds have their own."""
     batch_size: Size = 900 << 10
     """Size of one request's records at most; the API takes 1 MB."""
+
+    @model_validator(mode="after")
+    def _one_right(self) -> "AzureDelivery":
+        if self.client_secret_file is not None and self.client_secret_env is not None:
+            raise ValueError(
+                "client_secret_file and client_secret_env exclude each other; keep one"
+            )
+        secret = self.client_secret_file or self.client_secret_env
+        given = [each is not None for each in (self.directory, self.client_id, secret)]
+        if any(given) != all(given):
+            raise ValueError(
+                "directory, client_id and client_secret_file or client_secret_env go together"
+            )
+        if not self.login.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            raise ValueError("expected login by https: a secret is sent there")
+        if all(given) == (self.token_file is not None or self.token_env is not None):
+            raise ValueError("expected either directory and client_id or a token")
+        return self
 
 
 class FileDelivery(Strict):

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from confluent_kafka import Message
 
+from app.deliver.client_credentials import ClientCredentials
 from app.deliver.connection import CONNECT_S, ClientTls, reason
 from app.deliver.destination import PATIENCE_S, Destination, UnreachableError, Waiting
 from app.deliver.http_requests import Requests, excerpt
@@ -40,7 +41,7 @@ class HttpSettings:
     requests: Requests
     refusals: Refusals
     tls: ClientTls
-    token: Secret | None
+    token: Secret | ClientCredentials | None
     user: str | None
     password: Secret | None
     gzip: bool
@@ -184,6 +185,8 @@ class HttpDestination(Destination):
         if 200 <= found.status < 300 or found.status in FOR_GOOD:
             return found.status, answer
         problem = f"{self._address}: {found.status} {found.reason} {self._safe(answer)}".rstrip()
+        if found.status == 401 and isinstance(self._settings.token, ClientCredentials):
+            self._settings.token.forget()
         raise UnreachableError(problem, _retry_after(found.getheader("Retry-After")))
 
     def _authorization(self) -> dict[str, str]:

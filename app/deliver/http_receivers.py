@@ -1,9 +1,11 @@
 """HTTP receivers of northbound.yaml as destinations are told them. All raise ConfigError."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.config.connection import ConfigError
 from app.config.deliveries import JSON_FORMATS, PasswordReceivers
+from app.deliver.client_credentials import ClientCredentials
 from app.deliver.connection import ClientTls
 from app.deliver.destination import Feed
 from app.deliver.http import HttpSettings
@@ -54,7 +56,14 @@ def azure(
     config: "Config", delivery: "Delivery", to: "AzureDelivery", _feeds: Feeds
 ) -> HttpSettings:
     """Azure Monitor."""
-    return _settings(config, delivery, to, AzureLogs(to.rule, to.stream), required=True)
+    found = _settings(config, delivery, to, AzureLogs(to.rule, to.stream))
+    variable, file = to.client_secret_env, to.client_secret_file
+    secret = _secret(config, delivery, "client_secret", variable, file)
+    if secret is None:
+        return found
+    url = f"{to.login.rstrip('/')}/{to.directory}/oauth2/v2.0/token"
+    token = ClientCredentials(url, str(to.client_id), secret, to.scope)
+    return replace(found, token=token)
 
 
 def _settings(

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import JSONDecoder
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -38,6 +39,8 @@ class Receiver(BaseHTTPRequestHandler):
             after = busy.read_text()
             busy.unlink()
             self._answer(429, b"busy", {"Retry-After": after})
+        elif self.path == "/dir-1/oauth2/v2.0/token":
+            self._token(body)
         elif token.exists() and sent != token.read_text():
             self._answer(401, f"no right with {sent}".encode())
         elif self.path.endswith("/_bulk"):
@@ -53,6 +56,21 @@ class Receiver(BaseHTTPRequestHandler):
             self._take(list(map(orjson.dumps, orjson.loads(body))))
         else:
             self._take(body.splitlines())
+
+    def _token(self, body: bytes) -> None:
+        form = parse_qs(body.decode())
+        granted = {
+            "grant_type": ["client_credentials"],
+            "client_id": ["app-1"],
+            "client_secret": ["s3cret-t0ken"],
+            "scope": ["https://monitor.azure.com/.default"],
+        }
+        if form != granted:
+            self._answer(401, b'{"error":"invalid_client","error_description":"s3cret-t0ken"}')
+            return
+        made = f"granted-{time.monotonic_ns()}"
+        (FOLDER / "token").write_text(f"Bearer {made}")
+        self._answer(200, orjson.dumps({"access_token": made, "expires_in": 3600}))
 
     def _take(self, values: list[bytes], status: int = 200) -> None:
         if any(b"poison" in value for value in values):

@@ -192,3 +192,36 @@ def test_wrong_token(
     assert "<secret>" in caplog.text
     assert "wr0ng-t0ken" not in caplog.text + repr(vars(made[0].settings.make))
     assert TOKEN not in caplog.text
+
+
+def test_client_credentials(
+    kafka: EmbeddedKafka,
+    unique: Callable[[str], str],
+    tmp_path: Path,
+    receiver: HttpReceiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Azure by an application: a secret that is wrong loses nothing; once it is right a token is
+    asked for, and another when that is taken for no good any more. None of them is in the log."""
+    caplog.set_level(logging.DEBUG)
+    (tmp_path / "secret").write_text("wr0ng-secret")
+    (receiver.folder / "token").write_text("Bearer none yet")
+    to = {"type": "azure", "rule": "dcr-1", "stream": "Custom-A", "addresses": [receiver.address]}
+    to |= {"directory": "dir-1", "client_id": "app-1", "client_secret_file": "secret"}
+    to |= {"login": receiver.address, "batch_wait": "50ms"}
+    tenant = Tenant(kafka, tmp_path, unique("http"), [{"name": "siem", "to": to}])
+    tenant.write(map(record, range(KEYS)))
+    receiver.start()
+    with delivering(tenant.config) as made:
+        wait_for(lambda: [each for each, _ in receiver.requests()].count(401) > 1, "refusals")
+        (tmp_path / "secret").write_text(TOKEN)
+        wait_for(lambda: made[0].totals().delivered == KEYS, "the first records")
+        first = (receiver.folder / "token").read_text()
+        (receiver.folder / "token").write_text("Bearer revoked")
+        tenant.write(map(record, range(KEYS, 2 * KEYS)))
+        wait_for(lambda: made[0].totals().delivered == 2 * KEYS, "the others")
+    assert whole_and_in_order(receiver.values(), 2 * KEYS) == 0
+    assert "no token: 401 invalid_client" in caplog.text
+    shown = caplog.text + repr(vars(made[0].settings.make)) + repr(made[0].settings)
+    for secret in ("wr0ng-secret", TOKEN, first.removeprefix("Bearer ")):
+        assert secret not in shown
