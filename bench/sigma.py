@@ -1,8 +1,9 @@
 """Detection: single-event rules beside rsigma, what more rules cost, and correlations.
 
-Each part runs in a process of its own on one thread; all figures are CPU time. SigmaHQ's rules on
-Windows process creation meet Sysmon's events; events are parsed before the measured part, for both
-engines. What the other parts measure: bench/sigma_scale.py and bench/sigma_correlations.py.
+Each part runs in a process of its own on one thread; all figures are CPU time, the best of several
+rounds over the same events. SigmaHQ's rules on Windows process creation meet Sysmon's events, which
+are parsed before the measured part, for both engines. What the other parts measure is said in
+bench/sigma_scale.py and bench/sigma_correlations.py.
 """
 
 import json
