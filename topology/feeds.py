@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -51,6 +52,7 @@ class _Views:
         self._events = events
         self._kept: dict[str, tuple[pl.DataFrame, Counter[str]]] = {}
         self._masked: dict[str, Masked] = {}
+        self._repeats: dict[Hashable, dict[str, Any]] = {}
         self._feeds: dict[Hashable, pl.DataFrame] = {}
 
     def kept(self, tenant: TenantPlan) -> tuple[pl.DataFrame, Counter[str]]:
@@ -82,8 +84,12 @@ class _Views:
 
     def _of(self, tenant: TenantPlan) -> Masked:
         if tenant.name not in self._masked:
-            assert tenant.mask is not None  # noqa: S101  # both callers have looked
-            self._masked[tenant.name] = Masked(tenant.mask, self.kept(tenant)[0])
+            mask = tenant.mask
+            assert mask is not None  # noqa: S101  # both callers have looked
+            # Tenants' hashes differ; where they are needed does not.
+            alike = (tenant.filters.form, frozenset(mask.actions.items()))
+            known = self._repeats.setdefault(alike, {})
+            self._masked[tenant.name] = Masked(mask, self.kept(tenant)[0], known)
         return self._masked[tenant.name]
 
 

@@ -27,7 +27,10 @@ IDENTIFYING: Final[Mapping[str, tuple[str, ...]]] = {
 class Masked:
     """The events of a batch as one tenant may see them. Everything is worked out once."""
 
-    def __init__(self, mask: Mask, events: pl.DataFrame) -> None:
+    def __init__(
+        self, mask: Mask, events: pl.DataFrame, known: dict[str, Repeat | None] | None = None
+    ) -> None:
+        """`known`: what was found out of the same events for masks with the same actions."""
         self._mask = mask
         self._events = events
         self._columns = mask.columns(events.columns)
@@ -36,7 +39,7 @@ class Masked:
             for name, column in zip(events.columns, events.iter_columns(), strict=True)
             if column.dtype == pl.String or column.dtype.is_nested()
         }
-        self._repeats: dict[str, Repeat | None] = {}
+        self._repeats = {} if known is None else known
 
     def feed(self) -> pl.DataFrame:
         """The events with hashes for what is hashed, and without what is dropped."""

@@ -2,7 +2,8 @@
 
 A value of four characters or more counts wherever it is in a text, a shorter one as a word, a
 single character only as all of it; letters count the same in upper and lower case. JSON is searched
-for the value as JSON writes it.
+for the value as JSON writes it; where it spells characters by number it may say anything, and
+counts as a repeat.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +22,8 @@ BETWEEN: Final = r"[^\p{L}\p{N}]+"
 """What is between words."""
 ESCAPED: Final = r'["\\\x00-\x1f]'
 """What JSON does not write as it is."""
+SPELLED: Final = r"(?:^|[^\\])(?:\\\\)*\\u[0-9a-f]{4}"
+"""A character that JSON spells by its number, in lower case."""
 VALUE: Final = "\0value."
 """Begins the names of columns here that are no attributes."""
 
@@ -59,13 +62,14 @@ def repeats(
     written = any(name.endswith(ocsf.JSON_SUFFIX) for name in columns)
     whole = pl.concat_str([pl.col(name) for name in columns], separator="\n", ignore_nulls=True)
     padded = pl.lit("\n") + whole + pl.lit("\n")
-    found = pl.any_horizontal(
-        [
-            pl.col(VALUE).str.contains(_sought(value), literal=True).fill_null(value=False)
-            for each in sought
-            for value in _forms(pl.col(each.name), written=written and _is_escaped(each))
-        ]
-    )
+    tests = [
+        pl.col(VALUE).str.contains(_sought(value), literal=True)
+        for each in sought
+        for value in _forms(pl.col(each.name), written=written and _is_escaped(each))
+    ]
+    if written:
+        tests.append(pl.col(VALUE).str.contains("\\u", literal=True))
+    found = pl.any_horizontal(tests).fill_null(value=False)
     flags = frame.with_columns(padded.alias(VALUE)).select(found.alias("found"))["found"]
     rows = np.flatnonzero(flags.to_numpy())
     return _by_column(events, values, columns, alike, frame, rows) if len(rows) else {}
@@ -111,6 +115,8 @@ def _hits(part: pl.DataFrame, name: str, value: str, *, json: bool) -> Flags:
         [text.str.contains(form, literal=True) for form in _forms(given, written=json)]
     )
     sure = (inside & (length >= ANYWHERE)) | ((text == given) & (length > 0))
+    if json:
+        sure = sure | (text.str.contains(SPELLED) & (length > 0))
     found = part.select(
         sure.fill_null(value=False).alias("sure"),
         (inside & (length >= 2) & (length < ANYWHERE)).fill_null(value=False).alias("maybe"),

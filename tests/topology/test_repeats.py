@@ -56,6 +56,13 @@ def test_json(value: str, around: str) -> None:
     assert repeats(events, ["v"], ["enrichments[x]:json"], set())
 
 
+def test_json_that_spells_characters() -> None:
+    """It is not read, so it counts; a backslash before a u does not."""
+    told = ['"g\\u00fcnter"', '"c:\\\\u00fc"', '"\\\\\\u00fc"', '"plain"', '"\\u00fc"']
+    events = pl.DataFrame({"v": [*["alice"] * 4, None], "x:json": told})
+    assert repeats(events, ["v"], ["x:json"], set())["x:json"].rows.tolist() == [0, 2]
+
+
 def test_rows_are_looked_at_each_for_itself() -> None:
     """A value of another row is none of this one's; values that do not keep equality say so."""
     events = pl.DataFrame(
