@@ -47,7 +47,12 @@ ITEM = st.one_of(
         ),
         st.lists(st.text(alphabet="aAbB-/. é", min_size=1, max_size=3), min_size=1, max_size=3),
     ),
-    st.tuples(st.sampled_from(["A|re", "B|re|i"]), st.sampled_from(["^a", "b+$", "a.b", "[aé]B"])),
+    st.tuples(
+        st.sampled_from(["A|re", "B|re|i"]),
+        st.sampled_from(
+            ["^a", "b+$", "a.b", "[aé]B", "[aA]b+", "(bB|/-|aa)b?", "ss|c:.w", "(?i)bs"]
+        ),
+    ),
     st.tuples(st.just("A|cidr"), st.sampled_from(["10.0.0.0/8", "::/0", "10.1.2.3/32"])),
     st.tuples(st.sampled_from(["A", "N", "T"]), st.sampled_from([None, 7, 0, True, False])),
     st.tuples(st.builds("{}|{}".format, st.sampled_from(["A", "N"]), COMPARISONS), st.just(7)),
@@ -149,6 +154,18 @@ def test_automaton_equals_reference(detections, events):
         index: sorted(row + width * n for row in rows for n in range(copies))
         for index, rows in want.items()
     }
+
+
+@settings(max_examples=80)
+@given(st.lists(DETECTION, min_size=1, max_size=3), st.lists(EVENT, min_size=1, max_size=6))
+def test_columns_equal_reference(detections, events):
+    """Polars gives the hits that loops over few values give."""
+    texts = [rule_text(detection, number) for number, detection in enumerate(detections)]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("atoms.PLAIN", "atoms.SMALL", "columns.PLAIN", "columns.LISTED"):
+            patch.setattr(f"topology.match.{name}", 0)
+        rules = compile_rules([(f"{n}.yml", text) for n, text in enumerate(texts)])
+        assert expected(texts, events) == found(rules, events)
 
 
 def test_pickled_rules_match_the_same():
