@@ -65,6 +65,10 @@ class Connection:
             plain = socket.create_connection((host, port), CONNECT_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # What is sent to a host that is gone is else tried again for a quarter of an hour.
+            plain.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1000, int(timeout_s * 1000))
+            )
             for name, value in KEEPALIVE.items():
                 plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
             self._socket = plain
