@@ -36,6 +36,9 @@ BATCH = 20_000
 GROUPS, BUSY, BUSIER = 1_000, 10, 5
 CONTENTS = (100, 1_000, 5_000)
 """Matches in the window of a group, for what that costs."""
+BEHIND_MS, LATENESS_MS = 2_500, 10_000
+"""How far every second batch is behind, where matches are not in the order of time; and how far
+behind all of them a watermark is."""
 ALONE = 50_000
 """Groups of which each has two matches in its window, and hardly ever two in a batch."""
 SOURCE = LogSource("bench", "sigma")
@@ -73,7 +76,10 @@ def _threshold(content: int) -> int:
 class Run:
     """One rule, and a stream of matches of it through both sides."""
 
-    def __init__(self, kind: str, content: int, groups: int, seed: int) -> None:
+    def __init__(
+        self, kind: str, content: int, groups: int, seed: int, *, disordered: bool = False
+    ) -> None:
+        self._disordered = disordered
         self._random = np.random.default_rng(seed)
         self._values = content * 4
         self._groups = groups
@@ -89,7 +95,7 @@ class Run:
     def batch(self, users: np.ndarray | None = None) -> None:
         """The next matches, of these groups or of those that the random numbers say."""
         events, hits = self._events(users)
-        watermarks = np.full(events.height, BASE_MS, np.int64)
+        watermarks = np.full(events.height, BASE_MS - LATENESS_MS, np.int64)
         before = time.process_time()
         records = partials(
             events,
@@ -116,6 +122,7 @@ class Run:
         self, users: np.ndarray | None
     ) -> tuple[pl.DataFrame, dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
         rows = np.arange(self._at, self._at + BATCH)
+        earlier = BEHIND_MS if self._disordered and self._at // BATCH % 2 else 0
         self._at += BATCH
         if users is None:
             weights = np.ones(self._groups)
@@ -125,7 +132,7 @@ class Run:
         path = pl.Series("path", self._random.integers(self._values, size=BATCH))
         events = pl.DataFrame(
             {
-                "time": BASE_MS + rows // RATE_PER_MS,
+                "time": BASE_MS + rows // RATE_PER_MS - earlier,
                 "metadata.uid": pl.select(pl.format("AbCdEfGhIjK-3-{}", row)).to_series(),
                 "user": pl.select(pl.format("AD\\user{}", user)).to_series(),
                 "path": pl.select(pl.format("/share/folder/{}.docx", path)).to_series(),
@@ -144,8 +151,7 @@ class Run:
             for each in (records.keys, records.values)
         )
         values = [*values, *(value for _, value in records.batches)]
-        # What came a second ago is settled, as a worker's commit says.
-        mark = BASE_MS + self._at // RATE_PER_MS - 1_000
+        mark = BASE_MS + self._at // RATE_PER_MS - LATENESS_MS
         values.append(avro("Watermark", {"topic": "raw.s", "partition": 0, "watermark": mark}))
         keys = [*keys, *[b""] * (len(values) - len(keys))]
         count = len(values)
@@ -172,13 +178,15 @@ def _rules(kind: str, content: int, groups: int) -> RuleSet:
     return compile_rules([("bench.yml", f"{bases}---{text}")])
 
 
-def throughput(kind: str, content: int, groups: int, matches: int, seed: int) -> dict[str, float]:
+def throughput(
+    kind: str, content: int, groups: int, matches: int, seed: int, *, disordered: bool = False
+) -> dict[str, float]:
     """Microseconds a match before and behind `matches` once the windows are full."""
-    run = Run(kind, content, groups, seed)
+    run = Run(kind, content, groups, seed, disordered=disordered)
     for _ in range(max(2, content * groups // BATCH + 1)):
         run.batch()
     run.spent, run.alerts, run.matches = [0.0, 0.0], 0, 0
-    for _ in range(max(1, matches // BATCH)):
+    for _ in range(max(4, matches // BATCH)):
         run.batch()
     before, behind = (spent / run.matches * 1e6 for spent in run.spent)
     return {
@@ -233,6 +241,11 @@ def main() -> int:
         for content in CONTENTS:
             found = throughput(kind, content, 100, arguments.matches // 2, arguments.seed)
             figures[f"{kind}_us_with_{content}"] = found["alerts_us"]
+        for content in (CONTENTS[0], CONTENTS[-1]):
+            found = throughput(
+                kind, content, 100, arguments.matches // 4, arguments.seed, disordered=True
+            )
+            figures[f"{kind}_us_disordered_{content}"] = found["alerts_us"]
         found = throughput(kind, 2, ALONE, arguments.matches // 4, arguments.seed)
         figures[f"{kind}_us_alone"] = found["partials_us"] + found["alerts_us"]
     print(json.dumps(figures))
