@@ -115,20 +115,20 @@ class Masked:
         return [self._events[code] for code in ocsf.SHARED if code in self._events.columns]
 
     def _logged_users(self, texts: Sequence[str | None]) -> list[str | None]:
-        r"""`AD\alice` with the parts as they are in the event: each hashed for itself."""
+        r"""`AD\alice` with the parts as they are in the event: each hashed for itself; without the
+        domain as a whole, for others may have that name elsewhere."""
         parts = [(text or "").partition("\\") for text in texts]
         domain = self._mask.action("actor.user.domain")
         out = []
         for text, (before, separator, after), name in zip(
             texts, parts, self._mask.hashes([after for _, _, after in parts]), strict=True
         ):
-            if not (before and separator and after):
+            if not (before and separator and after) or domain == "drop":
                 out += self._mask.hashes([text])
             elif domain is None:
                 out.append(f"{before}\\{name}")
             else:
-                hashed = self._mask.hashes([before])[0]
-                out.append(f"{hashed}\\{name}" if domain == "hash" else name)
+                out.append(f"{self._mask.hashes([before])[0]}\\{name}")
         return out
 
     def _without(self, name: str, repeat: Repeat) -> pl.Series:

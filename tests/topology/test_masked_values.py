@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from topology.mask import MARK, OURS, Action, Mask
@@ -104,7 +104,13 @@ def test_nothing_masked_comes_out(
         assert not found, (clear, found)
 
 
+LOGGED = [
+    dict.fromkeys(COLUMNS) | {"@user": user} for user in ("alicia", "AD\\alicia", "B\\alicia")
+]
+
+
 @given(ROWS, MASKS)
+@example(LOGGED, {"actor.user.name": "hash", "actor.user.*": "drop"})
 def test_groups_stay_apart(rows: list[dict[str, str | None]], actions: dict[str, Action]) -> None:
     """What alerts group by is equal where the clear values are, and absent where those are."""
     events = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String))
