@@ -42,6 +42,8 @@ ROTATED_S: Final = 60.0
 long: its writer may not have noticed."""
 FORGET_S: Final = 30 * 86_400.0
 """A content is remembered for so long after it was last seen."""
+LISTED: Final = 5
+"""Times that a folder is listed again, at most, while files in it are renamed."""
 LOOK_BYTES: Final = 8 << 20
 """Read at one look, so that a checkpoint and a stop need not wait for a large backlog."""
 
@@ -132,6 +134,8 @@ class Tails:
 
     def _find(self) -> None:
         files = self._there()
+        if any(each.identity not in self.tails for each in files):
+            files = self._settled(files)
         named = {each.identity for each in files}
         if self.away:  # a file may have got a name that no path of ours matches
             files += [each for each in self._beside() if each.identity not in named]
@@ -154,6 +158,15 @@ class Tails:
         self._at_end = False
         oldest = time.time() - FORGET_S
         self.away = [tail for tail in self.away if tail.seen > oldest]
+
+    def _settled(self, files: list[Found]) -> list[Found]:
+        """The files once two looks at their names are alike. A file that is renamed while its
+        folder is listed is not in the list; its successor is, and would be read before it."""
+        for _ in range(LISTED):
+            before, files = files, self._there()
+            if {each[1:] for each in before} == {each[1:] for each in files}:
+                break
+        return files
 
     def _there(self) -> list[Found]:
         """Files that the paths name now."""
@@ -194,7 +207,9 @@ class Tails:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                tail = self._recognize(fd, identity, path, named=named)
+                tail = None
+                if _is(fd, identity):  # else it was renamed meanwhile: the next look knows more
+                    tail = self._recognize(fd, identity, path, named=named)
             except BaseException:
                 os.close(fd)
                 raise
@@ -267,6 +282,12 @@ class Tails:
         if path not in self._said:
             self._said.add(path)
             log.warning("A file %s. path=%s", what, path)
+
+
+def _is(fd: int, identity: Identity) -> bool:
+    """Whether a file is the one that had its name when it was listed."""
+    status = os.fstat(fd)
+    return (status.st_dev, status.st_ino) == identity
 
 
 def _fits(fd: int, tail: Tail) -> bool:

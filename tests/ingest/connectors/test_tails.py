@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.ingest.connectors import tails
 from app.ingest.connectors.tail import Tail
 from app.ingest.connectors.tails import Tails
 
@@ -83,6 +84,44 @@ def test_rotation_by_rename(log: Path) -> None:
     follower.look()
     append(log.with_name("audit.log.1"), 120, 10)
     assert sorted(follower.look().numbers) == list(range(130))
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("moment", ["listed", "opened"])
+def test_renamed_at_a_start(
+    log: Path, monkeypatch: pytest.MonkeyPatch, moment: str, *, known: bool
+) -> None:
+    """A file that is renamed just when its folder is listed, or before it is opened, is read before
+    the one that took its name."""
+    follower = Follower(log.with_name("audit.log*"))
+    if known:
+        follower.look()
+    append(log, 100, 50)
+
+    def rename() -> None:
+        if not log.with_name("audit.log.1").exists():
+            log.rename(log.with_name("audit.log.1"))
+            log.write_bytes(lines(150, 40))
+
+    listing, opening = tails.glob.iglob, os.open
+
+    def iglob(pattern: str, **options: bool) -> Iterator[str]:
+        names = list(listing(pattern, **options))
+        rename()
+        yield from names
+
+    def opened(path: str, flags: int) -> int:
+        rename()
+        return opening(path, flags)
+
+    follower.restart()
+    with monkeypatch.context() as patched:
+        if moment == "listed":
+            patched.setattr(tails.glob, "iglob", iglob)
+        else:
+            patched.setattr(tails.os, "open", opened)
+        follower.look()
+    assert follower.look().numbers == list(range(190))
 
 
 @pytest.mark.parametrize("pattern", ["audit.log", "audit.log*"])
