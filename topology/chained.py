@@ -14,7 +14,7 @@ from schemas.codec import encode
 from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
 from topology.keys import group_of, opened
-from topology.progress import CHAIN, NOTHING
+from topology.progress import CHAIN
 from topology.records import Output
 from topology.rules import Chained, Correlation, is_number
 from topology.topics import Names
@@ -93,7 +93,6 @@ def watermarks(
     values = [
         encode("Watermark", {"topic": topic, "partition": partition, "watermark": mark})
         for topic, mark in marks.items()
-        if mark != NOTHING
     ]
     if not values:
         return []

@@ -13,13 +13,13 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
-from app.broker import admin, ports
+from app.broker import ports
 from app.broker.server import EmbeddedKafka
 from app.cli import app
-from app.config import Config, load
+from app.config import Config
 from app.dictionary_topics import TopicDictionary, changes, row_of
-from app.planning import build_plan, declared
 from app.reading import ReadingError, read
+from tests.app.deployed import deploy
 from tests.runtime.processes import end, start_faust, wait_for
 from tests.topology.deployment import line
 
@@ -54,8 +54,8 @@ def test_what_is_no_row(key: bytes | None, value: bytes, match: str) -> None:
 @pytest.fixture
 def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Config:
     """A deployment with a table in a topic, and its topics."""
-    file = tmp_path / "northbound.yaml"
-    file.write_text(
+    return deploy(
+        tmp_path,
         f"""\
 version: 1
 kafka:
@@ -69,12 +69,7 @@ enrich:
 tenants:
   acme: {{sources: [q]}}
 """,
-        encoding="utf-8",
     )
-    config = load(file)
-    topics = declared(config, build_plan(config, origins={}))
-    admin.ensure(admin.connect(config.client()), topics, 1)
-    return config
 
 
 def command(config: Config, *arguments: str, status: int = 0) -> str:

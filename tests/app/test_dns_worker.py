@@ -10,11 +10,11 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin, ports
+from app.broker import ports
 from app.broker.server import EmbeddedKafka
-from app.config import Config, load
-from app.planning import build_plan, declared
+from app.config import Config
 from app.reading import read
+from tests.app.deployed import deploy
 from tests.app.test_worker_metrics import Page
 from tests.enrich.dns_server import dns_server
 from tests.runtime.processes import end, start_faust, wait_for
@@ -40,8 +40,8 @@ def test_events_do_not_wait_for_dns(
     with dns_server() as server:
         server.records = {("7.2.0.192.in-addr.arpa.", "PTR"): (300, ["pc-7.example."])}
         server.gate.clear()
-        file = tmp_path / "northbound.yaml"
-        file.write_text(
+        config = deploy(
+            tmp_path,
             f"""\
 version: 1
 kafka:
@@ -55,13 +55,9 @@ enrich:
 tenants:
   acme: {{sources: [q]}}
 """,
-            encoding="utf-8",
         )
-        config = load(file)
-        topics = declared(config, build_plan(config, origins={}))
-        admin.ensure(admin.connect(config.client()), topics, 1)
         port = ports.free("127.0.0.1")
-        worker = start_faust(file, port, tmp_path / "worker.log")
+        worker = start_faust(config.home / "northbound.yaml", port, tmp_path / "worker.log")
         producer = Producer({**config.client(), "enable.idempotence": True, "log_level": 0})
         sent = 0
 
