@@ -221,3 +221,18 @@ def status_of(config: Config, name: str = "deliver") -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
+
+
+def killed_mid_stream(
+    tenant: Tenant, receiver: Rsyslog, made: Sequence[Delivery], count: int
+) -> int:
+    """Write so many records while the receiver is killed and started twice, and wait until it has
+    them all, in order; gives how many it has twice."""
+    writer = tenant.write_steadily(count, 2.5)
+    for share in (0.3, 0.6):
+        wait_for(lambda: len(receiver.values()) > share * count, "some records")  # noqa: B023
+        receiver.kill()
+        receiver.start()
+    writer.join()
+    wait_until_delivered(made, receiver.values, count)
+    return whole_and_in_order(receiver.values(), count)

@@ -19,6 +19,7 @@ from tests.deliver.rig import (
     Tenant,
     committed,
     delivering,
+    killed_mid_stream,
     receiving,
     record,
     status_of,
@@ -61,14 +62,7 @@ def test_receiver_killed(
     tenant = Tenant(kafka, tmp_path, unique("syslog"), [{"name": "siem", "to": to}])
     count = 10_000
     with receiving(receiver), delivering(tenant.config) as made:
-        writer = tenant.write_steadily(count, 2.5)
-        for share in (0.3, 0.6):
-            wait_for(lambda: len(receiver.values()) > share * count, "some records")  # noqa: B023
-            receiver.kill()
-            receiver.start()
-        writer.join()
-        wait_until_delivered(made, receiver.values, count)
-        again = whole_and_in_order(receiver.values(), count)
+        again = killed_mid_stream(tenant, receiver, made, count)
         totals = made[0].totals()
         assert totals.failures >= 2
         assert totals.retried >= again
