@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -139,7 +140,8 @@ class Rsyslog:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Once more; what it receives goes into a new file, as a killed one leaves half a line."""
+        """Once more, until it listens; what it receives goes into a new file, as a killed one
+        leaves half a line."""
         self._starts += 1
         conf = self.folder / f"rsyslog-{self._starts}.conf"
         out = self.folder / f"out-{self._starts:02}.log"
@@ -159,6 +161,14 @@ ruleset(name="in") {{ action(type="omfile" file="{out}" template="raw") }}
                 stdout=log,
                 stderr=log,
             )
+        wait_for(self._listens, "rsyslogd that listens")
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it, at once unless told otherwise."""
