@@ -13,6 +13,7 @@ from tests.correlate import reference
 from topology.correlate import chunks
 from topology.correlate import group as group_module
 from topology.correlate.episodes import judge
+from topology.correlate.event_count import EventCount
 from topology.correlate.group import Group
 from topology.correlate.partial_columns import first_and_last
 from topology.correlate.types import TYPES
@@ -77,6 +78,18 @@ FIRST_SEEN = st.builds(
     ),
     CORRELATION,
     st.sampled_from([None, 0, 10, 40]),
+)
+BURST = Correlation(
+    rule=Rule("rule", "Rule", "high"),
+    type="event_count",
+    members=(0,),
+    group_by=("user",),
+    group_columns=((("user",),),),
+    value_columns=(),
+    timespan_ms=5_000,
+    suppress_ms=5_000,
+    operator="gte",
+    count=100,
 )
 VALUES = st.sampled_from(["a", "b", "c", "a\nb", "b\nc"])
 NUMBERS = st.sampled_from(["0", "1", "-2", "0.1", "2.5e0", "+3"])
@@ -239,6 +252,45 @@ def test_first_seen_needs_the_edges_of_a_batch(arrived, correlation):
     finals, left, _ = play(correlation, thinned)
     assert expected(matches, correlation) == finals
     assert left == set()
+
+
+@settings(max_examples=400)
+@given(arrivals(), st.one_of(CORRELATION, FIRST_SEEN))
+def test_what_is_not_looked_at_again_says_nothing_new(arrived, correlation):
+    """A match that comes late, within an episode, is passed over: looked at from the first match
+    on, all would say the same at the same match."""
+
+    def said():
+        group, found = Group(MemoryStore(), KEY, correlation), []
+        for part, _ in arrived[1]:
+            if part:
+                matches = part if counts_values(correlation) else [(*m[:2], None) for m in part]
+                found.append([e.opened for e in group.add(matches, chunks.pack(matches), -1)])
+        return found
+
+    fast = said()
+    with mock.patch.object(Group, "_follows", return_value=False):
+        assert said() == fast
+
+
+def test_late_matches_of_a_long_episode_cost_what_they_are():
+    """Two partitions of a source bring a mass delete in turns, one a little behind: no batch of
+    matches makes the group look at all that it has."""
+    group, looks = Group(MemoryStore(), KEY, BURST), 0
+    count = EventCount.add
+
+    def counted(self, time, value):
+        nonlocal looks
+        looks += 1
+        return count(self, time, value)
+
+    with mock.patch.object(EventCount, "add", counted):
+        for step in range(1_000):
+            for partition in (0, 1):
+                time = 10 * step + 5 * (1 - partition)
+                matches = [(time + n, f"{partition}{step:05}{n}", None) for n in range(5)]
+                group.add(matches, chunks.pack(matches), -1)
+    assert looks < 20_000
 
 
 @settings(max_examples=100)

@@ -157,10 +157,16 @@ class Group:
             self._scan = None
             return []
         if not ordered:
-            self._scan = None
             first, last = fresh[0][0], log[-1][0]
-            if any(last - suppress <= said.time <= first + suppress for said in self._said):
-                return []
+            if self._follows(first):
+                if fresh[-1][0] <= self._muted:
+                    return []
+                behind = bisect_right(log, self._muted, key=_time)
+                self._scan, fresh = self._new_scan(), log[behind:]
+            else:
+                self._scan = None
+                if any(last - suppress <= said.time <= first + suppress for said in self._said):
+                    return []
         scan = self._scan
         if scan is None:
             scan = self._scan = self._new_scan()
@@ -185,6 +191,13 @@ class Group:
                 self._head_changed = True
                 found.append(Episode(match, members, time + suppress))
         return found
+
+    def _follows(self, time: int) -> bool:
+        """Whether a match of this time comes behind the one that opened the scan's last episode,
+        and so changes nothing up to that episode's end."""
+        if self._scan is None or self._muted == LEAST or self._correlation.first_seen:
+            return False
+        return time > self._muted - self._correlation.suppress_ms
 
     def settle(self, watermark: int) -> Settled:
         """Judge what is before the watermark."""
