@@ -323,9 +323,7 @@ class Engine:
             raise EngineError(f"{self._aborts} transactions in a row were aborted: {reason}")
         self._pulse.beat("aborting")
         self._in_flight.end()
-        self._abort()
-        partitions = self._assignment.drop()
-        if partitions:
+        if partitions := self._abort():
             self._assignment.take(self._intake.consumer, partitions, self._pulse)
 
     def _rejoin(self, reason: MemberEnded) -> None:
@@ -338,10 +336,13 @@ class Engine:
         self._pulse.beat("joining the group again")
         self._in_flight.end()
         self._abort()
-        self._assignment.drop()
         self._intake.rejoin(reason)
 
-    def _abort(self) -> None:
+    def _abort(self) -> list[Partition]:
+        """Abort, and own nothing any more; returns what was owned.
+
+        Nobody can commit offsets afterwards whose records were aborted: leaving the group would.
+        """
         self.statistics.aborts += self._transactions.open
         self._broken = None
         self._rhythm.aborted()
@@ -349,13 +350,16 @@ class Engine:
         self._counts.clear()
         self._records = 0
         self._outbox.aborted(TransactionAborted("the transaction was aborted"))
-        self._transactions.abort()
+        try:
+            self._transactions.abort()
+        finally:
+            dropped = self._assignment.drop()
+        return dropped
 
     def _assigned(self, partitions: list[Partition]) -> None:
         if self._assignment.next or self._transactions.open:
             # Without a revocation before it: only an abort is right, whoever owns them now.
             self._abort()
-            self._assignment.drop()
         self.statistics.rebalances += 1
         started = time.monotonic()
         self._assignment.take(self._intake.consumer, partitions, self._pulse)
@@ -380,4 +384,3 @@ class Engine:
     def _lost(self, partitions: list[Partition]) -> None:
         log.warning("Partitions lost. engine=%s count=%d", self.settings.name, len(partitions))
         self._abort()
-        self._assignment.drop()

@@ -680,6 +680,27 @@ def test_stop_commits_and_leaves(kafka: FakeKafka) -> None:
     assert kafka.consumers[0].closed
 
 
+@pytest.mark.parametrize("call", ["offsets", "commit", "produce"])
+def test_a_stop_whose_transaction_is_aborted_commits_no_offsets(
+    kafka: FakeKafka, call: str
+) -> None:
+    """Leaving the group does not commit what the aborted transaction had done: the next worker
+    does it."""
+    kafka.write("in", 0, b"a", b"b")
+    engine, _ = engine_on(kafka)
+    engine._rhythm.committed(NEVER, NEVER)
+    engine.turn()
+    delivered = engine.turn()
+    delivered[0].work()
+    kafka.faults[call].append(abortable())
+    engine.stop(delivered)
+    assert kafka.consumers[0].closed
+    assert (kafka.values("out"), kafka.offsets) == ([], {})
+    kafka.events.append(("assign", [A, B]))
+    turn(engine_on(kafka)[0], 3)
+    assert sorted(kafka.values("out")) == [b"a", b"b"]
+
+
 def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:
     """What a timer sends is answered when it is committed, and is sent again after an abort."""
     answers: list[Any] = []
