@@ -298,8 +298,8 @@ class Rig:
         status = self.agent.stop(60.0)
         self.claim(f"the agent ends with status 0 ({status})", ok=status == 0)
 
-    def drained(self, seconds: float = 120.0) -> None:
-        """Wait until nothing in Kafka is left to work off."""
+    def drained(self, seconds: float = 120.0, left: int = 0) -> None:
+        """Wait until no more records than these are left in Kafka to work off."""
         calm = 0
 
         def done() -> bool:
@@ -309,7 +309,7 @@ class Rig:
             except ReadingError:
                 return False
             behind = sum(level.lag or 0 for level in levels.values())
-            calm = 0 if behind else calm + 1
+            calm = calm + 1 if behind <= left else 0
             return calm >= CALM
 
         self.until(done, "all records are worked off", seconds)

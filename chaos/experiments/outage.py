@@ -9,6 +9,8 @@ from chaos.rig import Rig
 from chaos.setup import Setup
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "120"))
+RATE = 1_500
+"""Lines a second; as many on their way are no backlog, as the senders go on."""
 
 
 def _outage(rig: Rig) -> None:
@@ -25,7 +27,7 @@ def _outage(rig: Rig) -> None:
     rig.measured["waiting"] = waiting
     started = time.monotonic()
     rig.flowing(seconds=120.0)
-    rig.drained(120.0)
+    rig.drained(150.0, RATE)
     rig.measured["drained_s"] = round(time.monotonic() - started, 1)
 
 
@@ -40,7 +42,7 @@ def _check(rig: Rig) -> None:
 
 OUTAGE = Experiment(
     "the broker is unreachable for two minutes",
-    Setup(senders=({"rate": 1_500},)),
+    Setup(senders=({"rate": RATE},)),
     _outage,
     OUTAGE_S + 240,
     check=_check,
