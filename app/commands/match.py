@@ -56,6 +56,12 @@ def match(
     if not found.rules.events:
         fail(f"no rules under {', '.join(map(str, rules))}")
     run = Matching(found, wanted, time_field)
+    if run.left_out:
+        errors.print(
+            f"warning: {len(run.left_out)} rules ask active lists, which a file of events has not; "
+            "they are left out. `northbound rules test` and `backtest` have lists",
+            markup=False,
+        )
     out = sys.stdout.buffer
     broken, hits = False, 0
     try:
@@ -115,6 +121,8 @@ class Matching:
     def __init__(
         self, rules: "RuleSet", logsource: "LogSource | None", time_field: str | None
     ) -> None:
+        from topology.lists import tests
+
         self._rules = rules
         self._logsource = logsource
         self._time_field = time_field
@@ -122,6 +130,12 @@ class Matching:
         self._correlated = {
             member for entry in rules.rules.correlations for member in entry.members
         }
+        self.left_out = frozenset(
+            index
+            for index, entry in enumerate(rules.rules.events)
+            if tests(rules.rules.steps.get(entry.rule.id, ()))
+        )
+        """Rules that match only where a list says so."""
         self.timeless = 0
         """Matches that a correlation could not use."""
 
@@ -130,6 +144,7 @@ class Matching:
         from app.event_lines import times
 
         hits = self._rules.match(lines.events, self._logsource)
+        hits = {index: rows for index, rows in hits.items() if index not in self.left_out}
         if not hits:
             return
         moments = times(lines.events, self._time_field)
