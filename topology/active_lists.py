@@ -52,6 +52,8 @@ class ActiveLists:
         self._events = {entry.rule.id: entry for entry in rules.events}
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._topics: dict[bytes, tuple[str, ...] | None] = {}
+        self.counted = list(self._waited_for())
+        """What stands for each list that others wait for, and the topics that it waits for."""
 
     # -- what comes ----------------------------------------------------------------------------
 
@@ -89,9 +91,7 @@ class ActiveLists:
             work.counts["matches_of_unknown_rule"] += len(matches)
             return
         for _, _, text in matches:
-            content = orjson.loads(str(text))
-            if content["a"] not in ACTIONS or not isinstance(content["r"], str):
-                raise ValueError(f"saw {text!r}, expected one of {', '.join(ACTIONS)}")
+            _check(orjson.loads(str(text)))
         live = state.key(key)
         judged = live.judged_to(state.progress.reached(topics))
         piece = chunks.piece(*members)
@@ -125,8 +125,7 @@ class ActiveLists:
         if len(state.live) > AWAKE:
             state.live.clear()
 
-    def counted(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """What stands for each list that others wait for, and the topics that it waits for."""
+    def _waited_for(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         for name in sorted(self._waits.lists_waited_for()):
             listed = self._lists[name]
             for scope in [SHARED] if listed.shared else self._tenants:
@@ -178,8 +177,8 @@ class ActiveLists:
     def _own(self, content: Content) -> Iterator[Content]:
         """Changes of the entry that a test was about, where it is passed."""
         rule, steps = content["r"], self._rules.steps.get(content["r"], ())
-        at = content["s"]
         if _fits(steps, content):
+            at = content["s"]
             for number, step in enumerate(steps):
                 if (
                     not step.tests
@@ -257,6 +256,16 @@ class ActiveLists:
             fits = listed is not None and scope in known
             self._topics[head] = self._waits.of_list(scope, listed) if listed and fits else None
         return self._topics[head]
+
+
+def _check(content: Content) -> None:
+    """Raises ValueError, KeyError or AttributeError for what nothing can be done with."""
+    if content["a"] not in ACTIONS or not isinstance(content["r"], str):
+        raise ValueError(f"saw {content['a']!r}, expected one of {', '.join(ACTIONS)} and a rule")
+    (content.get("t") or 0).__index__()
+    (content.get("n") or "").encode()
+    for name in "vekwc":
+        (content.get(name) or {}).items()
 
 
 def _fits(steps: Sequence[Step], content: Content) -> bool:

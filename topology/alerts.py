@@ -124,7 +124,7 @@ class AlertsSubTopology:
         """Take over partitions of `matches` with what their stores hold."""
         for (name, partition), store in stores.items():
             if name == STORE and partition not in self._states:
-                progress, asleep = Progress(store, self._partitions), Asleep()
+                progress, asleep = Progress(store, self._partitions, self._waits.behind), Asleep()
                 quiet = Quiet(self._quiet, store, progress, asleep)
                 kept = KeptBatches(store, progress, asleep, self._quiet.rule)
                 state = PartitionState(store, progress, Windows(store), asleep, quiet, kept)
@@ -174,7 +174,7 @@ class AlertsSubTopology:
                 mark = max(reached, NOTHING + delay_ms(entry)) - delay_ms(entry)
                 if mark > state.told.get(topic, NOTHING):
                     marks[topic] = state.told[topic] = mark
-            for topic, topics in self._lists.counted() if self._lists is not None else ():
+            for topic, topics in self._lists.counted if self._lists is not None else ():
                 mark = state.progress.reached(topics)
                 if mark > state.told.get(topic, NOTHING):
                     marks[topic] = state.told[topic] = mark

@@ -25,6 +25,7 @@ class Waits:
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._found: dict[tuple[str, str | None], tuple[str, ...]] = {}
         self._of_lists: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._behind: dict[str, frozenset[str]] = {}
 
     def topics(self, tenant: str, correlation: Correlation | None = None) -> tuple[str, ...]:
         """For a correlation, the sources whose events its rules meet, and what stands for the
@@ -103,6 +104,28 @@ class Waits:
             test = before(steps, len(steps))
             if test is not None:
                 yield test
+
+    def behind(self, topic: str) -> frozenset[str]:
+        """The raw topics of the events that decide what something stands for."""
+        found = self._behind.get(topic)
+        if found is None:
+            self._behind[topic] = frozenset()
+            raw: set[str] = set()
+            for each in self._standing_for(topic):
+                raw |= {each} if rule_of(each) is None else self.behind(each)
+            found = self._behind[topic] = frozenset(raw)
+        return found
+
+    def _standing_for(self, topic: str) -> tuple[str, ...]:
+        """What something waits for itself; nothing, where rules have changed since."""
+        tenant, name = rule_of(topic) or ("", "")
+        if tenant != SHARED and tenant not in self._tenants:
+            return ()
+        if name.startswith(LIST):
+            listed = next((each for each in self._rules.lists if LIST + each.name == name), None)
+            return () if listed is None else self.of_list(tenant, listed)
+        correlation = self._correlations.get(name)
+        return () if correlation is None else self.topics(tenant, correlation)
 
     def sources(self, topics: Iterable[str]) -> list[str]:
         """The sources of raw topics, and those behind the alerts that are counted."""

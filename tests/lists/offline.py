@@ -4,8 +4,8 @@ import numpy as np
 import orjson
 
 from schemas.codec import encode
-from topology.alerts import AlertsSubTopology
 from topology.matching import Matching, outputs
+from topology.pipeline import alerts
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.testing import Step, TopologyTestDriver
 from topology.topics import Names
@@ -17,21 +17,19 @@ NEVER = -(2**63)
 class Offline:
     """`take` frames with `time` and `metadata.uid`; then `advance` and look at what came."""
 
-    def __init__(self, rules, tenants=("acme",)):
+    def __init__(self, rules, tenants=("acme",), mask=None, sources=(("s", None),)):
+        """`sources`: names and log sources; events are those of `s`."""
+        received = frozenset(name for name, _ in sources)
         self.plan = Plan(
             names=NAMES,
-            sources={"s": SourcePlan("s", "json")},
-            tenants={name: TenantPlan(name, frozenset({"s"})) for name in tenants},
+            sources={name: SourcePlan(name, "json", logsource) for name, logsource in sources},
+            tenants={name: TenantPlan(name, received, mask=mask) for name in tenants},
             origins={},
             rules=rules,
             matches_partitions=1,
         )
-        self.driver = TopologyTestDriver([Step(self._alerts, [NAMES.matches])])
+        self.driver = TopologyTestDriver([Step(lambda: alerts(self.plan), [NAMES.matches])])
         self.matching = Matching(self.plan)
-
-    def _alerts(self):
-        tenants = {name: {"s"} for name in self.plan.tenants}
-        return AlertsSubTopology(self.plan.rules.rules, (), NAMES, tenants, {"s": None})
 
     def take(self, events, tenants=None):
         """Let rules meet events on behalf of tenants, unless given of all."""

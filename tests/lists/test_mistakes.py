@@ -88,6 +88,23 @@ def test_other_extensions_are_for_correlations():
     assert found.startswith("r.yml:7: northbound: saw {'suppress': '1h'}")
 
 
+def test_a_rule_may_fill_lists_and_be_silent():
+    """`alert: false` beside lists; anything else there is a mistake."""
+    text = f"{HEAD}    - {{add: users}}\n{CORRELATION}    - {{add: users, key: [host]}}\n"
+    for rule in (text, text.replace("lists:", "alert: false\n  lists:")):
+        compiled = compile_rules([("r.yml", rule)], [MAP], lists=LISTS).rules
+        (many,) = compiled.correlations
+        assert many.alerts == (rule == text)
+    alone = f"{HEAD}    - {{add: users}}\n"
+    for said, alerts in (("", True), ("  alert: false\n", False), ("  alert: true\n", True)):
+        (base,) = compile_rules([("r.yml", alone + said)], [MAP], lists=LISTS).rules.events
+        assert base.alerts == alerts
+    (found,) = problems(f"{alone}  alert: never\n")
+    assert found == "r.yml:10: northbound.alert: saw 'never', expected false"
+    (found,) = problems(HEAD.replace("  lists:\n", "  alert: false\n"))
+    assert found.startswith("r.yml:7: northbound: saw {'alert': False}, expected lists")
+
+
 def test_a_correlation_changes_lists_by_its_group():
     """It asks for nothing, and has the fields of group-by alone."""
     text = HEAD.replace("northbound:\n  lists:\n", "") + CORRELATION

@@ -5,7 +5,6 @@ and turning its condition trees into nodes over numbered atoms.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
@@ -89,7 +88,7 @@ def compile_rules(
         if found is not None:
             members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
             steps.of_correlation(item.document, found)
-    rules = replace(members.finished(), lists=tuple(steps.lists.values()), steps=steps.steps)
+    rules = steps.silenced(members.finished())
     steps.check(rules)
     if problems:
         raise RuleErrors(problems)

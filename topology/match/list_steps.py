@@ -8,10 +8,12 @@ northbound:
       ttl: 1h
       values: [client]          # fields whose values the entry keeps
     - remove: pending
+  alert: false                  # what matches fills lists and alerts nobody
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from sigma.correlations import SigmaCorrelationTimespan
 from sigma.exceptions import SigmaError
@@ -24,7 +26,9 @@ from topology.match.values import UnsupportedError
 from topology.rules import Correlation, EventRule, Rules
 
 LISTS: Final = "lists"
+ALERT: Final = "alert"
 KEYS: Final = {"key", "ttl", "values"}
+Entry = TypeVar("Entry", EventRule, Correlation)
 Columns = Callable[[str], tuple[str, ...]]
 
 
@@ -45,15 +49,16 @@ class ListSteps:
         self._maps = field_maps
         self._problems = problems
         self._documents: dict[str, Document] = {}
+        self._silent: set[str] = set()
 
     def of_event_rule(self, document: Document, entry: EventRule) -> None:
         """Read the section of a rule on single events."""
         section = document.content.get(SECTION)
         if section is None:
             return
-        if not isinstance(section, dict) or set(section) != {LISTS}:
-            text = f"saw {section!r}, expected the key lists; others are for correlations"
-            self._problems.append(document.problem(text, SECTION))
+        if not isinstance(section, dict) or LISTS not in section or set(section) - {LISTS, ALERT}:
+            text = f"saw {section!r}, expected lists, and alert if it is false; all else is for "
+            self._problems.append(document.problem(f"{text}correlations", SECTION))
             return
         found = find_map(self._maps, entry.logsource)
         columns = found.columns if found else given
@@ -62,8 +67,25 @@ class ListSteps:
     def of_correlation(self, document: Document, entry: Correlation) -> None:
         """Read what the alerts of a correlation do."""
         section = document.content.get(SECTION)
-        if isinstance(section, dict) and LISTS in section:
+        if isinstance(section, dict) and ALERT in section and LISTS not in section:
+            text = "goes with lists: whoever neither alerts nor changes one does nothing"
+            self._problems.append(document.problem(text, SECTION, ALERT))
+        elif isinstance(section, dict) and LISTS in section:
             self._read(document, entry.rule.id, None, entry.group_by)
+
+    def silenced(self, rules: Rules) -> Rules:
+        """The rules with their steps, of which those with `alert: false` alert nobody."""
+
+        def of(entry: Entry) -> Entry:
+            return replace(entry, alerts=False) if entry.rule.id in self._silent else entry
+
+        return replace(
+            rules,
+            events=tuple(map(of, rules.events)),
+            correlations=tuple(map(of, rules.correlations)),
+            lists=tuple(self.lists.values()),
+            steps=self.steps,
+        )
 
     def check(self, rules: Rules) -> None:
         """Report rules that wait for themselves: what a list decides must not come back to it."""
@@ -107,6 +129,13 @@ class ListSteps:
             self._problems.append(document.problem(text, SECTION, LISTS))
             return
         self._documents[rule] = document
+        asked = document.content[SECTION].get(ALERT, True)
+        if not isinstance(asked, bool):
+            self._problems.append(
+                document.problem(f"saw {asked!r}, expected false", SECTION, ALERT)
+            )
+        elif not asked:
+            self._silent.add(rule)
         found: list[Step] = []
         for number, entry in enumerate(entries):
             step = _Reader(self, document, number, columns, group_by).step(entry)
