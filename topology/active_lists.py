@@ -6,6 +6,7 @@ it is passed, the event goes on: to the next list, to the correlations that coun
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from heapq import heapify, heappop
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from topology import findings
 from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
 from topology.correlate.group import HEAD, LEAST
-from topology.correlate.list_key import Content, Passed, read_times
+from topology.correlate.list_key import Content, Entry, Passed, read_times
 from topology.keys import SUFFIX, group_of, opened, rule_of
 from topology.list_contents import change, placed, record_of, texts
 from topology.lists import ACTIONS, LIST, SHARED, Step, before
@@ -189,7 +190,7 @@ class ActiveLists:
 
     def _pass(self, key: bytes, passed: Passed, work: Outbox) -> None:
         """What becomes of an event whose test was passed."""
-        time, uid, content = passed
+        time, uid, content, found = passed
         scope, _, _ = group_of(key)
         tenant = content.get("n") or scope
         entry = self._events.get(content["r"])
@@ -203,6 +204,9 @@ class ActiveLists:
             work.counts["matches_of_unknown_rule"] += 1
             return
         test = steps[content["s"]]
+        if entry.alerts and found is not None and not test.list.shared:
+            # Of a shared list it may be another tenant's.
+            content["e"] = {**(content.get("e") or {}), **_told(test, found)}
         for number, step in enumerate(steps):
             if before(steps, number) is not test or (not step.tests and step.same_entry(test)):
                 continue
@@ -228,7 +232,7 @@ class ActiveLists:
         self, tenant: str, entry: EventRule, passed: Passed
     ) -> Iterator[tuple[bytes, bytes]]:
         """The match for each correlation over the rule."""
-        time, uid, content = passed
+        time, uid, content, _ = passed
         for name, found in (content.get("c") or {}).items():
             correlation = self._correlations.get(name)
             if correlation is None or not correlation.rule.serves(tenant):
@@ -275,7 +279,7 @@ def _fits(steps: Sequence[Step], content: Content) -> bool:
 
 
 def _alert(tenant: str, entry: EventRule, passed: Passed) -> Any:
-    time, uid, content = passed
+    time, uid, content, _ = passed
     shown = {name: text for name, text in (content.get("e") or {}).items() if text is not None}
     partial = packed.Partial(
         tenant,
@@ -288,6 +292,18 @@ def _alert(tenant: str, entry: EventRule, passed: Passed) -> Any:
         content.get("o") or "",
     )
     return next(findings.of_events(partial, entry))
+
+
+def _told(test: Step, entry: Entry) -> dict[str, str]:
+    """What an alert says of the entry that was there."""
+    since = datetime.fromtimestamp(entry.since / 1000, UTC).isoformat(timespec="milliseconds")
+    said = {
+        "list": test.list.name,
+        "listed_since": since,
+        "listed_by": entry.by,
+        "listed_uid": entry.uid,
+    }
+    return said | {f"listed_{name}": text for name, text in entry.values.items()}
 
 
 def _edited(judged: int) -> Any:

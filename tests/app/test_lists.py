@@ -54,7 +54,7 @@ def test_lists_lose_and_invent_nothing(
 ) -> None:
     """With three partitions of `matches` on two workers of which one is killed four times, each
     deletion of a user who was added alerts once, and no other does; then one whom an operator
-    added does, until he is removed; and the audit topic has both."""
+    added does, until he is removed; a file takes the place of all; the audit topic has each."""
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "fieldmap.yml").write_text(FIELDS, encoding="utf-8")
     (tmp_path / "rules" / "rules.yml").write_text(RULES, encoding="utf-8")
@@ -155,9 +155,25 @@ tenants:
         goes_on(removed + MINUTE_MS)
         wait_for(lambda: told() == expected, "the alert of the edit", 60)
         assert "late" not in lists("show", "watched", "--json")
+        rows = config.home / "rows.csv"
+        rows.write_text("user,reason\nuser1,left\nnew,left\n", encoding="utf-8")
+        lists("import", "watched", str(rows), "--replace")
+
+        def users() -> set[str]:
+            shown = map(orjson.loads, lists("show", "watched", "--json").splitlines())
+            return {each["user"] for each in shown}
+
+        wait_for(lambda: users() == {"user1", "new"}, "the file's rows and no others", 30)
     assert told() == expected
     audited = [decode(each.value())[1] for each in read(config.client(), [config.names.audit])]
     found = [
         (each["action"], each["details"]["key"]) for each in audited if "key" in each["details"]
     ]
     assert found == [("lists.add", "late"), ("lists.remove", "late")]
+    assert audited[-1]["action"] == "lists.import"
+    assert audited[-1]["details"] == {
+        "tenant": "acme",
+        "file": "rows.csv",
+        "added": "2",
+        "removed": str(USERS // 2 - 1),
+    }

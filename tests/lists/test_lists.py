@@ -54,6 +54,7 @@ northbound:
     - {{not_in: watched}}
 """
 MINUTE = 60_000
+ALERTS = "northbound.acme.alerts"
 ADD, REMOVE, TEST = "fs_write_metadata", "session_close", "fs_delete"
 ABSENT = "fs_create_file"
 DELETED, CREATED = "Deletion by one who is watched", "Creation by one who is not"
@@ -131,3 +132,26 @@ def test_a_rule_matches_if_its_key_was_added_before() -> None:
     ]
     assert alerts(topology) == expected
     assert alerts(topology, "other") == expected
+
+
+def test_an_alert_says_what_was_in_the_list() -> None:
+    """Since when, by which rule, with which event and values; not where nothing was."""
+    topology = driver()
+    send(topology, 1_000, "eve", ADD, "/first")
+    send(topology, 2_000, "eve", ADD, "/last")
+    send(topology, 3_000, "eve", TEST)
+    send(topology, 4_000, "bob", ABSENT)
+    finish(topology)
+    found = {
+        alert["finding_info"]["title"]: alert["evidences"][0]["data"]
+        for alert in map(orjson.loads, (each.value for each in topology.read(ALERTS)))
+    }
+    listed = {name: text for name, text in found[DELETED].items() if name.startswith("list")}
+    assert listed == {
+        "list": "watched",
+        "listed_since": "2026-09-21T14:13:21.000+00:00",
+        "listed_by": "rights",
+        "listed_uid": "AAAAAAAAAAA-0-1",
+        "listed_path": "/last",
+    }
+    assert not any(name.startswith("list") for name in found[CREATED])

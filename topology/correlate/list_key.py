@@ -48,11 +48,12 @@ class Entry(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A test that was passed."""
+    """A test that was passed. `entry`: what was there."""
 
     time: int
     uid: str
     content: Content
+    entry: Entry | None
 
 
 Own: TypeAlias = Callable[[Content], Iterable[Content]]
@@ -74,7 +75,7 @@ def judge(
             if action in ("add", "remove"):
                 changes.append((action == "add", uid, content["r"], content))
             elif (entry is not None) == (action == "in"):
-                passed.append(Passed(time, uid, content))
+                passed.append(Passed(time, uid, content, entry))
                 changes += [(each["a"] == "add", uid, each["r"], each) for each in own(content)]
         changes.sort(key=lambda change: change[:3])
         for adds, uid, by, content in changes:
