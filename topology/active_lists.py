@@ -270,6 +270,12 @@ def _check(content: Content) -> None:
     (content.get("n") or "").encode()
     for name in "vekwc":
         (content.get(name) or {}).items()
+    for name in "kwc":
+        for part in (content.get(name) or {}).values():
+            (part or {}).items()
+    for part in (content.get("c") or {}).values():
+        (part.get("g") or {}).items()
+        (part.get("v") or {}).items()
 
 
 def _fits(steps: Sequence[Step], content: Content) -> bool:

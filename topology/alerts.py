@@ -204,6 +204,8 @@ class AlertsSubTopology:
     def _title(self, key: bytes) -> tuple[str, str]:
         """Id and title of the rule that a match is for."""
         name = named_by(key)
+        if name.startswith(LIST):
+            return f"list {name[len(LIST) :]}", "Active list"
         entry = self._correlations.get(name) or self._events.get(name)
         return (name, entry.rule.title) if entry is not None else ("unknown", "")
 

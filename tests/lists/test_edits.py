@@ -5,6 +5,7 @@ import pytest
 
 from app.list_edits import LARGEST, Edit, edited, present
 from tests.lists.offline import Offline
+from topology.list_contents import record
 from topology.lists import SHARED, ActiveList
 from topology.match.compile import compile_rules
 
@@ -134,9 +135,12 @@ def test_what_is_no_step_is_a_dead_letter():
     edit(run, WATCHED, "acme", [Edit(("eve",), {})], 100)
     ((key, value),) = edited(WATCHED, "acme", [Edit(("eve",), {})], by="x", now_ms=1, run="r")
     run.send(key, value.replace(b'\\"add\\"', b'\\"odd\\"'))
+    for odd in ({"c": {"x": {"g": [1]}}}, {"k": {"1": 7}}, {"e": [1]}, {"n": 1}, {"r": None}):
+        content = {"a": "in", "r": "asks", "s": 0, **odd}
+        run.send(*record("acme", WATCHED, ("eve",), 150, "u", content))
     run.take(events((200, "ask", "eve")))
     assert times(run) == [200]
-    assert len(run.driver.read("dead-letters")) == 1
+    assert len(run.driver.read("dead-letters")) == 6
 
 
 def test_a_key_has_a_bound():
