@@ -76,6 +76,15 @@ def test_an_edit_counts_from_its_moment_on():
     assert sorted(times(run)) == [1_001, 1_299, 1_500, 2_000]
 
 
+def test_of_several_times_the_last_end_counts():
+    """What is added again for less stays as long as it would have; what is for good stays so."""
+    run = Offline(COMPILED)
+    for user, ttl in (("eve", 2_000), ("bob", None)):
+        edit(run, WATCHED, "acme", [Edit((user,), {}, ttl)], 1_000, user)
+        run.take(events((1_200, "add", user), (2_999, "ask", user), (3_000, "ask", user)))
+    assert sorted(times(run)) == [2_999, 2_999, 3_000]
+
+
 def test_an_edit_is_shown_before_time_has_passed_it():
     """And after; what rules added is shown likewise, and what is over is not."""
     run = Offline(COMPILED)

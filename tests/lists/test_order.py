@@ -40,7 +40,7 @@ LISTS = {
 
 
 def rule(name, steps):
-    folder = {"adds": "/a/", "frees": "/f/"}.get(name, "/t/")
+    folder = {"adds": "/a/", "stays": "/s/", "frees": "/f/"}.get(name, "/t/")
     return f"""
 title: {name}
 name: {name}
@@ -53,6 +53,7 @@ northbound:
 
 RULES = (
     rule("adds", ["{add: watched}", "{add: common, key: [user], values: [path]}"])
+    + rule("stays", ["{add: watched, ttl: 90s}"])
     + rule("frees", ["{remove: watched, key: [user]}"])
     + rule("inside", ["{in: watched}", "{add: files, key: [name]}"])
     + rule("outside", ["{not_in: watched, key: [user]}"])
@@ -94,6 +95,8 @@ def alerts_of(streams):
             if kind == "a":
                 lists.add((tenant, "watched", user), time, uid, 40)
                 lists.add(("*", "common", user), time, uid, 35)
+            elif kind == "s":
+                lists.add((tenant, "watched", user), time, uid, 90)
             elif kind == "f":
                 lists.remove((tenant, "watched", user), time, uid)
 
@@ -144,7 +147,7 @@ def streams(draw):
             (
                 time,
                 f"{source}{number:02}",
-                draw(st.sampled_from("aaftttt")),
+                draw(st.sampled_from("aasftttt")),
                 draw(st.sampled_from(["u", "v"])),
                 draw(st.sampled_from(["x", "y"])),
             )
@@ -226,7 +229,7 @@ def played(streams, run):
         for record in topology.read(f"northbound.{tenant}.alerts"):
             alert = orjson.loads(record.value)
             title = alert["finding_info"]["title"]
-            if alert["unmapped"]["state"] != "final" or title in ("adds", "frees"):
+            if alert["unmapped"]["state"] != "final" or title in ("adds", "stays", "frees"):
                 continue
             shown = alert["unmapped"].get("group") or alert["evidences"][0]["data"]
             told[tenant].append((title, shown["user"], (alert["time"] - START) // SECOND))
