@@ -5,10 +5,11 @@ test is a record that goes there. It waits for the watermark of all that may cha
 it is passed, the event goes on: to the next list, to the correlations that count it, as an alert.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from heapq import heapify, heappop
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -25,7 +26,7 @@ from topology.outbox import Outbox
 from topology.partition_lists import PartitionLists
 from topology.progress import Progress
 from topology.records import KeyValueStore
-from topology.rules import Correlation, EventRule, Rules, is_number
+from topology.rules import Alert, Correlation, EventRule, Rules, is_number
 from topology.waits import Waits
 
 STORE: Final = "lists"
@@ -40,6 +41,18 @@ def is_list(key: bytes) -> bool:
     """Whether a key of `matches` is that of a list."""
     at = key.find(b"\0") + 1
     return key[at : at + 1] == MARK
+
+
+class Work(Protocol):
+    """Takes what a batch leads to (topology/outbox.py)."""
+
+    counts: Counter[str]
+
+    def say(self, alert: Alert) -> None:
+        """Tell a tenant."""
+
+    def feed(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send keys and Partials back to `matches`."""
 
 
 class ActiveLists:
@@ -161,11 +174,11 @@ class ActiveLists:
                     state.live.pop(key, None)
                 continue
             live.queued = None
-            passed = live.settle(watermark, self._own)
+            passed = live.settle(watermark, self.own)
             state.changed[key] = live
             state.queue(topics, key, live)
             for each in passed:
-                self._pass(key, each, work)
+                self.go_on(key, each, work)
 
     def _go(self, state: PartitionLists, topics: tuple[str, ...], watermark: int) -> None:
         times, going = state.times[topics], state.going[topics]
@@ -175,7 +188,7 @@ class ActiveLists:
                 live.gone(watermark)
                 state.changed[key] = live
 
-    def _own(self, content: Content) -> Iterator[Content]:
+    def own(self, content: Content) -> Iterator[Content]:
         """Changes of the entry that a test was about, where it is passed."""
         rule, steps = content["r"], self._rules.steps.get(content["r"], ())
         if _fits(steps, content):
@@ -188,7 +201,7 @@ class ActiveLists:
                 ):
                     yield change(step, rule, (content.get("w") or {}).get(str(number)) or {})
 
-    def _pass(self, key: bytes, passed: Passed, work: Outbox) -> None:
+    def go_on(self, key: bytes, passed: Passed, work: Work) -> None:
         """What becomes of an event whose test was passed."""
         time, uid, content, found = passed
         scope, _, _ = group_of(key)

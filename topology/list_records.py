@@ -36,6 +36,7 @@ class Listing:
             for index, entry in enumerate(rules.events)
             if entry.rule.id in rules.steps
         }
+        self.members = frozenset(self._steps)
         self.tested = frozenset(index for index, steps in self._steps.items() if tests(steps))
         """Rules whose hits are matches only where their tests are passed."""
         self._over: dict[int, list[tuple[Correlation, int]]] = {}

@@ -8,6 +8,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.commands.match import Matching
+from app.event_lines import read_events
 from tests.correlate.reference import finals
 from tests.lists.reference import Lists
 from tests.topology.deployment import START, line
@@ -235,6 +237,36 @@ def played(streams, run):
             told[tenant].append((title, shown["user"], (alert["time"] - START) // SECOND))
         told[tenant].sort()
     return told, topology
+
+
+@given(streams())
+@settings(max_examples=60, deadline=None)
+def test_a_file_of_events_gives_the_same(streams):
+    """`northbound match` over what one tenant has, with lists that are empty at first."""
+    streams = {**streams, "b": []}
+    run = Matching(COMPILED, None, "time")
+    texts = [
+        orjson.dumps(
+            {
+                "time": (START + time * SECOND) // SECOND,
+                "@user": user,
+                "file.path": f"/{kind}/{name}",
+                "file.name": name,
+            }
+        )
+        for time, _, kind, user, name in streams["a"]
+    ]
+    hits = []
+    for stretch in read_events(texts):
+        hits += run.take(stretch)
+    hits += run.finish()
+    users = [user for *_, user, _ in streams["a"]]
+    found = [
+        (hit["title"], users[hit["events"][0]], hit["time"] // SECOND - START // SECOND)
+        for hit in hits
+        if hit["title"] not in ("adds", "stays", "frees")
+    ]
+    assert sorted(found) == alerts_of(streams)["acme"]
 
 
 @given(streams(), runs())
