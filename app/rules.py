@@ -36,12 +36,13 @@ def load_rules(
     maps: Sequence[Path] | None = None,
     tenants: Mapping[str, Sequence[Path]] | None = None,
     lists: Mapping[str, ActiveList] | None = None,
+    more_lists: bool = False,
 ) -> RuleSet:
     """Compile all rules under the paths, or take them from the folder `cache` if unchanged.
 
     Field maps are those found beside the rules, or `maps` and no others. `tenants`: paths of rules
-    that serve one tenant alone. `lists`: those that there are; None: not known. Raises RuleErrors
-    with every problem of every file.
+    that serve one tenant alone. `lists`: those that there are, None: not known; `more_lists`: rules
+    may name others. Raises RuleErrors with every problem of every file.
     """
     problems: list[Problem] = []
     shared = dict.fromkeys(rule_files(paths))
@@ -64,7 +65,7 @@ def load_rules(
     kept = None
     if cache is not None:
         owners = [(str(file), tenant) for file, tenant in owned.items()]
-        said = [("lists", repr(lists and sorted(lists.items())))]
+        said = [("lists", repr((lists and sorted(lists.items()), more_lists)))]
         parts = [*texts, ("", ""), *given, ("", ""), *owners, ("", ""), *said]
         kept = cache / f"rules-{_digest(parts)}.pickle"
     if kept is not None and (found := _load(kept)) is not None:
@@ -77,6 +78,7 @@ def load_rules(
         _placeholders(texts),
         {str(file): tenant for file, tenant in owned.items()},
         lists,
+        more_lists=more_lists,
     )
     if kept is not None:
         _keep(kept, rules)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from app.commands.options import compiled, configured, warn
+from app.commands.options import compiled, configured, lists_here, warn
 from app.config import DEFAULT_PATH
 from app.output import FAILED, WRONG_USAGE, as_json, fail, rows, verdict
 
@@ -186,7 +186,7 @@ def explain(
         problem = found.problems[0][1] if found else "nothing in this line"
         fail(f"{event}:{line}: is no event: {problem}")
     try:
-        explained = explain_file(rule, found.events, map_)
+        explained = explain_file(rule, found.events, map_, lists_here())
     except RuleErrors as error:
         fail(error)
     for entry in explained:

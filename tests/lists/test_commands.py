@@ -101,6 +101,20 @@ def test_rules_are_checked_against_the_lists_there_are(folder: Path) -> None:
     assert "other.yml:6:northbound.lists.0.in:saw'paris'" in output.replace(" ", "")
 
 
-def test_rules_list_shows_what_is_asked(folder: Path) -> None:
-    """Beside the condition that correlations have."""
-    assert "in paris" in run("rules", "list", folder / "other.yml", "--json")[1]
+def test_other_commands_take_rules_for_other_configurations(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`list`, `match` and `explain` know the lists of the folder, and take others as rules say."""
+    monkeypatch.chdir(folder)
+    (folder / "event.ndjson").write_text('{"kind": "ask", "user": "u", "host": "h"}\n', "utf-8")
+    for name in ("pairs", "paris"):
+        text = RULE.replace("LIST", name)
+        Path("rule.yml").write_text(text.replace(", key: [who, where]", ""), encoding="utf-8")
+        for command in (
+            ("rules", "list", "rule.yml", "--json"),
+            ("rules", "explain", "rule.yml", "event.ndjson"),
+            ("match", "--rules", "rule.yml", "event.ndjson"),
+        ):
+            status, output = run(*command)
+            assert (status, "needs key" in output) == (name != "pairs", name != "pairs"), output
+    assert "in paris" in run("rules", "list", "other.yml", "--json")[1]

@@ -141,6 +141,8 @@ def test_without_a_configuration_rules_say_what_lists_there_are():
     assert (step.list, step.key) == (ActiveList("any", ("user",)), (("u",),))
     (found,) = problems(f"{HEAD}    - {{add: any}}\n", None)
     assert found.startswith("r.yml:9: northbound.lists.0.add: needs key")
+    (found,) = steps(f"{HEAD}    - {{add: users}}\n", LISTS)["base"]
+    assert found.list == LISTS["users"]
 
 
 def test_mistakes_in_the_configuration(tmp_path):

@@ -46,9 +46,12 @@ def compile_rules(
     placeholders: Placeholders | None = None,
     tenants: Mapping[str, str] | None = None,
     lists: Mapping[str, ActiveList] | None = None,
+    *,
+    more_lists: bool = False,
 ) -> RuleSet:
     """Compile (path, text) pairs of YAML with one or more rules each; `tenants`: path to the tenant
-    whose rules are there and serve no other; `lists`: those that there are, None: not known.
+    whose rules are there and serve no other; `lists`: those that there are, None: not known;
+    `more_lists`: rules may name others.
 
     Raises RuleErrors that lists every problem as `path:line: key: text`; then nothing is loaded.
     Rules that need a list of values which `placeholders` does not have are loaded and never match;
@@ -78,7 +81,7 @@ def compile_rules(
         nodes.append(node)
         read = {forest.atoms[number].column for number in leaves(node)}
         compiled.append(EventRule(_metadata(item, owners), logsource, tuple(sorted(read))))
-    steps = ListSteps(lists, field_maps, problems)
+    steps = ListSteps(lists, field_maps, problems, more=more_lists)
     for item, entry in zip(events, compiled, strict=True):
         steps.of_event_rule(item.document, entry)
     members = Members([item.rule for item in events], compiled, field_maps)

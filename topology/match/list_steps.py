@@ -40,12 +40,15 @@ class ListSteps:
         declared: Mapping[str, ActiveList] | None,
         field_maps: Sequence[FieldMap],
         problems: list[Problem],
+        *,
+        more: bool,
     ) -> None:
-        """`declared`: the lists that there are; None: whatever rules name, with keys like theirs,
-        where rules are looked at without a configuration."""
+        """`declared`: lists that there are. `more`: rules may name others, with keys like theirs,
+        where they are looked at without the configuration that they are for; so where it is None.
+        """
         self.lists: dict[str, ActiveList] = dict(declared or {})
         self.steps: dict[str, tuple[Step, ...]] = {}
-        self._declared = declared is not None
+        self._more = more or declared is None
         self._maps = field_maps
         self._problems = problems
         self._documents: dict[str, Document] = {}
@@ -158,11 +161,11 @@ class ListSteps:
         found = self.lists.get(name) if isinstance(name, str) else None
         if found is not None:
             return found
-        if not isinstance(name, str) or not name or self._declared:
+        if not isinstance(name, str) or not name or not self._more:
             names = ", ".join(self.lists) or "none"
             return f"saw {name!r}, expected one of the lists in northbound.yaml: {names}"
         if parts is None:
-            return "needs key: no northbound.yaml says what the key of the list is called"
+            return f"needs key: no northbound.yaml says what the key of {name!r} is called"
         self.lists[name] = ActiveList(name, tuple(parts))
         return self.lists[name]
 
