@@ -273,7 +273,7 @@ class AlertsSubTopology:
         self._lists.take(state.lists, key, members, work)
 
     def _partial(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
-        if is_list(key):
+        if self._lists is not None and is_list(key):
             self._list(state, key, packed.read_matches(value), work)
         elif not self._matches(state, key, packed.read_matches(value), work):
             self._single(packed.read_partial(value), work)

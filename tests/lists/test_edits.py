@@ -33,6 +33,7 @@ detection: {sel: {kind: ask}, condition: sel}
 northbound:
   lists: [{in: common}]
 """
+BARE = RULES.partition("northbound")[0]
 COMPILED = compile_rules([("r.yml", RULES)], lists={"watched": WATCHED, "common": COMMON})
 
 
@@ -150,6 +151,17 @@ def test_what_is_no_step_is_a_dead_letter():
     run.take(events((200, "ask", "eve")))
     assert times(run) == [200]
     assert len(run.driver.read("dead-letters")) == 6
+
+
+def test_what_is_about_a_list_that_is_gone_is_counted():
+    """Whether there are other lists or none at all; nothing of it stays."""
+    for lists, text in (({"common": COMMON}, RULES[RULES.index("title: Asks all") :]), ({}, BARE)):
+        run = Offline(compile_rules([("r.yml", text)], lists=lists))
+        edit(run, WATCHED, "acme", [Edit(("eve",), {})], 100)
+        run.advance(1_000)
+        assert run.driver.counts["matches_of_unknown_rule"] == 1
+        assert not run.driver.store("lists")
+        assert not run.driver.read("dead-letters")
 
 
 def test_a_key_has_a_bound():
