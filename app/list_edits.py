@@ -72,9 +72,11 @@ def present(
     for key in sorted(kept):
         state = ListKey(MemoryStore(kept[key]), key)
         state.recall()
-        state.settle(now_ms + 1, lambda _: ())
+        # Event time may be ahead of this clock; an edit counts from where judging is.
+        at = max(state.judged_to(now_ms), state.latest(EDIT))
+        state.settle(at + 1, lambda _: ())
         entry = state.entry
-        if entry is not None and not entry.ended(now_ms):
+        if entry is not None and not entry.ended(at):
             scope, _, parts = group_of(key)
             yield Listed(scope, parts, entry)
 

@@ -154,6 +154,11 @@ class ListKey:
         log = self._waiting()
         return log[0][0] if log else None
 
+    def latest(self, beginning: str) -> int:
+        """The latest time of what waits and has a uid that begins so, or LEAST."""
+        times = [time for time, uid, _ in self._waiting() if uid.startswith(beginning)]
+        return times[-1] if times else LEAST
+
     def gone(self, watermark: int) -> None:
         """The entry was looked at for its end."""
         self._goes = None
