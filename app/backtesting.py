@@ -6,6 +6,7 @@ workers, so they are those of live workers with the same configuration.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,7 +18,6 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, partitions, take
 from app.runtime.batch import build
-from topology.alerts import STORE
 from topology.events import EventsSubTopology
 from topology.pipeline import alerts
 from topology.plan import Plan
@@ -44,7 +44,7 @@ class Backtest:
         self._starts = dict(starts)
         self._events = EventsSubTopology(self._plan, lambda: list(self._starts))
         self._alerts = alerts(self._plan)
-        self._store = MemoryStore()
+        self._stores = {(name, 0): MemoryStore() for name in self._alerts.stores}
         self._written = 0
         matches = self._plan.names.matches
         self._open = {
@@ -54,7 +54,7 @@ class Backtest:
             if topic == plan.names.raw(source)
         }
         self._events.assign({where: Position(at) for where, at in starts.items()}, self._open)
-        self._alerts.assign({(matches, 0): Position(0)}, {(STORE, 0): self._store})
+        self._alerts.assign({(matches, 0): Position(0)}, self._stores)
 
     def take(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The final alerts that these records decide."""
@@ -84,11 +84,15 @@ class Backtest:
     def _work(self, batch: Batch) -> list[dict[str, Any]]:
         outputs = self._events.process(batch).outputs + self._events.before_commit().outputs
         found: list[dict[str, Any]] = []
-        for output in outputs:
+        waiting = deque(outputs)
+        while waiting:
+            output = waiting.popleft()
             if output.topic == self._plan.names.matches and len(output.values):
-                found += _finals(self._alerts.process(self._matches(output)))
+                outcome = self._alerts.process(self._matches(output))
+                found += _finals(outcome)
+                waiting += outcome.outputs
         self._alerts.before_commit()
-        for store in (self._store, *self._open.values()):
+        for store in (*self._stores.values(), *self._open.values()):
             store.commit()
         return found
 
@@ -105,6 +109,13 @@ class Backtest:
             keys,
             values,
         )
+
+
+def reach_ms(plan: Plan) -> int:
+    """How long before an alert what decides it can lie; for entries without an end, no time is."""
+    steps = [step.ttl_ms or 0 for each in plan.rules.rules.steps.values() for step in each]
+    lateness = max((source.lateness_ms for source in plan.sources.values()), default=0)
+    return 2 * alerts(plan).window_ms + max(steps, default=0) + lateness
 
 
 def _listed(values: Sequence[bytes | None] | pl.Series) -> list[bytes | None]:

@@ -13,6 +13,7 @@ from app.commands import (
     enrichment,
     explain,
     ingest,
+    lists,
     match,
     normalizers,
     parse,
@@ -58,6 +59,7 @@ app.command()(match.match)
 app.command(name="test")(test.run_tests)
 app.add_typer(topics.app, name="topics")
 app.add_typer(rules.app, name="rules")
+app.add_typer(lists.app, name="lists")
 app.add_typer(normalizers.app, name="normalizers")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(enrichment.app, name="enrichment")

@@ -182,6 +182,21 @@ def write(
     client: Mapping[str, Any], topic: str, records: Iterable[tuple[str, bytes | None]]
 ) -> None:
     """All of them or none, in one transaction. Raises ClusterError."""
+    keyed = ((key.encode(), value, None) for key, value in records)
+    write_records(client, topic, keyed, identity=f"{topic}-load")
+
+
+def write_records(
+    client: Mapping[str, Any],
+    topic: str,
+    records: Iterable[tuple[bytes, bytes | None, int | None]],
+    *,
+    identity: str,
+) -> None:
+    """Keys, values and partitions (None: by the key), in one transaction. Raises ClusterError.
+
+    `identity`: the transactional id. Of two that write under it at once the first one fails.
+    """
     failures: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, _: Message) -> None:
@@ -191,7 +206,7 @@ def write(
     producer = Producer(
         {
             **client,
-            "transactional.id": f"{topic}-load",
+            "transactional.id": identity,
             "transaction.timeout.ms": int(WRITE_S * 1000),
             "log_level": 0,
         }
@@ -199,10 +214,11 @@ def write(
     with cluster_error(f"write to {topic}"):
         producer.init_transactions(WRITE_S)
         producer.begin_transaction()
-        for key, value in records:
+        for key, value, partition in records:
+            place = {} if partition is None else {"partition": partition}
             while True:
                 try:
-                    producer.produce(topic, value, key.encode(), on_delivery=delivered)
+                    producer.produce(topic, value, key, on_delivery=delivered, **place)
                     break
                 except BufferError:
                     producer.poll(1)

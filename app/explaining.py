@@ -1,12 +1,13 @@
 """Rules of a file explained against one event, as lines for people and as objects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from app.rules import FIELD_MAP, load_rules, placeholders_beside
+from topology.lists import ActiveList
 from topology.match.documents import Problem, RuleErrors, read_documents
 from topology.match.explain import Part, explain, logsource_of
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
@@ -15,13 +16,17 @@ YES, NO = "✓", "✗"
 
 
 def explain_file(
-    path: Path, event: pl.DataFrame, maps: Sequence[Path] | None = None
+    path: Path,
+    event: pl.DataFrame,
+    maps: Sequence[Path] | None = None,
+    lists: Mapping[str, ActiveList] | None = None,
 ) -> list[dict[str, Any]]:
     """Each rule of a file with its parts, and each correlation with what it counts and by what.
+    `lists`: those that are known.
 
     Raises RuleErrors when the file does not load, as `rules check` does.
     """
-    load_rules([path], maps=maps)
+    load_rules([path], maps=maps, lists=lists, more_lists=True)
     beside = path.with_name(FIELD_MAP)
     files = maps if maps is not None else [beside] if beside.is_file() else []
     fields = [read_field_map(str(file), file.read_text(encoding="utf-8")) for file in files]

@@ -75,15 +75,19 @@ def differences(before: RuleSet, after: RuleSet) -> dict[str, list[str]]:
 
 def _contents(rules: RuleSet) -> dict[str, tuple[str, object]]:
     """Title and content of each rule by its id; where it stands in its file does not matter."""
-    events = rules.rules.events
+    events, steps = rules.rules.events, rules.rules.steps
     found: dict[str, tuple[str, object]] = {
-        entry.rule.id: (entry.rule.title, (_placeless(entry), rules.condition(index)))
+        entry.rule.id: (
+            entry.rule.title,
+            (_placeless(entry), rules.condition(index), steps.get(entry.rule.id)),
+        )
         for index, entry in enumerate(events)
     }
     for correlation in rules.rules.correlations:
         members = tuple(events[member].rule.id for member in correlation.members)
         content = replace(_placeless(correlation), members=())
-        found[correlation.rule.id] = correlation.rule.title, (content, members)
+        changes = steps.get(correlation.rule.id)
+        found[correlation.rule.id] = correlation.rule.title, (content, members, changes)
     return found
 
 

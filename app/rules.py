@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from app.config import Config
+from topology.lists import ActiveList
 from topology.match.compile import RuleErrors, RuleSet, compile_rules, read_field_map
 from topology.match.documents import Problem
 from topology.match.placeholders import Placeholders, read_placeholders
@@ -34,11 +35,14 @@ def load_rules(
     *,
     maps: Sequence[Path] | None = None,
     tenants: Mapping[str, Sequence[Path]] | None = None,
+    lists: Mapping[str, ActiveList] | None = None,
+    more_lists: bool = False,
 ) -> RuleSet:
     """Compile all rules under the paths, or take them from the folder `cache` if unchanged.
 
     Field maps are those found beside the rules, or `maps` and no others. `tenants`: paths of rules
-    that serve one tenant alone. Raises RuleErrors with every problem of every file.
+    that serve one tenant alone. `lists`: those that there are, None: not known; `more_lists`: rules
+    may name others. Raises RuleErrors with every problem of every file.
     """
     problems: list[Problem] = []
     shared = dict.fromkeys(rule_files(paths))
@@ -61,7 +65,9 @@ def load_rules(
     kept = None
     if cache is not None:
         owners = [(str(file), tenant) for file, tenant in owned.items()]
-        kept = cache / f"rules-{_digest([*texts, ('', ''), *given, ('', ''), *owners])}.pickle"
+        said = [("lists", repr((lists and sorted(lists.items()), more_lists)))]
+        parts = [*texts, ("", ""), *given, ("", ""), *owners, ("", ""), *said]
+        kept = cache / f"rules-{_digest(parts)}.pickle"
     if kept is not None and (found := _load(kept)) is not None:
         return found
     given += [item for item in texts if Path(item[0]).name == FIELD_MAP]
@@ -71,6 +77,8 @@ def load_rules(
         fields,
         _placeholders(texts),
         {str(file): tenant for file, tenant in owned.items()},
+        lists,
+        more_lists=more_lists,
     )
     if kept is not None:
         _keep(kept, rules)
@@ -86,6 +94,7 @@ def configured(config: Config) -> RuleSet:
             name: [config.path(path) for path in tenant.rules]
             for name, tenant in config.tenants.items()
         },
+        lists=config.active_lists,
     )
 
 

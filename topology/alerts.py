@@ -12,6 +12,8 @@ from itertools import product
 from schemas import packed
 from schemas.codec import decode, header
 from topology import findings
+from topology.active_lists import STORE as LISTS
+from topology.active_lists import ActiveLists, is_list
 from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
 from topology.chained import Chains, delay_ms, topic_of, watermarks
@@ -20,8 +22,9 @@ from topology.correlate.group import Group, Settled
 from topology.costs import costs
 from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
+from topology.lists import LIST
 from topology.outbox import Outbox
-from topology.partial_batch import read
+from topology.partial_batch import PartialBatch, read
 from topology.partition_state import Live, PartitionState
 from topology.progress import NOTHING, Progress
 from topology.quiet import Quiet, QuietRules
@@ -66,7 +69,6 @@ class AlertsSubTopology:
     """
 
     name = "alerts"
-    stores: Sequence[str] = (STORE,)
 
     def __init__(
         self,
@@ -90,7 +92,9 @@ class AlertsSubTopology:
         self._formats = formats or dict.fromkeys(tenants, "ocsf-json")
         self._masked = masked
         self._waits = Waits(rules, names, tenants, sources)
-        self._chains = Chains(rules.correlations)
+        self._chains = Chains(rules.correlations, rules.steps)
+        self._lists = ActiveLists(rules, sorted(tenants), self._waits) if rules.lists else None
+        self.stores: Sequence[str] = (STORE, LISTS) if rules.lists else (STORE,)
         self._partitions = partitions
         self._quiet = QuietRules()
         for tenant in tenants:
@@ -118,13 +122,15 @@ class AlertsSubTopology:
         stores: Mapping[tuple[str, int], KeyValueStore],
     ) -> None:
         """Take over partitions of `matches` with what their stores hold."""
-        for (_, partition), store in stores.items():
-            if partition not in self._states:
-                progress, asleep = Progress(store, self._partitions), Asleep()
+        for (name, partition), store in stores.items():
+            if name == STORE and partition not in self._states:
+                progress, asleep = Progress(store, self._partitions, self._waits.behind), Asleep()
                 quiet = Quiet(self._quiet, store, progress, asleep)
                 kept = KeptBatches(store, progress, asleep, self._quiet.rule)
                 state = PartitionState(store, progress, Windows(store), asleep, quiet, kept)
                 self._take_over.read(state)
+                if self._lists is not None:
+                    state.lists = self._lists.open(stores[LISTS, partition], progress)
                 self._states[partition] = state
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
@@ -151,7 +157,7 @@ class AlertsSubTopology:
                     if worked is not None:
                         worked(self._title(batch.keys[row] or b""))
         outcome = work.outcome()
-        if self._chains.counted:
+        if self._chains.counted or self._lists is not None:
             outcome.outputs += self._come()
         return outcome
 
@@ -166,6 +172,10 @@ class AlertsSubTopology:
                 topic = topic_of(tenant, entry.rule.id)
                 reached = state.progress.reached(self._waits.topics(tenant, entry))
                 mark = max(reached, NOTHING + delay_ms(entry)) - delay_ms(entry)
+                if mark > state.told.get(topic, NOTHING):
+                    marks[topic] = state.told[topic] = mark
+            for topic, topics in self._lists.counted if self._lists is not None else ():
+                mark = state.progress.reached(topics)
                 if mark > state.told.get(topic, NOTHING):
                     marks[topic] = state.told[topic] = mark
             outputs += watermarks(self._names, partition, marks, self._partitions)
@@ -194,6 +204,8 @@ class AlertsSubTopology:
     def _title(self, key: bytes) -> tuple[str, str]:
         """Id and title of the rule that a match is for."""
         name = named_by(key)
+        if name.startswith(LIST):
+            return f"list {name[len(LIST) :]}", "Active list"
         entry = self._correlations.get(name) or self._events.get(name)
         return (name, entry.rule.title) if entry is not None else ("unknown", "")
 
@@ -203,6 +215,8 @@ class AlertsSubTopology:
             for group in state.changed.values():
                 group.flush()
             state.changed.clear()
+            if state.lists is not None and self._lists is not None:
+                self._lists.flush(state.lists)
         awake = sum(len(state.groups) for state in self._states.values())
         if awake > self._awake:
             for state in self._states.values():
@@ -218,6 +232,9 @@ class AlertsSubTopology:
     def _partial_batch(self, state: PartitionState, batch: Batch, row: int, work: Outbox) -> None:
         with costs().stage("correlate", "columns"):
             found = read(batch.values[row] or b"")
+            if found.rule.startswith(LIST):
+                self._list_batch(state, batch, row, found, work)
+                return
             if not self._known(found.tenant, found.rule):
                 work.counts["matches_of_unknown_rule"] += int(found.counts.sum())
                 return
@@ -236,8 +253,29 @@ class AlertsSubTopology:
             if worked is not None and left:
                 worked(self._title(keys[0]))
 
+    def _list_batch(
+        self, state: PartitionState, batch: Batch, row: int, found: PartialBatch, work: Outbox
+    ) -> None:
+        for place, key in enumerate(found.keys()):
+            try:
+                self._list(state, key, found.members(place), work)
+            except StoreError:
+                raise
+            except Exception as error:
+                work.refuse(batch, row, error, (place, key, found.alone(place)))
+
+    def _list(
+        self, state: PartitionState, key: bytes, members: tuple[bytes, bytes, bytes], work: Outbox
+    ) -> None:
+        if self._lists is None or state.lists is None:
+            work.counts["matches_of_unknown_rule"] += len(members[0]) // chunks.TIME.size
+            return
+        self._lists.take(state.lists, key, members, work)
+
     def _partial(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
-        if not self._matches(state, key, packed.read_matches(value), work):
+        if self._lists is not None and is_list(key):
+            self._list(state, key, packed.read_matches(value), work)
+        elif not self._matches(state, key, packed.read_matches(value), work):
             self._single(packed.read_partial(value), work)
 
     def _matches(
@@ -347,6 +385,8 @@ class AlertsSubTopology:
             state.kept.advance(topics, state.progress.reached(topics))
         for topics in [topics for topics in state.windows.waiting() if topic in topics]:
             state.windows.close(topics, state.progress.reached(topics))
+        if self._lists is not None and state.lists is not None:
+            self._lists.advance(state.lists, topic, work)
 
     def _advance(
         self, state: PartitionState, topics: tuple[str, ...], watermark: int, work: Outbox
@@ -399,6 +439,8 @@ class AlertsSubTopology:
         """Tell the tenant and the rules that count alerts what a watermark brought."""
         for episode in settled.finals:
             work.feed(self._chains.records(key, episode))
+            if self._lists is not None:
+                work.feed(self._lists.of_alert(key, correlation, episode))
         if not correlation.alerts:
             return
         for episode in settled.finals:

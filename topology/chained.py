@@ -4,7 +4,7 @@ It goes back into `matches`, to the partition of the group that counts it, and w
 partition has come: what counts the alerts of a rule waits for all partitions that may have some.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -53,13 +53,18 @@ class Fed(NamedTuple):
 class Chains:
     """Which correlations count the alerts of which."""
 
-    def __init__(self, correlations: Sequence[Correlation]) -> None:
+    def __init__(
+        self, correlations: Sequence[Correlation], steps: Collection[str] = frozenset()
+    ) -> None:
+        """`steps`: ids of those whose alerts change lists, which wait for them, too."""
         self._into: dict[str, list[tuple[Correlation, Chained]]] = {}
         for correlation in correlations:
             for entry in correlation.chained:
                 self._into.setdefault(entry.rule, []).append((correlation, entry))
-        self.counted = [each for each in correlations if each.rule.id in self._into]
-        """The correlations whose alerts are counted."""
+        self.counted = [
+            each for each in correlations if each.rule.id in self._into or each.rule.id in steps
+        ]
+        """The correlations whose alerts others wait for."""
 
     def matches(self, rule: str, group: tuple[str, ...], episode: Episode) -> Iterator[Fed]:
         """What a final alert of a group is for others; the event that decided it stands for it."""

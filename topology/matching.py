@@ -13,10 +13,11 @@ import polars as pl
 from topology.aggregate.tumbling import tallies
 from topology.correlate.partials import EVIDENCE, partials
 from topology.isolate import stage
+from topology.list_records import Listing
 from topology.masked import Masked
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.records import Output
-from topology.rules import Records
+from topology.rules import Hits, Records
 
 
 class Matching:
@@ -25,11 +26,13 @@ class Matching:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         rules = plan.rules.rules
+        self._listing = Listing(rules) if rules.steps else None
         fields = [field for each in rules.correlations for field in each.group_columns]
         self._shown = dict.fromkeys(
             [
                 *(column for columns in EVIDENCE.values() for column in columns),
                 *(column for field in fields for columns in field for column in columns),
+                *(self._listing.columns if self._listing is not None else ()),
             ]
         )
         self._by = dict.fromkeys(column for each in plan.aggregates for column in each.by)
@@ -59,17 +62,8 @@ class Matching:
                     part = events[rows]
                     chosen = {at: np.searchsorted(rows, each) for at, each in hits.items()}
                     shown = self._seen(own, part, list(self._shown))
-                records = partials(
-                    part,
-                    chosen,
-                    plan.rules.rules,
-                    tenants=names,
-                    source=source.name,
-                    watermarks=watermarks[rows],
-                    partitions=plan.matches_partitions if plan.shared_records else None,
-                    shown=shown,
-                )
-                found.append(records._replace(counts={} if found else records.counts))
+                made = self._records(source.name, part, chosen, shown, names, watermarks[rows])
+                found += [each._replace(counts={}) for each in made] if found else made
         counted: list[Records] = []
         with stage("match", "aggregates"):
             for names, own in _views(alike, masked):
@@ -87,6 +81,43 @@ class Matching:
                 )
                 counted.append(records._replace(counts={} if counted else records.counts))
         return [*found, *counted]
+
+    def _records(
+        self,
+        source: str,
+        events: pl.DataFrame,
+        hits: Hits,
+        shown: pl.DataFrame | None,
+        tenants: Sequence[str],
+        watermarks: npt.NDArray[np.int64],
+    ) -> list[Records]:
+        plan, listing = self._plan, self._listing
+        partitions = plan.matches_partitions if plan.shared_records else None
+        made = [
+            partials(
+                events,
+                hits if listing is None else listing.direct(hits),
+                plan.rules.rules,
+                tenants=tenants,
+                source=source,
+                watermarks=watermarks,
+                partitions=partitions,
+                shown=shown,
+            )
+        ]
+        if listing is not None:
+            made.append(
+                listing.records(
+                    events,
+                    hits,
+                    tenants=tenants,
+                    source=source,
+                    watermarks=watermarks,
+                    partitions=partitions,
+                    shown=shown,
+                )
+            )
+        return made
 
     @staticmethod
     def _seen(tenant: TenantPlan, events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

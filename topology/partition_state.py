@@ -9,6 +9,7 @@ from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
 from topology.correlate.group import Group
 from topology.kept_batches import KeptBatches
+from topology.partition_lists import PartitionLists
 from topology.progress import Progress
 from topology.quiet import Quiet
 from topology.records import Batch, KeyValueStore
@@ -38,6 +39,8 @@ class PartitionState:
     groups: dict[bytes, Live] = field(default_factory=dict)
     changed: dict[bytes, Group] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
+    lists: PartitionLists | None = None
+    """Where rules have lists."""
     told: dict[str, int] = field(default_factory=dict)
     """How far it has told the others that it has come with alerts that are counted."""
 

@@ -62,7 +62,8 @@ def _aggregated(plan: Plan) -> tuple[StoreTopic, ...]:
 
 
 def _alerts(plan: Plan) -> tuple[StoreTopic, ...]:
-    return (StoreTopic("alerts", alerts(plan).window_ms),)
+    lists = (StoreTopic("lists", None),) if plan.rules.rules.lists else ()
+    return (StoreTopic("alerts", alerts(plan).window_ms), *lists)
 
 
 def alerts(plan: Plan) -> AlertsSubTopology:

@@ -2,10 +2,13 @@
 
 Sub-topology 1 sends the watermark of each raw partition to every partition of `matches`. What
 waits for some sources goes by the least watermark of all their raw partitions that were heard of,
-and never goes back. What counts alerts (topology/chained.py) waits for all partitions of `matches`.
+and never goes back. What counts alerts (topology/chained.py), or what lists let pass, waits for all
+partitions of `matches`, once a source behind it was heard of.
 """
 
 import struct
+from collections.abc import Callable, Collection
+from typing import TypeAlias
 
 from topology.records import KeyValueStore, Partition
 
@@ -18,13 +21,16 @@ VALUE = struct.Struct("<Bq")
 VERSION = 1
 CHAIN = "\1"
 """Begins what stands for a topic of alerts that others count."""
+Behind: TypeAlias = Callable[[str], Collection[str]]
+"""The raw topics behind what stands for a topic."""
 
 
 class Progress:
     """Watermarks of raw partitions, by topic; kept in the store."""
 
-    def __init__(self, store: KeyValueStore, partitions: int = 1) -> None:
+    def __init__(self, store: KeyValueStore, partitions: int, behind: Behind) -> None:
         """`partitions`: how many `matches` has."""
+        self._behind = behind
         self._store = store
         self._partitions = partitions
         self._marks: dict[str, dict[int, int]] = {}
@@ -73,7 +79,10 @@ class Progress:
             heard = [
                 self._reached.get(topic, NOTHING)
                 for topic in topics
-                if topic in self._marks or topic[:1] == CHAIN
+                if topic in self._marks or (topic[:1] == CHAIN and self._heard_behind(topic))
             ]
             mark = self._asked[topics] = min(heard, default=NOTHING)
         return mark
+
+    def _heard_behind(self, topic: str) -> bool:
+        return any(raw in self._marks for raw in self._behind(topic))

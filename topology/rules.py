@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from topology.lists import ActiveList, Step
 
 Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 """Rule index (position in `Rules.events`) → sorted row positions; no entry without a hit."""
@@ -158,10 +160,13 @@ class Correlation:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """A compiled set of rules without their conditions. A correlation comes after those whose
-    alerts it counts."""
+    alerts it counts. `steps`: by a rule's id what its matches, or a correlation's alerts, do to
+    lists and ask of them, tests first."""
 
     events: tuple[EventRule, ...] = ()
     correlations: tuple[Correlation, ...] = ()
+    lists: tuple[ActiveList, ...] = ()
+    steps: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

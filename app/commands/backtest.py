@@ -35,12 +35,11 @@ def backtest(
 
     Example: northbound backtest --rules my-rules --from 24h
     """
-    from app.backtesting import Backtest, Past
+    from app.backtesting import Backtest, Past, reach_ms
     from app.config import ConfigError
     from app.origins import Origins
     from app.planning import build_plan
     from app.reading import ReadingError
-    from topology.pipeline import alerts
 
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
     start, end = _moment("--from", from_, now_ms), _moment("--to", to, now_ms)
@@ -54,14 +53,13 @@ def backtest(
     try:
         plan = build_plan(settings, Origins(client, topics))
         if rules:
-            plan = replace(plan, rules=compiled(rules, settings.state / "cache"))
+            plan = replace(
+                plan, rules=compiled(rules, settings.state / "cache", lists=settings.active_lists)
+            )
             warn(plan.rules)
         if tenant is not None:
             plan = replace(plan, tenants={tenant: plan.tenants[tenant]})
-        before = 2 * alerts(plan).window_ms + max(
-            (each.lateness_ms for each in plan.sources.values()), default=0
-        )
-        past = Past(client, topics, start - before, end)
+        past = Past(client, topics, start - reach_ms(plan), end)
         run = Backtest(plan, past.starts())
         read = fired = 0
         for messages in past.records():

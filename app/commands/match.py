@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from app.event_lines import Lines
+    from topology.chained import Chains
     from topology.match.compile import RuleSet
-    from topology.rules import Hits, LogSource
+    from topology.rules import Alert, Correlation, Hits, LogSource
 
 ATTRIBUTES = ("product", "service", "category")
 GREATEST = 2**63 - 1
+TENANT = "match"
 
 
 def match(
@@ -75,7 +77,7 @@ def match(
         fail(f"{events}: {error.strerror}")
     if run.timeless:
         errors.print(
-            f"warning: {run.timeless} matches have no time, so no correlation counts them; "
+            f"warning: {run.timeless} matches have no time, so no correlation or list has them; "
             f"--time-field names the field",
             markup=False,
         )
@@ -115,7 +117,10 @@ class Matching:
     def __init__(
         self, rules: "RuleSet", logsource: "LogSource | None", time_field: str | None
     ) -> None:
+        from app.offline_lists import OfflineLists
+
         self._rules = rules
+        self._lists = OfflineLists(rules.rules) if rules.rules.lists else None
         self._logsource = logsource
         self._time_field = time_field
         self._groups: dict[bytes, list[Any]] = {}
@@ -134,6 +139,8 @@ class Matching:
             return
         moments = times(lines.events, self._time_field)
         self._keep(lines, hits, moments)
+        if self._lists is not None:
+            hits = self._lists.direct(hits)
         found = [
             (row, index)
             for index, rows in hits.items()
@@ -161,7 +168,9 @@ class Matching:
         from topology.rules import Rules
 
         timed = moments.is_not_null().to_numpy()
-        counted = {index: rows for index, rows in hits.items() if index in self._correlated}
+        lists = self._lists
+        kept = self._correlated if lists is None else self._correlated | lists.members
+        counted = {index: rows for index, rows in hits.items() if index in kept}
         usable = {index: rows[timed[rows]] for index, rows in counted.items()}
         self.timeless += sum(len(rows) for rows in counted.values())
         self.timeless -= sum(len(rows) for rows in usable.values())
@@ -169,12 +178,16 @@ class Matching:
         rules = self._rules.rules
         silent = tuple(_silent(rule) for rule in rules.events)
         uids = pl.Series("metadata.uid", [f"{number:012}" for number in lines.numbers])
+        events = lines.events.with_columns(moments.fill_null(0), uids)
+        if lists is not None:
+            lists.take(events, usable)
+            usable = lists.direct(usable)
         records = partials(
-            lines.events.with_columns(moments.fill_null(0), uids),
+            events,
             usable,
             Rules(silent, rules.correlations),
-            tenants=["match"],
-            source="match",
+            tenants=[TENANT],
+            source=TENANT,
             watermarks=np.full(lines.events.height, -GREATEST),
         )
         for key, value in zip(records.keys, records.values, strict=True):
@@ -183,39 +196,64 @@ class Matching:
             self._groups.setdefault(key, []).extend(matches)
 
     def finish(self) -> Iterator[dict[str, Any]]:
-        """Hits of correlations by time, as their final alerts would be."""
+        """Hits of correlations, and of rules that ask lists, by time, as final alerts would be."""
         from topology.chained import Chains
-        from topology.correlate.episodes import judge
         from topology.keys import group_of
+        from topology.rules import Correlation
 
+        chains = Chains(self._rules.rules.correlations)
         correlations = self._rules.rules.correlations
-        chains = Chains(correlations)
         groups: dict[str, dict[Any, list[Any]]] = {entry.rule.id: {} for entry in correlations}
         for key, matches in self._groups.items():
             _, name, group = group_of(key)
             groups[name][group] = matches
-        found = []
-        judged = (
-            (correlation, group, episode)
-            for correlation in correlations
-            for group, matches in groups[correlation.rule.id].items()
-            for episode in judge(sorted(matches), correlation, -GREATEST, GREATEST).episodes
-        )
-        for correlation, group, episode in judged:
-            name = correlation.rule.id
-            for fed in chains.matches(name, group, episode):
-                groups[fed.correlation.rule.id].setdefault(fed.group, []).append(fed.match)
-            if correlation.alerts:
-                hit = {
-                    "rule": name,
-                    "title": correlation.rule.title,
-                    "events": sorted(int(uid) for _, uid, _ in episode.matches),
-                    "group": dict(zip(correlation.group_by, group, strict=True)),
-                    "time": episode.opened[0],
-                }
-                found.append((episode.opened[0], name, group, hit))
+        found: list[tuple[int, str, Any, dict[str, Any]]] = []
+        for each in correlations if self._lists is None else self._lists.order():
+            if isinstance(each, Correlation):
+                found += self._judged(each, chains, groups)
+            elif self._lists is not None:
+                alerts, fed = self._lists.judge(each)
+                for alert in alerts:
+                    found.append((alert.time, alert.rule.id, (), _hit(alert)))
+                for group, name, matches in fed:
+                    groups[name].setdefault(group, []).extend(matches)
         for *_, hit in sorted(found, key=lambda entry: entry[:3]):
             yield hit
+
+    def _judged(
+        self, correlation: "Correlation", chains: "Chains", groups: dict[str, dict[Any, list[Any]]]
+    ) -> Iterator[tuple[int, str, Any, dict[str, Any]]]:
+        """Hits of one correlation, which are matches of others and change lists."""
+        from topology.correlate.episodes import judge
+        from topology.keys import group_key
+
+        name = correlation.rule.id
+        for group, matches in groups[name].items():
+            for episode in judge(sorted(matches), correlation, -GREATEST, GREATEST).episodes:
+                for fed in chains.matches(name, group, episode):
+                    groups[fed.correlation.rule.id].setdefault(fed.group, []).append(fed.match)
+                if self._lists is not None:
+                    self._lists.alerted(group_key(TENANT, name, group), correlation, episode)
+                if correlation.alerts:
+                    hit = {
+                        "rule": name,
+                        "title": correlation.rule.title,
+                        "events": sorted(int(uid) for _, uid, _ in episode.matches),
+                        "group": dict(zip(correlation.group_by, group, strict=True)),
+                        "time": episode.opened[0],
+                    }
+                    yield episode.opened[0], name, group, hit
+
+
+def _hit(alert: "Alert") -> dict[str, Any]:
+    """An alert on one event."""
+    return {
+        "rule": alert.rule.id,
+        "title": alert.rule.title,
+        "events": sorted(map(int, alert.uids)),
+        "group": {},
+        "time": alert.time,
+    }
 
 
 def _silent(rule: Any) -> Any:

@@ -1,6 +1,7 @@
 """Options that several commands share, and how they turn a bad configuration into an exit."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.output import WRONG_USAGE, errors, fail
 
 if TYPE_CHECKING:
+    from topology.lists import ActiveList
     from topology.match.compile import RuleSet
 
 ConfigOption = Annotated[
@@ -30,10 +32,15 @@ def configured(path: Path = DEFAULT_PATH) -> Config:
 
 
 def compiled(
-    paths: Sequence[Path], cache: Path | None = None, *, maps: Sequence[Path] | None = None
+    paths: Sequence[Path],
+    cache: Path | None = None,
+    *,
+    maps: Sequence[Path] | None = None,
+    lists: Mapping[str, "ActiveList"] | None = None,
 ) -> "RuleSet":
     """Sigma rules of files and folders; ends with every mistake on standard error. `cache`: that of
-    the user, unless given."""
+    the user, unless given. `lists`: those that there are; None: those of a northbound.yaml that is
+    here, if it can be read, and whatever rules name."""
     from app.rules import load_rules, user_cache
     from topology.match.compile import RuleErrors
 
@@ -41,9 +48,26 @@ def compiled(
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
     try:
-        return load_rules(paths, cache or user_cache(), maps=maps)
+        return load_rules(
+            paths,
+            cache or user_cache(),
+            maps=maps,
+            lists=lists_here() if lists is None else lists,
+            more_lists=lists is None,
+        )
     except RuleErrors as error:
         fail(error)
+
+
+def lists_here() -> "Mapping[str, ActiveList]":
+    """The lists of the northbound.yaml in the working folder; none where it cannot be read."""
+    path = Path(os.environ.get("NORTHBOUND_CONFIG", DEFAULT_PATH))
+    if not path.exists():
+        return {}
+    try:
+        return load(path).active_lists
+    except ConfigError:
+        return {}
 
 
 def warn(rules: "RuleSet") -> None:

@@ -6,26 +6,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from app.commands.options import compiled, warn
+from app.commands.options import compiled, configured, lists_here, warn
+from app.config import DEFAULT_PATH
 from app.output import FAILED, WRONG_USAGE, as_json, fail, rows, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from topology.lists import ActiveList, Step
     from topology.rules import Correlation, Rule
 
 app = typer.Typer(help="Check, list, test and explain Sigma rules.", no_args_is_help=True)
 
 Paths = Annotated[list[Path], typer.Argument(help="Rule files or folders.")]
+Lists = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The northbound.yaml whose lists rules may name; ./northbound.yaml if there is one.",
+        envvar="NORTHBOUND_CONFIG",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
 COLUMNS = ("title", "kind", "level", "status", "logsource", "tags", "fields", "condition", "path")
 
 
 @app.command()
-def check(paths: Paths) -> None:
+def check(paths: Paths, *, config: Lists = None) -> None:
     """Say everything that is wrong with rules, with file and line; 0 if nothing is.
 
     Example: northbound rules check rules/qumulo
     """
-    found = compiled(paths)
+    found = compiled(paths, lists=_lists(config))
     warn(found)
     print(f"{len(found.rules.events)} rules and {len(found.rules.correlations)} correlations load")
 
@@ -60,7 +73,7 @@ def list_(
             "kind": "event" if entry.alerts else "base",
             "logsource": str(entry.logsource),
             "fields": " ".join(entry.columns),
-            "condition": "",
+            "condition": _steps(found.steps.get(entry.rule.id, ())),
         }
         for entry in found.events
         if wanted is None or entry.logsource.covers(wanted)
@@ -86,6 +99,13 @@ def list_(
     rows(sorted(chosen, key=lambda row: str(row["path"])), COLUMNS, json=json)
 
 
+def _lists(config: Path | None) -> "Mapping[str, ActiveList] | None":
+    """The lists of a configuration; None where there is none, and so nothing says what is right."""
+    if config is None and not DEFAULT_PATH.exists():
+        return None
+    return configured(config or DEFAULT_PATH).active_lists
+
+
 def _about(rule: "Rule") -> dict[str, Any]:
     return {
         "title": rule.title,
@@ -101,8 +121,12 @@ def _condition(entry: "Correlation") -> str:
     return f"{entry.condition} in {entry.timespan_ms // 1000}s"
 
 
-@app.command()
-def test(paths: Paths) -> None:
+def _steps(steps: "Sequence[Step]") -> str:
+    return ", ".join(f"{step.action} {step.list.name}" for step in steps)
+
+
+@app.command(name="test")
+def run_tests(paths: Paths, *, config: Lists = None) -> None:
     """Run the streams in `tests/` beside rules, from audit line to final alert.
 
     Example: northbound rules test rules/qumulo
@@ -110,7 +134,7 @@ def test(paths: Paths) -> None:
     from app.rule_streams import read_tests
     from app.rule_tests import differences, final_alerts
 
-    rules = compiled(paths)
+    rules = compiled(paths, lists=_lists(config))
     folders = {(path if path.is_dir() else path.parent) / "tests" for path in paths}
     files = sorted(file for folder in folders for file in folder.glob("*.yml"))
     if not files:
@@ -162,7 +186,7 @@ def explain(
         problem = found.problems[0][1] if found else "nothing in this line"
         fail(f"{event}:{line}: is no event: {problem}")
     try:
-        explained = explain_file(rule, found.events, map_)
+        explained = explain_file(rule, found.events, map_, lists_here())
     except RuleErrors as error:
         fail(error)
     for entry in explained:

@@ -21,8 +21,10 @@ from app.config.fields import (
     zone,
 )
 from app.config.listeners import Listener
+from app.config.lists import ListName, ListSettings
 from app.config.stages import Aggregation, Filter, Mutation
 from app.yaml_source import Document, dotted
+from topology.lists import ActiveList
 from topology.topics import Feeds, Names, RawTopic
 
 
@@ -219,6 +221,8 @@ class Config(Strict):
     """Windowed counts."""
     rules: list[Path] = Field(default_factory=list)
     """Sigma rule files, or folders of them."""
+    lists: dict[ListName, ListSettings] = Field(default_factory=dict)
+    """Active lists, by name: keys that rules add, remove and test, each for a time."""
     tenants: dict[TenantName, Tenant] = Field(default_factory=dict)
     """Who receives what, by name; tenants.d/<name>.yaml adds more."""
     mask_key: Path = Path("data/mask.key")
@@ -249,6 +253,14 @@ class Config(Strict):
     def dictionary_topics(self) -> list[str]:
         """Names of the tables that enrichments read from topics."""
         return list(dict.fromkeys(entry.topic for entry in self.enrich if entry.topic is not None))
+
+    @property
+    def active_lists(self) -> dict[str, ActiveList]:
+        """The lists as rules know them."""
+        return {
+            name: ActiveList(name, tuple(each.key), each.ttl, each.shared)
+            for name, each in self.lists.items()
+        }
 
     @property
     def all_rules(self) -> list[Path]:

@@ -28,9 +28,29 @@ id: 11111111-1111-4111-8111-111111111111
 name: deleted
 logsource: {product: qumulo, service: audit}
 detection: {sel: {metadata.event_code: fs_delete}, condition: sel}
+northbound:
+  lists: [{add: deleters, key: [actor.user.name]}]
+---
+title: Read after a deletion
+id: 44444444-4444-4444-8444-444444444444
+logsource: {product: qumulo, service: audit}
+detection: {sel: {metadata.event_code: fs_read_data}, condition: sel}
+northbound:
+  lists: [{in: deleters, key: [actor.user.name]}]
+---
+title: Many again
+id: 55555555-5555-4555-8555-555555555555
+correlation:
+  type: event_count
+  rules: [many]
+  group-by: [actor.user.name]
+  timespan: 30s
+  condition: {gte: 1}
+  generate: true
 ---
 title: Many by one user
 id: 22222222-2222-4222-8222-222222222222
+name: many
 correlation:
   type: event_count
   rules: [deleted]
@@ -64,6 +84,7 @@ kafka:
   topic_prefix: {unique("backtest")}.
 sources: {{q: {{format: qumulo, partitions: {PARTITIONS}, lateness: 5s}}}}
 rules: [rules.yml]
+lists: {{deleters: {{key: [user], ttl: 3s}}}}
 tenants: {{acme: {{sources: [q]}}}}
 """,
     )
@@ -113,7 +134,8 @@ def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     everything = _backtest(config, "--from", _moment(START), "--to", _moment(END + 300_000))
     assert not any(each["open"] for each in everything)
     titles = {each["alert"]["finding_info"]["title"] for each in everything}
-    assert titles == {"Many by one user", "Several paths"}
+    listed = {"Several paths", "Read after a deletion"}
+    assert titles == {"Many by one user", "Many again", *listed}
     finals = sorted(orjson.dumps(each["alert"]) for each in everything)
     _run_worker(config, len(finals))
     assert [orjson.dumps(orjson.loads(each)) for each in _live(config)] == finals
@@ -126,7 +148,7 @@ def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     stricter.write_text(RULES.replace("COUNT", "500"), encoding="utf-8")
     span = ["--from", _moment(START), "--to", _moment(END + 300_000)]
     found = _backtest(config, *span, "--rules", str(stricter))
-    assert {each["alert"]["finding_info"]["title"] for each in found} == {"Several paths"}
+    assert {each["alert"]["finding_info"]["title"] for each in found} == listed
     cut = _backtest(config, "--from", _moment(START), "--to", _moment(END - 1_000))
     assert any(each["open"] for each in cut)
 

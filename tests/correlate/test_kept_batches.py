@@ -34,7 +34,7 @@ STEPS = st.one_of(
 
 def opened(store, rule=RULE):
     """The batches that a store holds, after a take-over, and the groups that had to be moved."""
-    kept = KeptBatches(store, Progress(store), Asleep(), lambda _key: rule)
+    kept = KeptBatches(store, Progress(store, 1, lambda _: ()), Asleep(), lambda _key: rule)
     entries = [entry for entry, _ in store.items() if entry[-SUFFIX:-8] == KIND]
     marks = {key[:-SUFFIX]: value for key, value in store.items() if key.endswith(MARK)}
     return kept, kept.restore(rule, entries, marks)

@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas import packed, packed_columns
 from topology.partitioner import partitions as partition_of
-from topology.rules import NUMBER, STEPS, Correlation
+from topology.rules import NUMBER, STEPS
 from topology.texts import as_text
 
 MANY = 256
@@ -69,8 +69,8 @@ def _read(
         events["time"].gather(rows).alias("time"),
         events["metadata.uid"].gather(rows).alias("uid"),
     ]
-    columns += [_texts(shown, rows, names).alias(f"g{at}") for at, names in enumerate(group)]
-    columns += [_texts(events, rows, names).alias(f"v{at}") for at, names in enumerate(value)]
+    columns += [texts(shown, rows, names).alias(f"g{at}") for at, names in enumerate(group)]
+    columns += [texts(events, rows, names).alias(f"v{at}") for at, names in enumerate(value)]
     if step is True:
         numbers = columns[-1].str.contains(f"^(?:{NUMBER})$")
         columns[-1] = columns[-1].set(~numbers.fill_null(value=False), None)
@@ -86,7 +86,7 @@ def _read(
     return found
 
 
-def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> pl.Series:
+def texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> pl.Series:
     """Values of some rows as text, from the first of the columns that has one."""
     found: pl.Series | None = None
     for name in names:
@@ -128,14 +128,14 @@ def first_and_last(found: pl.DataFrame, timespan_ms: int) -> pl.DataFrame:
     return found.filter(pl.Series(kept))
 
 
-def divide(found: pl.DataFrame, correlation: Correlation, largest: int) -> Partials:
+def divide(found: pl.DataFrame, rule: str, largest: int) -> Partials:
     """Partials of at most `largest` matches from what `matches` found; at least one."""
     group = [found[name] for name in found.columns if name.startswith("g")]
     firsts = _firsts(group, found.height, largest)
     counts = np.diff(np.append(firsts, found.height))
     groups = [column.gather(firsts) for column in group]
     values = _values(found, firsts, counts)
-    return Partials(correlation.rule.id, found, groups, firsts, counts, values)
+    return Partials(rule, found, groups, firsts, counts, values)
 
 
 def write(

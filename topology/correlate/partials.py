@@ -232,7 +232,7 @@ class _Writer:
             return
         if correlation.first_seen:
             found = partial_columns.first_and_last(found, correlation.timespan_ms)
-        made = partial_columns.divide(found, correlation, LARGEST)
+        made = partial_columns.divide(found, correlation.rule.id, LARGEST)
         tenants = self._served(correlation.rule)
         if self._partitions is not None and len(made.firsts) >= partial_columns.GROUPS:
             for tenant in tenants:

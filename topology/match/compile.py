@@ -12,10 +12,12 @@ from sigma.filters import SigmaFilter
 from sigma.policy import SigmaPolicy
 from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 
+from topology.lists import ActiveList
 from topology.match.correlations import compile_correlation, timespan_problems
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
 from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
+from topology.match.list_steps import ListSteps
 from topology.match.members import Members
 from topology.match.ranges import with_one
 from topology.match.references import Parsed, in_order
@@ -36,7 +38,6 @@ LEVELS: dict[SigmaLevel | None, Level] = {
     SigmaLevel.CRITICAL: "critical",
 }
 POLICY = SigmaPolicy(regex_engine=QuietEngine())
-"""Top-level key of a rule for what Sigma does not have; other Sigma tools ignore it."""
 
 
 def compile_rules(
@@ -44,9 +45,13 @@ def compile_rules(
     field_maps: Sequence[FieldMap] = (),
     placeholders: Placeholders | None = None,
     tenants: Mapping[str, str] | None = None,
+    lists: Mapping[str, ActiveList] | None = None,
+    *,
+    more_lists: bool = False,
 ) -> RuleSet:
     """Compile (path, text) pairs of YAML with one or more rules each; `tenants`: path to the tenant
-    whose rules are there and serve no other.
+    whose rules are there and serve no other; `lists`: those that there are, None: not known;
+    `more_lists`: rules may name others.
 
     Raises RuleErrors that lists every problem as `path:line: key: text`; then nothing is loaded.
     Rules that need a list of values which `placeholders` does not have are loaded and never match;
@@ -76,15 +81,21 @@ def compile_rules(
         nodes.append(node)
         read = {forest.atoms[number].column for number in leaves(node)}
         compiled.append(EventRule(_metadata(item, owners), logsource, tuple(sorted(read))))
+    steps = ListSteps(lists, field_maps, problems, more=more_lists)
+    for item, entry in zip(events, compiled, strict=True):
+        steps.of_event_rule(item.document, entry)
     members = Members([item.rule for item in events], compiled, field_maps)
     for item in in_order(correlations, problems):
         metadata = _metadata(item, owners)
         found = compile_correlation(item.document, item.rule, metadata, members, problems)
         if found is not None:
             members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
+            steps.of_correlation(item.document, found)
+    rules = steps.silenced(members.finished())
+    steps.check(rules)
     if problems:
         raise RuleErrors(problems)
-    return RuleSet(members.finished(), forest.atoms, nodes, [str(warning) for warning in warnings])
+    return RuleSet(rules, forest.atoms, nodes, [str(warning) for warning in warnings])
 
 
 def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:
@@ -118,9 +129,8 @@ def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:
         keys = _keys(error, document)
         if not (located and keys[:1] == ("detection",)):
             problems.append(document.problem(_message(error), *keys))
-    if SECTION in content and kind is not SigmaCorrelationRule:
-        text = "extensions are for correlation rules only"
-        problems.append(document.problem(text, SECTION))
+    if SECTION in content and kind is SigmaFilter:
+        problems.append(document.problem("extensions are not for filters", SECTION))
     return [] if errors else [Parsed(document, rule)]
 
 

@@ -47,7 +47,7 @@ class Document:
         return int(self.node.start_mark.line) + 1
 
     def line_of(self, *keys: str) -> int:
-        """Line of the innermost key of this path that exists."""
+        """Line of the innermost key of this path that exists; "0" is a list's first item."""
         node: yaml.Node | None = self.node
         line = self.line
         for key in keys:
@@ -69,6 +69,9 @@ def _entry(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | No
         for name, value in reversed(node.value):
             if name.value == key:
                 return name, value
+    elif isinstance(node, yaml.SequenceNode) and key.isdecimal() and int(key) < len(node.value):
+        item = node.value[int(key)]
+        return item, item
     return None
 
 

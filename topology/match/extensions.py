@@ -3,6 +3,8 @@
 northbound:
   suppress: 10m          # how long an alert mutes its group; the timespan without it
   absent: [backup_end]   # rules of which none may follow within the timespan
+  lists: ...             # what its alerts do to active lists (topology/match/list_steps.py),
+  alert: false           # and that nobody is told of them
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,8 @@ from topology.match.documents import Document, Problem
 from topology.match.members import Members
 
 SECTION: Final = "northbound"
-KEYS: Final = ("suppress", "absent", "first_seen", "since")
+"""Top-level key of a rule for what Sigma does not have; other Sigma tools ignore it."""
+KEYS: Final = ("suppress", "absent", "first_seen", "since", "lists", "alert")
 EACH_MATCH: Final = "goes with type: event_count and condition: {gte: 1}: each match is asked about"
 
 

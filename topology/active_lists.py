@@ -1,0 +1,335 @@
+"""Active lists in sub-topology 2: what rules add, remove and test, in the order of event time.
+
+A list's key has its entry in the partition of `matches` that (tenant, list, key) belongs to, so a
+test is a record that goes there. It waits for the watermark of all that may change the list; where
+it is passed, the event goes on: to the next list, to the correlations that count it, as an alert.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from heapq import heapify, heappop
+from typing import Any, Final, Protocol
+
+import orjson
+
+from schemas import packed
+from topology import findings
+from topology.correlate import chunks
+from topology.correlate.episodes import Episode, Match
+from topology.correlate.group import HEAD, LEAST
+from topology.correlate.list_key import Content, Entry, Passed, read_times
+from topology.keys import SUFFIX, group_of, opened, rule_of
+from topology.list_contents import change, placed, record_of, texts
+from topology.lists import ACTIONS, LIST, SHARED, Step, before
+from topology.outbox import Outbox
+from topology.partition_lists import PartitionLists
+from topology.progress import Progress
+from topology.records import KeyValueStore
+from topology.rules import Alert, Correlation, EventRule, Rules, is_number
+from topology.waits import Waits
+
+STORE: Final = "lists"
+MARK: Final = LIST.encode()
+AWAKE: Final = 65_536
+"""Keys in memory at most after a commit, of each partition; about 1 kB each."""
+EDIT: Final = "edit:"
+"""Begins the uid of what an operator changes, which is never too late."""
+
+
+def is_list(key: bytes) -> bool:
+    """Whether a key of `matches` is that of a list."""
+    at = key.find(b"\0") + 1
+    return key[at : at + 1] == MARK
+
+
+class Work(Protocol):
+    """Takes what a batch leads to (topology/outbox.py)."""
+
+    counts: Counter[str]
+
+    def say(self, alert: Alert) -> None:
+        """Tell a tenant."""
+
+    def feed(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send keys and Partials back to `matches`."""
+
+
+class ActiveLists:
+    """The lists of a set of rules, for the tenants of a deployment."""
+
+    def __init__(self, rules: Rules, tenants: Sequence[str], waits: Waits) -> None:
+        self._lists = {each.name: each for each in rules.lists}
+        self._rules = rules
+        self._tenants = tenants
+        self._waits = waits
+        self._events = {entry.rule.id: entry for entry in rules.events}
+        self._correlations = {entry.rule.id: entry for entry in rules.correlations}
+        self._topics: dict[bytes, tuple[str, ...] | None] = {}
+        self.counted = list(self._waited_for())
+        """What stands for each list that others wait for, and the topics that it waits for."""
+
+    # -- what comes ----------------------------------------------------------------------------
+
+    def open(self, store: KeyValueStore, progress: Progress) -> PartitionLists:
+        """Take over a partition; entries of lists and tenants that are gone are deleted.
+
+        Raises ValueError for entries of an unknown version.
+        """
+        state = PartitionLists(store, progress)
+        stale: list[bytes] = []
+        for entry, value in store.items():  # for each of millions of entries
+            key = entry[:-SUFFIX]
+            topics = self._topics_of(key)
+            if topics is None:
+                stale.append(entry)
+            elif entry[-SUFFIX:] == HEAD:
+                _, due, goes = read_times(value)
+                if due != LEAST:
+                    state.due.setdefault(topics, []).append((due, key))
+                if goes != LEAST:
+                    state.watch(topics, goes, key)
+        for queue in state.due.values():
+            heapify(queue)
+        for entry in stale:
+            store.delete(entry)
+        return state
+
+    def take(
+        self, state: PartitionLists, key: bytes, members: tuple[bytes, bytes, bytes], work: Outbox
+    ) -> None:
+        """Take what is to be done with a key: times, uids, values. Raises ValueError, KeyError."""
+        matches = chunks.unpack(*members)
+        topics = self._topics_of(key)
+        if topics is None:
+            work.counts["matches_of_unknown_rule"] += len(matches)
+            return
+        for _, _, text in matches:
+            _check(orjson.loads(str(text)))
+        live = state.key(key)
+        judged = live.judged_to(state.progress.reached(topics))
+        piece = chunks.piece(*members)
+        if matches[0][0] < judged:
+            kept = sorted(each for each in map(_edited(judged), matches) if each[0] >= judged)
+            work.counts["matches_after_close"] += len(matches) - len(kept)
+            matches, piece = kept, chunks.pack(kept)
+        if matches:
+            live.add(matches, piece)
+            state.changed[key] = live
+            state.queue(topics, key, live)
+
+    def advance(self, state: PartitionLists, topic: str, work: Outbox) -> None:
+        """Judge what the watermark of a topic has passed."""
+        for topics in [each for each in state.due if topic in each]:
+            self._settle(state, topics, state.progress.reached(topics), work)
+        for topics in [each for each in state.going if topic in each]:
+            self._go(state, topics, state.progress.reached(topics))
+
+    def flush(self, state: PartitionLists) -> None:
+        """Write what changed; what waits for nothing is no longer in memory."""
+        for key, live in state.changed.items():
+            goes = live.flush()
+            if goes is not None:
+                topics = self._topics_of(key)
+                assert topics is not None  # noqa: S101  # it was not changed otherwise
+                state.watch(topics, goes, key)
+            if live.due() is None:
+                state.live.pop(key, None)
+        state.changed.clear()
+        if len(state.live) > AWAKE:
+            state.live.clear()
+
+    def _waited_for(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for name in sorted(self._waits.lists_waited_for()):
+            listed = self._lists[name]
+            for scope in [SHARED] if listed.shared else self._tenants:
+                yield self._waits.list_topic(scope, listed), self._waits.of_list(scope, listed)
+
+    # -- what follows --------------------------------------------------------------------------
+
+    def of_alert(
+        self, key: bytes, correlation: Correlation, episode: Episode
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and Partials for `matches` of what a final alert does to lists."""
+        steps = self._rules.steps.get(correlation.rule.id, ())
+        if not steps:
+            return
+        tenant, rule, group = group_of(key)
+        time, uid, _ = episode.opened
+        for step in steps:
+            parts = [group[place] for place in step.places]
+            own, kept = parts[: len(step.list.key)], parts[len(step.list.key) :]
+            values = dict(zip([name for name, _ in step.values], kept, strict=True))
+            yield record_of(tenant, step, tuple(own), time, uid, change(step, rule, values))
+
+    def _settle(
+        self, state: PartitionLists, topics: tuple[str, ...], watermark: int, work: Outbox
+    ) -> None:
+        queue = state.due[topics]
+        while queue and queue[0][0] < watermark:
+            due, key = heappop(queue)
+            live = state.key(key)
+            if live.queued != due:
+                if live.due() is None and key not in state.changed:
+                    state.live.pop(key, None)
+                continue
+            live.queued = None
+            passed = live.settle(watermark, self.own)
+            state.changed[key] = live
+            state.queue(topics, key, live)
+            for each in passed:
+                self.go_on(key, each, work)
+
+    def _go(self, state: PartitionLists, topics: tuple[str, ...], watermark: int) -> None:
+        times, going = state.times[topics], state.going[topics]
+        while times and times[0] < watermark:
+            for key in going.pop(heappop(times)):
+                live = state.key(key)
+                live.gone(watermark)
+                state.changed[key] = live
+
+    def own(self, content: Content) -> Iterator[Content]:
+        """Changes of the entry that a test was about, where it is passed."""
+        rule, steps = content["r"], self._rules.steps.get(content["r"], ())
+        if _fits(steps, content):
+            at = content["s"]
+            for number, step in enumerate(steps):
+                if (
+                    not step.tests
+                    and before(steps, number) is steps[at]
+                    and step.same_entry(steps[at])
+                ):
+                    yield change(step, rule, (content.get("w") or {}).get(str(number)) or {})
+
+    def go_on(self, key: bytes, passed: Passed, work: Work) -> None:
+        """What becomes of an event whose test was passed."""
+        time, uid, content, found = passed
+        scope, _, _ = group_of(key)
+        tenant = content.get("n") or scope
+        entry = self._events.get(content["r"])
+        steps = self._rules.steps.get(content["r"], ())
+        if (
+            entry is None
+            or tenant not in self._tenants
+            or not entry.rule.serves(tenant)
+            or not _fits(steps, content)
+        ):
+            work.counts["matches_of_unknown_rule"] += 1
+            return
+        test = steps[content["s"]]
+        if entry.alerts and found is not None and not test.list.shared:
+            # Of a shared list it may be another tenant's.
+            content["e"] = {**(content.get("e") or {}), **_told(test, found)}
+        for number, step in enumerate(steps):
+            if before(steps, number) is not test or (not step.tests and step.same_entry(test)):
+                continue
+            parts = placed((content.get("k") or {}).get(str(number)))
+            if None in parts or len(parts) != len(step.list.key):
+                work.counts["list_without_key"] += 1
+                continue
+            if step.tests:
+                done = {**content, "a": step.action, "s": number}
+                done.pop("n", None)
+            else:
+                kept = (content.get("w") or {}).get(str(number)) or {}
+                done = change(step, entry.rule.id, kept)
+            work.feed([record_of(tenant, step, texts(parts), time, uid, done)])
+        if before(steps, len(steps)) is not test:
+            return
+        work.counts["list_tests_passed"] += 1
+        if entry.alerts:
+            work.say(_alert(tenant, entry, passed))
+        work.feed(self._counted(tenant, entry, passed))
+
+    def _counted(
+        self, tenant: str, entry: EventRule, passed: Passed
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The match for each correlation over the rule."""
+        time, uid, content, _ = passed
+        for name, found in (content.get("c") or {}).items():
+            correlation = self._correlations.get(name)
+            if correlation is None or not correlation.rule.serves(tenant):
+                continue
+            group, values = placed(found.get("g")), placed(found.get("v"))
+            if None in group or None in values or len(group) != len(correlation.group_by):
+                continue
+            value: Any = values[0] if len(values) == 1 else values or None
+            if correlation.steps:
+                value = entry.rule.id
+            elif correlation.numeric and not is_number(str(value)):
+                continue
+            counted = b"" if value is None else orjson.dumps([value])
+            key, opening = opened("Partial", tenant, name, texts(group))
+            members = (chunks.TIME.pack(time), uid.encode(), counted, b"")
+            yield key, packed.partial(opening, members, packed.text(content.get("o") or ""))
+
+    def _topics_of(self, key: bytes) -> tuple[str, ...] | None:
+        """The topics that a key's list waits for; None: there is no such list, or tenant."""
+        head = rule_of(key)
+        if head not in self._topics:
+            scope, _, name = head.decode(errors="replace").partition("\0")
+            listed = self._lists.get(name[len(LIST) :])
+            known = (SHARED,) if listed is not None and listed.shared else self._tenants
+            fits = listed is not None and scope in known
+            self._topics[head] = self._waits.of_list(scope, listed) if listed and fits else None
+        return self._topics[head]
+
+
+def _check(content: Content) -> None:
+    """Raises ValueError, KeyError or AttributeError for what nothing can be done with."""
+    if content["a"] not in ACTIONS or not isinstance(content["r"], str):
+        raise ValueError(f"saw {content['a']!r}, expected one of {', '.join(ACTIONS)} and a rule")
+    (content.get("t") or 0).__index__()
+    (content.get("n") or "").encode()
+    for name in "vekwc":
+        (content.get(name) or {}).items()
+    for name in "kwc":
+        for part in (content.get(name) or {}).values():
+            (part or {}).items()
+    for part in (content.get("c") or {}).values():
+        (part.get("g") or {}).items()
+        (part.get("v") or {}).items()
+
+
+def _fits(steps: Sequence[Step], content: Content) -> bool:
+    """Whether a test is still what the rule asks: rules may have changed since."""
+    at = content.get("s")
+    return isinstance(at, int) and at < len(steps) and steps[at].action == content["a"]
+
+
+def _alert(tenant: str, entry: EventRule, passed: Passed) -> Any:
+    time, uid, content, _ = passed
+    shown = {name: text for name, text in (content.get("e") or {}).items() if text is not None}
+    partial = packed.Partial(
+        tenant,
+        entry.rule.id,
+        (),
+        chunks.TIME.pack(time),
+        uid.encode(),
+        b"",
+        orjson.dumps([shown]),
+        content.get("o") or "",
+    )
+    return next(findings.of_events(partial, entry))
+
+
+def _told(test: Step, entry: Entry) -> dict[str, str]:
+    """What an alert says of the entry that was there."""
+    since = datetime.fromtimestamp(entry.since / 1000, UTC).isoformat(timespec="milliseconds")
+    said = {
+        "list": test.list.name,
+        "listed_since": since,
+        "listed_by": entry.by,
+        "listed_uid": entry.uid,
+    }
+    return said | {f"listed_{name}": text for name, text in entry.values.items()}
+
+
+def _edited(judged: int) -> Any:
+    """Moves what an operator changes to the time from which on nothing was judged yet."""
+
+    def moved(match: Match) -> Match:
+        time, uid, text = match
+        return (max(time, judged), uid, text) if uid.startswith(EDIT) else match
+
+    return moved

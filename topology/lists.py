@@ -1,0 +1,71 @@
+"""Active lists: what northbound.yaml declares of them, and what rules do to them.
+
+An entry of a list is a key with some values, from the event that made it until its TTL is over. The
+entries of a key are in the partition of `matches` that the key belongs to, in event-time order; so
+is whatever asks for them (topology/active_lists.py).
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+LIST: Final = "\2"
+"""Begins what stands for a list where a rule's id is expected: in keys and in watermarks."""
+SHARED: Final = "*"
+"""Stands for the tenant of a list that all share; no tenant has this name."""
+
+Action: TypeAlias = Literal["in", "not_in", "remove", "add"]
+ACTIONS: Final[tuple[Action, ...]] = ("in", "not_in", "remove", "add")
+TESTS: Final[tuple[Action, ...]] = ("in", "not_in")
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveList:
+    """A list. `key`: what the parts of its key are called. `ttl_ms`: how long an entry stays where
+    the rule that adds it does not say; None: until it is removed. `shared`: tenants see each
+    other's entries."""
+
+    name: str
+    key: tuple[str, ...]
+    ttl_ms: int | None = None
+    shared: bool = False
+
+    def scope(self, tenant: str) -> str:
+        """Whose entries a tenant's events meet."""
+        return SHARED if self.shared else tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a match of a rule does to a list, or asks it.
+
+    `key` and `values`: for each part of the key, and each value that is kept with its name, event
+    columns of which the first with a value counts. A correlation has `places` in its group instead,
+    one for each part of the key and then one for each value. `ttl_ms` is for `add`.
+    """
+
+    action: Action
+    list: ActiveList
+    key: tuple[tuple[str, ...], ...] = ()
+    values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    places: tuple[int, ...] = ()
+    ttl_ms: int | None = None
+
+    @property
+    def tests(self) -> bool:
+        """Whether it asks and changes nothing."""
+        return self.action in TESTS
+
+    def same_entry(self, other: "Step") -> bool:
+        """Whether it is about the entry that another step of the rule is about."""
+        return (self.list.name, self.key) == (other.list.name, other.key)
+
+
+def tests(steps: tuple[Step, ...]) -> int:
+    """How many of a rule's steps are tests; those come first."""
+    return sum(step.tests for step in steps)
+
+
+def before(steps: tuple[Step, ...], at: int) -> Step | None:
+    """The test that has to be passed before a step; None: the match itself is enough."""
+    last = min(at, tests(steps)) - 1
+    return steps[last] if last >= 0 else None
