@@ -6,7 +6,7 @@ failures, never in both.
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import polars as pl
 from schemas import ocsf
 from topology.dimension import SMALL
 from topology.isolate import Failure, isolate, stage
-from topology.normalize import NORMALIZERS
+from topology.normalize import NORMALIZERS, qumulo_broker
 from topology.normalize.normalizer import Normalizer
 from topology.parse import FORMATS, bsd_timestamp, qumulo_line
 from topology.parse.parsed import Format, Option
@@ -58,11 +58,14 @@ class Chain:
     parsers: tuple[Format, ...]
     normalizer: Normalizer
     shortcut: Shortcut | None = None
+    own_options: Mapping[str, Option] = field(default_factory=dict)
+    """What the normalizer can be told."""
 
     @property
     def options(self) -> dict[str, Option]:
-        """What the parsers can be told."""
-        return {name: known for parser in self.parsers for name, known in parser.options.items()}
+        """What the parsers and the normalizer can be told."""
+        known = {name: each for parser in self.parsers for name, each in parser.options.items()}
+        return known | dict(self.own_options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,13 @@ def _payload(name: str, header: str = "syslog") -> Chain:
     return Chain(parsers, NORMALIZERS["text"])
 
 
+QUMULO_OPTIONS: Final = {
+    qumulo_broker.OPTION: Option(
+        f"which operations are named as Qumulo Broker does: {qumulo_broker.CHANGES} of metadata "
+        f"by before and after, or {qumulo_broker.ALL}",
+        f"{qumulo_broker.CHANGES}|{qumulo_broker.ALL}",
+    )
+}
 TEXT: Final = pl.col("text")
 ENDED: Final = [(TEXT.str.ends_with("\n") | TEXT.str.ends_with("\r")).any()]
 PADDED: Final = [TEXT.str.ends_with("\0").any()]
@@ -87,8 +97,11 @@ CHAINS: Final[Mapping[str, Chain]] = {
         (FORMATS["rfc5424"], FORMATS["repeated"], FORMATS["qumulo"]),
         NORMALIZERS["qumulo"],
         Shortcut(qumulo_line.parse_usual, qumulo_line.RARE),
+        own_options=QUMULO_OPTIONS,
     ),
-    "qumulo-cloudwatch": Chain((FORMATS["qumulo-cloudwatch"],), NORMALIZERS["qumulo"]),
+    "qumulo-cloudwatch": Chain(
+        (FORMATS["qumulo-cloudwatch"],), NORMALIZERS["qumulo"], own_options=QUMULO_OPTIONS
+    ),
     "rfc5424": Chain((FORMATS["rfc5424"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "rfc3164": Chain((FORMATS["rfc3164"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "json": _payload("json"),
