@@ -56,16 +56,28 @@ class Option(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Splitter:
+    """How records that hold several events are taken apart. `marker`: what all of them contain;
+    `split` gives the bytes of each event, None for a record that holds one, and may raise
+    MalformedError."""
+
+    marker: bytes
+    split: Callable[[bytes], list[bytes] | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """One wire format. `version` changes when the same text would give other fields.
 
     `options`: those that `parse` understands; it ignores others, and is given allowed values only.
+    `splitter`: for records with several events, of which `parse` is given each as a row.
     """
 
     name: str
     version: str
     parse: Parse
     options: Mapping[str, Option] = field(default_factory=dict)
+    splitter: Splitter | None = None
 
 
 NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)

@@ -3,7 +3,7 @@
 A record is `{"ip_address", "user", "protocol", "operation", "result", "object_id", "path_1",
 "path_2"}`; its time is outside of it. Taken: the record alone (which then has no time), a log event
 around it (`timestamp` in ms and `message`, a text or the record itself), and the envelope of a
-subscription with one such event in `logEvents`.
+subscription with such events in `logEvents`, which log_events.py takes apart before.
 
 In: `row`, `text`. Out: the columns of SCHEMA, which are those of the rfc5424 and qumulo parsers
 that the Qumulo normalizer reads; null is empty or absent. Other names are passed over.
@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from topology.pairs import Flat
-from topology.parse import flat_json, qumulo, qumulo_json, rfc5424
+from topology.parse import flat_json, log_events, qumulo, qumulo_json, rfc5424
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
 
 SCHEMA: Final[Schema] = {
@@ -38,7 +38,7 @@ AROUND: Final = ("", "logEvents.")
 MESSAGE: Final = "message"
 TIME: Final = "timestamp"
 OPERATION: Final = "operation"
-SEVERAL: Final = "several log events in one record; expected one"
+SEVERAL: Final = "several log events in one record, not as a list `logEvents`"
 NO_RECORD: Final = "JSON without a Qumulo `operation`"
 LATEST_MS: Final = 253_402_300_800_000
 """The end of the year 9999."""
@@ -87,7 +87,12 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
 
 
 def _named(flat: Flat, name: str) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
-    return np.flatnonzero((flat.names == name).to_numpy())
+    if flat.numbering is None or len(flat.places) == 0:
+        return np.flatnonzero((flat.names == name).to_numpy())
+    known = flat.numbering.distinct(flat.names).to_list()
+    if name not in known:
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(flat.numbering.codes == known.index(name))
 
 
 def _first(flat: Flat, rows: int, names: list[str]) -> pl.Series:
@@ -101,4 +106,4 @@ def _first(flat: Flat, rows: int, names: list[str]) -> pl.Series:
     return taken.set(taken == "", None)
 
 
-PARSER = Format("qumulo-cloudwatch", "1", parse)
+PARSER = Format("qumulo-cloudwatch", "1", parse, splitter=log_events.SPLITTER)
