@@ -129,8 +129,8 @@ def _spread(
         table, places = memo.look_up(list(zip(*(c.to_list() for c in columns), strict=True)))
     else:
         combinations = dimension()
-        distinct = [combinations.distinct(column).to_list() for column in columns]
-        table, found = memo.look_up(list(zip(*distinct, strict=True)))
+        distinct = [combinations.distinct(column) for column in columns]
+        table, found = memo.look_up_columns(distinct)
         places = found[combinations.codes]
     numbers = pl.Series(code, places)
     return table[numbers].hstack([numbers])
