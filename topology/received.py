@@ -116,6 +116,8 @@ def _filtered(
         if count:
             counts["filtered"] += count
         return kept
+    if kept.height == events.height:
+        return kept
     gone = np.setdiff1d(events["row"].to_numpy(), kept["row"].to_numpy())
     failed = np.fromiter((failure.row for failure in failures), dtype=np.uint32)
     if count := len(np.setdiff1d(gone, failed)):
