@@ -64,6 +64,11 @@ class Chain:
     """What the normalizer can be told."""
 
     @property
+    def splitter(self) -> Splitter | None:
+        """What takes records apart that hold several events: that of the payload's parser."""
+        return self.parsers[-1].splitter
+
+    @property
     def options(self) -> dict[str, Option]:
         """What the parsers and the normalizer can be told."""
         known = {name: each for parser in self.parsers for name, each in parser.options.items()}
@@ -195,8 +200,7 @@ def _read_rows(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Read
 
 def splitter_of(name: str) -> Splitter | None:
     """What takes records of a source format apart that hold several events."""
-    chosen = SOURCE_FORMATS[name]
-    return chosen.splitter if isinstance(chosen, Guess) else chosen.parsers[0].splitter
+    return SOURCE_FORMATS[name].splitter
 
 
 def _folded(name: str, unfolded: Unfolded, failures: pl.DataFrame) -> pl.DataFrame:

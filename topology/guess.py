@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from topology.parse import FORMATS, bsd_timestamp
+from topology.parse import FORMATS, bsd_timestamp, several
 from topology.parse.parsed import Option, Splitter
 
 TEXT: Final = pl.col("text")
@@ -94,6 +94,6 @@ AUTO: Final = Guess(
         PLAIN,
     ),
     FORMATS["rfc3164"].options,
-    FORMATS["qumulo-cloudwatch"].splitter,
+    several.EITHER,
 )
 SYSLOG: Final = Guess((RFC5424, RFC3164, PLAIN), FORMATS["rfc3164"].options)

@@ -3,8 +3,9 @@
 So what breaks one is a dead letter of its own, with its own bytes and uid, and its neighbours pass.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import polars as pl
 
 from topology.parse.parsed import MalformedError, Splitter
 
+Split: TypeAlias = Callable[[bytes], list[bytes] | None]
 SUB: Final = "sub"
 """The number of an event in its record (UInt32), a column where any record has several."""
 
@@ -35,7 +37,7 @@ class Unfolded(NamedTuple):
 def unfold(raw: pl.DataFrame, splitter: Splitter) -> Unfolded | None:
     """Columns `row` and `raw` (Binary), and others that go along; None where no record is to be
     taken apart."""
-    marked = np.flatnonzero(raw["raw"].bin.contains(splitter.marker).to_numpy())
+    marked = np.flatnonzero(raw.select(splitter.looks).to_series().to_numpy())
     parts: dict[int, list[bytes]] = {}
     refused: dict[int, str] = {}
     for place, record in zip(marked.tolist(), raw["raw"][marked].to_list(), strict=True):
@@ -71,10 +73,10 @@ def unfold(raw: pl.DataFrame, splitter: Splitter) -> Unfolded | None:
 
 
 @lru_cache(maxsize=2)
-def _parts(splitter: Splitter, record: bytes) -> tuple[bytes, ...] | None:
+def _parts(split: Split, record: bytes) -> tuple[bytes, ...] | None:
     """Several dead letters of one record come after each other."""
     try:
-        found = splitter.split(record)
+        found = split(record)
     except MalformedError:
         return None
     return None if found is None else tuple(found)
@@ -82,5 +84,5 @@ def _parts(splitter: Splitter, record: bytes) -> tuple[bytes, ...] | None:
 
 def part(splitter: Splitter, record: bytes, sub: int) -> bytes | None:
     """The bytes of one event of a record; None where it holds one only."""
-    found = _parts(splitter, record)
+    found = _parts(splitter.split, record)
     return None if found is None else found[sub]

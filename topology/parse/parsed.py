@@ -57,11 +57,11 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Splitter:
-    """How records that hold several events are taken apart. `marker`: what all of them contain;
-    `split` gives the bytes of each event, None for a record that holds one, and may raise
-    MalformedError."""
+    """How records that hold several events are taken apart. `looks`: true for all of them, of the
+    column `raw` (Binary); `split` gives the bytes of each event, None for a record that holds one,
+    and may raise MalformedError."""
 
-    marker: bytes
+    looks: pl.Expr
     split: Callable[[bytes], list[bytes] | None]
 
 

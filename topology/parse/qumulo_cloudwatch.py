@@ -3,7 +3,7 @@
 A record is `{"ip_address", "user", "protocol", "operation", "result", "object_id", "path_1",
 "path_2"}`; its time is outside of it. Taken: the record alone (which then has no time), a log event
 around it (`timestamp` in ms and `message`, a text or the record itself), and the envelope of a
-subscription with such events in `logEvents`, which log_events.py takes apart before.
+subscription with such events in `logEvents`, which several.py takes apart before.
 
 In: `row`, `text`. Out: the columns of SCHEMA, which are those of the rfc5424 and qumulo parsers
 that the Qumulo normalizer reads; null is empty or absent. Other names are passed over.
@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from topology.pairs import Flat
-from topology.parse import flat_json, log_events, qumulo, qumulo_json, rfc5424
+from topology.parse import flat_json, qumulo, qumulo_json, rfc5424, several
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
 
 SCHEMA: Final[Schema] = {
@@ -57,8 +57,8 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     inner, broken = flat_json.read_many(messages[texts])
     inner = inner._replace(places=texts.astype(np.uint32)[inner.places])
     failed |= {int(texts[place]): reason for place, reason in broken.items()}
-    several = np.bincount(outer.places[_named(outer, AROUND[1] + TIME)], minlength=rows) > 1
-    failed |= dict.fromkeys(np.flatnonzero(several).tolist(), SEVERAL)
+    repeated = np.bincount(outer.places[_named(outer, AROUND[1] + TIME)], minlength=rows) > 1
+    failed |= dict.fromkeys(np.flatnonzero(repeated).tolist(), SEVERAL)
     both = flat_json.together(outer, inner)
     objects = [f"{each}{MESSAGE}." for each in AROUND]
     columns = {
@@ -76,7 +76,7 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     fields = pl.DataFrame(
         [named.get(name, nothing).cast(dtype).alias(name) for name, dtype in SCHEMA.items()]
     )
-    good = columns[OPERATION].is_not_null().to_numpy() & ~several
+    good = columns[OPERATION].is_not_null().to_numpy() & ~repeated
     good[list(failed)] = False
     if good.all():
         return Parsed(fields, pl.DataFrame(schema=FAILURES))
@@ -106,4 +106,4 @@ def _first(flat: Flat, rows: int, names: list[str]) -> pl.Series:
     return taken.set(taken == "", None)
 
 
-PARSER = Format("qumulo-cloudwatch", "1", parse, splitter=log_events.SPLITTER)
+PARSER = Format("qumulo-cloudwatch", "1", parse, splitter=several.SPLITTER)

@@ -1,18 +1,22 @@
-"""The envelope of a CloudWatch Logs subscription, one for each of its log events.
+"""JSON records that hold several events, each given by itself, cut from the very bytes.
 
-`{"messageType", "owner", "logGroup", …, "logEvents": [{…}, {…}]}` holds as many events as the
-forwarder had at hand. Each is given as the envelope with this one alone, cut from the very bytes,
-so that nothing of the record is lost and each may be sent again by itself.
+The envelope of a CloudWatch Logs subscription, `{"messageType", "owner", "logGroup", …,
+"logEvents": [{…}, {…}]}`, holds as many events as the forwarder had at hand: each is given as the
+envelope with this one alone. An array of objects gives each object.
 """
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Final
+
+import polars as pl
 
 from topology.parse.parsed import MalformedError, Splitter
 
 MEMBER: Final = "logEvents"
-MARKER: Final = b'"logEvents"'
+MOST: Final = 65_536
+"""Events that a record may hold."""
 BLANK: Final = re.compile(r"[ \t\r\n]*")
 ENDING: Final = " \t\r\n\0"
 LARGEST: Final = 1 << 26
@@ -23,7 +27,8 @@ DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 def split(record: bytes) -> list[bytes] | None:
     """The envelope for each log event; None where it has less than two, or is none.
 
-    Raises MalformedError where what is around them is too large to be repeated.
+    Raises MalformedError where there are too many, or what is around them is too large to be
+    repeated.
     """
     text = record.decode("utf-8", "surrogateescape")
     try:
@@ -32,6 +37,7 @@ def split(record: bytes) -> list[bytes] | None:
         return None
     if len(spans) < 2:
         return None
+    _bound(spans)
     before, after = text[: spans[0][0]], text[spans[-1][1] :]
     around = len(before) + len(after)
     if around * len(spans) > LARGEST:
@@ -43,6 +49,24 @@ def split(record: bytes) -> list[bytes] | None:
         (before + text[start:end] + after).encode("utf-8", "surrogateescape")
         for start, end in spans
     ]
+
+
+def split_array(record: bytes) -> list[bytes] | None:
+    """Each object of an array of objects; None for any other text. Raises MalformedError."""
+    text = record.decode("utf-8", "surrogateescape")
+    try:
+        spans, end = _elements(text, 0)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    if text[end:].strip(ENDING) or any(text[start] != "{" for start, _ in spans):
+        return None
+    _bound(spans)
+    return [text[start:end].encode("utf-8", "surrogateescape") for start, end in spans]
+
+
+def _bound(spans: Sequence[tuple[int, int]]) -> None:
+    if len(spans) > MOST:
+        raise MalformedError(f"{len(spans)} events in one record; expected at most {MOST}")
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
@@ -90,4 +114,11 @@ def _expect(text: str, at: int, mark: str) -> int:
     return at + 1
 
 
-SPLITTER: Final = Splitter(MARKER, split)
+def _split_either(record: bytes) -> list[bytes] | None:
+    return split_array(record) if record.startswith(b"[") else split(record)
+
+
+RAW: Final = pl.col("raw")
+SPLITTER: Final = Splitter(RAW.bin.contains(b'"logEvents"'), split)
+ARRAYS: Final = Splitter(RAW.bin.starts_with(b"["), split_array)
+EITHER: Final = Splitter(SPLITTER.looks | ARRAYS.looks, _split_either)

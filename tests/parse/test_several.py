@@ -1,4 +1,4 @@
-"""Envelopes of CloudWatch subscriptions: each log event by itself, and no byte of them lost."""
+"""Records that hold several events: each event by itself, and no byte of any lost."""
 
 import json
 from typing import Any
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.commands.parse import event_texts
 from topology.formats import decode, read
-from topology.parse.log_events import LARGEST, split
 from topology.parse.parsed import MalformedError
+from topology.parse.several import LARGEST, MOST, split, split_array
 
 RECORD = {"operation": "fs_open", "user": "a", "path_1": "/é"}
 
@@ -157,9 +157,53 @@ def test_every_byte_is_in_a_part(events: list[Any], before: dict[str, Any], blan
     assert split(record) == [(begin + text + end).encode() for text in texts]
 
 
+@given(values=st.lists(JSON, min_size=1, max_size=6), blanks=st.lists(BLANKS, min_size=3))
+def test_an_array_of_objects_gives_each(values: list[Any], blanks: list[str]):
+    """As it is written; an array of anything else stays one value."""
+    texts = [json.dumps(value, ensure_ascii=False) for value in values]
+    record = f"[{blanks[0]}{f'{blanks[1]},{blanks[2]}'.join(texts)}{blanks[1]}]\r\n".encode()
+    objects = all(isinstance(value, dict) for value in values)
+    assert split_array(record) == ([text.encode() for text in texts] if objects else None)
+
+
+def test_objects_of_an_array_are_events_of_their_own():
+    """In json and auto, with their own times; what is no array of objects is one event."""
+    records = [
+        b'[{"time": 1769523143, "a": 1}, {"time": 1769523144}]\n',
+        b'[{"only": 1}]',
+        b"[]",
+        b'[1, {"a": 2}]',
+        b'{"a": [{"b": 1}, {"b": 2}]}',
+        b'[{"a": 1}, {"a": }]',
+    ]
+    for name in ("json", "auto"):
+        decoded = decode(name, _raw(records), {})
+        texts = {
+            (row, sub): text
+            for row, sub, text in decoded.events.select("row", "sub", "raw_data").rows()
+        }
+        assert texts[0, 0] == '{"time": 1769523143, "a": 1}'
+        assert texts[0, 1] == '{"time": 1769523144}'
+        assert texts[1, 0] == '{"only": 1}'
+        assert [texts[row, 0].encode() for row in (2, 3, 4)] == records[2:5]
+        assert decoded.events["time"].to_list()[:2] == [1_769_523_143_000, 1_769_523_144_000]
+        failed = decoded.failures.select("row", "sub").rows()
+        assert failed == ([(5, 0)] if name == "json" else [])
+
+
+def test_a_record_cannot_hold_events_without_end():
+    """A record of three bytes an event would become a thousand times larger."""
+    record = b"[" + b"{}," * MOST + b"{}]"
+    with pytest.raises(MalformedError, match="events in one record"):
+        split_array(record)
+    assert len(split_array(record[:-4] + b"]") or ()) == MOST
+
+
 @given(data=st.binary(max_size=40))
 def test_no_record_makes_it_raise(data: bytes):
-    """Whatever the bytes; two events are the least."""
+    """Whatever the bytes; two events are the least of an envelope."""
+    for record in (data, b"[" + data, b"[{}," + data + b"]"):
+        split_array(record)
     for record in (data, b'{"logEvents": [' + data, b'{"logEvents": [1,' + data + b"]}"):
         parts = split(record)
         assert parts is None or len(parts) >= 2
