@@ -1,6 +1,7 @@
 """Raw records that hold several events, through the whole topology and in either placement."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from schemas.codec import decode as read_avro
 from tests.topology.deployment import NORMALIZED, RAW, SOURCE, START, plan, steps
 from topology.enrich.dictionary import Dictionary
 from topology.exposed import LARGEST, WHOLE
-from topology.filters import Filter, Filters
+from topology.filters import NO_FILTERS, Filter, Filters
 from topology.testing import Record, TopologyTestDriver
 from topology.uid import REPLAY
 
@@ -39,6 +40,15 @@ class Breaking(Dictionary):
         if (events["@user"] == "eve").any():
             raise ValueError("eve")
         return super().apply(events)
+
+
+class BreakingMessage(Dictionary):
+    """One that raises for a message."""
+
+    def apply(self, events: pl.DataFrame) -> pl.DataFrame:
+        if (events["message"] == "eve").any():
+            raise ValueError("eve")
+        return events
 
 
 BREAKING = Breaking("people", "user", "actor.user.name", [{"user": "bob", "department": "x"}])
@@ -117,6 +127,35 @@ def test_an_event_too_large_for_a_record_goes_by_itself(expose: frozenset[str]):
     assert letters == {uid: _envelope(each) for uid, each in zip(uids, events, strict=True)}
     values = [record.value or b"" for record in run.read(NORMALIZED)] if expose else []
     assert all(WHOLE.encode() in value and len(value) < LARGEST * 4 / 3 for value in values)
+
+
+def test_placements_agree_on_arrays_of_objects():
+    """Events, dead letters of a filter that breaks, and bytes with the end of the record."""
+
+    class Broken(Filters):
+        def apply(self, events: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
+            if events["raw_data"].str.contains("eve").any():
+                raise ValueError("eve")
+            return super().apply(events)
+
+    found = []
+    filters = Broken([Filter("none", keep=False, detection={"it": {"message": "none"}})])
+    for expose in (frozenset[str](), CUT):
+        for enrichers in ((), (BreakingMessage("people", "user", "message", []),)):
+            source = replace(
+                SOURCE, format="json", filters=filters if not enrichers else NO_FILTERS
+            )
+            chosen = replace(plan(expose=expose, source=source), enrichers=enrichers)
+            run = TopologyTestDriver(steps(chosen), partitions={RAW: 1, NORMALIZED: 1})
+            raw = b'[{"message": "a"}, {"message": "eve"},{"message":"b"}]\r\n'
+            run.pipe(RAW, raw, timestamp=START + 9, key=b"k")
+            run.run()
+            letters = list(_letters(run.read(LETTERS)))
+            assert [letter["raw"] for letter in letters] == [b'{"message": "eve"}\r\n']
+            assert [letter["uid"] for letter in letters] == ["AAAAAAAAAAA-0-0-1"]
+            found.append(([each.value for each in run.read(EVENTS)], letters))
+    assert found[0] == found[2]
+    assert found[1] == found[3]
 
 
 @PLACEMENTS

@@ -52,16 +52,20 @@ def split(record: bytes) -> list[bytes] | None:
 
 
 def split_array(record: bytes) -> list[bytes] | None:
-    """Each object of an array of objects; None for any other text. Raises MalformedError."""
+    """Each object of an array of objects, with the record's end; None for any other text.
+
+    Raises MalformedError.
+    """
     text = record.decode("utf-8", "surrogateescape")
     try:
         spans, end = _elements(text, 0)
     except (ValueError, IndexError, RecursionError):
         return None
-    if text[end:].strip(ENDING) or any(text[start] != "{" for start, _ in spans):
+    after = text[end:]
+    if after.strip(ENDING) or any(text[start] != "{" for start, _ in spans):
         return None
     _bound(spans)
-    return [text[start:end].encode("utf-8", "surrogateescape") for start, end in spans]
+    return [(text[start:end] + after).encode("utf-8", "surrogateescape") for start, end in spans]
 
 
 def _bound(spans: Sequence[tuple[int, int]]) -> None:
