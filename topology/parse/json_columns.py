@@ -37,6 +37,8 @@ them one by one."""
 ESCAPED: Final = [SLOTTED.str.contains("\\", literal=True)]
 NUMBER: Final = r"^(?:-?[1-9][0-9]*|0)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 BROKEN: Final = [~SLOTTED.str.contains(NUMBER)]
+LARGEST: Final = 1 << 26
+"""Bytes of a batch that are copied to be looked at together."""
 MOST_SKELETONS: Final = 4
 """Of so many texts one may have a skeleton of its own; else columns are no quicker."""
 
@@ -65,7 +67,10 @@ def read_many(texts: pl.Series, read: Read) -> Found:
 
 
 def _any_control(texts: pl.Series) -> bool:
-    """Whether any text has a control character: one look over all bytes together."""
+    """Whether any text may have a control character: one look over all bytes together, which is
+    for batches that are no burden to copy."""
+    if (texts.str.len_bytes().sum() or 0) > LARGEST:
+        return True
     whole: str = texts.str.join("").item()
     return bool((np.frombuffer(whole.encode(), dtype=np.uint8) < 0x20).any())
 
