@@ -38,6 +38,8 @@ def unfold(raw: pl.DataFrame, splitter: Splitter) -> Unfolded | None:
     """Columns `row` and `raw` (Binary), and others that go along; None where no record is to be
     taken apart."""
     marked = np.flatnonzero(raw.select(splitter.looks).to_series().to_numpy())
+    if splitter.single is not None and len(marked):
+        marked = marked[~_single(raw.select("raw")[marked], splitter.single)]
     parts: dict[int, list[bytes]] = {}
     refused: dict[int, str] = {}
     for place, record in zip(marked.tolist(), raw["raw"][marked].to_list(), strict=True):
@@ -70,6 +72,13 @@ def unfold(raw: pl.DataFrame, splitter: Splitter) -> Unfolded | None:
         subs.astype(np.uint32),
         [(int(rows[place]), reason) for place, reason in refused.items()],
     )
+
+
+def _single(raw: pl.DataFrame, single: pl.Expr) -> npt.NDArray[np.bool_]:
+    try:
+        return raw.select(single).to_series().fill_null(value=False).to_numpy()
+    except pl.exceptions.ComputeError:  # one that is not UTF-8 leaves none of them converted
+        return np.zeros(raw.height, dtype=np.bool_)
 
 
 @lru_cache(maxsize=2)

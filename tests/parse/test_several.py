@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.commands.parse import event_texts
 from topology.formats import decode, read
 from topology.parse.parsed import MalformedError
-from topology.parse.several import LARGEST, MOST, split, split_array
+from topology.parse.several import LARGEST, MOST, SPLITTER, split, split_array
 
 RECORD = {"operation": "fs_open", "user": "a", "path_1": "/é"}
 
@@ -128,6 +128,32 @@ def test_what_is_around_the_events_cannot_be_multiplied_without_end():
     decoded = decode("qumulo-cloudwatch", _raw([record, _envelope(_event(0))]), {})
     assert decoded.failures.select("row", "sub", "stage").rows() == [(0, None, "parse")]
     assert decoded.events.select("row", "sub").rows() == [(1, 0)]
+
+
+PIECES = st.sampled_from(
+    ['{"logEvents":', '"logEvents"', "[", "]", "{", "}", ",", ":", '"a"', '"}"', '"\\\\"', "1", " "]
+)
+
+
+def _is_one(record: bytes) -> bool:
+    assert SPLITTER.single is not None
+    return bool(pl.DataFrame({"raw": [record]}).select(SPLITTER.single).item())
+
+
+@given(text=st.lists(PIECES, max_size=14).map("".join))
+def test_what_is_taken_for_one_event_is_one(text: str):
+    """Without a look at it: no record with several is among them."""
+    for record in (text, f'{{"logEvents":[{text}]}}', f'{{"logEvents":[{{"a":1}}{text}]}}'):
+        if _is_one(record.encode()):
+            assert split(record.encode()) is None
+
+
+def test_one_event_is_known_by_its_form():
+    """As forwarders write it, with text that looks like several inside."""
+    for message in (None, '{"a": [{}, {}]}', '}], "logEvents": [{}, {}'):
+        assert _is_one(_envelope(_event(0, message)))
+    assert not _is_one(_envelope(_event(0), _event(1)))
+    assert not _is_one(_envelope(_event(0, {"operation": "fs_open"})))
 
 
 JSON = st.recursive(

@@ -59,10 +59,12 @@ class Option(NamedTuple):
 class Splitter:
     """How records that hold several events are taken apart. `looks`: true for all of them, of the
     column `raw` (Binary); `split` gives the bytes of each event, None for a record that holds one,
-    and may raise MalformedError."""
+    and may raise MalformedError. `single`: true, where others are not asked, for records of which
+    it is sure without a look at each that they hold one."""
 
     looks: pl.Expr
     split: Callable[[bytes], list[bytes] | None]
+    single: pl.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

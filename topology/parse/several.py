@@ -123,6 +123,12 @@ def _split_either(record: bytes) -> list[bytes] | None:
 
 
 RAW: Final = pl.col("raw")
-SPLITTER: Final = Splitter(RAW.bin.contains(b'"logEvents"'), split)
+TEXT: Final = '"(?:[^"\\\\]|\\\\.)*"'
+FLAT: Final = rf"\{{(?:[^\"{{}}]|{TEXT})*\}}"
+ONE: Final = RAW.cast(pl.String, strict=False).str.contains(
+    rf'^\s*\{{(?:[^\"{{}}]|{TEXT})*"logEvents"\s*:\s*\[\s*{FLAT}\s*\](?:[^\"{{}}]|{TEXT})*\}}\s*$'
+)
+"""An envelope with one flat object, as nearly all are that hold one event."""
+SPLITTER: Final = Splitter(RAW.bin.contains(b'"logEvents"'), split, ONE)
 ARRAYS: Final = Splitter(RAW.bin.starts_with(b"["), split_array)
-EITHER: Final = Splitter(SPLITTER.looks | ARRAYS.looks, _split_either)
+EITHER: Final = Splitter(SPLITTER.looks | ARRAYS.looks, _split_either, ONE)
