@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from app.runtime.batch import build
 from topology.filters import NO_FILTERS, Filter, Filters
-from topology.isolate import Failure, isolate, stage
+from topology.isolate import Failure, in_order, isolate, stage
 from topology.northbound import SERIALIZERS
 from topology.plan import Plan, SourcePlan
 from topology.received import receive
@@ -61,7 +61,7 @@ class Tap:
         parts, broken = isolate(received.events, lambda events: self._finish(source, events))
         lines = [line for part in parts for line in part]
         if not self._chosen:
-            failures = sorted([*received.failures, *broken])
+            failures = in_order([*received.failures, *broken])
             lines += [_error(failure, received.uids) for failure in failures]
         return lines
 
@@ -102,4 +102,5 @@ class Tap:
 
 def _error(failure: Failure, uids: pl.Series) -> bytes:
     error = {"stage": failure.stage, "reason": failure.reason}
-    return orjson.dumps({"error": error, "metadata.uid": uids[failure.row]})
+    uid = uids[failure.row] + (f"-{failure.sub}" if failure.sub else "")
+    return orjson.dumps({"error": error, "metadata.uid": uid})

@@ -29,6 +29,7 @@ WORDS: Final[Mapping[str, str]] = {
 }
 """What CSV files and MISP (its attribute types) call them."""
 ALIASES: Final = {word: kind for kind, words in WORDS.items() for word in words.split()}
+SHORTEST_DIGEST: Final = 32
 COMPARISON: Final = re.compile(
     r"\s*(?P<object>[a-z0-9-]+):(?P<path>[^\s=!<>]+|[^\s=!<>']*'[^']*')"
     r"\s+(?P<operator>=|IN|ISSUBSET)\s+(?P<values>\((?:[^'()]|'(?:[^'\\]|\\.)*')*\)|'(?:[^'\\]|\\.)*')"
@@ -92,8 +93,10 @@ def _csv(path: Path, text: str, key: str, problems: list[str]) -> Iterator[Indic
         elif kind is None and given:
             text = f"saw {given!r}, expected one of {', '.join(KINDS)}, or nothing"
             problems.append(f"{path}:{line}: {TYPE}: {text}")
-        elif kind is None or (problem := _problem(kind, value)):
-            problem = problem if kind else f"saw {value!r}; say in a column {TYPE!r} what it is"
+        elif kind is None:
+            text = f"saw {value!r}; say in a column {TYPE!r} what it is"
+            problems.append(f"{path}:{line}: {key}: {text}")
+        elif given and (problem := _problem(kind, value)):
             problems.append(f"{path}:{line}: {key}: {problem}")
         else:
             data = {column: cell for column, cell in row.items() if column not in (key, TYPE)}
@@ -101,10 +104,11 @@ def _csv(path: Path, text: str, key: str, problems: list[str]) -> Iterator[Indic
 
 
 def _kind(value: str) -> str | None:
-    """What an indicator is by its form. A file name looks like a domain, so it cannot be told."""
+    """What an indicator is by its form, and properly so; None for what is none of them. A file name
+    looks like a domain, so it cannot be told."""
     if "://" in value:
         return "url"
-    if not _problem("hash", value):
+    if len(value) >= SHORTEST_DIGEST and not _problem("hash", value):
         return "hash"
     if ":" in value or "/" in value or value[-1:].isdigit():
         return None if _problem("ip", value) else "ip"

@@ -1,5 +1,6 @@
 """What an unknown log is: formats and normalizers that read it, ranked, and what comes of it."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,14 +28,17 @@ FORMATS: Final = (
     "kv",
     "rfc5424",
     "rfc3164",
+    "syslog",
     "tsv",
     "csv",
 )
 """From the one that says most of a line to the one that takes nearly any."""
-LEAST: Final = {"kv": 3, "tsv": 3, "csv": 3}
-"""So many fields a line has to give in formats that take nearly any text."""
+LEAST: Final = {"kv": 3, "syslog": 2, "tsv": 3, "csv": 3}
+"""So many fields a line has to give in formats that take nearly any text, or all of it."""
 HEADER: Final = "syslog."
 """What is before a payload is not counted with it."""
+VERSIONED: Final = re.compile(rb"<[0-9]{1,3}>[0-9]{1,3} ")
+"""A line of RFC 5424, of which RFC 3164 reads what the other refuses."""
 ENOUGH: Final = 0.5
 """Share of lines that a format has to read, and of events that a normalizer has to describe."""
 BASE_EVENT: Final = 0
@@ -74,14 +78,15 @@ def candidates(lines: Sequence[bytes]) -> list[Candidate]:
 
 
 def _candidate(name: str, lines: Sequence[bytes]) -> Candidate:
-    counts = [sum(not field.startswith(HEADER) for field in fields) for fields in seen(name, lines)]
+    own = [line for line in lines if name != "rfc3164" or VERSIONED.match(line) is None]
+    counts = [sum(not field.startswith(HEADER) for field in fields) for fields in seen(name, own)]
     least = LEAST.get(name, 1)
     good = [count for count in counts if count >= least]
     if name in ("csv", "tsv") and good:
         (usual, often), *_ = Counter(good).most_common(1)
         good = [usual] * often  # lines of a table have the same number of columns
     mean = sum(good) / len(good) if good else 0.0
-    return Candidate(name, len(good) / max(1, len(lines)), mean)
+    return Candidate(name, min(1.0, len(good) / max(1, len(lines))), mean)
 
 
 def seen(name: str, lines: Sequence[bytes]) -> Iterator[dict[str, str]]:
@@ -125,7 +130,7 @@ def described(path: Path, loaded: Loaded, lines: Sequence[bytes]) -> Described:
     """How much of a log a normalizer describes."""
     found = decode(loaded.format, raw(lines), loaded.options, loaded.normalizer).events
     known = int((found["class_uid"] != BASE_EVENT).sum()) if "class_uid" in found.columns else 0
-    return Described(path, loaded, known / max(1, len(lines)))
+    return Described(path, loaded, min(1.0, known / max(1, len(lines))))
 
 
 def events(decoded: Decoded) -> list[dict[str, Any]]:

@@ -9,11 +9,12 @@ import orjson
 
 
 class Payload(NamedTuple):
-    """Lines of one format without a syslog header."""
+    """Lines of one format. `whole`: what several parsers read, one after the other."""
 
     format: str
     line: Callable[[int], str]
     options: Mapping[str, str] = {}
+    whole: bool = False
 
 
 USERS = 300
@@ -173,7 +174,48 @@ def payloads(random: Random) -> dict[str, Payload]:
         event = {"timestamp": 1_769_523_143_000 + n, "message": orjson.dumps(record).decode()}
         return orjson.dumps(event).decode()
 
+    def text(n: int) -> str:
+        return f"Accepted publickey for {user()} from {address()} port {n % 65536} ssh2"
+
+    def rfc5424(n: int) -> str:
+        return (
+            f"<86>1 2026-01-27T{clock(n)}.{n % 10**6:06}Z host{n % 40} sshd {n % 900} - - {text(n)}"
+        )
+
+    def rfc3164(n: int) -> str:
+        blank = "  " if n % ODD == 0 else " "
+        return f"<86>Jan 27 {clock(n)}{blank}host{n % 40} sshd[{n % 900}]: {text(n)}"
+
+    def tsv(n: int) -> str:
+        return csv_plain(n).replace(",", "\t")
+
+    def qumulo(body: str, n: int) -> str:
+        return f"<14>1 2026-01-27T{clock(n)}.{n % 1000:03}Z nas-{n % 4} qumulo - - - {body}"
+
+    def qumulo_csv(n: int) -> str:
+        path = f'/share/{n % 700}/""a""' if n % ODD == 0 else f"/share/{n % 700}/a, b.docx"
+        return qumulo(f'{address()},"AD\\{user()}",smb2,fs_read_data,ok,{n},"{path}",""', n)
+
+    def qumulo_json(n: int) -> str:
+        record = {
+            "user_id": {"name": f"AD\\{user()}", "sid": f"S-1-5-21-{n % 300}", "auth_id": "500"},
+            "user_ip": address(),
+            "protocol": "smb2",
+            "operation": "fs_read_data",
+            "status": "ok",
+            "details": {"path": f"/share/{n % 700}/a.docx", "file_id": str(n), "size": n % 9000},
+        }
+        return qumulo(orjson.dumps(record).decode(), n)
+
+    kinds = (rfc5424, rfc3164, cef, key_value, event_json)
+
     return {
+        "RFC 5424": Payload("rfc5424", rfc5424),
+        "RFC 3164": Payload("rfc3164", rfc3164),
+        "Qumulo, CSV": Payload("qumulo", qumulo_csv, whole=True),
+        "Qumulo, JSON": Payload("qumulo", qumulo_json, whole=True),
+        "auto, five kinds in turn": Payload("auto", lambda n: kinds[n % 5](n), whole=True),
+        "TSV, 33 values": Payload("tsv", tsv),
         "CEF, 18 keys": Payload("cef", cef),
         "LEEF, 15 attributes": Payload("leef", leef),
         "key-value, quoted, 21 names": Payload("kv", key_value),

@@ -57,8 +57,9 @@ class Pipeline(Northbound):
         tables.locations(setup.folder)
         super().prepare(setup)
 
-    def _config(self, setup: Setup) -> dict[str, Any]:
-        config = super()._config(setup)
+    def config(self, setup: Setup) -> dict[str, Any]:
+        """Its northbound.yaml."""
+        config = super().config(setup)
         config["sources"][SOURCE]["filters"] = [
             {"name": f"filter{number}", "drop": {"it": condition}}
             for number, condition in enumerate(FILTERS)

@@ -114,7 +114,7 @@ class Northbound:
     def prepare(self, setup: Setup) -> None:
         setup.write_dictionaries()
         path = setup.folder / DEFAULT_PATH
-        path.write_text(yaml.safe_dump(self._config(setup), sort_keys=False), encoding="utf-8")
+        path.write_text(yaml.safe_dump(self.config(setup), sort_keys=False), encoding="utf-8")
         config = load(path)
         topics = declared(config, build_plan(config, origins={}))
         admin.ensure(admin.connect(config.client()), topics, config.replication)
@@ -127,7 +127,9 @@ class Northbound:
     def alert(self, value: bytes) -> tuple[str, int] | None:
         return self._job.ours(orjson.loads(value))
 
-    def _config(self, setup: Setup) -> dict[str, Any]:
+    def config(self, setup: Setup) -> dict[str, Any]:
+        """Its northbound.yaml."""
+
         def join(name: str) -> dict[str, str]:
             key, attribute, label = JOINS[name]
             path = str(setup.folder / f"{name}.json")

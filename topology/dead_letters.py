@@ -10,14 +10,18 @@ from topology.topics import Names
 
 
 def dead_letters(
-    names: Names, source: str, failures: Iterable[Failure], record: Callable[[int], RawRecord]
+    names: Names, source: str, failures: Iterable[Failure], record: Callable[[Failure], RawRecord]
 ) -> Output:
-    """One dead letter for each failure. `record` gives the raw record of a failure's row."""
+    """One dead letter for each failure. `record` gives the raw record of a failure, or what of it
+    the failure is about."""
     values = []
     for failure in failures:
-        topic, partition, offset, timestamp, key, value, uid = record(failure.row)
+        topic, partition, offset, timestamp, key, value, uid = record(failure)
         letter = {
-            **failure._asdict(),
+            "stage": failure.stage,
+            "reason": failure.reason,
+            "component": failure.component,
+            "version": failure.version,
             "source": source,
             "raw": value,
             "key": key,

@@ -43,12 +43,12 @@ class Stretch:
 
 class Arrived(NamedTuple):
     """A batch after normalize: `watermarks` has one entry for each record, that of its raw
-    partition before it; `record` gives the raw record of a row."""
+    partition before it; `record` gives the raw record of a failure."""
 
     events: pl.DataFrame
     failures: list[Failure]
     watermarks: npt.NDArray[np.int64]
-    record: Callable[[int], RawRecord]
+    record: Callable[[Failure], RawRecord]
     counts: dict[str, int]
 
 
@@ -213,7 +213,8 @@ class EventsSubTopology:
             counts["aggregated_dead_letters"] += len(broken)
             topic = self._plan.names.raw(source.name)
 
-            def record(row: int) -> RawRecord:
+            def record(failure: Failure) -> RawRecord:
+                row = failure.row
                 # The record that ended the window stands for it; what it is of is in the text.
                 partition, offset = int(batch.partitions[-1]), int(batch.offsets[-1])
                 uid = f"{self._plan.origins[topic]}-{partition}-{offset}-aggregated-{row}"
@@ -272,7 +273,7 @@ class EventsSubTopology:
             received.events,
             received.failures,
             _less(before, source.lateness_ms),
-            lambda row: record_of(batch, received.uids, row),
+            lambda failure: record_of(source, batch, received.uids, failure),
             {"records": len(batch) - ticks, "ticks": ticks, **received.counts},
         )
 
@@ -285,7 +286,7 @@ class EventsSubTopology:
             events,
             failures,
             _less(before, source.lateness_ms),
-            lambda row: exposed.raw_record(topic, batch, events, row),
+            lambda failure: exposed.raw_record(source, topic, batch, events, failure.row),
             {},
         )
 

@@ -14,7 +14,8 @@ Beside the event's columns a value holds where it comes from:
 """
 
 import base64
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ import polars as pl
 
 from schemas import ocsf
 from topology import normalized
-from topology.formats import RAW_BASE64, decode
+from topology.formats import RAW_BASE64, decode, splitter_of
 from topology.isolate import Failure, isolate, stage
 from topology.mutate.mutation import mutate
 from topology.plan import SourcePlan
@@ -63,7 +64,7 @@ def records(
         values = normalized.encode(events)
         large = (values.bin.size() > LARGEST).to_numpy()
         if large.any():
-            values = _whole_where(large, events, raw, values)
+            values = _whole_where(large, events, values)
         parts.append(values)
         rows.append(places)
     for places, times in (
@@ -119,6 +120,14 @@ def _origin(
 
 def _line_ends(events: pl.DataFrame, raw: pl.Series) -> list[pl.Series]:
     """What the text of an event lacks at the end; none where its bytes are kept whole."""
+    if "sub" in events.columns:
+        # What an event was made of may be a part of the record, which ends like it.
+        ends = [value[len(value.rstrip(b"\r\n")) :].decode() or None for value in raw.to_list()]
+        kept_whole = events.get_column(RAW_BASE64, default=None)
+        column = pl.Series(LINE_END, ends, dtype=pl.String)
+        if kept_whole is not None:
+            column = column.set(kept_whole.is_not_null(), None)
+        return [] if column.null_count() == len(column) else [column]
     found = pl.DataFrame([events["raw_data"].alias("text"), raw.alias("raw")])
     length = pl.col("text").str.len_bytes()
     found = found.with_columns(ended=length < pl.col("raw").bin.size())
@@ -132,17 +141,26 @@ def _line_ends(events: pl.DataFrame, raw: pl.Series) -> list[pl.Series]:
 
 
 def _whole_where(
-    large: npt.NDArray[np.bool_], events: pl.DataFrame, raw: pl.Series, values: pl.Series
+    large: npt.NDArray[np.bool_], events: pl.DataFrame, values: pl.Series
 ) -> pl.Series:
-    """The values with those that are too large exchanged for the raw record's."""
+    """The values with those that are too large exchanged for the raw record's, or for what of it
+    the event was made of."""
     places = np.flatnonzero(large)
     chosen = events.filter(pl.Series(large))
-    texts = [base64.b64encode(value).decode() for value in raw[places].to_list()]
+    texts = [_base64(event) for event in chosen.iter_rows(named=True)]
     kept = [name for name in (*ORIGIN, UID, "sub") if name in chosen.columns]
     instead = normalized.encode(chosen.select(kept).hstack([pl.Series(WHOLE, texts)]))
     source = np.arange(len(values), dtype=np.uint32)
     source[places] = np.arange(len(values), len(values) + len(places), dtype=np.uint32)
     return pl.concat([values, instead.alias(values.name)])[pl.Series(source)]
+
+
+def _base64(event: Mapping[str, Any]) -> str:
+    """The raw bytes of an event."""
+    whole: str | None = event.get(RAW_BASE64)
+    if whole is not None:
+        return whole
+    return base64.b64encode((event["raw_data"] + (event.get(LINE_END) or "")).encode()).decode()
 
 
 class Arrived(NamedTuple):
@@ -223,7 +241,9 @@ def _again(source: SourcePlan, frame: pl.DataFrame) -> pl.DataFrame:
     return events.with_columns(pl.col("time").fill_null(logged)).hstack(_line_ends(events, raw))
 
 
-def raw_record(topic: str, batch: Batch, events: pl.DataFrame, row: int) -> RawRecord:
+def raw_record(
+    source: SourcePlan, topic: str, batch: Batch, events: pl.DataFrame, row: int
+) -> RawRecord:
     """The record of the raw topic `topic` that a row was made of; without an event, the row's."""
     found = events.filter(pl.col("row") == row)
     if not found.height:
@@ -234,14 +254,15 @@ def raw_record(topic: str, batch: Batch, events: pl.DataFrame, row: int) -> RawR
             batch.topic, partition, offset, stamp, batch.keys[row], batch.values[row], uid
         )
     event = found.row(0, named=True)
-    whole = event.get(RAW_BASE64)
-    text = event["raw_data"] + (event.get(LINE_END) or "")
+    uid = event[UID]
+    if event.get("sub") and splitter_of(source.format) is None:
+        uid = uid.removesuffix(f"-{event['sub']}")  # the text is that of all events of the record
     return RawRecord(
         topic,
         event[PARTITION],
         event[OFFSET],
         event[TIMESTAMP],
         batch.keys[row],
-        text.encode() if whole is None else base64.b64decode(whole),
-        event[UID].removesuffix(f"-{event['sub']}") if event.get("sub") else event[UID],
+        base64.b64decode(_base64(event)),
+        uid,
     )

@@ -6,7 +6,7 @@ failures, never in both.
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,12 +15,14 @@ import polars as pl
 
 from schemas import ocsf
 from topology.dimension import SMALL
+from topology.guess import AUTO, SYSLOG, TEXT, Guess
 from topology.isolate import Failure, isolate, stage
-from topology.normalize import NORMALIZERS
+from topology.normalize import NORMALIZERS, qumulo_broker
 from topology.normalize.normalizer import Normalizer
-from topology.parse import FORMATS, bsd_timestamp, qumulo_line
-from topology.parse.parsed import Format, Option
+from topology.parse import FORMATS, qumulo_line
+from topology.parse.parsed import Format, Option, Splitter
 from topology.rows import expand, overlay
+from topology.unfold import SUB, Unfolded, unfold
 
 FAILURES: Final = {
     "row": pl.UInt32,
@@ -58,19 +60,19 @@ class Chain:
     parsers: tuple[Format, ...]
     normalizer: Normalizer
     shortcut: Shortcut | None = None
+    own_options: Mapping[str, Option] = field(default_factory=dict)
+    """What the normalizer can be told."""
+
+    @property
+    def splitter(self) -> Splitter | None:
+        """What takes records apart that hold several events: that of the payload's parser."""
+        return self.parsers[-1].splitter
 
     @property
     def options(self) -> dict[str, Option]:
-        """What the parsers can be told."""
-        return {name: known for parser in self.parsers for name, known in parser.options.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """Formats in order, each with what its lines look like; the last takes all lines."""
-
-    candidates: Sequence[tuple[str, pl.Expr]]
-    options: Mapping[str, Option]
+        """What the parsers and the normalizer can be told."""
+        known = {name: each for parser in self.parsers for name, each in parser.options.items()}
+        return known | dict(self.own_options)
 
 
 def _payload(name: str, header: str = "syslog") -> Chain:
@@ -79,7 +81,13 @@ def _payload(name: str, header: str = "syslog") -> Chain:
     return Chain(parsers, NORMALIZERS["text"])
 
 
-TEXT: Final = pl.col("text")
+QUMULO_OPTIONS: Final = {
+    qumulo_broker.OPTION: Option(
+        f"which operations are named as Qumulo Broker does: {qumulo_broker.CHANGES} of metadata "
+        f"by before and after, or {qumulo_broker.ALL}",
+        f"{qumulo_broker.CHANGES}|{qumulo_broker.ALL}",
+    )
+}
 ENDED: Final = [(TEXT.str.ends_with("\n") | TEXT.str.ends_with("\r")).any()]
 PADDED: Final = [TEXT.str.ends_with("\0").any()]
 CHAINS: Final[Mapping[str, Chain]] = {
@@ -87,8 +95,11 @@ CHAINS: Final[Mapping[str, Chain]] = {
         (FORMATS["rfc5424"], FORMATS["repeated"], FORMATS["qumulo"]),
         NORMALIZERS["qumulo"],
         Shortcut(qumulo_line.parse_usual, qumulo_line.RARE),
+        own_options=QUMULO_OPTIONS,
     ),
-    "qumulo-cloudwatch": Chain((FORMATS["qumulo-cloudwatch"],), NORMALIZERS["qumulo"]),
+    "qumulo-cloudwatch": Chain(
+        (FORMATS["qumulo-cloudwatch"],), NORMALIZERS["qumulo"], own_options=QUMULO_OPTIONS
+    ),
     "rfc5424": Chain((FORMATS["rfc5424"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "rfc3164": Chain((FORMATS["rfc3164"], FORMATS["repeated"]), NORMALIZERS["syslog"]),
     "json": _payload("json"),
@@ -102,17 +113,11 @@ CHAINS: Final[Mapping[str, Chain]] = {
     "regexp": Chain((FORMATS["regexp"],), NORMALIZERS["text"]),
     "plain": Chain((FORMATS["plain"],), NORMALIZERS["text"]),
 }
-AUTO: Final = Guess(
-    (
-        ("qumulo", TEXT.str.contains(r"^<[0-9]{1,3}>[0-9]{1,3} [^ ]+ [^ ]+ qumulo ")),
-        ("rfc5424", TEXT.str.contains(r"^<[0-9]{1,3}>[0-9]{1,3} ")),
-        ("rfc3164", TEXT.str.contains(f"^<[0-9]{{1,3}}>|^ *(?:{bsd_timestamp.START})")),
-        ("json", TEXT.str.contains(r"^\s*[\[{]")),
-        ("plain", TEXT.is_not_null()),
-    ),
-    FORMATS["rfc3164"].options,
-)
-SOURCE_FORMATS: Final[Mapping[str, Chain | Guess]] = {"auto": AUTO, **CHAINS}
+SOURCE_FORMATS: Final[Mapping[str, Chain | Guess]] = {
+    "auto": AUTO,
+    "syslog": SYSLOG,
+    **CHAINS,
+}
 
 
 class Decoded(NamedTuple):
@@ -147,8 +152,21 @@ def decode(
 
     `time` is null where the text has none. `raw_data` is the text without its line end; bytes that
     are not UTF-8 are replaced there, and whole in `unmapped.raw_base64`. A row that makes a stage
-    raise is a failure; the others of its batch are not.
+    raise is a failure; the others of its batch are not. A record that holds several events gives
+    each by itself, numbered by `sub` (UInt32) in events and failures; others of its batch have 0.
     """
+    splitter = splitter_of(name)
+    unfolded = None if splitter is None else unfold(raw, splitter)
+    if unfolded is None:
+        return _decode(name, raw, options, normalizer)
+    decoded = _decode(name, unfolded.raw, options, normalizer)
+    return Decoded(unfolded.fold(decoded.events), _folded(name, unfolded, decoded.failures))
+
+
+def _decode(
+    name: str, raw: pl.DataFrame, options: Mapping[str, str], normalizer: Normalizer | None
+) -> Decoded:
+    """As `decode`, where each row is an event of its own."""
     texts, exact = _texts(raw)
 
     def work(part: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.DataFrame]:
@@ -164,10 +182,34 @@ def decode(
 
 def read(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Read:
     """The parsers' own fields, before normalization. Raises nothing either."""
+    splitter = splitter_of(name)
+    unfolded = None if splitter is None else unfold(raw, splitter)
+    if unfolded is None:
+        return _read_rows(name, raw, options)
+    result = _read_rows(name, unfolded.raw, options)
+    fields = [each._replace(frame=unfolded.fold(each.frame)) for each in result.fields]
+    return Read(fields, _folded(name, unfolded, result.failures))
+
+
+def _read_rows(name: str, raw: pl.DataFrame, options: Mapping[str, str]) -> Read:
     texts, _ = _texts(raw)
     results, broken = isolate(texts, lambda part: _read(name, part, options))
     fields = [fields for result in results for fields in result.fields]
     return Read(fields, _failures([result.failures for result in results], broken))
+
+
+def splitter_of(name: str) -> Splitter | None:
+    """What takes records of a source format apart that hold several events."""
+    return SOURCE_FORMATS[name].splitter
+
+
+def _folded(name: str, unfolded: Unfolded, failures: pl.DataFrame) -> pl.DataFrame:
+    refused = pl.DataFrame(
+        [(row, PARSE, reason, name, "1", None) for row, reason in unfolded.refused],
+        schema={**FAILURES, SUB: pl.UInt32},
+        orient="row",
+    )
+    return pl.concat([unfolded.fold(failures), refused]).sort("row", SUB)
 
 
 def _texts(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
@@ -176,14 +218,14 @@ def _texts(raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series | None]:
     try:
         text, exact = raw["raw"].cast(pl.String), None
     except pl.exceptions.ComputeError:
-        text, exact = _decode(raw["raw"])
+        text, exact = _decode_texts(raw["raw"])
     frame = pl.DataFrame([raw["row"], text.alias("text"), *received])
     if frame.select(ENDED).item():
         frame = frame.with_columns(TEXT.str.strip_chars_end("\r\n"))
     return frame, exact
 
 
-def _decode(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
+def _decode_texts(raw: pl.Series) -> tuple[pl.Series, pl.Series]:
     """As `_texts`: a column is converted whole or not at all, so a few rows at a time."""
     parts: list[pl.Series] = []
     exact: dict[int, str] = {}
@@ -219,9 +261,14 @@ def _read(
         return _read_chain(name, chosen, texts, options)
     fields: list[Fields] = []
     rest = texts
-    for candidate, looks in chosen.candidates:
-        result = _read_chain(candidate, CHAINS[candidate], rest.filter(looks), options)
+    for candidate in chosen.candidates:
+        alike = candidate.choose(rest)
+        if not alike.height:
+            continue
+        result = _read_chain(candidate.format, CHAINS[candidate.format], alike, options)
         for found in result.fields:
+            if found.frame.height == rest.height:
+                return Read([*fields, found], NO_FAILURES)
             if found.frame.height:
                 fields.append(found)
                 rest = rest.filter(~pl.col("row").is_in(found.frame["row"].implode()))
@@ -316,7 +363,8 @@ def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _failures(found: Iterable[pl.DataFrame], broken: Sequence[Failure]) -> pl.DataFrame:
-    raised = pl.DataFrame(broken, schema=FAILURES, orient="row") if broken else NO_FAILURES
+    rows = [failure[: len(FAILURES)] for failure in broken]
+    raised = pl.DataFrame(rows, schema=FAILURES, orient="row") if rows else NO_FAILURES
     failures = pl.concat([*found, raised])
     return failures.sort("row") if failures.height > 1 else failures
 

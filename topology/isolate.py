@@ -1,6 +1,6 @@
 """Finds the rows that break a stage, so that one bad row costs one dead letter and no worker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -13,13 +13,15 @@ Result = TypeVar("Result")
 
 
 class Failure(NamedTuple):
-    """Why a row did not become an event. `row` is its place in the batch."""
+    """Why a row did not become an event. `row` is its place in the batch; `sub` says which event it
+    was of a record that holds several."""
 
     row: int
     stage: str
     reason: str
     component: str
     version: str
+    sub: int | None = None
 
 
 class StageError(Exception):
@@ -47,17 +49,23 @@ def isolate(
         raise
     except (Exception, pl.exceptions.PanicException) as error:
         if frame.height <= 1:
-            return [], [_failure(int(row), error) for row in frame["row"]]
+            sub = int(frame["sub"][0]) if frame.height and "sub" in frame.columns else None
+            return [], [_failure(int(row), error, sub) for row in frame["row"]]
     half = frame.height // 2
     first, broken = isolate(frame[:half], work)
     second, more = isolate(frame[half:], work)
     return first + second, broken + more
 
 
-def _failure(row: int, error: Exception) -> Failure:
+def _failure(row: int, error: Exception, sub: int | None) -> Failure:
     if isinstance(error, StageError):
-        return Failure(row, error.stage, str(error), error.component, error.version)
-    return Failure(row, "unknown", f"{type(error).__name__}: {error}", "", "")
+        return Failure(row, error.stage, str(error), error.component, error.version, sub)
+    return Failure(row, "unknown", f"{type(error).__name__}: {error}", "", "", sub)
+
+
+def in_order(failures: Iterable[Failure]) -> list[Failure]:
+    """By row, and by the number of the event in its record."""
+    return sorted(failures, key=lambda each: (each.row, each.sub or 0, each[1:5]))
 
 
 @contextmanager

@@ -2,16 +2,24 @@
 
 Remembering changes the cost and never the result. Safe to use from several threads, as a state is
 never changed, only replaced.
+
+What has more values than can be remembered would be computed again and again, at several times
+the cost of all else that is done to an event. It is computed in columns from then on, where a memo
+can do that, and nothing of it is remembered.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 CAPACITY = 16_384
+FEW = 256
+"""Fewer keys than so many are quicker one by one."""
+
+Columns: TypeAlias = Sequence[pl.Series]
 
 
 class _State(NamedTuple):
@@ -22,21 +30,34 @@ class _State(NamedTuple):
 
 
 class Memo:
-    """`function` gives one row of `schema` for the values of a key."""
+    """`function` gives one row of `schema` for the values of a key; `many`, if there is one, the
+    same rows for many keys, given in columns."""
 
     def __init__(
         self,
         function: Callable[..., tuple[Any, ...]],
         schema: Mapping[str, pl.DataType | type[pl.DataType]],
+        many: Callable[[Columns], pl.DataFrame] | None = None,
     ) -> None:
         self._function = function
         self._schema = schema
+        self._many = many
+        self._overflown = False
         self._state = _State({}, pl.DataFrame(schema=schema), pl.DataFrame(schema=schema))
 
     @property
     def columns(self) -> list[str]:
         """The names of all columns."""
         return list(self._schema)
+
+    def look_up_columns(self, keys: Columns) -> tuple[pl.DataFrame, npt.NDArray[np.uint32]]:
+        """As `look_up`, of keys in columns."""
+        count = len(keys[0])
+        if not (self._overflown or count > CAPACITY) or self._many is None or count < FEW:
+            return self.look_up(list(zip(*(key.to_list() for key in keys), strict=True)))
+        table = self._many(keys)
+        filled = [column for column in table if column.null_count() < count]
+        return pl.DataFrame(filled), np.arange(count, dtype=np.uint32)
 
     def look_up(
         self, keys: Sequence[tuple[Any, ...]]
@@ -57,6 +78,7 @@ class Memo:
         self, state: _State, missing: list[tuple[Any, ...]], keys: Sequence[tuple[Any, ...]]
     ) -> _State:
         if len(state.places) + len(missing) > CAPACITY:
+            self._overflown = True
             state, missing = (
                 _State({}, state.table.clear(), state.table.clear()),
                 list(dict.fromkeys(keys)),

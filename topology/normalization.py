@@ -55,7 +55,7 @@ class NormalizeSubTopology:
                     names,
                     source.name,
                     received.failures,
-                    lambda row: record_of(batch, received.uids, row),
+                    lambda failure: record_of(source, batch, received.uids, failure),
                 )
             )
         ticks = int(received.ticks.sum())

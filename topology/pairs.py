@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 import polars as pl
 
-from topology.dimension import SMALL, factorize
+from topology.dimension import SMALL, Dimension, factorize
 
 SUFFIX: Final = ":pairs"
 PAIR: Final = pl.Struct({"name": pl.String, "value": pl.String})
@@ -32,11 +32,19 @@ TO_JSON: Final = [
 
 
 class Flat(NamedTuple):
-    """All pairs of a column, one after the other; `places`: the row that each belongs to."""
+    """All pairs of a column, one after the other; `places`: the row that each belongs to.
+    `numbering`: the distinct names, where they are known."""
 
     places: npt.NDArray[np.uint32]
     names: pl.Series
     values: pl.Series
+    numbering: Dimension | None = None
+
+    def numbered(self) -> Dimension:
+        """The distinct names."""
+        if self.numbering is not None:
+            return self.numbering
+        return factorize(pl.DataFrame([self.names.alias("name")]), ["name"])[0]
 
 
 def flatten(column: pl.Series) -> Flat:
@@ -110,7 +118,7 @@ def to_json(column: pl.Series) -> pl.Series:
     if rows < SMALL:
         return _one_by_one(column)
     flat = flatten(column)
-    (names,) = factorize(pl.DataFrame([flat.names.alias("name")]), ["name"])
+    names = flat.numbered()
     if len(flat.places) == 0:
         return pl.Series([None], dtype=pl.String).new_from_index(0, rows)
     if rows * names.size > DENSE:

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from topology.formats import decode
-from topology.isolate import Failure, isolate, stage
+from topology.formats import decode, splitter_of
+from topology.isolate import Failure, in_order, isolate, stage
 from topology.mutate.mutation import mutate
 from topology.plan import SourcePlan
 from topology.records import Batch
 from topology.uid import record_uids
+from topology.unfold import part
 from topology.watermark import NOTHING
 
 
@@ -37,8 +38,9 @@ class RawRecord(NamedTuple):
 class Received(NamedTuple):
     """`events` by `row`, the place of their record in the batch; every row is there, filtered, a
     failure or a tick. `times`: for each record the greatest event time in it, at most its time
-    stamp; that of a tick; or NOTHING. `counts`: records that were `filtered`, and what each filter
-    dropped and each mutation did not fit."""
+    stamp; that of a tick; or NOTHING. `counts`: records (events, of records with `several`) that
+    were `filtered`, what each filter dropped and each mutation did not fit, and how many events
+    there are more than records (`several`)."""
 
     events: pl.DataFrame
     failures: list[Failure]
@@ -65,6 +67,8 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
     failures = [Failure(*row) for row in decoded.failures.iter_rows()]
     counts: Counter[str] = Counter()
     events = decoded.events
+    if "sub" in events.columns:
+        counts["several"] = events.height + len(failures) - raw.height
     if source.mutations:
         work = partial(mutate, mutations=source.mutations)
         events = _through("mutate", source, events, work, failures, counts)
@@ -72,8 +76,7 @@ def receive(source: SourcePlan, batch: Batch, origin: str) -> Received:
     times = capped(events, batch.timestamps, np.where(ticks, batch.timestamps, NOTHING))
     if source.filters:
         events = _filtered(source, events, failures, counts)
-    failures.sort()
-    return Received(events, failures, uids, ticks, times, counts)
+    return Received(events, in_order(failures), uids, ticks, times, counts)
 
 
 Worked: TypeAlias = tuple[pl.DataFrame, Counter[str]]
@@ -106,7 +109,15 @@ def _through(
 def _filtered(
     source: SourcePlan, events: pl.DataFrame, failures: list[Failure], counts: Counter[str]
 ) -> pl.DataFrame:
+    before = len(failures)
     kept = _through("filter", source, events, source.filters.apply, failures, counts)
+    if "sub" in events.columns:
+        count = events.height - kept.height - (len(failures) - before)
+        if count:
+            counts["filtered"] += count
+        return kept
+    if kept.height == events.height:
+        return kept
     gone = np.setdiff1d(events["row"].to_numpy(), kept["row"].to_numpy())
     failed = np.fromiter((failure.row for failure in failures), dtype=np.uint32)
     if count := len(np.setdiff1d(gone, failed)):
@@ -139,14 +150,22 @@ def stamped(
     return events
 
 
-def record_of(batch: Batch, uids: pl.Series, row: int) -> RawRecord:
-    """A record of a batch of a raw topic."""
+def record_of(source: SourcePlan, batch: Batch, uids: pl.Series, failure: Failure) -> RawRecord:
+    """The record of a failure, of a batch of a raw topic; of a record that holds several events
+    this one alone, with its own uid: sent again, it gives what was missing and no more."""
+    row = failure.row
+    value, uid = batch.values[row], uids[row]
+    splitter = splitter_of(source.format)
+    if value is not None and failure.sub is not None and splitter is not None:
+        own = part(splitter, value, failure.sub)
+        if own is not None:
+            value, uid = own, f"{uid}-{failure.sub}" if failure.sub else uid
     return RawRecord(
         batch.topic,
         int(batch.partitions[row]),
         int(batch.offsets[row]),
         int(batch.timestamps[row]),
         batch.keys[row],
-        batch.values[row],
-        uids[row],
+        value,
+        uid,
     )

@@ -1,4 +1,4 @@
-"""`northbound parse`: lines in, one JSON object for each of them out, in order."""
+"""`northbound parse`: lines in, one JSON object for each event of them out, in order."""
 
 import base64
 import re
@@ -33,8 +33,8 @@ def parse(
         str,
         typer.Option(
             "--format",
-            help="auto, qumulo, rfc5424, rfc3164, cef, leef, kv, csv, tsv, xml, windows, json, "
-            "qumulo-cloudwatch, regexp or plain.",
+            help="auto, syslog, qumulo, qumulo-cloudwatch, rfc5424, rfc3164, cef, leef, kv, csv, "
+            "tsv, xml, windows, json, regexp or plain.",
         ),
     ] = "auto",
     normalizer: Annotated[
@@ -58,7 +58,8 @@ def parse(
         ),
     ] = "lines",
 ) -> None:
-    """Parse lines: exactly one JSON object for each line, in order.
+    """Parse lines: one JSON object for each line, in order; for each event of a record that holds
+    several, such as an envelope of CloudWatch.
 
     A line that fails gives {"error": {"stage", "reason"}, "raw"}; bytes that are not UTF-8 come as
     "raw_base64". An event without a time of its own gets the present, and a time without a year the
@@ -184,8 +185,10 @@ def event_texts(
     form: str = "ocsf-json",
     normalizer: "Normalizer | None" = None,
 ) -> list[bytes]:
-    """An event in JSON for each line. `received`: ms since the epoch. `normalizer`: instead of the
-    format's own."""
+    """An event in JSON for each line, or each event of it.
+
+    `received`: ms since the epoch. `normalizer`: instead of the format's own.
+    """
     import polars as pl
 
     from topology.formats import decode
@@ -194,16 +197,16 @@ def event_texts(
     decoded = decode(name, _raw(lines, received), options, normalizer)
     events = decoded.events.with_columns(pl.col("time").fill_null(received))
     encoded = SERIALIZERS[form](events).to_list()
-    results = _failed(lines, decoded.failures)
-    for row, text in zip(events["row"].to_list(), encoded, strict=True):
-        results[row] = _one_line(text)
-    return [results[row] for row in range(len(lines))]
+    results = _failed(lines, name, decoded.failures)
+    for place, text in zip(_places(events), encoded, strict=True):
+        results[place] = _one_line(text)
+    return [results[place] for place in sorted(results)]
 
 
 def field_texts(
     lines: list[bytes], name: str, options: Mapping[str, str], received: int
 ) -> list[bytes]:
-    """The parsers' own fields for each line. `received`: ms since the epoch.
+    """The parsers' own fields for each line, or each event of it. `received`: ms since the epoch.
 
     For rfc3164 also `timestamp_md`, what the line itself says of its time: MM-DDThh:mm:ss.
     """
@@ -211,18 +214,18 @@ def field_texts(
     from topology.parse.bsd_timestamp import month_day_time
 
     found = read(name, _raw(lines, received), options)
-    results = _failed(lines, found.failures)
+    results = _failed(lines, name, found.failures)
     for fields in found.fields:
-        for row in fields.frame.iter_rows(named=True):
-            number = row["row"]
+        places = _places(fields.frame)
+        for place, row in zip(places, fields.frame.iter_rows(named=True), strict=True):
             values: dict[str, Any] = {"format": fields.format} if name == "auto" else {}
             values |= _printed(row)
             if fields.format == "rfc3164":
                 values["timestamp_md"] = month_day_time(row["@timestamp"] or "")
-            if "raw_base64" in (raw := _kept(lines[number])):
+            if "raw_base64" in (raw := _kept(lines[place[0]])):
                 values |= raw
-            results[number] = _one_line(orjson.dumps(values, option=TIMES))
-    return [results[row] for row in range(len(lines))]
+            results[place] = _one_line(orjson.dumps(values, option=TIMES))
+    return [results[place] for place in sorted(results)]
 
 
 def _raw(lines: list[bytes], received: int) -> "pl.DataFrame":
@@ -234,16 +237,28 @@ def _raw(lines: list[bytes], received: int) -> "pl.DataFrame":
     )
 
 
-def _failed(lines: list[bytes], failures: "pl.DataFrame") -> dict[int, bytes]:
-    return {
-        failure["row"]: orjson.dumps(
-            {
-                "error": {"stage": failure["stage"], "reason": failure["reason"]},
-                **_kept(lines[failure["row"]]),
-            }
-        )
-        for failure in failures.iter_rows(named=True)
-    }
+def _places(frame: "pl.DataFrame") -> list[tuple[int, int]]:
+    """Of each row the line, and the number of the event in it."""
+    rows = frame["row"].to_list()
+    subs = frame["sub"].to_list() if "sub" in frame.columns else [0] * len(rows)
+    return list(zip(rows, subs, strict=True))
+
+
+def _failed(
+    lines: list[bytes], name: str, failures: "pl.DataFrame"
+) -> dict[tuple[int, int], bytes]:
+    from topology.formats import splitter_of
+    from topology.unfold import part
+
+    splitter = splitter_of(name)
+    results = {}
+    for failure in failures.iter_rows(named=True):
+        row, sub = failure["row"], failure.get("sub")
+        own = None if splitter is None or sub is None else part(splitter, lines[row], sub)
+        error = {"stage": failure["stage"], "reason": failure["reason"]}
+        kept = _kept(lines[row] if own is None else own)
+        results[row, sub or 0] = orjson.dumps({"error": error, **kept})
+    return results
 
 
 def _kept(line: bytes) -> dict[str, str]:
@@ -260,7 +275,7 @@ def _printed(row: Mapping[str, Any]) -> dict[str, Any]:
 
     values: dict[str, Any] = {}
     for name, value in row.items():
-        if name == "row" or name.startswith("@") or (name in RARE and value is None):
+        if name in ("row", "sub") or name.startswith("@") or (name in RARE and value is None):
             continue
         if value is None:
             values[name.removesuffix(":json").removesuffix(SUFFIX)] = None

@@ -3,12 +3,15 @@
 import base64
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.normalizer_files import load_normalizer
+from app.normalizer_tests import cases
 from topology import formats
 from topology.formats import CHAINS, SOURCE_FORMATS, Chain, decode, read
 from topology.normalize import NORMALIZERS
@@ -35,7 +38,12 @@ PAYLOADS = [
     b'{"EventID": 1, "Channel": "Security", "deep": {"a": ["b", 1.50, null]}}',
     b'{"timestamp": 1, "message": "{\\"operation\\": \\"fs_open\\", \\"user\\": \\"a\\"}"}',
     b"<34>Oct 11 22:14:15 h a: message repeated 3 times: [ x=1]",
+    b'{"logEvents": [{"message": {"operation": "fs_open", "ip_address": "::1", "path_1": "a"}}]}',
+    b"<189>date=2026-01-27 time=14:12:23 devid=FG1 srcip=::1",
+    b"a\tb\tc\td",
+    b"1,2,3,4,five",
 ]
+NORMALIZER_FILES = (Path(__file__).parents[2] / "normalizers").glob("*.yaml")
 OPTIONS = {"regexp": {"pattern": "(?P<word>[a-z]+)(?P<number>[0-9])?"}}
 
 
@@ -47,16 +55,21 @@ def _raw(lines: list[bytes]) -> pl.DataFrame:
 
 
 @st.composite
-def _damaged(draw: st.DrawFn) -> bytes:
+def _damage(draw: st.DrawFn, lines: st.SearchStrategy[bytes]) -> bytes:
     """A good line with a piece replaced."""
-    line = draw(st.sampled_from(GOOD + PAYLOADS))
+    line = draw(lines)
     start = draw(st.integers(0, len(line)))
     end = draw(st.integers(start, min(len(line), start + 5)))
     return line[:start] + draw(st.binary(max_size=4)) + line[end:]
 
 
 LINES = st.lists(
-    st.one_of(st.sampled_from(GOOD + PAYLOADS), _damaged(), st.binary(max_size=30)), max_size=90
+    st.one_of(
+        st.sampled_from(GOOD + PAYLOADS),
+        _damage(st.sampled_from(GOOD + PAYLOADS)),
+        st.binary(max_size=30),
+    ),
+    max_size=90,
 )
 
 
@@ -78,6 +91,40 @@ def test_every_line_is_an_event_or_a_failure(name: str, lines: list[bytes]):
         exact = event.get("unmapped", {}).get("raw_base64")
         kept = base64.b64decode(exact) if exact else event["raw_data"].encode()
         assert kept.rstrip(b"\r\n") == lines[row].rstrip(b"\r\n")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=30)
+@given(lines=LINES)
+@example(lines=[b"\xff\xfe", b"\r\n", b"\x00"] * 60)
+@example(lines=(GOOD + PAYLOADS) * 10)
+def test_no_parser_raises(name: str, lines: list[bytes]):
+    """By itself, with no net below it: each row is in its fields or has its reason."""
+    texts = [line.decode(errors="replace") for line in lines]
+    frame = pl.DataFrame(
+        {"row": range(len(lines)), "text": texts, "received": [1_769_523_200_000] * len(lines)},
+        schema={"row": pl.UInt32, "text": pl.String, "received": pl.Int64},
+    )
+    parsed = FORMATS[name].parse(frame, OPTIONS.get(name, {}))
+    rows = parsed.fields["row"].to_list() + parsed.failures["row"].to_list()
+    assert sorted(rows) == list(range(len(lines)))
+    assert all(parsed.failures["reason"].to_list())
+
+
+@pytest.mark.parametrize("path", sorted(NORMALIZER_FILES), ids=lambda path: path.stem)
+@settings(max_examples=10)
+@given(lines=LINES, data=st.data())
+def test_no_shipped_normalizer_raises(path: Path, lines: list[bytes], data: st.DataObject):
+    """Every line is an event or what its format refuses, never an exception's dead letter."""
+    loaded = load_normalizer(path, "UTC")
+    known = [
+        line for log in cases(path) for line in log.read_bytes().removesuffix(b"\n").split(b"\n")
+    ]
+    lines = lines + data.draw(st.lists(_damage(st.sampled_from(known)), max_size=60))
+    decoded = decode(loaded.format, _raw(lines), loaded.options, loaded.normalizer)
+    events, failures = decoded.events["row"].to_list(), decoded.failures["row"].to_list()
+    assert sorted(events + failures) == list(range(len(lines)))
+    assert set(decoded.failures["stage"].to_list()) <= {"parse"}
 
 
 @pytest.mark.parametrize("name", SOURCE_FORMATS)

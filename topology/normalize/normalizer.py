@@ -11,7 +11,8 @@ Normalize: TypeAlias = Callable[[pl.DataFrame, Mapping[str, str]], pl.DataFrame]
 
 Events have `row` (UInt32), `time` (Int64 ms, null when the text has none) and columns named as
 schemas/ocsf.py says, at least one row per row of the fields, in their order; when a row gives
-several, `sub` (UInt16) numbers them. `raw_data` and a missing `time` are added by the caller.
+several, `sub` (UInt32) numbers them (records that are taken apart before, topology/unfold.py,
+are none of these). `raw_data` and a missing `time` are added by the caller.
 """
 
 

@@ -3,7 +3,8 @@
 In: the fields of the rfc5424 and qumulo parsers. Out: one event a row. As logged, whatever the
 class: `@user_ip`, `@user`, `@protocol`, `@operation`, `@status`, `@object_id`, `@path` and
 `@target_path`. OCSF allows `api` on 6006 and 3002 only with its cloud profile, so the operation is
-`metadata.event_code` everywhere, and `api.operation` on 6003 as well.
+`metadata.event_code` everywhere, and `api.operation` on 6003 as well. `unmapped.broker_operations`
+is what Qumulo Broker calls it: of metadata writes always, of others by the option of this name.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ import polars as pl
 from schemas import ocsf
 from topology.dimension import SMALL, Dimension, combine, factorize
 from topology.memo import Memo
-from topology.normalize import paths
+from topology.normalize import paths, qumulo_broker
 from topology.normalize import qumulo_attributes as attributes
 from topology.normalize.normalizer import Normalizer
 from topology.rows import expand
@@ -43,13 +44,15 @@ RARE: Final[Mapping[str, str]] = {
     "warning": "unmapped.parse_warning",
     "repeated": "count",
 }
+BROKER: Final = "unmapped.broker_operations"
+UNVERIFIED: Final = f"{BROKER}_unverified"
 FOLDER: Final = 2
 UNKNOWN_TYPE: Final = 0
 
 Columns = dict[str, pl.Series]
 
 
-def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:  # noqa: ARG001
+def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     """One event per row."""
     rows = fields.height
     given = {column.name: column for column in fields.get_columns()}
@@ -86,6 +89,8 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     for name, attribute in RARE.items():
         if name in given:
             columns[attribute] = given[name]
+    if is_file.any():
+        columns |= _broker_operations(given, columns["file.type_id"], options)
     for name in LOGGED:
         columns[f"@{name}"] = given[name]
     return pl.DataFrame(
@@ -124,8 +129,8 @@ def _spread(
         table, places = memo.look_up(list(zip(*(c.to_list() for c in columns), strict=True)))
     else:
         combinations = dimension()
-        distinct = [combinations.distinct(column).to_list() for column in columns]
-        table, found = memo.look_up(list(zip(*distinct, strict=True)))
+        distinct = [combinations.distinct(column) for column in columns]
+        table, found = memo.look_up_columns(distinct)
         places = found[combinations.codes]
     numbers = pl.Series(code, places)
     return table[numbers].hstack([numbers])
@@ -167,6 +172,27 @@ def _file_columns(given: Columns, is_file: npt.NDArray[np.bool_], kinds: pl.Data
             for name, column in columns.items()
             if column.null_count() < rows
         }
+    return columns
+
+
+def _broker_operations(given: Columns, types: pl.Series, options: Mapping[str, str]) -> Columns:
+    """`types`: type_id of the file, null where there is none."""
+    rows = len(types)
+    folder = types.fill_null(UNKNOWN_TYPE).to_numpy() == FOLDER
+    columns: Columns = {}
+    if options.get(qumulo_broker.OPTION) == qumulo_broker.ALL:
+        (operations,) = factorize(given["operation"].to_frame(), ["operation"])
+        distinct = operations.distinct(given["operation"]).to_list()
+        columns[BROKER] = qumulo_broker.name_operations(operations.codes, distinct, folder)
+    before, after = (given.get(name) for name in ("before:json", "after:json"))
+    if before is None or after is None or before.null_count() == rows:
+        return columns
+    changes = qumulo_broker.name_changes(given["operation"], before, after, folder)
+    if changes.null_count() < rows:
+        derived = changes.is_not_null()
+        known = columns.get(BROKER)
+        columns[BROKER] = changes if known is None else changes.zip_with(derived, known)
+        columns[UNVERIFIED] = derived.set(~derived, None)
     return columns
 
 

@@ -5,9 +5,10 @@ Each function is called once per distinct combination of its arguments (topology
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from schemas import ocsf
@@ -136,6 +137,43 @@ def identify(
     return (name, domain, uid, uid_alt, type_id, None, *target)
 
 
+HAS_NAME: Final = pl.col("user").is_not_null() & ~pl.col("user").str.contains(
+    f"^(?:{IDENTIFIER.pattern})$"
+)
+HAS_DOMAIN: Final = (
+    HAS_NAME & (pl.col("before") != "") & (pl.col("after") != "").fill_null(value=False)
+)
+IS_TARGET: Final = pl.col("login")
+NAME: Final = pl.when(HAS_DOMAIN).then(pl.col("after")).when(HAS_NAME).then(pl.col("user"))
+DOMAIN: Final = pl.when(HAS_DOMAIN).then(pl.col("before"))
+UID: Final = pl.when(~HAS_NAME).then(pl.col("user"))
+NOBODY: Final = pl.col("user").is_null()
+TARGET_NAME: Final = pl.when(IS_TARGET & NOBODY).then(pl.lit(UNKNOWN)).when(IS_TARGET).then(NAME)
+ACTOR_COLUMNS: Final = [
+    NAME.alias("actor.user.name"),
+    DOMAIN.alias("actor.user.domain"),
+    UID.alias("actor.user.uid"),
+    pl.lit(None, pl.String).alias("actor.user.uid_alt"),
+    pl.when(pl.col("user") == "system")
+    .then(pl.lit(SYSTEM_USER, pl.Int64))
+    .alias("actor.user.type_id"),
+    pl.when(NOBODY).then(pl.lit("qumulo")).alias("actor.app_name"),
+    TARGET_NAME.alias("user.name"),
+    pl.when(IS_TARGET).then(DOMAIN).alias("user.domain"),
+    pl.when(IS_TARGET).then(UID).alias("user.uid"),
+    pl.lit(None, pl.String).alias("user.uid_alt"),
+]
+
+
+def identify_many(columns: Sequence[pl.Series]) -> pl.DataFrame:
+    """As `identify`, for many users of which nothing but what was logged is known."""
+    user, login = columns
+    parts = user.alias("part").to_frame().select(pl.col("part").str.splitn("\\", 2)).to_series()
+    before, after = parts.struct.unnest().get_columns()
+    named = [user.alias("user"), login.alias("login"), before.alias("before"), after.alias("after")]
+    return pl.DataFrame(named).select(ACTOR_COLUMNS)
+
+
 ORIGIN: Final[Schema] = {
     "src_endpoint.ip": pl.String,
     "src_endpoint.name": pl.String,
@@ -149,17 +187,50 @@ NODE_NUMBER = re.compile(r"-[0-9]+$")
 def locate(hostname: str | None, user_ip: str | None) -> tuple[str | None, ...]:
     """The attributes of ORIGIN. OCSF wants an address or a name of the client; node and cluster."""
     cluster = None if hostname is None else NODE_NUMBER.sub("", hostname)
+    if _is_address(user_ip):
+        return user_ip, None, hostname, cluster
+    return None, user_ip or UNKNOWN, hostname, cluster
+
+
+def _is_address(text: str | None) -> bool:
     try:
-        ipaddress.ip_address(user_ip or "")
+        ipaddress.ip_address(text or "")
     except ValueError:
-        return None, user_ip or UNKNOWN, hostname, cluster
-    return user_ip, None, hostname, cluster
+        return False
+    return True
+
+
+OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+IPV4: Final = [pl.col("user_ip").str.contains(rf"^{OCTET}(?:\.{OCTET}){{3}}$")]
+IS_ADDRESS: Final = pl.col("is_address")
+ORIGIN_COLUMNS: Final = [
+    pl.when(IS_ADDRESS).then(pl.col("user_ip")).alias("src_endpoint.ip"),
+    pl.when(~IS_ADDRESS)
+    .then(pl.when(pl.col("user_ip") != "").then(pl.col("user_ip")).otherwise(pl.lit(UNKNOWN)))
+    .alias("src_endpoint.name"),
+    pl.col("hostname").alias("dst_endpoint.hostname"),
+    pl.col("hostname").str.replace(NODE_NUMBER.pattern, "").alias("dst_endpoint.svc_name"),
+]
+
+
+def locate_many(columns: Sequence[pl.Series]) -> pl.DataFrame:
+    """As `locate`, for many; what is not IPv4 is looked at once for each text."""
+    hostname, user_ip = columns
+    found = user_ip.to_frame("user_ip").select(IPV4).to_series().fill_null(value=False).to_numpy()
+    others = np.flatnonzero(~found)
+    if len(others):
+        texts = user_ip[others].to_list()
+        known = {text: _is_address(text) for text in set(texts)}
+        found = found.copy()
+        found[others] = [known[text] for text in texts]
+    named = [hostname.alias("hostname"), user_ip.alias("user_ip"), pl.Series("is_address", found)]
+    return pl.DataFrame(named).select(ORIGIN_COLUMNS)
 
 
 KINDS: Final = Memo(classify, CLASS)
 ACTORS: Final = {
-    2: Memo(lambda user, login: identify(user, None, None, login), ACTOR),
+    2: Memo(lambda user, login: identify(user, None, None, login), ACTOR, identify_many),
     4: Memo(identify, ACTOR),
 }
 """By the number of arguments: CSV bodies know the user only."""
-ORIGINS: Final = Memo(locate, ORIGIN)
+ORIGINS: Final = Memo(locate, ORIGIN, locate_many)

@@ -1,28 +1,32 @@
 """Lines of which only the form is known (CEF, key-value, JSON, plain text, …): OCSF Base Event.
 
 A JSON object's own time is taken from `time`, `timestamp` or `@timestamp` (RFC 3339, or seconds or
-milliseconds since the epoch), its message from `message` or `msg`. A syslog header before the
+milliseconds since the epoch), its message from `message` or `msg`, as the parser found them while
+it read the text. A syslog header before the
 payload gives the time where the payload has none, and the host. All fields are in `unmapped`.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import numpy as np
-import orjson
 import polars as pl
 
 from topology import pairs
 from topology.normalize.base_event import UNKNOWN, base_event
 from topology.normalize.normalizer import Normalizer
 
-TIMES: Final = ("time", "timestamp", "@timestamp")
-MESSAGES: Final = ("message", "msg")
 SECONDS_BELOW: Final = 100_000_000_000
 """A smaller number is seconds (until the year 5138), a greater one milliseconds (since 1973)."""
 LATEST: Final = 253_402_300_800_000
 """Milliseconds at the end of the year 9999."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
+MILLIS: Final = [pl.col("us").floordiv(1000)]
+NUMBER: Final = pl.col("number")
+SCALED: Final = pl.when(NUMBER.abs() < SECONDS_BELOW).then(NUMBER * 1000).otherwise(NUMBER)
+NUMBER_MILLIS: Final = [pl.when(SCALED.abs() < LATEST).then(SCALED).cast(pl.Int64, strict=False)]
 LOG_NAMES: Final = {
     "value:json": "json",
     "columns": "csv",
@@ -43,7 +47,7 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     nothing = pl.Series([None], dtype=pl.Int64).new_from_index(0, rows)
     columns: Columns = {"row": given["row"], "time": nothing}
     if "value:json" in given:
-        columns |= _json(given["value:json"])
+        columns |= _json(given)
     elif "msg" in given:
         columns["message"] = given["msg"]
     if "timestamp" in given:
@@ -90,42 +94,32 @@ def _header(syslog: pl.Series, payload: Columns) -> Columns:
     }
 
 
-def _json(texts: pl.Series) -> Columns:
-    # No object outlives its turn, else the garbage collector goes over all of them again and again.
-    times, messages = [], []
-    for text in texts.to_list():
-        value = orjson.loads(text)
-        times.append(_time(value))
-        messages.append(_message(value))
+def _json(given: Columns) -> Columns:
+    """The time by the parser where it is RFC 3339; of other texts, as Python reads ISO 8601."""
+    millis = pl.Series(given["@time_us"].to_frame("us").select(MILLIS).to_series())
+    written = given["@time"]
+    others = np.flatnonzero((written.is_not_null() & millis.is_null()).to_numpy())
+    if len(others):
+        moments = [_time(text) for text in written[others].to_list()]
+        millis = millis.scatter(others, pl.Series(moments, dtype=pl.Int64))
+    numbers = given["@time_number"]
+    if numbers.null_count() < len(numbers):
+        found = numbers.to_frame("number").select(NUMBER_MILLIS).to_series()
+        millis = millis.zip_with(numbers.is_null(), found)
     return {
-        "time": pl.Series(times, dtype=pl.Int64),
-        "message": pl.Series(messages, dtype=pl.String),
-        "unmapped.record:json": texts,
+        "time": millis,
+        "message": given["@message"],
+        "unmapped.record:json": given["value:json"],
     }
 
 
-def _time(value: Any) -> int | None:
+def _time(written: str) -> int | None:
     """Milliseconds since the epoch, or None."""
-    if not isinstance(value, dict):
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
         return None
-    written = next((value[name] for name in TIMES if name in value), None)
-    if isinstance(written, str):
-        try:
-            moment = datetime.fromisoformat(written)
-            return int(moment.timestamp() * 1000) if moment.tzinfo else None
-        except (ValueError, OverflowError):
-            return None
-    if isinstance(written, bool) or not isinstance(written, int | float):
-        return None
-    millis = written * 1000 if abs(written) < SECONDS_BELOW else written
-    return int(millis) if abs(millis) < LATEST else None
-
-
-def _message(value: Any) -> str | None:
-    if not isinstance(value, dict):
-        return None
-    text = next((value[name] for name in MESSAGES if name in value), None)
-    return text if isinstance(text, str) else None
+    return (moment - EPOCH) // MILLISECOND if moment.tzinfo else None
 
 
 NORMALIZER = Normalizer("text", "1", normalize)

@@ -20,6 +20,8 @@ from topology.northbound.presence import INNER, WHOLE, encode_columns
 MOST_REMEMBERED: Final = 65_536
 FEW: Final = 512
 """Up to so many new rows are encoded one by one, more of them in columns."""
+MANY: Final = 2_048
+"""More rows of a batch are cheaper to encode in columns than to recall."""
 LIST: Final = "@list."
 
 Columns: TypeAlias = tuple[str, ...]
@@ -56,12 +58,15 @@ def shared_texts(events: pl.DataFrame, code: str, groups: tuple[Group, ...]) -> 
     if code in events.columns:
         dimension = _dense(events[code])
         table = table[dimension.first]
-    columns = zip(*recall(groups, table), strict=True)
-    names = [name for group in groups for name in group.texts]
-    texts = [
-        pl.Series(name, values, dtype=pl.String)
-        for name, values in zip(names, columns, strict=True)
-    ]
+    if table.height > MANY:
+        texts = [text for group in groups for text in _columns_of(group, table)]
+    else:
+        columns = zip(*recall(groups, table), strict=True)
+        names = [name for group in groups for name in group.texts]
+        texts = [
+            pl.Series(name, values, dtype=pl.String)
+            for name, values in zip(names, columns, strict=True)
+        ]
     if dimension is None:
         return texts
     return pl.DataFrame(texts)[dimension.number].get_columns()
@@ -155,13 +160,34 @@ def _by_row(groups: tuple[Group, ...], rows: Iterable[Row]) -> Iterator[Texts]:
 def _by_column(groups: tuple[Group, ...], table: pl.DataFrame) -> Iterator[Texts]:
     texts: list[Texts] = []
     for group in groups:
-        renamed = [
-            table[column].alias(member)
-            for column, member in zip(group.columns, group.members, strict=True)
-        ]
-        objects = encode_columns(pl.DataFrame(renamed), group.members, []).to_list()
+        objects = _objects(group, table).to_list()
         texts += zip(*(_variants(group, text) for text in objects), strict=True)
     return zip(*texts, strict=True)
+
+
+def _objects(group: Group, table: pl.DataFrame) -> pl.Series:
+    renamed = [
+        table[column].alias(member)
+        for column, member in zip(group.columns, group.members, strict=True)
+    ]
+    return encode_columns(pl.DataFrame(renamed), group.members, [])
+
+
+def _columns_of(group: Group, table: pl.DataFrame) -> list[pl.Series]:
+    """As `_variants`, for each row of a table."""
+    text = pl.col("text")
+    inner = text.str.strip_prefix("{").str.strip_suffix("}")
+    members = pl.concat_str(pl.lit(","), inner)
+    variants = [members.alias(group.texts[0])]
+    if group.is_object:
+        whole = pl.concat_str(pl.lit(f',"{group.name}":'), text)
+        variants.append(whole.alias(group.texts[1]))
+    empty = text == "{}"
+    chosen = [
+        pl.when(empty).then(pl.lit("")).otherwise(each).alias(name)
+        for each, name in zip(variants, group.texts, strict=True)
+    ]
+    return _objects(group, table).alias("text").to_frame().select(chosen).get_columns()
 
 
 def _variants(group: Group, text: str) -> list[str]:

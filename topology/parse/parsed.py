@@ -56,16 +56,30 @@ class Option(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Splitter:
+    """How records that hold several events are taken apart. `looks`: true for all of them, of the
+    column `raw` (Binary); `split` gives the bytes of each event, None for a record that holds one,
+    and may raise MalformedError. `single`: true, where others are not asked, for records of which
+    it is sure without a look at each that they hold one."""
+
+    looks: pl.Expr
+    split: Callable[[bytes], list[bytes] | None]
+    single: pl.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """One wire format. `version` changes when the same text would give other fields.
 
     `options`: those that `parse` understands; it ignores others, and is given allowed values only.
+    `splitter`: for records with several events, of which `parse` is given each as a row.
     """
 
     name: str
     version: str
     parse: Parse
     options: Mapping[str, Option] = field(default_factory=dict)
+    splitter: Splitter | None = None
 
 
 NO_FAILURES: Final = pl.DataFrame(schema=FAILURES)

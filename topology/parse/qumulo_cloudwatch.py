@@ -3,7 +3,7 @@
 A record is `{"ip_address", "user", "protocol", "operation", "result", "object_id", "path_1",
 "path_2"}`; its time is outside of it. Taken: the record alone (which then has no time), a log event
 around it (`timestamp` in ms and `message`, a text or the record itself), and the envelope of a
-subscription with one such event in `logEvents`.
+subscription with such events in `logEvents`, which several.py takes apart before.
 
 In: `row`, `text`. Out: the columns of SCHEMA, which are those of the rfc5424 and qumulo parsers
 that the Qumulo normalizer reads; null is empty or absent. Other names are passed over.
@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from topology.pairs import Flat
-from topology.parse import flat_json, qumulo, qumulo_json, rfc5424
+from topology.parse import flat_json, qumulo, qumulo_json, rfc5424, several
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
 
 SCHEMA: Final[Schema] = {
@@ -38,7 +38,7 @@ AROUND: Final = ("", "logEvents.")
 MESSAGE: Final = "message"
 TIME: Final = "timestamp"
 OPERATION: Final = "operation"
-SEVERAL: Final = "several log events in one record; expected one"
+SEVERAL: Final = "several log events in one record, not as a list `logEvents`"
 NO_RECORD: Final = "JSON without a Qumulo `operation`"
 LATEST_MS: Final = 253_402_300_800_000
 """The end of the year 9999."""
@@ -57,8 +57,8 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     inner, broken = flat_json.read_many(messages[texts])
     inner = inner._replace(places=texts.astype(np.uint32)[inner.places])
     failed |= {int(texts[place]): reason for place, reason in broken.items()}
-    several = np.bincount(outer.places[_named(outer, AROUND[1] + TIME)], minlength=rows) > 1
-    failed |= dict.fromkeys(np.flatnonzero(several).tolist(), SEVERAL)
+    repeated = np.bincount(outer.places[_named(outer, AROUND[1] + TIME)], minlength=rows) > 1
+    failed |= dict.fromkeys(np.flatnonzero(repeated).tolist(), SEVERAL)
     both = flat_json.together(outer, inner)
     objects = [f"{each}{MESSAGE}." for each in AROUND]
     columns = {
@@ -76,7 +76,7 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     fields = pl.DataFrame(
         [named.get(name, nothing).cast(dtype).alias(name) for name, dtype in SCHEMA.items()]
     )
-    good = columns[OPERATION].is_not_null().to_numpy() & ~several
+    good = columns[OPERATION].is_not_null().to_numpy() & ~repeated
     good[list(failed)] = False
     if good.all():
         return Parsed(fields, pl.DataFrame(schema=FAILURES))
@@ -87,7 +87,12 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
 
 
 def _named(flat: Flat, name: str) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
-    return np.flatnonzero((flat.names == name).to_numpy())
+    if flat.numbering is None or len(flat.places) == 0:
+        return np.flatnonzero((flat.names == name).to_numpy())
+    known = flat.numbering.distinct(flat.names).to_list()
+    if name not in known:
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(flat.numbering.codes == known.index(name))
 
 
 def _first(flat: Flat, rows: int, names: list[str]) -> pl.Series:
@@ -101,4 +106,4 @@ def _first(flat: Flat, rows: int, names: list[str]) -> pl.Series:
     return taken.set(taken == "", None)
 
 
-PARSER = Format("qumulo-cloudwatch", "1", parse)
+PARSER = Format("qumulo-cloudwatch", "1", parse, splitter=several.SPLITTER)

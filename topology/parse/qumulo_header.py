@@ -34,8 +34,10 @@ def _is_prival(text: str | None) -> bool:
 
 def look_up(memo: Memo, dimension: Dimension, texts: pl.Series) -> dict[str, pl.Series]:
     """The memo's columns for every row."""
-    keys = [(text or "",) for text in dimension.distinct(texts).to_list()]
-    table, places = memo.look_up(keys)
+    distinct = dimension.distinct(texts)
+    table, places = memo.look_up_columns(
+        [distinct.fill_null("") if distinct.null_count() else distinct]
+    )
     found = table[pl.Series(places[dimension.codes])].to_dict()
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
     return dict.fromkeys(memo.columns, nothing) | found

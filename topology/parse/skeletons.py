@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from topology import pairs
+from topology.dimension import Dimension
 from topology.pairs import Flat
 
 LONGEST = 4096
@@ -113,10 +114,12 @@ def _placed(
         return Flat(np.empty(0, dtype=np.uint32), values[:0], values[:0])
     place = np.concatenate(places)
     order = np.argsort(place, kind="stable")
+    numbering = Dimension(np.concatenate(numbers)[order].astype(np.uint32), len(names))
     return Flat(
         place[order].astype(np.uint32),
-        pl.Series(list(names), dtype=pl.String)[pl.Series(np.concatenate(numbers)[order])],
+        pl.Series(list(names), dtype=pl.String)[numbering.number],
         values[pl.Series(np.concatenate(sources)[order])],
+        numbering,
     )
 
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import polars as pl
 
 from topology import pairs
-from topology.dimension import factorize
 from topology.pairs import Flat
 from topology.parse import flat_json, rfc5424, timestamp, xml
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
@@ -92,7 +91,7 @@ def _read_xml(frame: pl.DataFrame, places: npt.NDArray[np.intp]) -> Read:
 
 def _columns(flat: Flat, rows: int) -> tuple[dict[str, pl.Series], pl.Series]:
     """The named columns, and the other pairs."""
-    (names,) = factorize(pl.DataFrame([flat.names.alias("name")]), ["name"])
+    names = flat.numbered()
     distinct = names.distinct(flat.names).to_list() if len(flat.places) else []
     targets = [target(name) for name in distinct]
     kinds = _table([each.column for each in targets], names.codes)
