@@ -48,6 +48,7 @@ def add(
     """
     from app import audit
     from app.broker import admin, quotas, tenants
+    from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
     try:
@@ -68,6 +69,7 @@ def add(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
         topics = [topic for topic in declaration(settings) if topic.tenant in {None, name}]
+        schema_ids(settings, [name])
         client = connected(settings)
         external = settings.kafka.external
         if external is not None and not external.manage:
