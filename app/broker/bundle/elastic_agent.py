@@ -14,10 +14,6 @@ HEAD = """\
 
 
 def files(access: Access) -> list[File]:
-    # Agents work in folders of their own, so the CA is in here and not a path.
-    tls: dict[str, object] = {"enabled": True, "verification_mode": "full"}
-    if access.ca is not None:
-        tls["certificate_authorities"] = [access.ca.decode("ascii")]
     inputs = [
         {
             "id": f"northbound-{feed}",
@@ -38,7 +34,7 @@ def files(access: Access) -> list[File]:
                     "username": access.user,
                     "password": access.password,
                     "sasl.mechanism": access.mechanism,
-                    "ssl": tls,
+                    "ssl": _tls(access),
                     "parsers": [{"ndjson": {"target": "", "overwrite_keys": False}}],
                 }
             ],
@@ -49,3 +45,11 @@ def files(access: Access) -> list[File]:
     content = {"outputs": {"default": output}, "inputs": inputs}
     text = HEAD + yaml.safe_dump(content, sort_keys=False)
     return [File("elastic-agent.yml", text.encode(), secret=True)]
+
+
+def _tls(access: Access) -> dict[str, object]:
+    """Agents work in folders of their own, so the CA itself is in here and not a path."""
+    found: dict[str, object] = {"enabled": True, "verification_mode": "full"}
+    if access.ca is not None:
+        found["certificate_authorities"] = [access.ca.decode("ascii")]
+    return found
