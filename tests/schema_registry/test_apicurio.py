@@ -19,7 +19,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from app.broker import bundle, ports
 from app.broker.bundle import consumer
-from app.broker.java import find_java
+from app.broker.java import bundled_home
 from app.config import Config, ConfigError, load
 from app.schema_registry.reading import RegisteredReader
 from app.schema_registry.subjects import opened, schema_ids
@@ -45,10 +45,12 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    java = bundled_home()  # Apicurio 3.3 wants Java 21
+    assert java is not None
     port = ports.free("127.0.0.1")
     settings = {"host": "127.0.0.1", "port": port}
     argv = [
-        str(find_java().program),
+        str(java / "bin" / "java"),
         "-Xmx512m",
         *(f"-Dquarkus.http.{name}={value}" for name, value in settings.items()),
         "-jar",
