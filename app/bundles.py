@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from app.broker import bundle, tenants
-from app.broker.bundle import Access
+from app.broker.bundle import Access, RegistryAccess
 from app.broker.cluster_error import ClusterError
 from app.config import Config, host_port
+from app.config.schema_registry import RegistryLogin
 
 
 def access(config: Config, tenant: str) -> Access:
@@ -21,6 +22,7 @@ def access(config: Config, tenant: str) -> Access:
         group_prefix=tenants.group_prefix(names, tenant),
         ca=_ca(config),
         format=found.format,
+        registry=_registry(config) if found.format == "avro" else None,
     )
 
 
@@ -56,3 +58,26 @@ def _ca(config: Config) -> bytes | None:
         return file.read_bytes()
     except OSError as error:
         raise ClusterError(f"{file}: {error.strerror}; {advice}") from None
+
+
+def _registry(config: Config) -> RegistryAccess | None:
+    """How consumers outside reach the schema registry. Raises ConfigError, ClusterError."""
+    found = config.schema_registry
+    if found is None:
+        return None
+    readers = found.northbound
+    if readers is None:
+        return RegistryAccess(found.urls[0], ca=_registry_ca(config, found))
+    login = readers.login(config.path, "schema_registry.northbound")
+    user, password = login or (None, "")
+    return RegistryAccess(readers.url, user, password, _registry_ca(config, readers))
+
+
+def _registry_ca(config: Config, found: RegistryLogin) -> bytes | None:
+    if found.ca_file is None:
+        return None
+    file = config.path(found.ca_file)
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ClusterError(f"schema_registry: ca_file: {file}: {error.strerror}") from None

@@ -24,6 +24,7 @@ from app.deliver.registry import all_settings
 from app.lag import lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError
+from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, read_status
 from app.supervisor import Child, Supervisor
 from topology.plan import Plan
@@ -176,6 +177,8 @@ class Deployment:
     def _apply(self, plan: Plan) -> None:
         """Topics, users and rights as declared; with manage: false they are only compared."""
         external = self.config.kafka.external
+        if self.workers:
+            schema_ids(self.config)
         client = admin.connect(self.client())
         topics = declared(self.config, plan)
         self._check_left_over(client)

@@ -25,17 +25,24 @@ MOST_HELD_S = 12.0
 QUMULO = LogSource(product="qumulo", service="audit", category=None)
 
 
-def build_plan(config: Config, origins: Mapping[str, str], *, make_key: bool = False) -> Plan:
+def build_plan(
+    config: Config,
+    origins: Mapping[str, str],
+    *,
+    make_key: bool = False,
+    schema_ids: Mapping[str, Mapping[str, int]] | None = None,
+) -> Plan:
     """Read the rules and dictionaries that the configuration names.
 
     `origins` gives each raw topic the stem of its events' uids. `make_key`: whether the key of
-    masked attributes is made if there is none. Raises ConfigError with every mistake in
+    masked attributes is made if there is none. `schema_ids`: by tenant and feed, what a registry
+    says (app/schema_registry). Raises ConfigError with every mistake in
     configuration, dictionaries and rules, each with its file and line.
     """
     problems: list[str] = []
     sources = source_plans(config, problems)
     enrichers = _enrichers(config, problems)
-    tenants = tenant_plans(config, enrichers, problems, make_key=make_key)
+    tenants = tenant_plans(config, enrichers, problems, make_key=make_key, schema_ids=schema_ids)
     rules = _rules(config, problems)
     if problems:
         raise ConfigError(problems)

@@ -23,11 +23,12 @@ def tenant_plans(
     problems: list[str],
     *,
     make_key: bool,
+    schema_ids: Mapping[str, Mapping[str, int]] | None = None,
 ) -> dict[str, TenantPlan]:
     """All tenants; what is wrong with them is added to `problems`, each with file and line.
 
     `enrichers`: by the tenant that they belong to. `make_key`: make the key of masks if there is
-    none.
+    none. `schema_ids`: by tenant and feed, of a schema registry.
     """
     plans = {}
     for name, tenant in config.tenants.items():
@@ -47,6 +48,7 @@ def tenant_plans(
             _mask(config, name, problems, make_key=make_key),
             _fields(config, name, problems),
             compiled(config, ("tenants", name), tenant.filters, problems),
+            (schema_ids or {}).get(name, {}),
         )
     return plans
 

@@ -34,6 +34,7 @@ from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
 from app.runtime.memory import keep_freed
 from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
+from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
@@ -56,7 +57,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
     client = config.client()
     raw = [config.names.raw(source) for source in config.sources]
     read = {*raw, *map(config.names.enrichment, config.dictionary_topics)}
-    plan = build_plan(config, Origins(client, raw))
+    plan = build_plan(config, Origins(client, raw), schema_ids=schema_ids(config))
     nodes = {node.name: node for node in pipeline(plan.expose)}
     chosen = list(nodes) if agents is None else list(agents)
     if unknown := [name for name in chosen if name not in nodes]:

@@ -17,6 +17,7 @@ CASES = {
     "commit": "bench.commit",
     "ingest": "bench.ingest",
     "deliveries": "bench.deliveries",
+    "northbound": "bench.northbound",
     "state": "bench.state",
     "normalizers": "bench.normalizers",
     "sigma": "bench.sigma",

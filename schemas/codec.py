@@ -16,6 +16,9 @@ from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
 MAGIC = b"\xc3\x01"
 HEADER = 10
+REGISTERED = b"\0"
+REGISTERED_HEADER = 5
+MOST_ID = 2**31 - 1
 FILE_NAME = re.compile(r"(?P<name>[a-z_]+)\.v(?P<version>[0-9]+)\.avsc")
 
 
@@ -68,6 +71,25 @@ def files(name: str) -> dict[str, bytes]:
 def header(name: str) -> bytes:
     """The ten bytes that begin every value of the newest version of a schema."""
     return _schemas()[0][name].header
+
+
+def registered(schema_id: int) -> bytes:
+    """The five bytes that begin a value whose schema is in a registry (Confluent's wire format): 0
+    and the registry's id, most significant byte first."""
+    if not 0 <= schema_id <= MOST_ID:
+        raise ValueError(f"saw schema id {schema_id}, expected 0 to {MOST_ID}")
+    return REGISTERED + schema_id.to_bytes(4, "big")
+
+
+def text(name: str) -> str:
+    """The newest version of a schema as it is registered: its file, on one line."""
+    newest = max(files(name).items(), key=lambda file: _version(file[0]))
+    return json.dumps(json.loads(newest[1]), separators=(",", ":"))
+
+
+def _version(file: str) -> int:
+    found = FILE_NAME.fullmatch(file)
+    return int(found["version"]) if found else 0
 
 
 def encode(name: str, record: dict[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from topology.costs import costs
 from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
 from topology.lists import LIST
+from topology.northbound.findings import Form
 from topology.outbox import Outbox
 from topology.partial_batch import PartialBatch, read
 from topology.partition_state import Live, PartitionState
@@ -79,7 +80,7 @@ class AlertsSubTopology:
         sources: Mapping[str, LogSource | None],
         product_version: str = "0.1.0",
         awake: int = AWAKE,
-        formats: Mapping[str, str] | None = None,
+        formats: Mapping[str, Form] | None = None,
         partitions: int = 1,
         masked: Collection[str] = frozenset(),
     ) -> None:
@@ -89,7 +90,7 @@ class AlertsSubTopology:
         self._names = names
         self._tenants = tenants
         self._version = product_version
-        self._formats = formats or dict.fromkeys(tenants, "ocsf-json")
+        self._formats = formats or dict.fromkeys(tenants, Form())
         self._masked = masked
         self._waits = Waits(rules, names, tenants, sources)
         self._chains = Chains(rules.correlations, rules.steps)

@@ -8,7 +8,7 @@ import polars as pl
 
 from topology.isolate import stage
 from topology.masked import Masked
-from topology.northbound import SERIALIZERS
+from topology.northbound import serializer
 from topology.plan import TenantPlan
 from topology.records import Output
 from topology.topics import Names
@@ -35,7 +35,8 @@ def feeds(
         if not kept.height:
             continue
         which = (tenant.filters.form, tenant.mask and tenant.mask.form)
-        form = (tenant.format, tenant.without, tenant.fields, which)
+        schema_id = tenant.schema_ids.get("events")
+        form = (tenant.format, schema_id, tenant.without, tenant.fields, which)
         if form not in encoded:
             encoded[form] = _encode(views.feed(tenant), tenant)
         # What is dropped keeps records of one key together by a hash of the tenant's own.
@@ -98,7 +99,8 @@ def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:
         without = tenant.without
         if tenant.fields is not None:
             without |= tenant.fields.without(events.columns)
-        encoded = SERIALIZERS[tenant.format](events, without=without).cast(pl.Binary)
+        encode = serializer(tenant.format, tenant.schema_ids.get("events"))
+        encoded = encode(events, without=without).cast(pl.Binary)
         longest = encoded.bin.size().max()
         if isinstance(longest, int) and longest > LARGEST:
             raise ValueError(f"{longest} bytes in {tenant.format}, at most {LARGEST} fit a record")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from schemas.codec import encode
 from topology.mask import MARK
 from topology.northbound import finding
-from topology.northbound.findings import encode_findings
+from topology.northbound.findings import Form, encode_findings
 from topology.records import Batch, Outcome, Output
 from topology.rules import Alert
 from topology.topics import Names
@@ -20,7 +20,7 @@ class Outbox:
         self,
         names: Names,
         version: str,
-        formats: Mapping[str, str],
+        formats: Mapping[str, Form],
         masked: Collection[str] = frozenset(),
     ) -> None:
         """`formats`: of each tenant's alerts. `masked`: tenants with a mask."""
@@ -81,7 +81,9 @@ class Outbox:
     def outcome(self) -> Outcome:
         """Everything as records."""
         outputs = [
-            Output(self._names.alerts(tenant), encode_findings(values, self._formats[tenant]), keys)
+            Output(
+                self._names.alerts(tenant), *encode_findings(keys, values, self._formats[tenant])
+            )
             for tenant, (keys, values) in self._alerts.items()
         ]
         if self._matches:

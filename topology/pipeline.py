@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from topology.alerts import AlertsSubTopology
 from topology.events import EventsSubTopology
 from topology.normalization import NormalizeSubTopology
+from topology.northbound.findings import Form
 from topology.plan import Plan
 from topology.records import SubTopology
 from topology.topics import StoreTopic
@@ -74,7 +75,10 @@ def alerts(plan: Plan) -> AlertsSubTopology:
         plan.names,
         {name: tenant.sources for name, tenant in plan.tenants.items() if tenant.alerts},
         {name: source.logsource for name, source in plan.sources.items()},
-        formats={name: tenant.format for name, tenant in plan.tenants.items()},
+        formats={
+            name: Form(tenant.format, tenant.schema_ids.get("alerts"))
+            for name, tenant in plan.tenants.items()
+        },
         partitions=plan.matches_partitions,
         masked={name for name, tenant in plan.tenants.items() if tenant.mask is not None},
     )

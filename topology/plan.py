@@ -52,6 +52,8 @@ class TenantPlan:
     which events it has.
 
     `enrichers` are its own: what they add is seen by its feeds and by rules on its behalf alone.
+    `schema_ids`: with avro, the id that a schema registry has given to the schema of a feed; none
+    where there is no registry.
     """
 
     name: str
@@ -65,6 +67,7 @@ class TenantPlan:
     mask: Mask | None = None
     fields: Projection | None = None
     filters: Filters = NO_FILTERS
+    schema_ids: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def deliver(
     address = host_port(web or settings.delivering.web)
     try:
         made = all_settings(settings, chosen)
-        asyncio.run(run(made, settings.client(), address, settings.state, status))
+        names = settings.names
+        asyncio.run(run(made, settings.client(), names, address, settings.state, status))
     except (ConfigError, OSError) as error:
         fail(error)

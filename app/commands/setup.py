@@ -34,6 +34,7 @@ def setup(
     from app import audit
     from app import bundles as writer
     from app.broker import admin, quotas, tenants
+    from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
     external = settings.kafka.external
@@ -53,6 +54,7 @@ def setup(
             todo += quotas.todo(client, settings)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
+        schema_ids(settings)
         for change in admin.ensure(kafka, topics, settings.replication):
             audit.record(client, names, f"topic.{change.action}", change.topic)
             typer.echo(str(change))

@@ -65,6 +65,7 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
                 f"{each['name']} → {each['to'] or 'nobody'} {each['delivered']:,} records, "
                 f"lag {'unknown' if each['lag'] is None else each['lag']}"
                 + "".join(f" {name} {each[name]:,}" for name in MISSED if each[name])
+                + (f" paused: {' and '.join(each['held'])}" if each.get("held") else "")
                 for each in item["deliveries"]
             )
         else:

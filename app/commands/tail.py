@@ -2,7 +2,7 @@
 
 import base64
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -16,6 +16,9 @@ from app.commands.options import (
 )
 from app.config import DEFAULT_PATH, Config
 from app.output import WRONG_USAGE, errors, fail
+
+if TYPE_CHECKING:
+    from app.schema_registry.reading import RegisteredReader
 
 FEEDS = ("events", "alerts", "raw", "normalized", "matches", "dead-letters", "audit")
 
@@ -35,9 +38,14 @@ def tail(
     Example: northbound tail alerts --tenant acme --from-start
     """
     from app.reading import ReadingError, read
+    from app.schema_registry.client import RegistryError
+    from app.schema_registry.reading import RegisteredReader
+    from app.schema_registry.subjects import opened
 
     settings = configured(config)
     topics = _topics(settings, feed, tenant, source)
+    registry = opened(settings) if feed in {"events", "alerts"} else None
+    registered = None if registry is None else RegisteredReader(registry)
     seen = 0
     if follow and not from_start and sys.stdout.isatty():
         errors.print(
@@ -50,13 +58,13 @@ def tail(
             value = message.value()
             if value is None:
                 continue
-            line = value.replace(b"\n", b"") if feed == "normalized" else _line(value)
+            line = value.replace(b"\n", b"") if feed == "normalized" else _line(value, registered)
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
             seen += 1
             if count and seen >= count:
                 return
-    except ReadingError as error:
+    except (ReadingError, RegistryError) as error:
         fail(error)
     except KeyboardInterrupt:
         return
@@ -87,9 +95,11 @@ def _topics(settings: Config, feed: str, tenant: str | None, source: str | None)
     return [single[feed]]
 
 
-def _line(value: bytes) -> bytes:
+def _line(value: bytes, registered: "RegisteredReader | None" = None) -> bytes:
     from schemas.codec import UnknownSchemaError, decode
 
+    if registered is not None and (found := registered.decode(value)) is not None:
+        return orjson.dumps(found, default=readable)
     try:
         name, record = decode(value)
     except UnknownSchemaError:

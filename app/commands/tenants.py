@@ -48,6 +48,7 @@ def add(
     """
     from app import audit
     from app.broker import admin, quotas, tenants
+    from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
     try:
@@ -68,6 +69,7 @@ def add(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
         topics = [topic for topic in declaration(settings) if topic.tenant in {None, name}]
+        schema_ids(settings, [name])
         client = connected(settings)
         external = settings.kafka.external
         if external is not None and not external.manage:
@@ -204,10 +206,10 @@ def pause(
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Let the tenant read nothing for a while. Its feeds are written on and kept as long as their
-    topics keep records; `resume` lets its consumers go on where they stopped.
+    topics keep records; `resume` lets its consumers and deliveries go on where they stopped.
 
-    Meanwhile clients are told that they are not authorized: those on librdkafka wait, others may
-    have to be started again.
+    Deliveries stop within two seconds. Meanwhile clients are told that they are not authorized:
+    those on librdkafka wait, others may have to be started again.
 
     Example: northbound tenants pause acme --feed events
     """
@@ -224,7 +226,11 @@ def pause(
         tenants.pause(connected(settings), settings.names, name, feeds)
         details = {"feeds": ", ".join(feeds)}
         audit.record(settings.client(), settings.names, "tenant.pause", name, details)
+    mine = [each for each in settings.deliveries if each.tenant == name]
+    held = [each.name for each in mine if set(feeds) & set(each.feeds)]
     typer.echo(f"{name} reads no {' and no '.join(feeds)} until: northbound tenants resume {name}")
+    if held:
+        typer.echo(f"Deliveries that stop within two seconds: {', '.join(held)}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from app.config.connection import Strict
 from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Permissions, Size
 
-JSON_FORMATS = ("ocsf-json", "ecs-json")
+JSON_FORMATS = ("ocsf-json", "indicator-json", "ecs-json")
 BINARY_FORMATS = ("avro",)
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 RESERVED = {"authorization", "content-type", "content-encoding", "content-length", "host"}

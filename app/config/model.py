@@ -22,6 +22,7 @@ from app.config.fields import (
 )
 from app.config.listeners import Listener
 from app.config.lists import ListName, ListSettings
+from app.config.schema_registry import SchemaRegistry
 from app.config.stages import Aggregation, Filter, Mutation
 from app.yaml_source import Document, dotted
 from topology.lists import ActiveList
@@ -140,7 +141,8 @@ class Tenant(Strict):
     feeds: list[Literal["events", "alerts"]] = Field(default=["events", "alerts"])
     """Which topics it has."""
     format: str = "ocsf-json"
-    """Format of its events and alerts: ocsf-json, ecs-json, cef, leef, rfc5424 or avro."""
+    """Format of its events and alerts: ocsf-json, indicator-json, ecs-json, cef, leef, rfc5424 or
+    avro."""
     key: Literal["host", "user"] = "host"
     """What keys its events, and so keeps their order."""
     partitions: Positive = 4
@@ -228,6 +230,9 @@ class Config(Strict):
     mask_key: Path = Path("data/mask.key")
     """File with the key of the hashes of masked attributes, which `northbound up`, `setup` or
     `tenants add` makes. Every host with workers needs the same one."""
+    schema_registry: SchemaRegistry | None = None
+    """Where schemas of tenants with `format: avro` are; without it their records carry the mark of
+    a schema that the bundle has."""
     expose: list[Boundary] = Field(default_factory=list)
     """Stage boundaries that are topics of each source, with an agent on either side; `normalized`:
     normalized.<source>, after normalize, before enrich, match and encode."""

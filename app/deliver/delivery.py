@@ -5,16 +5,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.deliver.lane import Lane
+from app.deliver.pauses import Held, nothing
 from app.deliver.settings import DeliverySettings
 from app.deliver.totals import Totals, added
 
 
 class Delivery:
-    """`client`: librdkafka configuration of Northbound's own processes."""
+    """`client`: librdkafka configuration of Northbound's own processes. `held` says of a topic
+    whether nothing of it is to be delivered for now; it is asked often."""
 
-    def __init__(self, settings: DeliverySettings, client: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: DeliverySettings, client: Mapping[str, Any], held: Held = nothing
+    ) -> None:
         self.settings = settings
-        self._lanes = [Lane(settings, client, each) for each in settings.lanes]
+        self._held = held
+        self._lanes = [Lane(settings, client, each, held) for each in settings.lanes]
 
     def start(self) -> None:
         """Begin, each lane in a thread of its own."""
@@ -39,6 +44,10 @@ class Delivery:
         """The partitions (topic, number) that each lane has now."""
         return [lane.places for lane in self._lanes]
 
+    def held(self) -> list[str]:
+        """The feeds that are held back now."""
+        return [each.name for each in self.settings.feeds if self._held(each.topic)]
+
     def status(self) -> dict[str, Any]:
         """What `northbound status` shows."""
         totals = self.totals()
@@ -52,4 +61,5 @@ class Delivery:
             "refused": totals.refused,
             "expired": totals.expired,
             "lag": totals.lag,
+            "held": self.held(),
         }

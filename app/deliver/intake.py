@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from app.deliver.pauses import Held
 from app.deliver.positions import Place, Positions
 from app.deliver.settings import DeliverySettings
 from app.deliver.totals import Totals
@@ -38,7 +39,8 @@ CONSUMER: Final[Mapping[str, Any]] = {
 
 
 class Intake:
-    """`leaving` is called before partitions go to another lane. Raises KafkaException."""
+    """`leaving` is called before partitions go to another lane; `held` says which topics are to be
+    left alone for now, and the lane keeps its partitions of them. Raises KafkaException."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Intake:
         client: Mapping[str, Any],
         totals: Totals,
         leaving: Callable[[], None],
+        held: Held,
     ) -> None:
         self.positions = Positions()
         self.polled = 0.0
@@ -54,16 +57,19 @@ class Intake:
         self._client = {**CONSUMER, **client, "group.id": settings.group, **quietly()}
         self._totals = totals
         self._leaving = leaving
+        self._held = held
         self._consumer: Any = None
         self._trouble: KafkaException | None = None
-        self._paused = False
+        self._holding = False
+        self._stopped: set[Place] = set()
         self._looked = 0.0
         self._ends: dict[Place, int] = {}
 
     def open(self) -> None:
         """Join the group."""
         self.positions = Positions()
-        self._paused, self._trouble = False, None
+        self._holding, self._trouble = False, None
+        self._stopped.clear()
         self._ends.clear()
         self._consumer = Consumer(self._client)
         self._consumer.subscribe(
@@ -92,9 +98,8 @@ class Intake:
 
     def read(self, most: int, seconds: float) -> list[Message]:
         """Records, in the order of their partitions; waits so long for the first."""
-        if self._paused:
-            self._paused = False
-            self._consumer.resume(_partitions(self.positions.places))
+        self._holding = False
+        self._stop_or_go()
         first = self._poll(seconds)
         if first is None:
             return []
@@ -106,7 +111,7 @@ class Intake:
                 if message.error() is not None:
                     self._look_at(message)
             messages = [message for message in messages if message.error() is None]
-        return messages
+        return self._without_stopped(messages) if self._stopped else messages
 
     def reached(self) -> dict[Place, int]:
         """Where the partitions stand behind all that was read."""
@@ -118,6 +123,8 @@ class Intake:
         for place, end in self._ends.items():
             found[place] = max(end, found.get(place, end))
         self._ends.clear()
+        for place in self._stopped:
+            found.pop(place, None)
         return found
 
     def rewind(self) -> None:
@@ -128,13 +135,11 @@ class Intake:
 
     def hold(self) -> None:
         """Read nothing, but be seen."""
-        if not self._paused:
-            self._paused = True
-            self._consumer.pause(_partitions(self.positions.places))
+        self._holding = True
+        self._stop_or_go()
         message = self._poll(0)
         if message is not None and message.error() is None:
-            where = TopicPartition(message.topic(), message.partition(), message.offset())
-            self._consumer.seek(where)
+            self._without_stopped([message])
         elif message is not None:
             self._look_at(message)
         if self.polled - self._looked >= LOOK_S:
@@ -167,6 +172,29 @@ class Intake:
             lag += found[1] - done
         self._totals.lag = lag if self.positions.done else None
 
+    def _stop_or_go(self) -> None:
+        """Fetch from no partition that is to be left alone, and from every other."""
+        wanted = {each for each in self.positions.places if self._holding or self._held(each[0])}
+        if stop := wanted - self._stopped:
+            self._consumer.pause(_partitions(stop))
+        if go := self._stopped - wanted:
+            self._consumer.resume(_partitions(go))
+        self._stopped = wanted
+
+    def _without_stopped(self, messages: list[Message]) -> list[Message]:
+        """Records that came nevertheless are read again later."""
+        kept = []
+        again: dict[Place, int] = {}
+        for message in messages:
+            place = message.topic(), message.partition()
+            if place in self._stopped:
+                again.setdefault(place, message.offset())
+            else:
+                kept.append(message)
+        for place, offset in again.items():
+            self._consumer.seek(TopicPartition(*place, offset))
+        return kept
+
     def _poll(self, seconds: float) -> Message | None:
         """One record, after what became of the group. Raises what went wrong with that: an error
         that leaves a callback comes out of confluent-kafka as something that is no exception."""
@@ -196,6 +224,7 @@ class Intake:
             self._totals.expired += gone
             self._consumer.incremental_unassign([where])
             self._consumer.incremental_assign([TopicPartition(*place, low)])
+            self._stopped.discard(place)
             self.positions.assign({place: low})
         else:
             log.warning("Kafka: %s. delivery=%s", error.str(), self._settings.name)
@@ -220,8 +249,9 @@ class Intake:
             begin[place] = offset
         consumer.incremental_assign([TopicPartition(*where, at) for where, at in begin.items()])
         self.positions.assign(begin)
-        if self._paused:
-            consumer.pause(_partitions(begin))
+        # librdkafka remembers that a partition was paused when it was last here.
+        consumer.resume(_partitions(begin))
+        self._stop_or_go()
         if self._settings.from_end and fresh:
             # Else a restart before the first record would begin at an end further on.
             chosen = [TopicPartition(*where, at) for where, at in fresh.items()]
@@ -250,7 +280,9 @@ class Intake:
 
     def _gone(self, _consumer: Any, partitions: list[TopicPartition]) -> None:
         """Another lane may have these already."""
-        self.positions.revoke((each.topic, each.partition) for each in partitions)
+        gone = {(each.topic, each.partition) for each in partitions}
+        self.positions.revoke(gone)
+        self._stopped -= gone
 
 
 def _partitions(places: Iterable[Place]) -> list[TopicPartition]:

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException, Message
 
 from app.deliver.destination import StoppedError, UnreachableError
 from app.deliver.intake import Intake
+from app.deliver.pauses import Held
 from app.deliver.positions import Place
 from app.deliver.settings import DeliverySettings
 from app.deliver.totals import Totals
@@ -36,20 +37,21 @@ AGAIN_S: Final = 2.0
 
 
 class Lane:
-    """`addresses`: the first that can be reached is taken."""
+    """`addresses`: the first that can be reached is taken. `held`: topics to leave alone."""
 
     def __init__(
         self,
         settings: DeliverySettings,
         client: Mapping[str, Any],
         addresses: Sequence[str],
+        held: Held,
     ) -> None:
         self.totals = Totals()
         self._settings = settings
         self._addresses = addresses
         self._shares = settings.shares
         self._destination = settings.make(self._wait)
-        self._intake = Intake(settings, client, self.totals, self._leaving)
+        self._intake = Intake(settings, client, self.totals, self._leaving, held)
         self._stopping = threading.Event()
         self._ending = float("inf")
         self._busy = False

@@ -42,6 +42,12 @@ class DeliveryCollector(Collector):
         connected = GaugeMetricFamily(
             "northbound_delivery_connections", "Receivers connected now.", labels=LABELS
         )
+        held = GaugeMetricFamily(
+            "northbound_delivery_held_feeds", "Feeds that a pause holds back now.", labels=LABELS
+        )
+        for each in self._deliveries:
+            held.add_metric(_labels(each), len(each.held()))
+        yield held
         for labels, totals in found:
             if totals.lag is not None:
                 lag.add_metric(labels, totals.lag)

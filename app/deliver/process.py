@@ -16,9 +16,11 @@ from typing import Any, Final
 
 from app.deliver.delivery import Delivery
 from app.deliver.metrics import exposition
+from app.deliver.pauses import Pauses, asking
 from app.deliver.settings import DeliverySettings
 from app.ingest.endpoint import Answer, Endpoint
 from app.status import write_status
+from topology.topics import Names
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,14 @@ METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 async def run(
     chosen: Sequence[DeliverySettings],
     client: Mapping[str, Any],
+    names: Names,
     web: tuple[str, int],
     state: Path,
     name: str,
 ) -> None:
     """Deliver until told to stop. `name`: of the status file in the folder `state`."""
-    deliveries = [Delivery(each, client) for each in chosen]
+    pauses = Pauses(asking(client), names, (each.tenant for each in chosen))
+    deliveries = [Delivery(each, client, pauses.held) for each in chosen]
     text = exposition(deliveries)
     endpoint = Endpoint(
         {
@@ -52,6 +56,7 @@ async def run(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     gc.freeze()  # what is there by now stays, and need not be looked at again
     gc.set_threshold(YOUNG)
+    pauses.start()
     for each in deliveries:
         each.start()
     while not stop.is_set():
@@ -60,6 +65,7 @@ async def run(
             await asyncio.wait_for(stop.wait(), STATUS_S)
         except TimeoutError:
             continue
+    pauses.stop()
     for each in deliveries:
         each.stop()
     deadline = time.monotonic() + STOP_S

@@ -28,12 +28,15 @@ SECRET = {
     "rsyslog.conf",
     "logstash-input.conf",
     "filebeat.yml",
+    "elastic-agent.yml",
     "vector.yaml",
     "fluent-bit.yaml",
     "redpanda-connect.yaml",
     "splunk-connector.json",
 }
 """Files that hold the password."""
+TRUSTED = ("ca.pem", "truststore.p12", "certificate_authorities:")
+"""How a file may say which CA it trusts."""
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +155,18 @@ def test_every_client_reads_committed_records_by_groups_of_its_own(
             assert word in text, (name, word)
         assert "SCRAM-SHA-256" in text
         assert "earliest" in text or "oldest" in text, name
-        assert any(each in text for each in ("ca.pem", "truststore.p12", "ssl.ca.pem=-----")), name
+        assert any(each in text for each in (*TRUSTED, "ssl.ca.pem=-----")), name
         found = set(re.findall(r"\bacme\.[a-z][a-z-]+", text.replace("northbound.acme.", "")))
         assert found, name
         groups += found
     assert len(groups) == len(set(groups))
-    for name in ("filebeat.yml", "vector.yaml", "fluent-bit.yaml", "redpanda-connect.yaml"):
+    for name in (
+        "filebeat.yml",
+        "elastic-agent.yml",
+        "vector.yaml",
+        "fluent-bit.yaml",
+        "redpanda-connect.yaml",
+    ):
         assert isinstance(yaml.safe_load(texts[name]), dict)
     assert json.loads(texts["splunk-connector.json"])["config"]["tasks.max"] == "1"
 

@@ -20,6 +20,7 @@ from app.broker import ports
 from app.broker.server import EmbeddedKafka
 from app.config import Config
 from app.deliver.delivery import Delivery
+from app.deliver.pauses import Pauses, asking
 from app.deliver.registry import delivery_settings
 from tests.app.deployed import deploy
 from tests.ingest.peers import need, wait_for
@@ -62,13 +63,13 @@ class Tenant:
         self._producer.init_transactions(30)
         self.written = 0
 
-    def write(self, records: Iterable[bytes]) -> None:
-        """One transaction; those of a host keep their order."""
+    def write(self, records: Iterable[bytes], topic: str = "") -> None:
+        """One transaction, of the tenant's events; those of a host keep their order."""
         self._producer.begin_transaction()
         for value in records:
             found = RECORD.fullmatch(value)
             key = b"h" + found[1] if found else b"other"
-            self._producer.produce(self.topic, value, key)
+            self._producer.produce(topic or self.topic, value, key)
             self.written += 1
         self._producer.commit_transaction(30)
 
@@ -89,14 +90,18 @@ class Tenant:
 @contextmanager
 def delivering(config: Config) -> Iterator[list[Delivery]]:
     """The deliveries of northbound.yaml, ended in order behind the block."""
+    pauses = Pauses(asking(config.client()), config.names, config.tenants)
     made = [
-        Delivery(delivery_settings(config, each), config.client()) for each in config.deliveries
+        Delivery(delivery_settings(config, each), config.client(), pauses.held)
+        for each in config.deliveries
     ]
+    pauses.start()
     for each in made:
         each.start()
     try:
         yield made
     finally:
+        pauses.stop()
         for each in made:
             each.stop()
         for each in made:

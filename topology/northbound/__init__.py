@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, Protocol
 
 import polars as pl
@@ -19,9 +20,19 @@ class Serializer(Protocol):
 
 SERIALIZERS: Final[Mapping[str, Serializer]] = {
     "ocsf-json": ocsf_json.encode,
+    "indicator-json": ocsf_json.encode,  # of events; alerts are split (indicators.py)
     "ecs-json": ecs_json.encode,
     "cef": cef.encode,
     "leef": leef.encode,
     "rfc5424": rfc5424.encode,
     "avro": avro.encode,
 }
+
+
+def serializer(form: str, schema_id: int | None = None) -> Serializer:
+    """That of a format; `schema_id`: of a registry, with avro, which then writes it."""
+    if schema_id is None:
+        return SERIALIZERS[form]
+    if form != "avro":
+        raise ValueError(f"saw a schema id for {form}, expected avro")
+    return partial(avro.encode, schema_id=schema_id)

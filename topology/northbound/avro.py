@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import event, ocsf
-from schemas.codec import header
+from schemas.codec import header, registered
 from schemas.event import Node
 from schemas.packed_columns import slices, with_length
 from topology.dimension import renumber
@@ -41,8 +41,16 @@ def _leaves() -> Mapping[str, Node]:
     return {leaf.path: leaf for node in _tree() for leaf in node.leaves()}
 
 
-def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
+def encode(
+    events: pl.DataFrame,
+    *,
+    without: AbstractSet[str] = frozenset(),
+    schema_id: int | None = None,
+) -> pl.Series:
     """One record per row (Binary). `without` names attributes to leave out.
+
+    `schema_id`: of a schema registry; the record then begins with it, in Confluent's wire format,
+    instead of the header of the single-object encoding.
 
     An attribute of another type than its field's is in `other`.
     """
@@ -62,7 +70,8 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
     }
     rest = ocsf_json.encode(events, without=without | present)
     other = rest.zip_with(rest.bin.size() > len("{}"), _NOTHING.new_from_index(0, len(rest)))
-    pieces = [header(event.RECORD), *_fields(events, _tree(), present, codes), *_optional(other)]
+    head = header(event.RECORD) if schema_id is None else registered(schema_id)
+    pieces = [head, *_fields(events, _tree(), present, codes), *_optional(other)]
     return _joined(pieces, events.height)
 
 

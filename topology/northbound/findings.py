@@ -1,21 +1,34 @@
 """Alerts in every format that events have: a finding is an event of class 2004."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
 
 from schemas import ocsf
-from topology.northbound import SERIALIZERS
+from topology.northbound import serializer
+from topology.northbound.indicators import split
 
 
-def encode_findings(findings: Sequence[bytes], form: str) -> Sequence[bytes] | pl.Series:
-    """Findings as OCSF JSON (topology/northbound/finding.py) in a format, in their order."""
-    if form == "ocsf-json":
-        return findings
+class Form(NamedTuple):
+    """What a tenant's alerts are written as. `schema_id`: of a schema registry, with avro."""
+
+    format: str = "ocsf-json"
+    schema_id: int | None = None
+
+
+def encode_findings(
+    keys: Sequence[bytes], findings: Sequence[bytes], form: Form
+) -> tuple[Sequence[bytes] | pl.Series, Sequence[bytes]]:
+    """Values and keys of findings as OCSF JSON (topology/northbound/finding.py) in a format, in
+    their order."""
+    if form.format == "ocsf-json":
+        return findings, keys
+    if form.format == "indicator-json":
+        return split(keys, findings)
     flat = [dict(_flat(orjson.loads(finding))) for finding in findings]
-    return SERIALIZERS[form](pl.DataFrame(flat, infer_schema_length=None))
+    return serializer(*form)(pl.DataFrame(flat, infer_schema_length=None)), keys
 
 
 def _flat(members: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.broker.bundle import (
     avro,
+    elastic_agent,
     filebeat,
     fluent_bit,
     go,
@@ -20,10 +21,11 @@ from app.broker.bundle import (
     readme,
     redpanda_connect,
     rsyslog,
+    schema_registry,
     splunk,
     vector,
 )
-from app.broker.bundle.access import Access, File
+from app.broker.bundle.access import Access, File, RegistryAccess
 from app.broker.bundle.consumer import configuration
 from app.broker.certificates import write_private
 
@@ -31,6 +33,7 @@ FORMATS: dict[str, Callable[[Access], list[File]]] = {
     "readme": readme.files,
     "pem": pem.files,
     "avro": avro.files,
+    "schema-registry": schema_registry.files,
     "python": python.files,
     "librdkafka": librdkafka.files,
     "java": java.files,
@@ -38,6 +41,7 @@ FORMATS: dict[str, Callable[[Access], list[File]]] = {
     "node": node.files,
     "logstash": logstash.files,
     "filebeat": filebeat.files,
+    "elastic-agent": elastic_agent.files,
     "vector": vector.files,
     "fluent-bit": fluent_bit.files,
     "redpanda-connect": redpanda_connect.files,
@@ -46,7 +50,7 @@ FORMATS: dict[str, Callable[[Access], list[File]]] = {
 }
 """One file of this package for each format."""
 
-__all__ = ["FORMATS", "Access", "File", "client_configuration", "pack", "write"]
+__all__ = ["FORMATS", "Access", "File", "RegistryAccess", "client_configuration", "pack", "write"]
 
 
 def write(access: Access, folder: Path) -> list[Path]:

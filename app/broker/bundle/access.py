@@ -4,6 +4,24 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How the tenant reads schemas. `ca` as in Access; without `user` nobody logs in."""
+
+    url: str
+    user: str | None = None
+    password: str = field(default="", repr=False)
+    ca: bytes | None = None
+
+    @property
+    def ca_file(self) -> str | None:
+        """The file of the bundle with the CA."""
+        return None if self.ca is None else REGISTRY_CA
+
+
+REGISTRY_CA = "registry-ca.pem"
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How one tenant reads its topics.
 
@@ -13,6 +31,7 @@ class Access:
     `group_prefix`.
     ca: CA certificates in PEM; None where the system's trust store knows the brokers' CA.
     format: of the records (topology/northbound SERIALIZERS).
+    registry: where the schemas of avro are; None: the bundle has them.
     """
 
     tenant: str
@@ -24,6 +43,7 @@ class Access:
     ca: bytes | None
     mechanism: str = "SCRAM-SHA-256"
     format: str = "ocsf-json"
+    registry: RegistryAccess | None = None
 
     @property
     def group(self) -> str:

@@ -1,4 +1,4 @@
-"""Filebeat's kafka input; Elastic Agent's Custom Kafka Logs takes the same values.
+"""Filebeat's kafka input.
 
 Keys: Filebeat reference, kafka input.
 """
@@ -9,8 +9,7 @@ from app.broker.bundle.access import Access, File
 
 HEAD = """\
 # filebeat -e --strict.perms=false -c filebeat.yml --path.home .
-# Elastic Agent: the integration "Custom Kafka Logs" asks for the same values; `ssl` goes into its
-# field for YAML. An index's _id made of metadata.uid drops what comes twice.
+# An index's _id made of metadata.uid drops what comes twice.
 """
 
 

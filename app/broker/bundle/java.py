@@ -1,24 +1,11 @@
 """java.properties with two trust stores, truststore.jks and truststore.p12 (password changeit)."""
 
-import hashlib
-import struct
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    pkcs12,
-)
-
+from app.broker.bundle import schema_registry
 from app.broker.bundle.access import Access, File
+from app.broker.bundle.trust_stores import STORE_PASSWORD, trust_stores
 
-# Java's own default. It guards no secret, a CA certificate is public, but without a password the
-# JDK reads a PKCS#12 store as an empty one.
-STORE_PASSWORD = "changeit"  # noqa: S105
-ALIAS = "northbound"
-
-JKS_MAGIC, JKS_VERSION, JKS_TRUSTED = 0xFEEDFEED, 2, 2
-JKS_WHITENER = b"Mighty Aphrodite"
+BACKSLASH = "\\"
+"""Begins an escape in a file of properties."""
 
 
 def jaas(access: Access) -> str:
@@ -30,7 +17,7 @@ def jaas(access: Access) -> str:
 
 
 def files(access: Access) -> list[File]:
-    stores = {} if access.ca is None else _stores(access.ca)
+    stores = {} if access.ca is None else trust_stores(access.ca)
     lines = [
         f"bootstrap.servers={access.servers}",
         f"client.id={access.user}",
@@ -51,46 +38,16 @@ def files(access: Access) -> list[File]:
             "# ssl.truststore.location=truststore.jks",
             "# ssl.truststore.type=JKS",
         ]
+    if access.registry is not None:
+        lines += [
+            "value.deserializer=io.confluent.kafka.serializers.KafkaAvroDeserializer",
+            *(
+                f"{key}={value.replace(BACKSLASH, BACKSLASH * 2)}"
+                for key, value in schema_registry.java(access.registry).items()
+            ),
+        ]
     text = "\n".join(lines) + "\n"
     return [
         File("java.properties", text.encode(), secret=True),
         *(File(name, content) for name, content in stores.items()),
     ]
-
-
-def _stores(ca: bytes) -> dict[str, bytes]:
-    certificates = x509.load_pem_x509_certificates(ca)
-    named = {
-        f"{ALIAS}-{number}" if number else ALIAS: certificate
-        for number, certificate in enumerate(certificates)
-    }
-    return {"truststore.jks": jks(named, STORE_PASSWORD), "truststore.p12": _pkcs12(named)}
-
-
-def _pkcs12(named: dict[str, x509.Certificate]) -> bytes:
-    return pkcs12.serialize_java_truststore(
-        [pkcs12.PKCS12Certificate(each, alias.encode()) for alias, each in named.items()],
-        BestAvailableEncryption(STORE_PASSWORD.encode()),
-    )
-
-
-def jks(named: dict[str, x509.Certificate], password: str) -> bytes:
-    """A JKS trust store: alias → certificate.
-
-    Source: OpenJDK sun/security/provider/JavaKeyStore.java (engineStore). The digest only shows
-    damage, and is SHA-1 by that format.
-    """
-    entries = []
-    for alias, certificate in named.items():
-        der = certificate.public_bytes(Encoding.DER)
-        created = int(certificate.not_valid_before_utc.timestamp() * 1000)
-        kind = struct.pack(">I", JKS_TRUSTED) + _utf(alias) + struct.pack(">Q", created)
-        entries.append(kind + _utf("X.509") + struct.pack(">I", len(der)) + der)
-    body = struct.pack(">III", JKS_MAGIC, JKS_VERSION, len(entries)) + b"".join(entries)
-    seed = password.encode("utf-16-be") + JKS_WHITENER
-    return body + hashlib.sha1(seed + body, usedforsecurity=False).digest()
-
-
-def _utf(text: str) -> bytes:
-    """DataOutputStream.writeUTF of ASCII text."""
-    return struct.pack(">H", len(text)) + text.encode("ascii")

@@ -4,8 +4,10 @@ Keys: documentation of logstash-integration-kafka (input) and of
 microsoft-sentinel-log-analytics-logstash-output-plugin.
 """
 
-from app.broker.bundle.access import Access, File
-from app.broker.bundle.java import STORE_PASSWORD, jaas
+from app.broker.bundle.access import Access, File, RegistryAccess
+from app.broker.bundle.java import jaas
+from app.broker.bundle.schema_registry import TRUST_STORE
+from app.broker.bundle.trust_stores import STORE_PASSWORD
 
 INPUT = """\
 # In this folder, as paths are relative:
@@ -27,14 +29,16 @@ KAFKA = """\
     security_protocol => "SASL_SSL"
     sasl_mechanism => "{mechanism}"
     sasl_jaas_config => '{jaas}'
-{trust}    codec => "json"
-    tags => ["northbound", "{feed}"]
+{trust}{codec}    tags => ["northbound", "{feed}"]
   }}
 """
 TRUST = f"""\
     ssl_truststore_location => "truststore.p12"
     ssl_truststore_type => "PKCS12"
     ssl_truststore_password => "{STORE_PASSWORD}"
+"""
+JSON = """\
+    codec => "json"
 """
 STDOUT = b"""\
 output { stdout { codec => json_lines } }
@@ -69,6 +73,7 @@ def files(access: Access) -> list[File]:
             mechanism=access.mechanism,
             jaas=jaas(access),
             trust="" if access.ca is None else TRUST,
+            codec=JSON if access.registry is None else _registry(access.registry),
             feed=feed,
         )
         for feed, topic in access.topics.items()
@@ -78,3 +83,22 @@ def files(access: Access) -> list[File]:
         File("logstash-output-stdout.conf", STDOUT),
         File("logstash-output-sentinel.conf", SENTINEL),
     ]
+
+
+def _registry(registry: RegistryAccess) -> str:
+    """Logstash decodes Avro by itself, and its codec is then json."""
+    keys = {"schema_registry_url": registry.url}
+    if registry.user is not None:
+        keys |= {"schema_registry_key": registry.user, "schema_registry_secret": registry.password}
+    if registry.ca is not None:
+        keys |= {
+            "schema_registry_ssl_truststore_location": TRUST_STORE,
+            "schema_registry_ssl_truststore_type": "PKCS12",
+            "schema_registry_ssl_truststore_password": STORE_PASSWORD,
+        }
+    return "".join(f"    {key} => {_quoted(value)}\n" for key, value in keys.items())
+
+
+def _quoted(text: str) -> str:
+    """Logstash knows no escapes."""
+    return f"'{text}'" if '"' in text else f'"{text}"'

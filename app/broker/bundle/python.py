@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from app.broker.bundle import schema_registry
 from app.broker.bundle.access import Access, File
 from app.broker.bundle.librdkafka import settings
 
@@ -10,7 +12,9 @@ HERE = Path(__file__).parent
 
 
 def files(access: Access) -> list[File]:
-    content = {"kafka": settings(access), "topics": access.topics}
+    content: dict[str, Any] = {"kafka": settings(access), "topics": access.topics}
+    if access.registry is not None:
+        content["schema_registry"] = schema_registry.python(access.registry)
     text = json.dumps(content, indent=2) + "\n"
     return [
         File("northbound.json", text.encode(), secret=True),

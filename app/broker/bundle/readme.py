@@ -1,7 +1,8 @@
 """README.md: what the receiver of a bundle needs to know. Holds no secret."""
 
-from app.broker.bundle.access import Access, File
-from app.broker.bundle.java import STORE_PASSWORD
+from app.broker.bundle.access import REGISTRY_CA, Access, File
+from app.broker.bundle.schema_registry import TRUST_STORE
+from app.broker.bundle.trust_stores import STORE_PASSWORD
 
 TEXT = """\
 # Northbound feed of {tenant}
@@ -36,7 +37,8 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 | `consumer.mjs`, `package.json` | Node with kafkajs: `npm install && node consumer.mjs alerts` |
 | `rsyslog.conf` | rsyslog with imkafka |
 | `logstash-input.conf`, `logstash-output-*.conf` | Logstash; on to Microsoft Sentinel (1) |
-| `filebeat.yml` | Filebeat, and the values for Elastic Agent (1) |
+| `filebeat.yml` | Filebeat (1) |
+| `elastic-agent.yml` | Elastic Agent, standalone, and the values for Fleet (1) |
 | `vector.yaml` | Vector (1) |
 | `fluent-bit.yaml` | Fluent Bit (1) |
 | `redpanda-connect.yaml` | Redpanda Connect (1) |
@@ -68,6 +70,16 @@ AVRO_RULE = """\
   the schemas in eight bytes (least significant first), then the record. `consumer.py` prints them
   as JSON (`pip install fastavro`); products that expect JSON need a decoder before them.
 """
+REGISTRY_RULE = """\
+- Records are Avro in Confluent's wire format: a byte 0, the id of the schema in four bytes (most
+  significant first), then the record. The registry is `{url}`{login}; the schema of a topic is its
+  subject `<topic>-value`. `consumer.py` prints records as JSON (`pip install fastavro`); with
+  `pip install 'confluent-kafka[avro,schemaregistry]'` so does
+  `AvroDeserializer(SchemaRegistryClient(json.load(open("northbound.json"))["schema_registry"]))`.
+  `kcat -F client.properties -s value=avro -r {url} -G {group} {some_topic}` does it too.
+  Filebeat, Elastic Agent, Fluent Bit, rsyslog, `consumer.go` and `consumer.mjs` need a decoder
+  behind them.
+"""
 CHANGEIT = f"""\
 - The trust stores' password is `{STORE_PASSWORD}`. It protects nothing: a CA certificate is public.
 """
@@ -84,8 +96,32 @@ def files(access: Access) -> list[File]:
         group_prefix=access.group_prefix,
         some_topic=next(reversed(access.topics.values()), ""),
         trust="" if access.ca is None else TRUST,
-        avro=AVRO if access.format == "avro" else "",
-        avro_rule=AVRO_RULE if access.format == "avro" else "",
+        avro=(AVRO if access.format == "avro" else "") + _registry_files(access),
+        avro_rule=_avro_rule(access),
         changeit="" if access.ca is None else CHANGEIT,
     )
     return [File("README.md", text.encode())]
+
+
+def _avro_rule(access: Access) -> str:
+    if access.format != "avro":
+        return ""
+    if access.registry is None:
+        return AVRO_RULE
+    return REGISTRY_RULE.format(
+        url=access.registry.url,
+        login=(
+            ""
+            if access.registry.user is None
+            else f", with the user `{access.registry.user}` and the password of northbound.json"
+        ),
+        group=access.group,
+        some_topic=next(reversed(access.topics.values()), ""),
+    )
+
+
+def _registry_files(access: Access) -> str:
+    if access.registry is None or access.registry.ca is None:
+        return ""
+    files = f"`{REGISTRY_CA}`, `{TRUST_STORE}`"
+    return f"\n| {files} | the CA of the schema registry |"

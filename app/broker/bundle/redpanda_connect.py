@@ -1,8 +1,13 @@
-"""Redpanda Connect's kafka_franz input, on franz-go. Keys: Redpanda Connect's reference."""
+"""Redpanda Connect's redpanda input, on franz-go. Keys: Redpanda Connect's reference.
+
+kafka_franz, which has the same keys, is deprecated since 4.68.
+"""
+
+from typing import Any
 
 import yaml
 
-from app.broker.bundle.access import Access, File
+from app.broker.bundle.access import Access, File, RegistryAccess
 
 HEAD = """\
 # redpanda-connect run redpanda-connect.yaml, in this folder: the path of the CA is relative.
@@ -27,6 +32,22 @@ def files(access: Access) -> list[File]:
             }
         ],
     }
-    content = {"input": {"kafka_franz": kafka}, "output": {"stdout": {"codec": "lines"}}}
+    content: dict[str, Any] = {"input": {"redpanda": kafka}}
+    if access.registry is not None:
+        content["pipeline"] = {"processors": [{"schema_registry_decode": _decode(access.registry)}]}
+    content["output"] = {"stdout": {"codec": "lines"}}
     text = HEAD + yaml.safe_dump(content, sort_keys=False)
     return [File("redpanda-connect.yaml", text.encode(), secret=True)]
+
+
+def _decode(registry: RegistryAccess) -> dict[str, Any]:
+    found: dict[str, Any] = {"url": registry.url, "avro": {"raw_unions": True}}
+    if registry.user is not None:
+        found["basic_auth"] = {
+            "enabled": True,
+            "username": registry.user,
+            "password": registry.password,
+        }
+    if registry.ca_file is not None:
+        found["tls"] = {"root_cas_file": registry.ca_file}
+    return found

@@ -6,8 +6,10 @@ the workers have to allow).
 
 import json
 
-from app.broker.bundle.access import Access, File
-from app.broker.bundle.java import STORE_PASSWORD, jaas
+from app.broker.bundle import schema_registry
+from app.broker.bundle.access import Access, File, RegistryAccess
+from app.broker.bundle.java import jaas
+from app.broker.bundle.trust_stores import STORE_PASSWORD
 
 README = """\
 # The Connect workers need `connector.client.config.override.policy=All` and a cluster of their own
@@ -39,7 +41,7 @@ def files(access: Access) -> list[File]:
         "tasks.max": "1",
         "topics": ",".join(access.topics.values()),
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "value.converter": "org.apache.kafka.connect.storage.StringConverter",
+        **_values(access.registry),
         "splunk.hec.uri": "https://SPLUNK:8088",
         "splunk.hec.token": "TOKEN",
         "splunk.hec.ack.enabled": "true",
@@ -51,3 +53,14 @@ def files(access: Access) -> list[File]:
         File("splunk-connector.json", text.encode(), secret=True),
         File("splunk-connector.txt", README.encode()),
     ]
+
+
+def _values(registry: RegistryAccess | None) -> dict[str, str]:
+    """The converter of values; Confluent's is a jar that the workers need."""
+    if registry is None:
+        return {"value.converter": "org.apache.kafka.connect.storage.StringConverter"}
+    keys = schema_registry.java(registry)
+    return {
+        "value.converter": "io.confluent.connect.avro.AvroConverter",
+        **{f"value.converter.{key}": value for key, value in keys.items()},
+    }

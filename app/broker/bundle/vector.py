@@ -1,9 +1,17 @@
 """Vector's kafka source. Keys: Vector's reference of the source; it is built on librdkafka."""
 
+from typing import Final
+
 import yaml
 
 from app.broker.bundle.access import Access, File
+from schemas import codec, event
 
+AVRO: Final = {
+    "codec": "avro",
+    "avro": {"schema": codec.text(event.RECORD), "strip_schema_id_prefix": True},
+}
+"""Vector asks no registry: it takes off the id, and reads with the schema that it is given."""
 HEAD = """\
 # vector --config vector.yaml, in this folder: the path of the CA is relative.
 """
@@ -25,7 +33,7 @@ def files(access: Access) -> list[File]:
         },
         "tls": {"enabled": True, **({} if access.ca is None else {"ca_file": "ca.pem"})},
         "librdkafka_options": {"client.id": access.user, "isolation.level": "read_committed"},
-        "decoding": {"codec": "json"},
+        "decoding": {"codec": "json"} if access.registry is None else AVRO,
     }
     sink = {
         "type": "console",
