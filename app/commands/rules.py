@@ -10,7 +10,7 @@ from app.commands.options import compiled, warn
 from app.output import FAILED, WRONG_USAGE, as_json, fail, rows, verdict
 
 if TYPE_CHECKING:
-    from topology.rules import Correlation, Rule
+    from topology.rules import Correlation, LogSource, Rule, Rules
 
 app = typer.Typer(help="Check, list, test and explain Sigma rules.", no_args_is_help=True)
 
@@ -69,12 +69,12 @@ def list_(
         {
             **_about(entry.rule),
             "kind": entry.type,
-            "logsource": " ".join({str(found.events[at].logsource) for at in entry.members}),
+            "logsource": " ".join(sorted(map(str, _log_sources(entry, found)))),
             "fields": " ".join(entry.group_by),
             "condition": _condition(entry),
         }
         for entry in found.correlations
-        if wanted is None or any(found.events[at].logsource.covers(wanted) for at in entry.members)
+        if wanted is None or any(each.covers(wanted) for each in _log_sources(entry, found))
     ]
     chosen = [
         row
@@ -84,6 +84,16 @@ def list_(
         and (tag is None or any(each.startswith(tag.lower()) for each in row["tags"]))
     ]
     rows(sorted(chosen, key=lambda row: str(row["path"])), COLUMNS, json=json)
+
+
+def _log_sources(entry: "Correlation", rules: "Rules") -> set["LogSource"]:
+    """Of the events that a correlation counts, those behind the alerts that it counts too."""
+    counted = {each.rule for each in entry.chained}
+    found = {rules.events[at].logsource for at in entry.members}
+    for below in rules.correlations:
+        if below.rule.id in counted:
+            found |= _log_sources(below, rules)
+    return found
 
 
 def _about(rule: "Rule") -> dict[str, Any]:
@@ -122,7 +132,10 @@ def test(paths: Paths) -> None:
         except (ValueError, KeyError, TypeError) as error:
             fail(f"{file}: is no test of rules: {error}")
         for entry in tests:
-            problems = differences(entry.alerts, final_alerts(rules, entry))
+            try:
+                problems = differences(entry.alerts, final_alerts(rules, entry))
+            except ValueError as error:
+                fail(f"{file}: {entry.name}: {error}")
             failed += verdict(f"{entry.rule}: {entry.name}", problems)
     if failed:
         raise typer.Exit(FAILED)
