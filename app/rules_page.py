@@ -64,8 +64,8 @@ counts as one that followed.
 ABOUT = {
     "cross-source": """\
 Over several sources of one tenant, joined by user name or address. Users are compared as they are
-written, without domain: where one source has Alice and another alice, `lower: true` under `mutate` makes them
-one. Fields are attributes of OCSF, as in all folders that name no fields of their own.""",
+written, without domain: where one source has Alice and another alice, `lower: true` under `mutate`
+makes them one. Fields are attributes of OCSF, as in all folders without fields of their own.""",
     "qumulo-hunting": """\
 For looking, not for being woken up: what is common on a busy server, too. northbound.yaml does not
 load it; `rules: [rules/qumulo, rules/qumulo-hunting]` does.""",
