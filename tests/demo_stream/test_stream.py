@@ -201,7 +201,6 @@ UNPLANTED = {
     "Same README file created in many directories",
     "Share, export or bucket created",
     "Snapshot removed, then a directory tree deleted",
-    "Unusually many directories listed by one user",
 }
 
 
