@@ -1,5 +1,6 @@
 """What happens on the benign day: crowds that grow with its size, and single acts, each once."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from bench.benign_files import (
     renamed_sources,
     sweep,
     unpacked,
+    visit,
 )
 
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ def crowds(day: "Day") -> None:
         day.add("sudo", moment, lines.sudo(moment, host, name, command))
 
 
-def _logon(day: "Day", ms: int, desk: Desk, address: str | None = None, kind: int = 3) -> None:
+def _logon(day: "Day", ms: int, desk: Desk, address: str | None = None) -> None:
     name, address = desk.person.name or desk.person.user, address or desk.person.ip
-    data = {"TargetUserName": name, "LogonType": str(kind), "IpAddress": address}
+    data = {"TargetUserName": name, "LogonType": "3", "IpAddress": address}
     day.add("windows", ms, lines.windows(ms, 4624, "dc1", **data))
 
 
@@ -127,9 +129,13 @@ def acts(day: "Day") -> None:
     denied(day.service("svc-index", "10.8.2.11"), day, at("05:00"), 80, 2_000)
     _mistyped(day)
     _stuck(day)
-    for _ in range(12):  # a meeting room's or a new computer
-        moment, desk = day.moment(), someone()
-        _logon(day, moment, desk, f"10.27.9.{random.randrange(250)}", 2)
+    for _ in range(12):  # a meeting room's computer, or a new one
+        moment, usual = day.moment(), someone()
+        desk = Desk(day, replace(usual.person, ip=f"10.27.9.{random.randrange(250)}"))
+        _logon(day, moment, desk)
+        day.file(moment + 900, Record(desk.person, desk.protocol, "smb_login"))
+        for number in range(6):
+            visit(desk, day, moment + 5_000 + number * 4 * MINUTE)
     for scanner in range(5):  # the Internet looks closer at one address
         source, begin = f"198.19.0.{scanner}", day.moment()
         for port in range(40):
