@@ -1,11 +1,14 @@
-"""Runs a rule's test stream through the whole topology, from audit line to final alert."""
+"""Runs a rule's test stream through the whole topology, from log line to final alert."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from app.normalizer_files import load_normalizer
+from app.reloading import Reloading
 from app.rule_streams import ExpectedAlert, RuleTest
 from topology.match.compile import RuleSet
 from topology.pipeline import pipeline
@@ -18,29 +21,50 @@ NAMES = Names()
 SOURCE, TENANT = "nas", "acme"
 HOUR_MS = 3_600_000
 PARTITIONS = 2
+SMALLEST_BATCH, BATCHES = 64, 8
+"""A stream is read in several batches, as a worker does; a long one in longer batches."""
 
 
 def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
     """The final alerts of a stream once all its windows are closed."""
+    lines = test.lines()
+    sources = {each.normalizer: _source(each.normalizer) for each in lines}
+    names = [each.name for each in sources.values()]
     plan = Plan(
         names=NAMES,
-        sources={SOURCE: SourcePlan(SOURCE, "qumulo", LogSource("qumulo", "audit"))},
-        tenants={TENANT: TenantPlan(TENANT, frozenset({SOURCE}), events=False)},
-        origins={NAMES.raw(SOURCE): "AAAAAAAAAAA"},
+        sources=dict(zip(names, sources.values(), strict=True)),
+        tenants={TENANT: TenantPlan(TENANT, frozenset(names), events=False)},
+        origins={NAMES.raw(name): f"{at:011}" for at, name in enumerate(names)},
         rules=rules,
         matches_partitions=PARTITIONS,
     )
     steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline()]
-    driver = TopologyTestDriver(steps, partitions={NAMES.matches: PARTITIONS}, max_batch=64)
-    lines = test.lines()
-    for time, line in lines:
-        driver.pipe(NAMES.raw(SOURCE), line, timestamp=time, partition=0)
+    batch = max(SMALLEST_BATCH, len(lines) // BATCHES)
+    driver = TopologyTestDriver(steps, partitions={NAMES.matches: PARTITIONS}, max_batch=batch)
+    for line in lines:
+        topic = NAMES.raw(sources[line.normalizer].name)
+        driver.pipe(topic, line.text, timestamp=line.time, partition=0)
     driver.run()
     spans = [entry.timespan_ms + entry.suppress_ms for entry in rules.rules.correlations]
-    driver.advance_wall_clock(lines[-1][0] + max(spans, default=0) + HOUR_MS)
+    driver.advance_wall_clock(lines[-1].time + max(spans, default=0) + HOUR_MS)
     driver.run()
     found = [orjson.loads(record.value or b"") for record in driver.read(NAMES.alerts(TENANT))]
     return [alert for alert in found if alert["unmapped"]["state"] == "final"]
+
+
+@cache
+def _source(normalizer: Path | None) -> SourcePlan:
+    """A source of lines that a normalizer reads, or of a Qumulo cluster's."""
+    if normalizer is None:
+        return SourcePlan(SOURCE, "qumulo", LogSource("qumulo", "audit"))
+    loaded = load_normalizer(normalizer, "UTC")
+    return SourcePlan(
+        normalizer.stem,
+        loaded.format,
+        loaded.logsource,
+        {"timezone": "UTC", **loaded.options},
+        normalizer=Reloading(normalizer, lambda: loaded.normalizer),
+    )
 
 
 def differences(alerts: Sequence[ExpectedAlert], found: Sequence[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from app.rules import FIELD_MAP
+from app.rules import BESIDE, FIELD_MAP
 from topology.match.extensions import SECTION
 
 FOLDER = Path(__file__).parents[1] / "rules"
@@ -61,6 +61,17 @@ What Northbound adds is under `northbound:`, which other Sigma tools ignore:
 timespan that begins with the match is over; a match of an absent rule in the same millisecond
 counts as one that followed.
 """
+ABOUT = {
+    "cross-source": """\
+Over several sources of one tenant, joined by user name or address. Users are compared as they are
+written, without domain: where one source has Alice and another alice, `lower: true` under `mutate`
+makes them one. Fields are attributes of OCSF, as in all folders without fields of their own.""",
+    "qumulo-hunting": """\
+For looking, not for being woken up: what is common on a busy server, too. northbound.yaml does not
+load it; `rules: [rules/qumulo, rules/qumulo-hunting]` does. Nearly every event is counted by one of
+these, which costs a few microseconds each and memory for as long as their windows.""",
+}
+"""What is said of a folder before its rules."""
 COLUMNS = (
     "rule",
     "fires when",
@@ -78,16 +89,35 @@ OPERATORS = {"gte": "≥", "gt": ">", "lte": "≤", "lt": "<", "eq": "=", "neq":
 def rules_page(folder: Path = FOLDER) -> str:
     """The page, as Markdown."""
     parts = [HEAD]
-    for product in sorted(path.parent for path in folder.glob(f"*/{FIELD_MAP}")):
-        parts.append(f"## {product.name}\n")
-        rules = list(_rules(product))
-        parts.append(_table(COLUMNS, (_row(product, path, rule) for path, rule in rules)))
+    shown: dict[str, str] = {}
+    for pack in packs(folder):
+        parts.append(f"## {pack.name}\n")
+        if pack.name in ABOUT:
+            parts.append(ABOUT[pack.name] + "\n")
+        rules = [
+            (path, rule) for path in rule_files(pack) for rule in alerting(read_documents(path))
+        ]
+        parts.append(_table(COLUMNS, (_row(pack, path, rule) for path, rule in rules)))
         parts.append("### Why these thresholds\n")
         parts += [f"- **{rule['title']}**: {_why(rule)}" for _, rule in rules]
         parts[-1] += "\n"
-        parts.append(f"### Fields of {product.name} rules\n")
-        parts.append(_table(("field", "event column"), _fields(product)))
+        if not (pack / FIELD_MAP).exists():
+            continue
+        parts.append(f"### Fields of {pack.name} rules\n")
+        table = _table(("field", "event column"), _fields(pack))
+        same = shown.setdefault(table, pack.name)
+        parts.append(table if same == pack.name else f"Those of {same} rules.\n")
     return "\n".join(parts)
+
+
+def packs(folder: Path = FOLDER) -> list[Path]:
+    """The folders of rules."""
+    return sorted(path for path in folder.iterdir() if any(path.glob("*.yml")))
+
+
+def rule_files(pack: Path) -> list[Path]:
+    """The files of a folder that hold rules."""
+    return [path for path in sorted(pack.glob("*.yml")) if path.name not in BESIDE]
 
 
 def alerting(documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -111,15 +141,9 @@ def read_documents(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
-def _rules(product: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted(product.glob("*.yml")):
-        if path.name != FIELD_MAP:
-            yield from ((path, rule) for rule in alerting(read_documents(path)))
-
-
-def _row(product: Path, path: Path, rule: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(pack: Path, path: Path, rule: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        f"[{rule['title']}](../rules/{product.name}/{path.name})",
+        f"[{rule['title']}](../rules/{pack.name}/{path.name})",
         rule["description"].partition("Threshold: ")[0],
         rule["level"],
         *_condition(rule),
@@ -161,8 +185,8 @@ def _link(url: str) -> str:
     return f"[{parts.netloc}: {name}]({url})"
 
 
-def _fields(product: Path) -> Iterator[tuple[str, ...]]:
-    content = yaml.safe_load((product / FIELD_MAP).read_text(encoding="utf-8"))
+def _fields(pack: Path) -> Iterator[tuple[str, ...]]:
+    content = yaml.safe_load((pack / FIELD_MAP).read_text(encoding="utf-8"))
     for field, columns in content["fields"].items():
         listed = columns if isinstance(columns, list) else [columns]
         yield f"`{field}`", ", ".join(f"`{column}`" for column in listed)

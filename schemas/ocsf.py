@@ -19,6 +19,7 @@ PROCESS: Final = 1007
 ACCOUNT_CHANGE: Final = 3001
 AUTHENTICATION: Final = 3002
 AUTHORIZE_SESSION: Final = 3003
+GROUP_MANAGEMENT: Final = 3006
 NETWORK: Final = 4001
 HTTP: Final = 4002
 API_ACTIVITY: Final = 6003
@@ -31,6 +32,7 @@ CLASS_NAMES: Final[Mapping[int, str]] = {
     ACCOUNT_CHANGE: "Account Change",
     AUTHENTICATION: "Authentication",
     AUTHORIZE_SESSION: "Authorize Session",
+    GROUP_MANAGEMENT: "Group Management",
     NETWORK: "Network Activity",
     HTTP: "HTTP Activity",
     API_ACTIVITY: "API Activity",

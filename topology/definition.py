@@ -81,6 +81,9 @@ class Value:
         """Null where one of its fields is."""
         parts = []
         columns = []
+        if not any(name for _, name in self.template):
+            text = "".join(before for before, _ in self.template)
+            return _constant(text, pl.String, view.height)
         for number, (before, name) in enumerate(self.template):
             parts.append(pl.lit(before))
             if name:

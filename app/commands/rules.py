@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from topology.lists import ActiveList, Step
-    from topology.rules import Correlation, Rule
+    from topology.rules import Correlation, LogSource, Rule, Rules
 
 app = typer.Typer(help="Check, list, test and explain Sigma rules.", no_args_is_help=True)
 
@@ -82,12 +82,12 @@ def list_(
         {
             **_about(entry.rule),
             "kind": entry.type,
-            "logsource": " ".join({str(found.events[at].logsource) for at in entry.members}),
+            "logsource": " ".join(sorted(map(str, _log_sources(entry, found)))),
             "fields": " ".join(entry.group_by),
             "condition": _condition(entry),
         }
         for entry in found.correlations
-        if wanted is None or any(found.events[at].logsource.covers(wanted) for at in entry.members)
+        if wanted is None or any(each.covers(wanted) for each in _log_sources(entry, found))
     ]
     chosen = [
         row
@@ -104,6 +104,16 @@ def _lists(config: Path | None) -> "Mapping[str, ActiveList] | None":
     if config is None and not DEFAULT_PATH.exists():
         return None
     return configured(config or DEFAULT_PATH).active_lists
+
+
+def _log_sources(entry: "Correlation", rules: "Rules") -> set["LogSource"]:
+    """Of the events that a correlation counts, those behind the alerts that it counts too."""
+    counted = {each.rule for each in entry.chained}
+    found = {rules.events[at].logsource for at in entry.members}
+    for below in rules.correlations:
+        if below.rule.id in counted:
+            found |= _log_sources(below, rules)
+    return found
 
 
 def _about(rule: "Rule") -> dict[str, Any]:
@@ -146,7 +156,10 @@ def run_tests(paths: Paths, *, config: Lists = None) -> None:
         except (ValueError, KeyError, TypeError) as error:
             fail(f"{file}: is no test of rules: {error}")
         for entry in tests:
-            problems = differences(entry.alerts, final_alerts(rules, entry))
+            try:
+                problems = differences(entry.alerts, final_alerts(rules, entry))
+            except ValueError as error:
+                fail(f"{file}: {entry.name}: {error}")
             failed += verdict(f"{entry.rule}: {entry.name}", problems)
     if failed:
         raise typer.Exit(FAILED)

