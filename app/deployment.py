@@ -20,11 +20,11 @@ from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
 from app.config import Config, host_port
-from app.deliver.registry import all_settings
 from app.lag import lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError
 from app.schema_registry.subjects import schema_ids
+from app.respond.registry import all_settings
 from app.status import WORKER_FILE, read_status
 from app.supervisor import Child, Supervisor
 from topology.plan import Plan
@@ -238,7 +238,7 @@ class Deployment:
             argv += ["--web-port", str(port + number if port else ports.free("127.0.0.1"))]
             log = logs / f"worker-{number}.log"
             self._supervisor.add(Child(f"worker {number}", argv, log, environment))
-        if self.workers and self.config.deliveries:
+        if self.workers and (self.config.deliveries or self.config.responses):
             argv = [str(here / "northbound"), "deliver"]
             self._supervisor.add(Child("deliveries", argv, logs / "deliver.log", environment))
 

@@ -92,6 +92,15 @@ class Names:
     def changelog(self, store: str) -> str:
         return f"{self.prefix}{store}-changelog"
 
+    def owns(self, topic: str) -> bool:
+        """Whether a topic has a name that one of these may have."""
+        if not topic.startswith(self.prefix):
+            return False
+        alone = {self.matches, self.dead_letters, self.audit, self.connector_offsets}
+        families = ("raw.", "normalized.", "enrichment.", "northbound.")
+        rest = topic.removeprefix(self.prefix)
+        return topic in alone or rest.startswith(families) or rest.endswith("-changelog")
+
     def group(self, name: str) -> str:
         """Consumer group of a node (topology/pipeline.py); also the stem of transactional ids."""
         return f"{self.prefix}northbound-{name}"

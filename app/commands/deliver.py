@@ -1,4 +1,4 @@
-"""`northbound deliver`: pushes tenants' feeds to receivers that do not read Kafka."""
+"""`northbound deliver`: pushes tenants' feeds to receivers that do not read Kafka, and responds."""
 
 import asyncio
 import logging
@@ -15,7 +15,10 @@ STATUS = "deliver"
 
 def deliver(
     name: Annotated[
-        str | None, typer.Argument(help="One of the deliveries. Default: all.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="One of the deliveries and responses. Default: all.", show_default=False
+        ),
     ] = None,
     *,
     web: Annotated[
@@ -24,23 +27,27 @@ def deliver(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Run the deliveries of northbound.yaml, or one of them, until SIGTERM or Ctrl-C.
+    """Run the deliveries and responses of northbound.yaml, or one, until SIGTERM or Ctrl-C.
 
     `northbound up` does it too. Each goes on where its receiver has acknowledged.
 
     Example: northbound deliver acme-siem
     """
     from app.deliver.process import run
-    from app.deliver.registry import all_settings
+    from app.respond.registry import all_settings
     from app.supervisor import end_with_parent
 
     settings = configured(config)
-    chosen = [each for each in settings.deliveries if name in (None, each.name)]
-    if not chosen:
-        known = ", ".join(each.name for each in settings.deliveries)
-        if not known:
-            fail("northbound.yaml has no deliveries; docs/deliveries.md says what they look like")
-        fail(f"no delivery {name!r}; expected one of {known}", WRONG_USAGE)
+    known = [each.name for each in settings.deliveries]
+    known += [each.name for each in settings.responses]
+    if not known:
+        fail(
+            "northbound.yaml has no deliveries and no responses; docs/deliveries.md and "
+            "docs/responses.md say what they look like"
+        )
+    if name not in (None, *known):
+        expected = ", ".join(known)
+        fail(f"no delivery or response {name!r}; expected one of {expected}", WRONG_USAGE)
     end_with_parent()
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
@@ -49,8 +56,7 @@ def deliver(
     status = STATUS if name is None else f"{STATUS}-{name}"
     address = host_port(web or settings.delivering.web)
     try:
-        made = all_settings(settings, chosen)
-        names = settings.names
+        made, names = all_settings(settings, name), settings.names
         asyncio.run(run(made, settings.client(), names, address, settings.state, status))
     except (ConfigError, OSError) as error:
         fail(error)

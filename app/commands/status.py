@@ -11,8 +11,8 @@ from app.output import as_json, fail, rows
 NOTHING = "Nothing runs here; start it with `northbound up`."
 WORRIES = ("spooled", "dropped", "kernel_drops")
 """Figures of a listener that are shown when they are not zero."""
-MISSED = ("refused", "expired")
-"""Those of a delivery."""
+MISSED = ("skipped", "held", "refused", "expired")
+"""Those of a delivery or a response."""
 
 
 def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> None:
@@ -64,7 +64,7 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             what = "; ".join(
                 f"{each['name']} → {each['to'] or 'nobody'} {each['delivered']:,} records, "
                 f"lag {'unknown' if each['lag'] is None else each['lag']}"
-                + "".join(f" {name} {each[name]:,}" for name in MISSED if each[name])
+                + "".join(f" {name} {each[name]:,}" for name in MISSED if each.get(name))
                 + (f" paused: {' and '.join(each['held'])}" if each.get("held") else "")
                 for each in item["deliveries"]
             )

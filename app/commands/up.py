@@ -81,6 +81,7 @@ def _summary(config: Config, path: Path, *, senders: bool) -> str:
         ]
         lines += [f"  connector   {each.type} → {each.source}" for each in config.connectors]
     lines += [f"  delivery    {each.name} → {each.to.type}" for each in config.deliveries]
+    lines += [f"  response    {each.name} → {each.to.type}" for each in config.responses]
     embedded = config.kafka.embedded
     if embedded is not None:
         lines.append(f"  consumers   SASL_SSL {embedded.northbound.advertise}")

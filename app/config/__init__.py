@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from app.config import responses
 from app.config.connection import ConfigError
 from app.config.deliveries import BINARY_FORMATS, JSON_FORMATS
 from app.config.fields import host_port, tenant_name
@@ -145,7 +146,7 @@ def _path(found: tuple[str | int, ...]) -> tuple[str | int, ...]:
     )
     if at[:1] == ("connectors",):
         return (*at[:2], *at[3:])
-    if at[:1] == ("deliveries",) and at[2:3] == ("to",):
+    if at[:1] in {("deliveries",), ("responses",)} and at[2:3] == ("to",):
         return (*at[:3], *at[4:])
     return at
 
@@ -271,6 +272,7 @@ def _cross_check(config: Config, document: Document) -> list[str]:
         if entry.tenant is not None and entry.tenant not in config.tenants
     ]
     problems += _deliveries(config, document, tenants)
+    problems += responses.problems(config, document, tenants)
     files: list[tuple[tuple[str | int, ...], Path]] = [
         (("enrich", number, entry.file[0]), entry.file[1])
         for number, entry in enumerate(config.enrich)

@@ -286,7 +286,7 @@ class Delivery(Strict):
 
 
 class Delivering(Strict):
-    """The process of the deliveries, which `northbound up` starts."""
+    """The process of the deliveries and responses, which `northbound up` starts."""
 
     web: Address = "127.0.0.1:0"
     """Where it serves /health and /metrics; port 0: any free."""

@@ -23,6 +23,7 @@ from app.config.fields import (
 from app.config.listeners import Listener
 from app.config.lists import ListName, ListSettings
 from app.config.schema_registry import SchemaRegistry
+from app.config.responses import Response
 from app.config.stages import Aggregation, Filter, Mutation
 from app.yaml_source import Document, dotted
 from topology.lists import ActiveList
@@ -242,8 +243,10 @@ class Config(Strict):
     """The ingest agent."""
     deliveries: list[Delivery] = Field(default_factory=list)
     """What is pushed to receivers that do not read Kafka (docs/deliveries.md)."""
+    responses: list[Response] = Field(default_factory=list)
+    """What is done about alerts (docs/responses.md)."""
     delivering: Delivering = Delivering()
-    """The process that pushes."""
+    """The process that pushes and responds."""
     _home: Path = PrivateAttr(default=Path())
     _document: Document | None = PrivateAttr(default=None)
     _tenants: dict[str, Document] = PrivateAttr(default_factory=dict)

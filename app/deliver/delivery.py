@@ -59,6 +59,8 @@ class Delivery:
             "delivered": totals.delivered,
             "retried": totals.retried,
             "refused": totals.refused,
+            "skipped": totals.skipped,
+            "held": totals.held,
             "expired": totals.expired,
             "lag": totals.lag,
             "held": self.held(),

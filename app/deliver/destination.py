@@ -47,6 +47,10 @@ class Destination(ABC):
 
     refused = 0
     """Records acknowledged that the receiver did not take and that were kept elsewhere."""
+    skipped = 0
+    """Those that are not for it."""
+    held = 0
+    """Those that it is told of in a summary, because they were too many."""
 
     @abstractmethod
     def open(self, address: str) -> None:

@@ -9,13 +9,11 @@ from app.deliver.client_credentials import ClientCredentials
 from app.deliver.connection import ClientTls
 from app.deliver.destination import Feed
 from app.deliver.http import HttpSettings
+from app.deliver.http_exchange import HttpClient
 from app.deliver.http_requests import Array, AzureLogs, ElasticBulk, Lines, Requests, SplunkHec
-from app.deliver.secret import Secret
-from app.deliver.settings import client_tls, refusals
+from app.deliver.settings import client_tls, destination_of, refusals, secret
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from app.config import Config
     from app.config.deliveries import (
         AzureDelivery,
@@ -57,13 +55,17 @@ def azure(
 ) -> HttpSettings:
     """Azure Monitor."""
     found = _settings(config, delivery, to, AzureLogs(to.rule, to.stream))
-    variable, file = to.client_secret_env, to.client_secret_file
-    secret = _secret(config, delivery, "client_secret", variable, file)
-    if secret is None:
+    at, variable, file = (
+        destination_of(config, delivery),
+        to.client_secret_env,
+        to.client_secret_file,
+    )
+    own = secret(config, at, "client_secret", variable, file)
+    if own is None:
         return found
     url = f"{to.login.rstrip('/')}/{to.directory}/oauth2/v2.0/token"
-    token = ClientCredentials(url, str(to.client_id), secret, to.scope)
-    return replace(found, token=token)
+    token = ClientCredentials(url, str(to.client_id), own, to.scope)
+    return replace(found, client=replace(found.client, token=token))
 
 
 def _settings(
@@ -74,40 +76,27 @@ def _settings(
     *,
     required: bool = False,
 ) -> HttpSettings:
-    token = _secret(config, delivery, "token", to.token_env, to.token_file)
+    at = destination_of(config, delivery)
+    token = secret(config, at, "token", to.token_env, to.token_file)
     if required and token is None:
-        at = ("deliveries", config.deliveries.index(delivery), "to")
         raise ConfigError([config.problem(at, f"{delivery.to.type} needs token_file or token_env")])
     user = password = None
     if isinstance(to, PasswordReceivers):
         user = to.username
-        password = _secret(config, delivery, "password", to.password_env, to.password_file)
+        password = secret(config, at, "password", to.password_env, to.password_file)
     return HttpSettings(
         requests=requests,
-        refusals=refusals(config, delivery),
-        tls=client_tls(config, delivery, to.tls) or ClientTls(),
-        token=token,
-        user=user,
-        password=password,
+        refusals=refusals(config, delivery.name),
+        client=HttpClient(
+            tls=client_tls(config, at, to.tls) or ClientTls(),
+            token=token,
+            user=user,
+            password=password,
+            scheme=requests.scheme,
+            timeout_s=to.timeout / 1000,
+        ),
         gzip=to.gzip,
         records=to.batch_records,
         octets=to.batch_size,
         wait_s=to.batch_wait / 1000,
-        timeout_s=to.timeout / 1000,
     )
-
-
-def _secret(
-    config: "Config", delivery: "Delivery", key: str, variable: str | None, file: "Path | None"
-) -> Secret | None:
-    """Looked at once now, so that one that is missing stops the start."""
-    if variable is None and file is None:
-        return None
-    made = Secret(variable, config.path(file) if file is not None and variable is None else None)
-    try:
-        made.read()
-    except OSError as error:
-        number = config.deliveries.index(delivery)
-        at = ("deliveries", number, "to", f"{key}_{'file' if variable is None else 'env'}")
-        raise ConfigError([config.problem(at, str(error.strerror))]) from None
-    return made

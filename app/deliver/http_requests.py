@@ -5,16 +5,15 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 from confluent_kafka import Message
 
 from app.deliver.destination import UnreachableError
+from app.deliver.http_exchange import REASON
 
-REASON: Final = 300
-"""Characters of a reason that are kept."""
 _BREAKS = re.compile(rb"[\r\n]+")
 
 
@@ -163,11 +162,6 @@ def identity(message: Message) -> bytes:
     place = b"%b/%d/%d/" % (message.topic().encode(), message.partition(), message.offset())
     digest = hashlib.blake2b(place + message.value(), digest_size=15)
     return urlsafe_b64encode(digest.digest())
-
-
-def excerpt(answer: bytes) -> str:
-    """The beginning of an answer in one line."""
-    return " ".join(answer[: 2 * REASON].decode("utf-8", "replace").split())[:REASON]
 
 
 def _line(value: bytes) -> bytes:

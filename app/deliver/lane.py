@@ -202,9 +202,11 @@ class Lane:
 
     def _count(self, acknowledged: int) -> None:
         new = self._intake.positions.settle(acknowledged)
-        refused = self._destination.refused - self.totals.refused
-        self.totals.refused += refused
-        self.totals.delivered += new - refused
+        totals, destination = self.totals, self._destination
+        counted = totals.refused + totals.skipped + totals.held
+        totals.refused, totals.skipped = destination.refused, destination.skipped
+        totals.held = destination.held
+        totals.delivered += new - (totals.refused + totals.skipped + totals.held - counted)
         if new:
             self._pause_s = FIRST_PAUSE_S
 

@@ -21,7 +21,7 @@ from confluent_kafka import Message
 from app.deliver.connection import ClientTls, Connection
 from app.deliver.destination import PATIENCE_S, Destination, Feed, UnreachableError, Waiting
 from app.deliver.refusals import Refusals
-from app.deliver.settings import client_tls, refusals
+from app.deliver.settings import client_tls, destination_of, refusals
 from app.deliver.syslog_messages import Parts, Syslog
 from app.ingest.relp_session import ACCEPTED, LAST_TXNR, OFFERS
 
@@ -279,8 +279,8 @@ def settings(
     """Keys of northbound.yaml as the destination is told them. Raises ConfigError."""
     return RelpSettings(
         feeds=feeds,
-        refusals=refusals(config, delivery),
-        tls=client_tls(config, delivery, to.tls),
+        refusals=refusals(config, delivery.name),
+        tls=client_tls(config, destination_of(config, delivery), to.tls),
         window=to.window,
         timeout_s=to.timeout / 1000,
     )

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.config.connection import ConfigError
 from app.deliver.connection import ClientTls
 from app.deliver.destination import Destination, Feed, Waiting
 from app.deliver.refusals import Refusals
+from app.deliver.secret import Secret
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 REFUSED: Final = "refused"
 """Folder of refused records, in that of the state."""
+Place: TypeAlias = tuple[str | int, ...]
+"""Keys and numbers that lead to something in northbound.yaml."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +54,14 @@ def lanes_of(addresses: Sequence[str], mode: str) -> tuple[tuple[str, ...], ...]
     return (tuple(addresses),)
 
 
-def refusals(config: "Config", delivery: "Delivery") -> Refusals:
-    """Where its refused records are kept."""
-    return Refusals(delivery.name, config.state / REFUSED / f"{delivery.name}.ndjson")
+def refusals(config: "Config", name: str) -> Refusals:
+    """Where a delivery's refused records are kept."""
+    return Refusals(name, config.state / REFUSED / f"{name}.ndjson")
 
 
-def client_tls(
-    config: "Config", delivery: "Delivery", tls: "DeliveryTls | None"
-) -> ClientTls | None:
-    """With absolute paths. Raises ConfigError for a file that cannot be used."""
+def client_tls(config: "Config", at: Place, tls: "DeliveryTls | None") -> ClientTls | None:
+    """With absolute paths. `at`: where it stands. Raises ConfigError for a file that cannot be
+    used."""
     if tls is None:
         return None
     made = ClientTls(
@@ -70,6 +73,26 @@ def client_tls(
     try:
         made.context()
     except OSError as error:
-        at = ("deliveries", config.deliveries.index(delivery), "to")
         raise ConfigError([config.problem(at, str(error.strerror))]) from None
     return made
+
+
+def secret(
+    config: "Config", at: Place, key: str, variable: str | None, file: Path | None
+) -> Secret | None:
+    """Of `<key>_env` or `<key>_file`, looked at once now, so that one that is missing stops the
+    start. Raises ConfigError."""
+    if variable is None and file is None:
+        return None
+    made = Secret(variable, config.path(file) if file is not None and variable is None else None)
+    try:
+        made.read()
+    except OSError as error:
+        where = (*at, f"{key}_{'file' if variable is None else 'env'}")
+        raise ConfigError([config.problem(where, str(error.strerror))]) from None
+    return made
+
+
+def destination_of(config: "Config", delivery: "Delivery") -> Place:
+    """Where its `to` stands in northbound.yaml."""
+    return ("deliveries", config.deliveries.index(delivery), "to")

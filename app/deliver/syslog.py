@@ -15,7 +15,7 @@ from confluent_kafka import Message
 
 from app.deliver.connection import ClientTls, Connection
 from app.deliver.destination import Destination, Feed, UnreachableError, Waiting
-from app.deliver.settings import client_tls
+from app.deliver.settings import client_tls, destination_of
 from app.deliver.syslog_messages import Parts, Syslog, lines, octet_counted
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def settings(
     return SyslogSettings(
         feeds=feeds,
         framing=octet_counted if to.framing == "octet" else lines,
-        tls=client_tls(config, delivery, to.tls),
+        tls=client_tls(config, destination_of(config, delivery), to.tls),
         hold_s=to.hold / 1000,
         timeout_s=to.timeout / 1000,
     )

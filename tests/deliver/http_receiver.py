@@ -1,10 +1,12 @@
 """An HTTP receiver as a process of its own, so that it can be killed: `http_receiver.py PORT DIR`.
 
 It speaks enough of the bulk interface, the HTTP Event Collector and the Logs Ingestion API, and
-takes lines and arrays on any other path. What it takes is in DIR/received before it answers. It
-refuses records that hold "poison", in each one's way. DIR/token is what `Authorization` has to be,
-if it is there. While DIR/busy is there, the next request is answered with its text as Retry-After.
-Every request leaves a line in DIR/requests: status, and the moment on the clock of the machine.
+takes lines and arrays on any other path. What it takes is in DIR/received before it answers. A
+request with an Idempotency-Key is one JSON object, which is in DIR/hooks behind its key; it fails
+over those that hold "fails". It refuses records that hold "poison", in each one's way. DIR/token is
+what `Authorization` has to be, if it is there. While DIR/busy is there, the next request is
+answered with its text as Retry-After. Every request leaves a line in DIR/requests: status, and the
+moment on the clock of the machine.
 """
 
 import gzip
@@ -43,6 +45,8 @@ class Receiver(BaseHTTPRequestHandler):
             self._token(body)
         elif token.exists() and sent != token.read_text():
             self._answer(401, f"no right with {sent}".encode())
+        elif self.headers["Idempotency-Key"] is not None:
+            self._hook(self.headers["Idempotency-Key"], body)
         elif self.path.endswith("/_bulk"):
             self._bulk(body)
         elif self.path == "/services/collector/event":
@@ -71,6 +75,16 @@ class Receiver(BaseHTTPRequestHandler):
         made = f"granted-{time.monotonic_ns()}"
         (FOLDER / "token").write_text(f"Bearer {made}")
         self._answer(200, orjson.dumps({"access_token": made, "expires_in": 3600}))
+
+    def _hook(self, key: str, body: bytes) -> None:
+        if b"poison" in body:
+            self._answer(400, b"a record is not as it should be")
+        elif b"fails" in body:
+            self._answer(500, b"it fails")
+        else:
+            value = orjson.dumps(orjson.loads(body))
+            os.write(HOOKS, b"%b %b\n" % (key.encode(), value))
+            self._answer(200, b"ok")
 
     def _take(self, values: list[bytes], status: int = 200) -> None:
         if any(b"poison" in value for value in values):
@@ -138,6 +152,7 @@ def opened(name: str) -> int:
 
 if __name__ == "__main__":
     RECEIVED, NAMES, REQUESTS = opened("received"), opened("names"), opened("requests")
+    HOOKS = opened("hooks")
     IDS = set((FOLDER / "names").read_text().split())
     ThreadingHTTPServer.daemon_threads = True
     ThreadingHTTPServer(("127.0.0.1", PORT), Receiver).serve_forever()

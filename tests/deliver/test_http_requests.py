@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.deliver.destination import UnreachableError
-from app.deliver.http import _cut, _retry_after
+from app.deliver.http import _cut
+from app.deliver.http_exchange import _retry_after
 from app.deliver.http_requests import Array, ElasticBulk, Lines, SplunkHec, identity
 
 

@@ -21,6 +21,7 @@ PACKAGES = {
     "logger": ["bsdutils"],
     "kcat": ["kcat"],
     "nats-server": ["nats-server"],
+    "aiosmtpd": ["python3-aiosmtpd"],
 }
 APT = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120"]
 

@@ -80,11 +80,19 @@ def _fields(value: Constant | Copy | Sequence[Copy | Text]) -> list[str]:
 
 
 def template(text: str) -> list[Copy | Text]:
+    """A template that names an attribute, as `pieces`. Raises TemplateError."""
+    found = pieces(text)
+    if not any(isinstance(piece, Copy) for piece in found):
+        raise TemplateError(f"saw {text!r}, expected at least one attribute in braces")
+    return found
+
+
+def pieces(text: str) -> list[Copy | Text]:
     """`{device.hostname}/{file.path}` as pieces; `{{` and `}}` are braces.
 
     Raises TemplateError.
     """
-    pieces: list[Copy | Text] = []
+    found: list[Copy | Text] = []
     at = 0
     while at < len(text):
         match = PIECE.match(text, at)
@@ -94,10 +102,8 @@ def template(text: str) -> list[Copy | Text]:
             )
         plain, brace, field = match.groups()
         if field is not None:
-            pieces.append(Copy(field.strip()))
+            found.append(Copy(field.strip()))
         else:
-            pieces.append(Text(plain or brace[0]))
+            found.append(Text(plain or brace[0]))
         at = match.end()
-    if not any(isinstance(piece, Copy) for piece in pieces):
-        raise TemplateError(f"saw {text!r}, expected at least one attribute in braces")
-    return pieces
+    return found
