@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.broker import bundle, tenants
+from app.broker import bundle, rights, tenants
 from app.broker.bundle import Access
 from app.broker.cluster_error import ClusterError
 from app.config import Config, host_port
@@ -15,10 +15,10 @@ def access(config: Config, tenant: str) -> Access:
     return Access(
         tenant=tenant,
         servers=_servers(config),
-        user=tenants.user_name(names, tenant),
+        user=rights.user_name(names, tenant),
         password=tenants.read_password(config.credentials, tenant),
         topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
-        group_prefix=tenants.group_prefix(names, tenant),
+        group_prefix=rights.group_prefix(names, tenant),
         ca=_ca(config),
         format=found.format,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from app.broker import admin, ports, quotas, tenants
+from app.broker import admin, difference_lines, ports, quotas, tenants
 from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
@@ -180,10 +180,7 @@ class Deployment:
         topics = declared(self.config, plan)
         self._check_left_over(client)
         if external is not None and not external.manage:
-            todo = [str(change) for change in admin.plan(client, topics)]
-            todo += tenants.plan(client, self.config.names, self.config.tenants)
-            todo += quotas.todo(self.client(), self.config)
-            for each in todo:
+            for each in difference_lines.told(self.config, client, topics, unseen=False):
                 self.report(f"To do by whoever manages the cluster: {each}")
             return
         changes = admin.ensure(client, topics, self.config.replication)
@@ -195,7 +192,8 @@ class Deployment:
                 self.report(str(change))
         for tenant in self.config.tenants:
             tenants.add(client, self.config.names, tenant, self.config.credentials)
-        for each in quotas.ensure(self.client(), self.config.names, quotas.declared(self.config)):
+        quota, how = quotas.declared(self.config), difference_lines.commands_for(self.config)
+        for each in quotas.ensure(self.client(), self.config.names, quota, how):
             self.report(f"To do by whoever manages the cluster: {each}")
 
     def _check_left_over(self, client: Any) -> None:

@@ -1,8 +1,4 @@
-"""A tenant in Kafka: a SCRAM user, read rights on its own topics and groups, and nothing else.
-
-Rights are prefixed with a name that ends in a dot, so that `acme` never sees `acme-2`. Quotas, when
-they come, belong to the user, because a client id is not authenticated.
-"""
+"""A tenant in Kafka: a SCRAM user with a password, and its rights (rights.py)."""
 
 import secrets
 import string
@@ -14,12 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import (
     AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
     AdminClient,
-    ResourcePatternType,
-    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialAlteration,
@@ -27,14 +18,15 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from app.broker import rights
 from app.broker.certificates import write_private
 from app.broker.cluster_error import ClusterError, cluster_error
-from topology.topics import TENANT_NAME, Names
+from app.broker.kafka_commands import ITERATIONS
+from app.broker.rights import FEEDS, check_name, user_name
+from topology.topics import Names
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
-ITERATIONS = 8192
-FEEDS = ("events", "alerts")
 MECHANISMS = {
     "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
     "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
@@ -47,82 +39,11 @@ LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user that Kafka knows: its SCRAM mechanisms, and rights as text."""
+    """A user that Kafka knows: its SCRAM mechanisms, and its rights."""
 
     name: str
     mechanisms: tuple[str, ...]
-    rights: tuple[str, ...]
-
-
-def check_name(tenant: str) -> None:
-    """Raise ValueError unless the name is one that no other tenant's prefix can match."""
-    if not TENANT_NAME.fullmatch(tenant):
-        raise ValueError(
-            f"{tenant!r} is no tenant name: expected 1 to 40 lower-case letters, digits and -"
-        )
-
-
-def user_name(names: Names, tenant: str) -> str:
-    """The tenant's SASL user name."""
-    return f"{names.prefix}{tenant}"
-
-
-def group_prefix(names: Names, tenant: str) -> str:
-    """What the names of the tenant's consumer groups begin with."""
-    return f"{names.prefix}{tenant}."
-
-
-def acls(names: Names, tenant: str) -> list[AclBinding]:
-    """The tenant's rights: read and describe its topics and its groups."""
-    check_name(tenant)
-    resources = (
-        (ResourceType.TOPIC, names.tenant_prefix(tenant)),
-        (ResourceType.GROUP, group_prefix(names, tenant)),
-    )
-    return [
-        AclBinding(
-            resource,
-            prefix,
-            ResourcePatternType.PREFIXED,
-            f"User:{user_name(names, tenant)}",
-            "*",
-            operation,
-            AclPermissionType.ALLOW,
-        )
-        for resource, prefix in resources
-        for operation in (AclOperation.READ, AclOperation.DESCRIBE)
-    ]
-
-
-def feed_topic(names: Names, tenant: str, feed: str) -> str:
-    """The topic of one of FEEDS."""
-    return names.events(tenant) if feed == "events" else names.alerts(tenant)
-
-
-def pauses(names: Names, tenant: str, feeds: Iterable[str]) -> list[AclBinding]:
-    """What keeps a tenant from reading feeds for a while; it goes before every right."""
-    check_name(tenant)
-    return [
-        AclBinding(
-            ResourceType.TOPIC,
-            feed_topic(names, tenant, feed),
-            ResourcePatternType.LITERAL,
-            f"User:{user_name(names, tenant)}",
-            "*",
-            AclOperation.READ,
-            AclPermissionType.DENY,
-        )
-        for feed in feeds
-    ]
-
-
-def acl_text(binding: AclBinding) -> str:
-    """A right in words: `allow User:acme READ on topics acme.*`."""
-    star = "*" if binding.resource_pattern_type == ResourcePatternType.PREFIXED else ""
-    return (
-        f"{binding.permission_type.name.lower()} {binding.principal} {binding.operation.name} on "
-        f"{binding.restype.name.lower()} {binding.name}{star}"
-    )
+    rights: tuple[AclBinding, ...]
 
 
 def add(admin: AdminClient, names: Names, tenant: str, folder: Path) -> Path:
@@ -135,9 +56,7 @@ def add(admin: AdminClient, names: Names, tenant: str, folder: Path) -> Path:
     if not file.is_file():
         _new_password(file)
     _set_password(admin, user_name(names, tenant), file)
-    for binding, future in admin.create_acls(acls(names, tenant)).items():
-        with cluster_error(f"create the right `{acl_text(binding)}`"):
-            future.result(TIMEOUT_S)
+    rights.give(admin, rights.wanted(names, tenant))
     return file
 
 
@@ -159,36 +78,14 @@ def rotate(admin: AdminClient, names: Names, tenant: str, folder: Path) -> Path:
 
 def pause(admin: AdminClient, names: Names, tenant: str, feeds: Iterable[str]) -> None:
     """Let the tenant read nothing of these feeds. They are written on, and read after `resume`."""
-    for binding, future in admin.create_acls(pauses(names, tenant, feeds)).items():
-        with cluster_error(f"create `{acl_text(binding)}`"):
-            future.result(TIMEOUT_S)
+    rights.give(admin, rights.pauses(names, tenant, feeds))
 
 
 def resume(admin: AdminClient, names: Names, tenant: str) -> list[str]:
     """Let the tenant read on where its consumers stopped; the feeds that were paused."""
-    before = paused(users(admin, names, [tenant]).get(tenant), names, tenant)
-    filters = [
-        AclBindingFilter(
-            each.restype,
-            each.name,
-            each.resource_pattern_type,
-            each.principal,
-            each.host,
-            each.operation,
-            each.permission_type,
-        )
-        for each in pauses(names, tenant, FEEDS)
-    ]
-    with cluster_error(f"let {user_name(names, tenant)} read on"):
-        for future in admin.delete_acls(filters).values():
-            future.result(TIMEOUT_S)
+    before = rights.paused(rights.describe(admin, names, [tenant])[tenant], names, tenant)
+    rights.take(admin, rights.pauses(names, tenant, FEEDS))
     return before
-
-
-def paused(user: User | None, names: Names, tenant: str) -> list[str]:
-    """The feeds that the tenant may not read at present."""
-    rights = user.rights if user else ()
-    return [feed for feed in FEEDS if acl_text(pauses(names, tenant, [feed])[0]) in rights]
 
 
 def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
@@ -197,7 +94,7 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     check_name(tenant)
     user = user_name(names, tenant)
     with cluster_error(f"delete the rights of {user}"):
-        for future in admin.delete_acls([_filter(user)]).values():
+        for future in admin.delete_acls([rights.everything_of(f"User:{user}")]).values():
             future.result(TIMEOUT_S)
     for mechanism in MECHANISMS.values():
         with cluster_error(f"delete user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
@@ -205,38 +102,35 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     password_file(folder, tenant).unlink(missing_ok=True)
 
 
-def users(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str, User]:
-    """Those of `tenants` that have a user or rights in the cluster."""
+def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str, list[str]]:
+    """The SCRAM mechanisms of each tenant's user; none where there is no user.
+
+    Raises ClusterError, and RefusedError where users may not be seen.
+    """
     with cluster_error("list users"):
         known = admin.describe_user_scram_credentials().result(TIMEOUT_S)
-    with cluster_error("list rights"):
-        bindings = admin.describe_acls(_filter(None)).result(TIMEOUT_S)
     found = {}
     for tenant in tenants:
-        user = user_name(names, tenant)
-        rights = tuple(
-            sorted(acl_text(each) for each in bindings if each.principal == f"User:{user}")
-        )
-        credentials = known[user].scram_credential_infos if user in known else ()
-        mechanisms = {info.mechanism for info in credentials}
-        if rights or mechanisms:
-            named = tuple(name for name, value in MECHANISMS.items() if value in mechanisms)
-            found[tenant] = User(user, named, rights)
+        user = known.get(user_name(names, tenant))
+        has = {info.mechanism for info in user.scram_credential_infos} if user else set()
+        found[tenant] = [name for name, value in MECHANISMS.items() if value in has]
     return found
 
 
-def plan(admin: AdminClient, names: Names, tenants: Iterable[str]) -> list[str]:
-    """In words, which users and rights are missing; changes nothing."""
+def users(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str, User]:
+    """Those of `tenants` that have a user or rights in the cluster."""
     wanted = list(tenants)
-    found = users(admin, names, wanted)
-    todo = []
-    for tenant in wanted:
-        user = found.get(tenant, User("", (), ()))
-        missing = [name for name in MECHANISMS if name not in user.mechanisms]
-        if missing:
-            todo.append(f"create user {user_name(names, tenant)} with {' and '.join(missing)}")
-        todo += [text for text in map(acl_text, acls(names, tenant)) if text not in user.rights]
-    return todo
+    known = mechanisms(admin, names, wanted)
+    found = rights.describe(admin, names, wanted)
+    return {
+        tenant: User(
+            user_name(names, tenant),
+            tuple(known[tenant]),
+            tuple(found[tenant]),
+        )
+        for tenant in wanted
+        if known[tenant] or found[tenant]
+    }
 
 
 def password_file(folder: Path, tenant: str) -> Path:
@@ -287,15 +181,3 @@ def _wait_known(admin: AdminClient, user: str) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(f"User {user} was set but no broker knows it. Is Kafka healthy?")
         time.sleep(POLL_S)
-
-
-def _filter(user: str | None) -> AclBindingFilter:
-    return AclBindingFilter(
-        ResourceType.ANY,
-        None,
-        ResourcePatternType.ANY,
-        None if user is None else f"User:{user}",
-        None,
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )

@@ -47,11 +47,11 @@ def add(
     Example: northbound tenants add acme --source qumulo
     """
     from app import audit
-    from app.broker import admin, quotas, tenants
+    from app.broker import admin, difference_lines, quotas, rights, tenants
 
     settings = configured(config)
     try:
-        tenants.check_name(name)
+        rights.check_name(name)
     except ValueError as error:
         fail(error, WRONG_USAGE)
     with reported():
@@ -71,14 +71,17 @@ def add(
         client = connected(settings)
         external = settings.kafka.external
         if external is not None and not external.manage:
-            todo = [str(change) for change in admin.plan(client, topics)]
-            todo += tenants.plan(client, settings.names, [name])
-            todo += quotas.todo(settings.client(), settings, name)
+            todo = difference_lines.told(settings, client, topics, name)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
         admin.ensure(client, topics, settings.replication)
         tenants.add(client, settings.names, name, settings.credentials)
-        left = quotas.ensure(settings.client(), settings.names, quotas.declared(settings, name))
+        left = quotas.ensure(
+            settings.client(),
+            settings.names,
+            quotas.declared(settings, name),
+            difference_lines.commands_for(settings),
+        )
         audit.record(settings.client(), settings.names, "tenant.add", name)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
@@ -96,7 +99,7 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     Example: northbound tenants list
     """
     from app import consumers
-    from app.broker import tenants
+    from app.broker import rights, tenants
 
     settings = configured(config)
     with reported():
@@ -106,10 +109,10 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     table = []
     for name, tenant in settings.tenants.items():
         user = found.get(name)
-        wanted = {tenants.acl_text(each) for each in tenants.acls(settings.names, name)}
-        paused = tenants.paused(user, settings.names, name)
-        denied = {tenants.acl_text(each) for each in tenants.pauses(settings.names, name, paused)}
-        rights = set(user.rights) - denied if user else set()
+        has = user.rights if user else ()
+        paused = rights.paused(has, settings.names, name)
+        denied = rights.pauses(settings.names, name, paused)
+        missing, surplus = rights.differences(settings.names, [name], {name: has})
         groups = reading[name]
         lags = [each.lag for each in groups if each.lag is not None]
         table.append(
@@ -120,9 +123,11 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
                 "format": tenant.format,
                 "user": user.name if user and user.mechanisms else None,
                 "mechanisms": list(user.mechanisms) if user else [],
-                "rights": sorted(rights),
+                "rights": sorted(rights.acl_text(each) for each in has if each not in denied),
                 "paused": paused,
-                "state": _state(rights, wanted, paused, known=bool(user and user.mechanisms)),
+                "state": _state(
+                    missing[name], surplus[name], paused, known=bool(user and user.mechanisms)
+                ),
                 "connected": sum(len(each.members) for each in groups),
                 "lag": max(lags, default=None),
                 "rate": round(sum(each.rate for each in groups), 1),
@@ -212,13 +217,13 @@ def pause(
     Example: northbound tenants pause acme --feed events
     """
     from app import audit
-    from app.broker import tenants
+    from app.broker import rights, tenants
 
     settings = configured(config)
     _known(settings, name)
-    feeds = feed or list(tenants.FEEDS)
-    if unknown := [each for each in feeds if each not in tenants.FEEDS]:
-        fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(tenants.FEEDS)}", WRONG_USAGE)
+    feeds = feed or list(rights.FEEDS)
+    if unknown := [each for each in feeds if each not in rights.FEEDS]:
+        fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(rights.FEEDS)}", WRONG_USAGE)
     confirm(f"Stop {name} from reading {' and '.join(feeds)}?", yes=yes)
     with reported():
         tenants.pause(connected(settings), settings.names, name, feeds)
@@ -333,10 +338,14 @@ def _known(settings: Config, name: str) -> None:
         fail(f"No tenant {name}; configured: {known}. `northbound tenants add {name}` makes it.")
 
 
-def _state(rights: set[str], wanted: set[str], paused: list[str], *, known: bool) -> str:
+def _state(
+    missing: Sequence[object], surplus: Sequence[object], paused: list[str], *, known: bool
+) -> str:
     """In one word or two, what is wrong."""
     if not known:
         return "no user"
-    if rights == wanted:
-        return f"paused: {' and '.join(paused)}" if paused else "ready"
-    return "rights missing" if wanted - rights else "rights too wide"
+    if missing:
+        return "rights missing"
+    if surplus:
+        return "rights too wide"
+    return f"paused: {' and '.join(paused)}" if paused else "ready"

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner
 
 from app.broker import admin as topics
-from app.broker import tenants
+from app.broker import rights, tenants
 from app.broker.server import EmbeddedKafka
 from app.cli import app
 from app.commands.ingest import agent_settings
@@ -261,7 +261,7 @@ def test_sasl_ssl(kafka: EmbeddedKafka, unique: Callable[[str], str], tmp_path: 
         "security": {
             "protocol": "SASL_SSL",
             "mechanism": "SCRAM-SHA-256",
-            "username": tenants.user_name(names, "copied"),
+            "username": rights.user_name(names, "copied"),
             "password_file": str(file),
             "ca_file": str(kafka.ca),
         },
