@@ -2,24 +2,33 @@
 
 from pathlib import Path
 
-from app.broker import bundle, rights, tenants
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from app.broker import bundle, credentials, rights
 from app.broker.bundle import Access
+from app.broker.bundle.librdkafka import settings
 from app.broker.cluster_error import ClusterError
 from app.config import Config, host_port
+
+LOGIN_S = 10.0
+"""Seconds that a login may take, TLS included."""
 
 
 def access(config: Config, tenant: str) -> Access:
     """How the tenant reads its feeds. Raises ClusterError if its password or the CA is not here."""
     names, found = config.names, config.tenants[tenant]
+    kept = credentials.read(config.credentials, tenant)
     topics = {"events": names.events(tenant), "alerts": names.alerts(tenant)}
     return Access(
         tenant=tenant,
         servers=_servers(config),
         user=rights.user_name(names, tenant),
-        password=tenants.read_password(config.credentials, tenant),
+        password=kept.password,
         topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
         group_prefix=rights.group_prefix(names, tenant),
         ca=_ca(config),
+        mechanism=kept.mechanism or found.mechanism,
         format=found.format,
     )
 
@@ -27,6 +36,32 @@ def access(config: Config, tenant: str) -> Access:
 def write(config: Config, tenant: str, folder: Path) -> list[Path]:
     """Write the tenant's bundle into `folder`; its files."""
     return bundle.write(access(config, tenant), folder)
+
+
+def login(found: Access) -> str | None:
+    """Log in as a bundle does; what the listener says where it refuses.
+
+    Raises ClusterError where it does not answer from here.
+    """
+    refusals: list[str] = []
+
+    def heard(error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001  # a public constant
+            refusals.append(error.str())
+
+    client = {**settings(found), "error_cb": heard, "log_level": 0}
+    for key in ("group.id", "session.timeout.ms", "auto.offset.reset", "isolation.level"):
+        del client[key]
+    if found.ca is not None:
+        del client["ssl.ca.location"]
+        client["ssl.ca.pem"] = found.ca.decode()
+    try:
+        AdminClient(client).list_topics(timeout=LOGIN_S)
+    except KafkaException as error:
+        if refusals:
+            return refusals[-1]
+        raise ClusterError(f"{found.servers}: {error.args[0].str()}") from None
+    return None
 
 
 def _servers(config: Config) -> str:

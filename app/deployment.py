@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from app.broker import admin, difference_lines, ports, quotas, tenants
+from app.broker import admin, credentials, difference_lines, ports, quotas, tenants
 from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
@@ -192,6 +192,11 @@ class Deployment:
                 self.report(str(change))
         for tenant in self.config.tenants:
             tenants.add(client, self.config.names, tenant, self.config.credentials)
+            if credentials.read(self.config.credentials, tenant).previous is not None:
+                self.report(
+                    f"{tenant} has an old password, too, until `northbound tenants rotate {tenant} "
+                    "--finish`"
+                )
         quota, how = quotas.declared(self.config), difference_lines.commands_for(self.config)
         for each in quotas.ensure(self.client(), self.config.names, quota, how):
             self.report(f"To do by whoever manages the cluster: {each}")

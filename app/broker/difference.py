@@ -12,6 +12,7 @@ from confluent_kafka.admin import AclBinding, AdminClient
 
 from app.broker import admin, quota_requests, quotas, rights, tenants
 from app.broker.cluster_error import ClusterError, RefusedError
+from app.broker.credentials import MECHANISMS
 from app.broker.rights import acl_text, user_name
 from app.broker.topic_changes import Change, Seen, differences, undeclared
 from app.config.model import Config, Quota
@@ -120,7 +121,7 @@ def differ(
         changes,
         differences(unseen, Seen())[0],
         _deletable(declared, cluster, delete),
-        {each: [m for m in tenants.MECHANISMS if m not in users.get(each, ())] for each in who},
+        {each: [m for m in MECHANISMS if m not in users.get(each, ())] for each in who},
         missing,
         surplus,
         quotas.differences(declared.quotas, cluster.quotas or {}),

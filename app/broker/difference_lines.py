@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 from confluent_kafka.admin import AclBinding, AdminClient
 
-from app.broker import quotas, rights, tenants
+from app.broker import quotas, rights
 from app.broker.cluster_error import ClusterError
+from app.broker.credentials import MECHANISMS, password_file
 from app.broker.difference import Difference, Kind, compare
 from app.broker.kafka_commands import Commands
 from app.broker.rights import acl_text, user_name
@@ -46,9 +47,9 @@ def items(found: Difference, commands: Commands, credentials: Path) -> list[Item
     for tenant, lacking in found.users.items():
         if lacking:
             user = user_name(names, tenant)
-            file = tenants.password_file(credentials, tenant)
+            file = password_file(credentials, tenant)
             how = tuple(commands.user(user, lacking, str(file)))
-            sign: Sign = "+" if len(lacking) == len(tenants.MECHANISMS) else "~"
+            sign: Sign = "+" if len(lacking) == len(MECHANISMS) else "~"
             lines.append(Item(sign, "user", user, ", ".join(lacking), how))
     for tenant, bindings in found.missing.items():
         lines += _rights("+", user_name(names, tenant), bindings, commands)

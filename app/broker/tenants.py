@@ -1,9 +1,7 @@
 """A tenant in Kafka: a SCRAM user with a password, and its rights (rights.py)."""
 
-import secrets
-import string
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,23 +16,20 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from app.broker import rights
-from app.broker.certificates import write_private
+from app.broker import credentials, passwords, rights
 from app.broker.cluster_error import ClusterError, cluster_error
+from app.broker.credentials import MECHANISMS, Credentials
 from app.broker.kafka_commands import ITERATIONS
 from app.broker.rights import FEEDS, check_name, user_name
 from topology.topics import Names
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
-MECHANISMS = {
+KNOWN = {
     "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
     "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
 }
-# A password stands between quotes in Java's JAAS line, after a colon in shells and in YAML: no
-# quotes, backslashes, semicolons or spaces. 32 of 62 signs are 190 bits.
-ALPHABET = string.ascii_letters + string.digits
-LENGTH = 32
+"""Mechanisms by their names, as the client library has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +41,104 @@ class User:
     rights: tuple[AclBinding, ...]
 
 
-def add(admin: AdminClient, names: Names, tenant: str, folder: Path) -> Path:
-    """Create the tenant's user and rights, or bring them in line; the file of its password.
+def add(
+    admin: AdminClient, names: Names, tenant: str, folder: Path, password: str | None = None
+) -> None:
+    """Create the tenant's user and rights, or bring them in line.
 
-    A password that `folder` already has is kept, so that bundles handed out stay good.
+    A password that `folder` already has is kept unless one is given, so that bundles handed out
+    stay good; so are both while it is rotated. Otherwise one is made.
     """
     check_name(tenant)
-    file = password_file(folder, tenant)
-    if not file.is_file():
-        _new_password(file)
-    _set_password(admin, user_name(names, tenant), file)
+    keep(folder, tenant, password)
+    kept = credentials.read(folder, tenant)
+    _set_passwords(admin, user_name(names, tenant), kept, MECHANISMS)
     rights.give(admin, rights.wanted(names, tenant))
-    return file
 
 
-def rotate(admin: AdminClient, names: Names, tenant: str, folder: Path) -> Path:
-    """Give the tenant a new password; the file of it. The old one is refused from now on, and
-    connections that were opened with it end within an hour."""
+def keep(folder: Path, tenant: str, password: str | None = None) -> None:
+    """Keep the password given for a tenant, or one made here if there is none yet."""
+    if password is not None or not credentials.exist(folder, tenant):
+        credentials.write(folder, tenant, Credentials(password or passwords.generate()))
+
+
+def rotate(
+    admin: AdminClient, names: Names, tenant: str, folder: Path, password: str | None = None
+) -> None:
+    """Give the tenant a new password. The old one is refused from now on, and connections that
+    were opened with it end within an hour."""
     check_name(tenant)
-    file = password_file(folder, tenant)
-    before = file.read_bytes() if file.is_file() else None
-    _new_password(file)
+    new = Credentials(password or passwords.generate())
+    _change(admin, names, tenant, folder, new, MECHANISMS)
+
+
+def begin_rotation(
+    admin: AdminClient,
+    names: Names,
+    tenant: str,
+    folder: Path,
+    mechanism: str,
+    password: str | None = None,
+) -> None:
+    """Give the tenant a new password, with which it logs in by the other mechanism than
+    `mechanism`, by which the old one works on. Raises ClusterError while one is open."""
+    check_name(tenant)
+    new = begun(folder, tenant, mechanism, password)
+    _change(admin, names, tenant, folder, new, [str(new.mechanism)])
+
+
+def begun(folder: Path, tenant: str, mechanism: str, password: str | None = None) -> Credentials:
+    """What a rotation that begins makes of the credentials kept."""
+    before = credentials.read(folder, tenant)
+    if before.previous is not None:
+        raise ClusterError(
+            f"A rotation of {tenant} is open. End it with `northbound tenants rotate {tenant} "
+            "--finish`, after which the older password is refused."
+        )
+    (other,) = (each for each in MECHANISMS if each != mechanism)
+    return Credentials(password or passwords.generate(), other, before.password)
+
+
+def finish_rotation(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
+    """Refuse the older of two passwords from now on; the newer works by both mechanisms."""
+    check_name(tenant)
+    before = finished(folder, tenant)
+    old = [each for each in MECHANISMS if each != before.mechanism]
+    _change(admin, names, tenant, folder, Credentials(before.password), old)
+
+
+def finished(folder: Path, tenant: str) -> Credentials:
+    """The credentials of an open rotation. Raises ClusterError where none is open."""
+    before = credentials.read(folder, tenant)
+    if before.previous is None:
+        raise ClusterError(f"No rotation of {tenant} is open; one password works, the newest.")
+    return before
+
+
+def take_back_rotation(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
+    """As if the open rotation had not begun: the older password works by both mechanisms."""
+    before = finished(folder, tenant)
+    old = Credentials(str(before.previous))
+    _change(admin, names, tenant, folder, old, [str(before.mechanism)])
+
+
+def _change(
+    admin: AdminClient,
+    names: Names,
+    tenant: str,
+    folder: Path,
+    new: Credentials,
+    mechanisms: Collection[str],
+) -> None:
+    """Keep new credentials and tell Kafka of those of some mechanisms; else, as it was."""
+    before = credentials.read(folder, tenant) if credentials.exist(folder, tenant) else None
+    credentials.write(folder, tenant, new)
     try:
-        _set_password(admin, user_name(names, tenant), file)
+        _set_passwords(admin, user_name(names, tenant), new, mechanisms)
     except ClusterError:
         if before is not None:
-            write_private(file, before)
+            credentials.write(folder, tenant, before)
         raise
-    return file
 
 
 def pause(admin: AdminClient, names: Names, tenant: str, feeds: Iterable[str]) -> None:
@@ -96,10 +161,10 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     with cluster_error(f"delete the rights of {user}"):
         for future in admin.delete_acls([rights.everything_of(f"User:{user}")]).values():
             future.result(TIMEOUT_S)
-    for mechanism in MECHANISMS.values():
+    for mechanism in KNOWN.values():
         with cluster_error(f"delete user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
             _alter(admin, UserScramCredentialDeletion(user, mechanism))
-    password_file(folder, tenant).unlink(missing_ok=True)
+    credentials.remove(folder, tenant)
 
 
 def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str, list[str]]:
@@ -113,7 +178,7 @@ def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict
     for tenant in tenants:
         user = known.get(user_name(names, tenant))
         has = {info.mechanism for info in user.scram_credential_infos} if user else set()
-        found[tenant] = [name for name, value in MECHANISMS.items() if value in has]
+        found[tenant] = [name for name, value in KNOWN.items() if value in has]
     return found
 
 
@@ -133,36 +198,16 @@ def users(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str,
     }
 
 
-def password_file(folder: Path, tenant: str) -> Path:
-    """Where the tenant's password is kept, readable by its owner alone."""
-    return folder / f"{tenant}.password"
-
-
-def read_password(folder: Path, tenant: str) -> str:
-    """The tenant's password. Raises ClusterError when there is none here."""
-    file = password_file(folder, tenant)
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise ClusterError(
-            f"There is no password of tenant {tenant} ({file}: {error.strerror}). Run "
-            f"`northbound tenants add {tenant}`, or `tenants rotate {tenant}` for a new one."
-        ) from None
-
-
-def _new_password(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    password = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
-    write_private(file, f"{password}\n".encode())
-
-
-def _set_password(admin: AdminClient, user: str, file: Path) -> None:
-    password = file.read_bytes().strip()
-    for mechanism in MECHANISMS.values():
-        credential = ScramCredentialInfo(mechanism, ITERATIONS)
+def _set_passwords(
+    admin: AdminClient, user: str, wanted: Credentials, mechanisms: Collection[str]
+) -> None:
+    by_mechanism = wanted.by_mechanism()
+    for mechanism in mechanisms:
+        credential = ScramCredentialInfo(KNOWN[mechanism], ITERATIONS)
+        password = by_mechanism[mechanism].encode("ascii")
         with cluster_error(f"set the password of {user}"):
             _alter(admin, UserScramCredentialUpsertion(user, credential, password))
-    _wait_known(admin, user)
+    _wait_known(admin, user, mechanisms)
 
 
 def _alter(admin: AdminClient, alteration: UserScramCredentialAlteration) -> None:
@@ -170,13 +215,14 @@ def _alter(admin: AdminClient, alteration: UserScramCredentialAlteration) -> Non
     admin.alter_user_scram_credentials([alteration])[alteration.user].result(TIMEOUT_S)
 
 
-def _wait_known(admin: AdminClient, user: str) -> None:
+def _wait_known(admin: AdminClient, user: str, mechanisms: Collection[str]) -> None:
     """Wait until a broker knows the user; the controller tells it a moment after its own answer."""
+    wanted = {KNOWN[each] for each in mechanisms}
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         with cluster_error(f"look up user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
             answer = admin.describe_user_scram_credentials([user])[user].result(TIMEOUT_S)
-            if len(answer.scram_credential_infos) == len(MECHANISMS):
+            if wanted <= {info.mechanism for info in answer.scram_credential_infos}:
                 return
         if time.monotonic() > deadline:
             raise ClusterError(f"User {user} was set but no broker knows it. Is Kafka healthy?")

@@ -143,6 +143,8 @@ class Tenant(Strict):
     """What keys its events, and so keeps their order."""
     partitions: Positive = 4
     """Partitions of its events topic."""
+    mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
+    """How its bundle logs in. The user has a password for either, so that it may use the other."""
     raw_data: bool = True
     """False: events leave out the original line."""
     quota: Quota = Quota()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from app.broker import quotas, rights, tenants
+from app.broker import credentials, quotas, rights
 from app.broker.cluster_error import ClusterError
 from app.broker.kafka_commands import Commands
 from app.broker.quota_requests import describe
@@ -76,7 +76,7 @@ def test_who_asks_for_too_much_is_slowed_down_alone(
                 "security.protocol": "SASL_SSL",
                 "sasl.mechanisms": "SCRAM-SHA-256",
                 "sasl.username": rights.user_name(names, tenant),
-                "sasl.password": tenants.read_password(tmp_path / tenant / "secrets", tenant),
+                "sasl.password": credentials.read(tmp_path / tenant / "secrets", tenant).password,
                 "ssl.ca.location": str(kafka.ca),
                 "group.id": f"{rights.group_prefix(names, tenant)}siem",
                 "auto.offset.reset": "earliest",

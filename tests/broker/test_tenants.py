@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from app.broker import admin as topics
-from app.broker import bundle, certificates, jars, rights, tenants
+from app.broker import bundle, certificates, credentials, jars, rights, tenants
 from app.broker.bundle.access import Access
 from app.broker.cluster_error import ClusterError
 from app.broker.java import find_java
@@ -50,7 +50,7 @@ def estate(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Es
             tenant=tenant,
             servers=kafka.northbound,
             user=rights.user_name(NAMES, tenant),
-            password=tenants.read_password(folder / "secrets", tenant),
+            password=credentials.read(folder / "secrets", tenant).password,
             topics={"events": NAMES.events(tenant), "alerts": NAMES.alerts(tenant)},
             group_prefix=rights.group_prefix(NAMES, tenant),
             ca=kafka.ca.read_bytes(),
@@ -168,9 +168,10 @@ def test_rights_are_these_and_no_more(estate: Estate) -> None:
 
 def test_add_again_keeps_the_password(estate: Estate) -> None:
     """Bundles handed out stay good; the secrets are for their owner's eyes alone."""
-    before = tenants.read_password(estate.secrets, "acme")
-    file = tenants.add(estate.admin, NAMES, "acme", estate.secrets)
-    assert tenants.read_password(estate.secrets, "acme") == before
+    before = credentials.read(estate.secrets, "acme")
+    tenants.add(estate.admin, NAMES, "acme", estate.secrets)
+    assert credentials.read(estate.secrets, "acme") == before
+    file = credentials.password_file(estate.secrets, "acme")
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -190,7 +191,7 @@ def test_rotate_and_remove(estate: Estate) -> None:
     assert tenants.users(estate.admin, NAMES, ["brief"]) == {}
     assert consume(folder, "--count", "1").returncode == 1
     with pytest.raises(ClusterError, match="northbound tenants add brief"):
-        tenants.read_password(estate.secrets, "brief")
+        credentials.read(estate.secrets, "brief")
 
 
 def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
