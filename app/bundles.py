@@ -79,8 +79,8 @@ def _ca(config: Config) -> bytes | None:
     """The CA that signs the brokers' certificate; None where every system knows it."""
     external = config.kafka.external
     if external is None:
-        file = config.data / "tls" / "ca.pem"
-        advice = "`northbound up` makes it"
+        file = config.embedded_ca
+        advice = "`northbound up` makes it, unless kafka.embedded.northbound.tls.ca names another"
     else:
         given = external.northbound_ca_file or external.security.ca_file
         if given is None:

@@ -25,6 +25,7 @@ from topology.topics import Topic
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
+KEY_STORE = "listener.name.northbound.ssl.keystore.location"
 
 
 def connect(client: Mapping[str, Any]) -> AdminClient:
@@ -276,6 +277,29 @@ def wait_known(admin: AdminClient, topics: Mapping[str, int]) -> None:
             )
         if waiting:
             time.sleep(POLL_S)
+
+
+def reload_certificate(client: Mapping[str, Any], brokers: Sequence[int], file: str) -> None:
+    """Have brokers read the key store of the northbound listener again, which `file` is.
+
+    A change of a broker's own settings makes it look at its files (Kafka's dynamic configuration);
+    the setting is taken away again, as it would outlive a data folder that is moved.
+    Raises ClusterError.
+    """
+    admin = connect(client)
+    for operation in (AlterConfigOpType.SET, AlterConfigOpType.DELETE):
+        resources = [
+            ConfigResource(
+                ConfigResource.Type.BROKER,
+                str(number),
+                incremental_configs=[ConfigEntry(KEY_STORE, file, incremental_operation=operation)],
+            )
+            for number in brokers
+        ]
+        with cluster_error("have the brokers read their certificate again"):
+            futures = admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S)
+            for future in futures.values():
+                future.result()
 
 
 def delete(admin: AdminClient, topics: Sequence[str]) -> None:

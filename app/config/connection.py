@@ -27,6 +27,17 @@ class Strict(BaseModel):
     )
 
 
+class OwnCertificate(Strict):
+    """A server certificate that somebody else issues; new files are taken up without a restart."""
+
+    certificate: Path
+    """PEM, with the CAs between it and `ca` behind it; its SANs have the advertised name."""
+    key: Path
+    """Its private key in PEM, without a password."""
+    ca: Path
+    """CA certificates in PEM that go into the bundles."""
+
+
 class NorthboundListener(Strict):
     """The SASL_SSL listener that consumers outside connect to."""
 
@@ -34,6 +45,8 @@ class NorthboundListener(Strict):
     """Where the broker listens; brokers after the first take the next ports."""
     advertise: Address = "localhost:9094"
     """The name and port that consumers are told; the certificate is made for this name."""
+    tls: OwnCertificate | None = None
+    """Instead of a certificate by Northbound's own CA."""
 
 
 class Embedded(Strict):

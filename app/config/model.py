@@ -281,6 +281,13 @@ class Config(Strict):
         return self.path(embedded.data if embedded else Path("data"))
 
     @property
+    def embedded_ca(self) -> Path:
+        """CA of the embedded broker's certificate."""
+        embedded = self.kafka.embedded
+        own = embedded.northbound.tls if embedded else None
+        return self.data / "tls" / "ca.pem" if own is None else self.path(own.ca)
+
+    @property
     def ingests(self) -> bool:
         """Whether there is anything for an ingest agent to do."""
         return bool(self.listeners or self.connectors)
