@@ -15,27 +15,33 @@ LOGIN_S = 10.0
 """Seconds that a login may take, TLS included."""
 
 
-def access(config: Config, tenant: str) -> Access:
-    """How the tenant reads its feeds. Raises ClusterError if its password or the CA is not here."""
+def access(config: Config, tenant: str, region: str | None = None) -> Access:
+    """How the tenant reads its feeds. Raises ClusterError if its password or a CA is not here.
+
+    `region`: of kafka.regions, whose brokers come first; without it, the tenant's own.
+    """
+    regions = {name: each.servers for name, each in config.kafka.regions.items()}
     names, found = config.names, config.tenants[tenant]
     kept = credentials.read(config.credentials, tenant)
+    chosen = region or found.region
     topics = {"events": names.events(tenant), "alerts": names.alerts(tenant)}
     return Access(
         tenant=tenant,
-        servers=_servers(config),
+        servers=_servers(config) if chosen is None else regions[chosen],
         user=rights.user_name(names, tenant),
         password=kept.password,
         topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
         group_prefix=rights.group_prefix(names, tenant),
-        ca=_ca(config),
+        ca=_all_cas(config),
         mechanism=kept.mechanism or found.mechanism,
         format=found.format,
+        regions=regions,
     )
 
 
-def write(config: Config, tenant: str, folder: Path) -> list[Path]:
+def write(config: Config, tenant: str, folder: Path, region: str | None = None) -> list[Path]:
     """Write the tenant's bundle into `folder`; its files."""
-    return bundle.write(access(config, tenant), folder)
+    return bundle.write(access(config, tenant, region), folder)
 
 
 def login(found: Access) -> str | None:
@@ -55,9 +61,11 @@ def login(found: Access) -> str | None:
     if found.ca is not None:
         del client["ssl.ca.location"]
         client["ssl.ca.pem"] = found.ca.decode()
+    connection = AdminClient(client)
     try:
-        AdminClient(client).list_topics(timeout=LOGIN_S)
+        connection.list_topics(timeout=LOGIN_S)
     except KafkaException as error:
+        connection.poll(0)  # what was heard meanwhile
         if refusals:
             return refusals[-1]
         raise ClusterError(f"{found.servers}: {error.args[0].str()}") from None
@@ -73,6 +81,20 @@ def _servers(config: Config) -> str:
     host, port = host_port(embedded.northbound.advertise)
     shown = f"[{host}]" if ":" in host else host
     return ",".join(f"{shown}:{port + number}" for number in range(embedded.brokers))
+
+
+def _all_cas(config: Config) -> bytes | None:
+    """The CAs of this deployment's brokers and of all regions', each once."""
+    found = [] if (own := _ca(config)) is None else [own]
+    for name, region in config.kafka.regions.items():
+        if region.ca_file is not None:
+            file = config.path(region.ca_file)
+            try:
+                found.append(file.read_bytes())
+            except OSError as error:
+                text = f"kafka.regions.{name}.ca_file: {file}: {error.strerror}"
+                raise ClusterError(text) from None
+    return b"".join(dict.fromkeys(found)) or None
 
 
 def _ca(config: Config) -> bytes | None:

@@ -190,6 +190,7 @@ class Deployment:
             brought=None
             if own is None
             else Brought(*map(self.config.path, (own.certificate, own.key, own.ca))),
+            also=self.config.region_hosts,
             progress=lambda done, total: self.report(f"Fetching Kafka's jars: {done} of {total}"),
         )
         self.kafka.start()

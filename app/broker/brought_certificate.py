@@ -45,7 +45,7 @@ def pem(brought: Brought, hosts: list[str], now: dt.datetime) -> bytes:
     if missing:
         problems.append(
             f"certificate: {brought.certificate} has no name {', '.join(missing)} among its SANs, "
-            "which kafka.embedded.northbound.advertise tells consumers; they would refuse it"
+            "which consumers are told (advertise, kafka.regions); they would refuse it"
         )
     if not server.not_valid_before_utc <= now < server.not_valid_after_utc:
         first, last = server.not_valid_before_utc, server.not_valid_after_utc

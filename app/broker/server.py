@@ -9,6 +9,7 @@ import errno
 import hashlib
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -42,7 +43,8 @@ POLL_S = 0.05
 class EmbeddedKafka:
     """Brokers of one cluster. Port 0 in an address means a free port, the same at each start.
 
-    `data` holds everything: storage, certificates, logs. Broker n uses the given ports + n.
+    `data` holds everything: storage, certificates, logs. Broker n uses the given ports + n. `also`:
+    other names under which consumers reach the brokers, for the certificate.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class EmbeddedKafka:
         java: Java | None = None,
         progress: jars.Progress | None = None,
         brought: Brought | None = None,
+        also: Sequence[str] = (),
     ) -> None:
         self.data = data.absolute()
         self._count = brokers
@@ -65,6 +68,7 @@ class EmbeddedKafka:
         self._java = java
         self._progress = progress
         self._brought = brought
+        self._also = also
         self._served = b""
         """Digest of the certificate that the brokers have read."""
         self._endpoints: list[Endpoints] = []
@@ -191,7 +195,8 @@ class EmbeddedKafka:
 
     def _certificate(self, now: dt.datetime) -> Path:
         """The brokers' key store, as it should be at `now`. Raises BrokerError."""
-        hosts = [ports.split(each.advertise)[0] for each in self._endpoints]
+        advertised = (ports.split(each.advertise)[0] for each in self._endpoints)
+        hosts = list(dict.fromkeys([*advertised, *self._also]))
         folder = self.data / "tls"
         if self._brought is None:
             return certificates.ensure(folder, hosts, now).server

@@ -173,6 +173,9 @@ def bundle(
     *,
     out: OutOption = None,
     zipped: Annotated[bool, typer.Option("--zip", help="Also as FOLDER.zip.")] = False,
+    region: Annotated[
+        str | None, typer.Option(help="Name this region's brokers; default: the tenant's region.")
+    ] = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Write the folder that the tenant needs to connect: CA, trust stores, consumers, and files
@@ -185,9 +188,12 @@ def bundle(
 
     settings = configured(config)
     _known(settings, name)
+    if region is not None and region not in settings.kafka.regions:
+        known = ", ".join(settings.kafka.regions) or "none"
+        fail(f"--region: saw {region!r}, expected one of kafka.regions: {known}", WRONG_USAGE)
     folder = out or settings.home / "bundles" / name
     with reported():
-        bundles.write(settings, name, folder)
+        bundles.write(settings, name, folder, region)
     typer.echo(f"{folder} holds {name}'s password: hand it over on a private way. See README.md.")
     if zipped:
         typer.echo(f"{pack(folder)} holds the same.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.config.fields import Address, Positive, loopback
+from app.config.fields import Address, Addresses, Positive, RegionName, loopback
 from app.yaml_source import SourceError
 
 
@@ -157,6 +157,16 @@ class External(Strict):
     """Replication factor of every topic."""
 
 
+class Region(Strict):
+    """Brokers of a region that have the tenants' feeds, for consumers there."""
+
+    servers: Addresses
+    """Comma-separated host:port of some of its brokers."""
+    ca_file: Path | None = None
+    """CA certificates in PEM of these brokers. Without it they are taken for the embedded broker's,
+    whose certificate has their names, too."""
+
+
 class Kafka(Strict):
     """Where Kafka is: exactly one of `embedded` and `external`."""
 
@@ -164,6 +174,9 @@ class Kafka(Strict):
     """A broker that comes with Northbound."""
     external: External | None = None
     """A cluster that is there already."""
+    regions: dict[RegionName, Region] = Field(default_factory=dict)
+    """Broker lists by region, for the bundles: other ways to this cluster, or (with ca_file) other
+    clusters with the same topics and users."""
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
     """Begins the name of every topic, consumer group and transactional id."""
     matches_partitions: Positive = 4

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +151,25 @@ def test_a_java_client_gets_in(estate: Estate, tmp_path: Path, store: str) -> No
         check=False,
     )
     assert "TopicAuthorizationException" in done.stderr
+
+
+def test_a_region_is_chosen(estate: Estate, tmp_path: Path) -> None:
+    """A bundle of one region reads from the brokers of another, and its doctor looks at those."""
+    away = replace(
+        estate.access("acme"),
+        servers="127.0.0.1:1",
+        regions={"away": "127.0.0.1:1", "here": estate.access("acme").servers},
+    )
+    bundle.write(away, tmp_path)
+    done = consume(tmp_path, "--group", "region", "--count", "1", "--region", "here")
+    assert done.stdout == '{"for": "acme"}\n', done.stderr
+    doctor = [sys.executable, "-I", str(tmp_path / "doctor.py"), "--json"]
+    for region, status in ((["--region", "here"], 0), ([], 1), (["--region", "no"], 1)):
+        checked = subprocess.run(
+            [*doctor, *region], capture_output=True, text=True, timeout=90, check=False
+        )
+        assert checked.returncode == status, checked.stdout + checked.stderr
+    assert "there is away, here" in checked.stderr
 
 
 def test_rights_are_these_and_no_more(estate: Estate) -> None:

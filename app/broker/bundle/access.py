@@ -13,6 +13,7 @@ class Access:
     `group_prefix`.
     ca: CA certificates in PEM; None where the system's trust store knows the brokers' CA.
     format: of the records (topology/northbound SERIALIZERS).
+    regions: region → bootstrap servers there, which the same user may use as well.
     """
 
     tenant: str
@@ -24,6 +25,7 @@ class Access:
     ca: bytes | None
     mechanism: str = "SCRAM-SHA-256"
     format: str = "ocsf-json"
+    regions: dict[str, str] = field(default_factory=dict)
 
     @property
     def group(self) -> str:

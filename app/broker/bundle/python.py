@@ -10,7 +10,9 @@ HERE = Path(__file__).parent
 
 
 def files(access: Access) -> list[File]:
-    content = {"kafka": settings(access), "topics": access.topics}
+    content: dict[str, object] = {"kafka": settings(access), "topics": access.topics}
+    if access.regions:
+        content["regions"] = access.regions
     text = json.dumps(content, indent=2) + "\n"
     return [
         File("northbound.json", text.encode(), secret=True),

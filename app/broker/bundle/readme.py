@@ -12,7 +12,7 @@ password are readable by their owner alone; keep them so.
 | feed | topic |
 |---|---|
 {topics}
-
+{regions}
 ## Try it
 
     pip install confluent-kafka
@@ -58,6 +58,15 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 - Leave the check of the server's name on. The certificate carries the names given above.
 {avro_rule}{changeit}"""
 
+REGIONS = """
+The files here name {servers}. In another region put its brokers in their place, or give
+`consumer.py` and `doctor.py` `--region NAME`; user, password, topics and groups are the same. A
+consumer group has its offsets in each cluster apart.
+
+| region | brokers |
+|---|---|
+{rows}
+"""
 TRUST = """\
 | `ca.pem` | the CA of the brokers, for clients that read PEM |
 | `truststore.p12`, `truststore.jks` | the same CA for Java |"""
@@ -80,6 +89,7 @@ def files(access: Access) -> list[File]:
         mechanism=access.mechanism,
         user=access.user,
         topics="\n".join(f"| {feed} | `{topic}` |" for feed, topic in access.topics.items()),
+        regions=_regions(access),
         group=access.group,
         group_prefix=access.group_prefix,
         some_topic=next(reversed(access.topics.values()), ""),
@@ -89,3 +99,10 @@ def files(access: Access) -> list[File]:
         changeit="" if access.ca is None else CHANGEIT,
     )
     return [File("README.md", text.encode())]
+
+
+def _regions(access: Access) -> str:
+    if not access.regions:
+        return ""
+    rows = "\n".join(f"| {name} | `{servers}` |" for name, servers in access.regions.items())
+    return REGIONS.format(servers=f"`{access.servers}`", rows=rows)
