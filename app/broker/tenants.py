@@ -8,6 +8,7 @@ from pathlib import Path
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import (
     AclBinding,
+    AclOperation,
     AdminClient,
     ScramCredentialInfo,
     ScramMechanism,
@@ -17,7 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from app.broker import credentials, passwords, rights
-from app.broker.cluster_error import ClusterError, cluster_error
+from app.broker.cluster_error import ADVICE, ClusterError, RefusedError, cluster_error
 from app.broker.credentials import MECHANISMS, Credentials
 from app.broker.kafka_commands import ITERATIONS
 from app.broker.rights import FEEDS, check_name, user_name
@@ -172,6 +173,12 @@ def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict
 
     Raises ClusterError, and RefusedError where users may not be seen.
     """
+    with cluster_error("list users"):
+        asked = admin.describe_cluster(include_authorized_operations=True)
+        may = asked.result(TIMEOUT_S).authorized_operations
+    # librdkafka 2.16 ends the process (an assertion) when a broker refuses the next request.
+    if may is not None and AclOperation.DESCRIBE not in may:
+        raise RefusedError(f"Cannot list users: {ADVICE[KafkaError.CLUSTER_AUTHORIZATION_FAILED]}")
     with cluster_error("list users"):
         known = admin.describe_user_scram_credentials().result(TIMEOUT_S)
     found = {}
