@@ -93,14 +93,14 @@ class EmbeddedKafka:
         """The CA certificate that consumers verify the northbound listener with."""
         return self.data / "tls" / "ca.pem" if self._brought is None else self._brought.ca
 
-    def renew(self, now: dt.datetime | None = None) -> bool:
+    def renew(self) -> bool:
         """Make the certificate anew if it is due, or read the one brought along again, and have the
         brokers take it up while they run; whether there was a new one.
 
         Connections stay; those made from now on see the new certificate. Raises BrokerError, or
         ClusterError; then the brokers go on with what they have, and the next call tries again.
         """
-        certificate = self._certificate(now or dt.datetime.now(dt.UTC))
+        certificate = self._certificate(dt.datetime.now(dt.UTC))
         digest = hashlib.sha256(certificate.read_bytes()).digest()
         if digest == self._served:
             return False

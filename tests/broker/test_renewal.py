@@ -69,14 +69,17 @@ def test_renewed_while_a_consumer_reads(
     try:
         consumer.subscribe([NAMES.alerts("acme")])
         reads()
-        assert kafka.renew(dt.datetime.now(dt.UTC) + LATER)
+        # As if it had been issued so long ago that it ends soon.
+        (kafka.data / "tls" / "server.pem").unlink()
+        certificates.ensure(kafka.data / "tls", ["localhost"], dt.datetime.now(dt.UTC) - LATER)
+        assert kafka.renew()
         wait_for(lambda: served(kafka).serial_number != first.serial_number, "a new one", 30)
         reads()
         assert lost == []
     finally:
         consumer.close()
     assert (kafka.pid, kafka.ca.read_bytes()) == (pid, ca)
-    assert not kafka.renew(dt.datetime.now(dt.UTC) + LATER)
+    assert not kafka.renew()
     resource = ConfigResource(ConfigResource.Type.BROKER, "0")
     (answer,) = (
         connect({"bootstrap.servers": kafka.bootstrap}).describe_configs([resource]).values()

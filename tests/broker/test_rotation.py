@@ -1,6 +1,8 @@
 """New passwords on a real broker: at once, and with a time in which two work."""
 
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from app.broker.server import EmbeddedKafka
 from app.cli import app
 from app.reading import read
 from schemas.codec import decode
-from tests.runtime.processes import wait_for
+from tests.runtime.processes import ROOT, wait_for
 
 pytestmark = pytest.mark.broker
 
@@ -159,6 +161,46 @@ def test_a_password_that_is_given(
     assert consume(folder, given["group.id"]).returncode == 0
     refused = run(config, "rotate", "acme", "--finish", "--password-file", str(file))
     assert refused.exit_code == 2
+
+
+def test_a_password_that_is_asked_for(
+    kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    """At a terminal, twice, and shown nowhere: neither on it nor in the process list."""
+    config = configuration(kafka, tmp_path, f"{unique('asked')}.")
+    program = str(Path(sys.executable).parent / "northbound")
+    argv = [program, "tenants", "add", "acme", "--ask-password", "--config", str(config)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(program, argv, environment)
+    shown = b""
+
+    def until(prompt: bytes | None) -> None:
+        nonlocal shown
+        while prompt is None or prompt not in shown:
+            try:
+                part = os.read(terminal, 4096)
+            except OSError:  # its other end is closed
+                return
+            if not part:
+                return
+            shown += part
+
+    try:
+        until(b"Password: ")
+        os.write(terminal, f"{GIVEN}\n".encode())
+        until(b"confirmation: ")
+        assert GIVEN not in Path(f"/proc/{child}/cmdline").read_text()
+        os.write(terminal, f"{GIVEN}\n".encode())
+        until(None)
+    finally:
+        _, status = os.waitpid(child, 0)
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, shown.decode()
+    assert GIVEN.encode() not in shown
+    kept = tmp_path / "data" / "credentials" / "acme.password"
+    assert kept.read_text() == f"{GIVEN}\n"
 
 
 def test_where_no_two_can_work(
