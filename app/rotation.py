@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from app import bundles
 from app.broker import credentials, passwords, tenants
 from app.broker.cluster_error import ClusterError
-from app.broker.credentials import MECHANISMS, Credentials
+from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.difference_lines import commands_for
 from app.broker.rights import user_name
 from app.config.model import Config
@@ -81,9 +81,8 @@ def _unmanaged(config: Config, tenant: str, kind: Kind, password: str | None) ->
     """Keep the new credentials; the commands that make them work."""
     folder, mechanisms = config.credentials, list(MECHANISMS)
     if kind is Kind.FINISH:
-        before = tenants.finished(folder, tenant)
-        new = Credentials(before.password)
-        mechanisms = [each for each in MECHANISMS if each != before.mechanism]
+        new = tenants.finished(folder, tenant)
+        mechanisms = [other_mechanism(str(new.mechanism))]
     elif kind is Kind.OVERLAP:
         new = tenants.begun(folder, tenant, config.tenants[tenant].mechanism, password)
         mechanisms = [str(new.mechanism)]
@@ -105,7 +104,8 @@ def _text(config: Config, tenant: str, kind: Kind) -> str:
             "with the new bundle, and connections with the old one end within an hour."
         )
     kept = credentials.read(config.credentials, tenant)
+    old = other_mechanism(str(kept.mechanism))
     return (
-        f"{tenant} has a new password, by {kept.mechanism} alone; the old one works by "
-        f"{config.tenants[tenant].mechanism} until `northbound tenants rotate {tenant} --finish`."
+        f"{tenant} has a new password, by {kept.mechanism} alone; the old one works by {old} until "
+        f"`northbound tenants rotate {tenant} --finish`."
     )

@@ -1,8 +1,9 @@
 """What Northbound keeps of a tenant's credentials: a password, and while it is rotated two.
 
-`<tenant>.password`: one line. `<tenant>.rotation` is there while an old password works beside the
-new one: Kafka keeps a password for each SCRAM mechanism of a user, so the old one stays on the
-mechanism that the tenant had, and the new one is on the other. Both are for their owner alone.
+`<tenant>.password`: one line. `<tenant>.rotation` is there since a rotation in which an old
+password worked beside the new one: Kafka keeps a password for each SCRAM mechanism of a user, so
+the old one stays on the mechanism that the bundle had, and the new bundle has the other, for good.
+Both files are for their owner alone.
 """
 
 import json
@@ -17,10 +18,19 @@ from app.broker.cluster_error import ClusterError
 MECHANISMS: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
+def other_mechanism(mechanism: str) -> str:
+    """SCRAM-SHA-512 of SCRAM-SHA-256, and the other way round."""
+    (other,) = (each for each in MECHANISMS if each != mechanism)
+    return other
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A tenant's password. While it is rotated `mechanism` is the only one that it works with, and
-    `previous` works with the other."""
+    """A tenant's password, and the mechanism of its bundle; None is the configured one.
+
+    While an old password works, `previous`, it does with the other mechanism, and the new one with
+    `mechanism` alone.
+    """
 
     password: str = field(repr=False)
     mechanism: str | None = None
@@ -46,8 +56,8 @@ def exist(folder: Path, tenant: str) -> bool:
 
 
 def rotating(folder: Path, tenant: str) -> bool:
-    """Whether an old password of the tenant works beside its new one."""
-    return _rotation_file(folder, tenant).is_file()
+    """Whether an old password of the tenant works beside its new one. Raises ClusterError."""
+    return exist(folder, tenant) and read(folder, tenant).previous is not None
 
 
 def read(folder: Path, tenant: str) -> Credentials:
@@ -69,21 +79,24 @@ def read(folder: Path, tenant: str) -> Credentials:
     rotation = _rotation_file(folder, tenant)
     try:
         kept = json.loads(rotation.read_text(encoding="ascii"))
-        return Credentials(password, str(kept["mechanism"]), str(kept["previous"]))
+        mechanism, previous = kept["mechanism"], kept["previous"]
+        if mechanism in MECHANISMS and isinstance(previous, str | None):
+            return Credentials(password, mechanism, previous)
     except FileNotFoundError:
         return Credentials(password)
     except (OSError, ValueError, KeyError, TypeError):
-        raise ClusterError(
-            f"{rotation} cannot be read. Remove it and run `northbound tenants rotate {tenant}`: "
-            "clients then have to get the new bundle."
-        ) from None
+        pass
+    raise ClusterError(
+        f"{rotation} cannot be read. Remove it and run `northbound tenants rotate {tenant}`: "
+        "clients then have to get the new bundle."
+    )
 
 
 def write(folder: Path, tenant: str, credentials: Credentials) -> None:
     """Keep a tenant's credentials instead of those that were there."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rotation = _rotation_file(folder, tenant)
-    if credentials.mechanism is None or credentials.previous is None:
+    if credentials.mechanism is None:
         rotation.unlink(missing_ok=True)
     else:
         kept = {"mechanism": credentials.mechanism, "previous": credentials.previous}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from confluent_kafka import KafkaError
@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 
 from app.broker import credentials, passwords, rights
 from app.broker.cluster_error import ADVICE, ClusterError, RefusedError, cluster_error
-from app.broker.credentials import MECHANISMS, Credentials
+from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.kafka_commands import ITERATIONS
 from app.broker.rights import FEEDS, check_name, user_name
 from topology.topics import Names
@@ -81,8 +81,9 @@ def begin_rotation(
     mechanism: str,
     password: str | None = None,
 ) -> None:
-    """Give the tenant a new password, with which it logs in by the other mechanism than
-    `mechanism`, by which the old one works on. Raises ClusterError while one is open."""
+    """Give the tenant a new password, by another mechanism than that of its bundle (`mechanism`,
+    the configured one, at first), by which the old one works on. Raises ClusterError while one is
+    open."""
     check_name(tenant)
     new = begun(folder, tenant, mechanism, password)
     _change(admin, names, tenant, folder, new, [str(new.mechanism)])
@@ -96,20 +97,24 @@ def begun(folder: Path, tenant: str, mechanism: str, password: str | None = None
             f"A rotation of {tenant} is open. End it with `northbound tenants rotate {tenant} "
             "--finish`, after which the older password is refused."
         )
-    (other,) = (each for each in MECHANISMS if each != mechanism)
+    other = other_mechanism(before.mechanism or mechanism)
     return Credentials(password or passwords.generate(), other, before.password)
 
 
 def finish_rotation(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     """Refuse the older of two passwords from now on; the newer works by both mechanisms."""
     check_name(tenant)
-    before = finished(folder, tenant)
-    old = [each for each in MECHANISMS if each != before.mechanism]
-    _change(admin, names, tenant, folder, Credentials(before.password), old)
+    new = finished(folder, tenant)
+    _change(admin, names, tenant, folder, new, [other_mechanism(str(new.mechanism))])
 
 
 def finished(folder: Path, tenant: str) -> Credentials:
-    """The credentials of an open rotation. Raises ClusterError where none is open."""
+    """What the end of a rotation makes of the credentials kept. Raises ClusterError where none is
+    open."""
+    return replace(_open(folder, tenant), previous=None)
+
+
+def _open(folder: Path, tenant: str) -> Credentials:
     before = credentials.read(folder, tenant)
     if before.previous is None:
         raise ClusterError(f"No rotation of {tenant} is open; one password works, the newest.")
@@ -118,9 +123,10 @@ def finished(folder: Path, tenant: str) -> Credentials:
 
 def take_back_rotation(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     """As if the open rotation had not begun: the older password works by both mechanisms."""
-    before = finished(folder, tenant)
-    old = Credentials(str(before.previous))
-    _change(admin, names, tenant, folder, old, [str(before.mechanism)])
+    before = _open(folder, tenant)
+    new = str(before.mechanism)
+    old = Credentials(str(before.previous), other_mechanism(new))
+    _change(admin, names, tenant, folder, old, [new])
 
 
 def _change(
@@ -175,9 +181,9 @@ def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict
     """
     with cluster_error("list users"):
         asked = admin.describe_cluster(include_authorized_operations=True)
-        may = asked.result(TIMEOUT_S).authorized_operations
+        may = asked.result(TIMEOUT_S).authorized_operations or ()
     # librdkafka 2.16 ends the process (an assertion) when a broker refuses the next request.
-    if may is not None and AclOperation.DESCRIBE not in may:
+    if AclOperation.DESCRIBE not in may:
         raise RefusedError(f"Cannot list users: {ADVICE[KafkaError.CLUSTER_AUTHORIZATION_FAILED]}")
     with cluster_error("list users"):
         known = admin.describe_user_scram_credentials().result(TIMEOUT_S)

@@ -134,11 +134,15 @@ def test_two_passwords_at_a_time(tmp_path: Path) -> None:
     assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
     with pytest.raises(ClusterError, match="--finish"):
         begun(tmp_path, "acme", "SCRAM-SHA-256")
-    credentials.write(tmp_path, "acme", Credentials(OTHER))
+    credentials.write(tmp_path, "acme", finished(tmp_path, "acme"))
+    assert not credentials.rotating(tmp_path, "acme")
+    assert credentials.read(tmp_path, "acme") == Credentials(OTHER, "SCRAM-SHA-512")
     assert credentials.read(tmp_path, "acme").by_mechanism() == {
         "SCRAM-SHA-256": OTHER,
         "SCRAM-SHA-512": OTHER,
     }
+    third = begun(tmp_path, "acme", "SCRAM-SHA-256", GOOD)
+    assert third.by_mechanism() == {"SCRAM-SHA-256": GOOD, "SCRAM-SHA-512": OTHER}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,7 @@ def test_two_passwords_at_a_time(tmp_path: Path) -> None:
         ("acme.password", "ü", "one line of ASCII"),
         ("acme.rotation", "{", "cannot be read"),
         ("acme.rotation", "[]", "cannot be read"),
+        ("acme.rotation", '{"mechanism": "PLAIN", "previous": null}', "cannot be read"),
     ],
 )
 def test_files_that_are_of_no_use(tmp_path: Path, name: str, content: str, expected: str) -> None:

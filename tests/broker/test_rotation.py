@@ -78,8 +78,9 @@ def bundled(folder: Path) -> dict[str, Any]:
 def test_two_passwords_work_at_a_time(
     kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
 ) -> None:
-    """A consumer of the old bundle reads on, and can log in anew, while one of the new bundle reads
-    in the same group; `up` and `tenants add` leave both alone; --finish refuses the old one."""
+    """A consumer of the old bundle reads on, and can log in anew, while one of the new bundle
+    reads; `tenants add` leaves both alone; --finish refuses the old one. The bundle keeps its
+    mechanism then, so that the next overlap is one for it, too."""
     config = configuration(kafka, tmp_path, f"{unique('rotate')}.")
     done(config, "add", "acme")
     old, new = tmp_path / "old", tmp_path / "new"
@@ -122,7 +123,7 @@ def test_two_passwords_work_at_a_time(
     assert consume(old, f"{prefix}old").returncode == 1
     final = bundled(new)["kafka"]
     assert final["sasl.password"] == after["sasl.password"]
-    assert final["sasl.mechanisms"] == "SCRAM-SHA-256"
+    assert final["sasl.mechanisms"] == "SCRAM-SHA-512"
     assert consume(new, f"{prefix}again").returncode == 0
     nothing = run(config, "rotate", "acme", "--finish", "--out", str(new))
     assert (nothing.exit_code, "No rotation of acme is open" in nothing.stderr) == (1, True)
@@ -130,6 +131,11 @@ def test_two_passwords_work_at_a_time(
     rotated = [decode(message.value())[1] for message in audit]
     overlaps = [r["details"]["overlap"] for r in rotated if r["action"] == "tenant.rotate"]
     assert overlaps == ["begun", "finished"]
+    third = tmp_path / "third"
+    done(config, "rotate", "acme", "--overlap", "--out", str(third))
+    assert bundled(third)["kafka"]["sasl.mechanisms"] == "SCRAM-SHA-256"
+    for folder in (new, third):
+        assert consume(folder, f"{prefix}{folder.name}-3").returncode == 0
     written = b"".join(message.value() for message in audit)
     for password in (before["sasl.password"], final["sasl.password"]):
         assert password.encode() not in written
