@@ -80,10 +80,9 @@ def test_renewed_while_a_consumer_reads(
         consumer.close()
     assert (kafka.pid, kafka.ca.read_bytes()) == (pid, ca)
     assert not kafka.renew()
+    admin = connect({"bootstrap.servers": kafka.bootstrap})
     resource = ConfigResource(ConfigResource.Type.BROKER, "0")
-    (answer,) = (
-        connect({"bootstrap.servers": kafka.bootstrap}).describe_configs([resource]).values()
-    )
+    (answer,) = admin.describe_configs([resource]).values()
     assert answer.result(30)[KEY_STORE].source == ConfigSource.STATIC_BROKER_CONFIG.value
     kafka.stop()
     moved = tmp_path / "moved"
