@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from app.broker.cluster_error import cluster_error
+from app.broker.permission import require_describe
 from topology.topics import TENANT_NAME, Names
 
 TIMEOUT_S = 30.0
@@ -110,6 +111,7 @@ def describe(
 
     Raises ClusterError, and RefusedError where rights may not be seen.
     """
+    require_describe(admin, "list rights")
     with cluster_error("list rights"):
         bindings = admin.describe_acls(_filter(None)).result(TIMEOUT_S)
     return {

@@ -8,7 +8,6 @@ from pathlib import Path
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import (
     AclBinding,
-    AclOperation,
     AdminClient,
     ScramCredentialInfo,
     ScramMechanism,
@@ -18,9 +17,10 @@ from confluent_kafka.admin import (
 )
 
 from app.broker import credentials, passwords, rights
-from app.broker.cluster_error import ADVICE, ClusterError, RefusedError, cluster_error
+from app.broker.cluster_error import ClusterError, cluster_error
 from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.kafka_commands import ITERATIONS
+from app.broker.permission import require_describe
 from app.broker.rights import FEEDS, check_name, user_name
 from topology.topics import Names
 
@@ -179,12 +179,7 @@ def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict
 
     Raises ClusterError, and RefusedError where users may not be seen.
     """
-    with cluster_error("list users"):
-        asked = admin.describe_cluster(include_authorized_operations=True)
-        may = asked.result(TIMEOUT_S).authorized_operations or ()
-    # librdkafka 2.16 ends the process (an assertion) when a broker refuses the next request.
-    if AclOperation.DESCRIBE not in may:
-        raise RefusedError(f"Cannot list users: {ADVICE[KafkaError.CLUSTER_AUTHORIZATION_FAILED]}")
+    require_describe(admin, "list users")
     with cluster_error("list users"):
         known = admin.describe_user_scram_credentials().result(TIMEOUT_S)
     found = {}
