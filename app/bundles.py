@@ -2,33 +2,76 @@
 
 from pathlib import Path
 
-from app.broker import bundle, tenants
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from app.broker import bundle, credentials, rights
 from app.broker.bundle import Access, RegistryAccess
+from app.broker.bundle.librdkafka import settings
 from app.broker.cluster_error import ClusterError
 from app.config import Config, host_port
 from app.config.schema_registry import RegistryLogin
 
+LOGIN_S = 10.0
+"""Seconds that a login may take, TLS included."""
 
-def access(config: Config, tenant: str) -> Access:
-    """How the tenant reads its feeds. Raises ClusterError if its password or the CA is not here."""
+
+def access(config: Config, tenant: str, region: str | None = None) -> Access:
+    """How the tenant reads its feeds. Raises ClusterError if its password or a CA is not here.
+
+    `region`: of kafka.regions, whose brokers come first; without it, the tenant's own.
+    """
+    regions = {name: each.servers for name, each in config.kafka.regions.items()}
     names, found = config.names, config.tenants[tenant]
+    kept = credentials.read(config.credentials, tenant)
+    chosen = region or found.region
     topics = {"events": names.events(tenant), "alerts": names.alerts(tenant)}
     return Access(
         tenant=tenant,
-        servers=_servers(config),
-        user=tenants.user_name(names, tenant),
-        password=tenants.read_password(config.credentials, tenant),
+        servers=_servers(config) if chosen is None else regions[chosen],
+        user=rights.user_name(names, tenant),
+        password=kept.password,
         topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
-        group_prefix=tenants.group_prefix(names, tenant),
-        ca=_ca(config),
+        group_prefix=rights.group_prefix(names, tenant),
+        ca=_all_cas(config),
+        mechanism=kept.mechanism or found.mechanism,
         format=found.format,
         registry=_registry(config) if found.format == "avro" else None,
+        regions=regions,
     )
 
 
-def write(config: Config, tenant: str, folder: Path) -> list[Path]:
+def write(config: Config, tenant: str, folder: Path, region: str | None = None) -> list[Path]:
     """Write the tenant's bundle into `folder`; its files."""
-    return bundle.write(access(config, tenant), folder)
+    return bundle.write(access(config, tenant, region), folder)
+
+
+def login(found: Access) -> str | None:
+    """Log in as a bundle does; what the listener says where it refuses.
+
+    Raises ClusterError where it does not answer from here.
+    """
+    refusals: list[str] = []
+
+    def heard(error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001  # a public constant
+            refusals.append(error.str())
+
+    client = {**settings(found), "error_cb": heard, "log_level": 0}
+    for key in ("group.id", "session.timeout.ms", "auto.offset.reset", "isolation.level"):
+        del client[key]
+    if found.ca is not None:
+        del client["ssl.ca.location"]
+        client["ssl.ca.pem"] = found.ca.decode()
+    connection = AdminClient(client)
+    try:
+        connection.list_topics(timeout=LOGIN_S)
+    except KafkaException as error:
+        connection.poll(0)  # what was heard meanwhile
+        if refusals:
+            return refusals[-1]
+        raise ClusterError(f"{found.servers}: {error.args[0].str()}") from None
+    return None
 
 
 def _servers(config: Config) -> str:
@@ -42,12 +85,26 @@ def _servers(config: Config) -> str:
     return ",".join(f"{shown}:{port + number}" for number in range(embedded.brokers))
 
 
+def _all_cas(config: Config) -> bytes | None:
+    """The CAs of this deployment's brokers and of all regions', each once."""
+    found = [] if (own := _ca(config)) is None else [own]
+    for name, region in config.kafka.regions.items():
+        if region.ca_file is not None:
+            file = config.path(region.ca_file)
+            try:
+                found.append(file.read_bytes())
+            except OSError as error:
+                text = f"kafka.regions.{name}.ca_file: {file}: {error.strerror}"
+                raise ClusterError(text) from None
+    return b"".join(dict.fromkeys(found)) or None
+
+
 def _ca(config: Config) -> bytes | None:
     """The CA that signs the brokers' certificate; None where every system knows it."""
     external = config.kafka.external
     if external is None:
-        file = config.data / "tls" / "ca.pem"
-        advice = "`northbound up` makes it"
+        file = config.embedded_ca
+        advice = "`northbound up` makes it, unless kafka.embedded.northbound.tls.ca names another"
     else:
         given = external.northbound_ca_file or external.security.ca_file
         if given is None:

@@ -26,6 +26,7 @@ from app.commands import (
     tenants,
     test,
     topics,
+    topics_plan,
     try_log,
     up,
     worker,
@@ -57,6 +58,8 @@ app.command()(parse.parse)
 app.command(name="try")(try_log.try_log)
 app.command()(match.match)
 app.command(name="test")(test.run_tests)
+topics.app.command()(topics_plan.plan)
+topics.app.command()(topics_plan.apply)
 app.add_typer(topics.app, name="topics")
 app.add_typer(rules.app, name="rules")
 app.add_typer(lists.app, name="lists")

@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from app.broker.tenants import FEEDS, feed_topic, group_prefix
+from app.broker.rights import FEEDS, feed_topic, group_prefix
 from app.config import Config
 from app.lag import LEADER_S
 from app.offsets import OffsetReader

@@ -3,6 +3,7 @@
 `northbound up` and `northbound demo` are two ways to watch the same deployment.
 """
 
+import datetime as dt
 import errno
 import fcntl
 import os
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from app.broker import admin, ports, quotas, tenants
+from app.broker import admin, certificates, credentials, difference_lines, ports, quotas, tenants
+from app.broker.brought_certificate import Brought
 from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
 from app.broker.server import EmbeddedKafka
@@ -23,13 +25,15 @@ from app.config import Config, host_port
 from app.lag import lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError
-from app.schema_registry.subjects import schema_ids
 from app.respond.registry import all_settings
+from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, read_status
 from app.supervisor import Child, Supervisor
 from topology.plan import Plan
 
 READY_S = 60.0
+RENEW_S = 600.0
+"""How often certificates are looked at while everything runs."""
 DYING_S = 3.0
 """Seconds that a broker which no longer answers may take to end and to say why."""
 FULL_BYTES = 32 * 1024
@@ -59,6 +63,8 @@ class Deployment:
     kafka: EmbeddedKafka | None = None
     _lock: IO[bytes] | None = None
     _supervisor: Supervisor | None = None
+    _renewed: float = 0.0
+    """When certificates were last looked at, on the monotonic clock."""
 
     def start(self, stopping: threading.Event | None = None) -> None:
         """Bring everything up and wait until it works, or until `stopping` is set.
@@ -101,6 +107,17 @@ class Deployment:
         if self.kafka is not None and failure is not None:
             self.report(f"Kafka ended ({failure}); starting it again")
             self.kafka.start()
+        if self.kafka is not None and time.monotonic() > self._renewed + RENEW_S:
+            self._renew(self.kafka)
+
+    def _renew(self, kafka: EmbeddedKafka) -> None:
+        """The broker's certificate before it ends; what is wrong is told, and tried again."""
+        self._renewed = time.monotonic()
+        try:
+            if kafka.renew():
+                self.report("Kafka has a new certificate; consumers stay connected")
+        except (BrokerError, ClusterError) as error:
+            self.report(f"Kafka's certificate cannot be renewed: {error}")
 
     def stop(self) -> None:
         """Stop the agent, the workers and Kafka, each after what it holds is safe."""
@@ -162,6 +179,7 @@ class Deployment:
         embedded = self.config.kafka.embedded
         if embedded is None:
             return
+        own = embedded.northbound.tls
         self.report("Starting Apache Kafka")
         self.kafka = EmbeddedKafka(
             self.config.data,
@@ -170,9 +188,20 @@ class Deployment:
             listen=embedded.northbound.listen,
             advertise=embedded.northbound.advertise,
             heap=embedded.heap,
+            brought=None
+            if own is None
+            else Brought(*map(self.config.path, (own.certificate, own.key, own.ca))),
+            also=self.config.region_hosts,
             progress=lambda done, total: self.report(f"Fetching Kafka's jars: {done} of {total}"),
         )
         self.kafka.start()
+        self._renewed = time.monotonic()
+        ends = certificates.ends(self.config.embedded_ca)
+        if ends - dt.datetime.now(dt.UTC) < dt.timedelta(days=certificates.WARN_CA_DAYS):
+            self.report(
+                f"The CA of Kafka's certificate ends on {ends:%Y-%m-%d}: every tenant needs a new "
+                "bundle before (docs/operating.md)"
+            )
 
     def _apply(self, plan: Plan) -> None:
         """Topics, users and rights as declared; with manage: false they are only compared."""
@@ -183,10 +212,7 @@ class Deployment:
         topics = declared(self.config, plan)
         self._check_left_over(client)
         if external is not None and not external.manage:
-            todo = [str(change) for change in admin.plan(client, topics)]
-            todo += tenants.plan(client, self.config.names, self.config.tenants)
-            todo += quotas.todo(self.client(), self.config)
-            for each in todo:
+            for each in difference_lines.told(self.config, client, topics, unseen=False):
                 self.report(f"To do by whoever manages the cluster: {each}")
             return
         changes = admin.ensure(client, topics, self.config.replication)
@@ -198,7 +224,13 @@ class Deployment:
                 self.report(str(change))
         for tenant in self.config.tenants:
             tenants.add(client, self.config.names, tenant, self.config.credentials)
-        for each in quotas.ensure(self.client(), self.config.names, quotas.declared(self.config)):
+            if credentials.read(self.config.credentials, tenant).previous is not None:
+                self.report(
+                    f"{tenant} has an old password, too, until `northbound tenants rotate {tenant} "
+                    "--finish`"
+                )
+        quota, how = quotas.declared(self.config), difference_lines.commands_for(self.config)
+        for each in quotas.ensure(self.client(), self.config.names, quota, how):
             self.report(f"To do by whoever manages the cluster: {each}")
 
     def _check_left_over(self, client: Any) -> None:

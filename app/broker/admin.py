@@ -4,9 +4,9 @@ Works with any client configuration: the embedded broker or an existing, secured
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
@@ -19,51 +19,25 @@ from confluent_kafka.admin import (
     OffsetSpec,
 )
 
-from app.broker.cluster_error import ClusterError, cluster_error
+from app.broker.cluster_error import ClusterError, RefusedError, cluster_error
+from app.broker.topic_changes import Action, Change, Found, Seen, differences
 from topology.topics import Topic
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
-
-Action: TypeAlias = Literal["create", "grow", "set"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing to do: create a topic, grow it to `partitions`, or set `config` entries.
-
-    `was` holds the entries' present values; empty for a topic that is created.
-    """
-
-    action: Action
-    topic: str
-    partitions: int
-    config: Mapping[str, str] = field(default_factory=dict)
-    was: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        if self.action == "grow":
-            return f"grow {self.topic} to {self.partitions} partitions"
-        if self.action == "set":
-            changes = [f"{key}={self.was.get(key)} -> {new}" for key, new in self.config.items()]
-            return f"set {self.topic} {' '.join(changes)}"
-        entries = " ".join(f"{key}={value}" for key, value in self.config.items())
-        return f"create {self.topic} with {self.partitions} partitions {entries}"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A topic as it is in the cluster."""
-
-    name: str
-    topic_id: str
-    partitions: int
-    replication: int
+KEY_STORE = "listener.name.northbound.ssl.keystore.location"
 
 
 def connect(client: Mapping[str, Any]) -> AdminClient:
     """An admin client; librdkafka's own log lines stay off the terminal."""
     return AdminClient({"socket.connection.setup.timeout.ms": 10_000, **client, "log_level": 0})
+
+
+def listed(admin: AdminClient) -> set[str]:
+    """Names of all topics that Northbound's user may see, but Kafka's own."""
+    with cluster_error("list topics"):
+        known = admin.list_topics(timeout=TIMEOUT_S).topics
+    return {name for name in known if not name.startswith("__")}
 
 
 def existing(admin: AdminClient, topics: Iterable[str] | None = None) -> dict[str, Found]:
@@ -76,15 +50,12 @@ def existing(admin: AdminClient, topics: Iterable[str] | None = None) -> dict[st
             return {}
         futures = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
         described = [topic for each in futures.values() if (topic := _unless_gone(each))]
-    return {
-        topic.name: Found(
-            topic.name,
-            str(topic.topic_id),
-            len(topic.partitions),
-            min((len(partition.replicas) for partition in topic.partitions), default=0),
-        )
-        for topic in described
-    }
+    return {topic.name: _found(topic) for topic in described}
+
+
+def _found(topic: Any) -> Found:
+    replicas = (len(partition.replicas) for partition in topic.partitions)
+    return Found(topic.name, str(topic.topic_id), len(topic.partitions), min(replicas, default=0))
 
 
 def _unless_gone(future: Any) -> Any:
@@ -109,16 +80,23 @@ def identity(admin: AdminClient, topics: Iterable[str] | None = None) -> tuple[s
 
 def settings(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
     """All configuration entries of existing topics: topic → entry → value."""
+    with cluster_error("read the configuration of topics"):
+        return {
+            name: _entries(future.result()) for name, future in _ask_settings(admin, topics).items()
+        }
+
+
+def _ask_settings(admin: AdminClient, topics: Sequence[str]) -> dict[str, Any]:
+    """Futures by topic."""
     if not topics:
         return {}
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
-    with cluster_error("read the configuration of topics"):
-        futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
-        answers = {resource.name: future.result() for resource, future in futures.items()}
-    return {
-        topic: {name: entry.value for name, entry in entries.items() if entry.value is not None}
-        for topic, entries in answers.items()
-    }
+    futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+    return {resource.name: future for resource, future in futures.items()}
+
+
+def _entries(answer: Mapping[str, Any]) -> dict[str, str]:
+    return {name: entry.value for name, entry in answer.items() if entry.value is not None}
 
 
 def partitions(admin: AdminClient, topic: str) -> list[dict[str, Any]]:
@@ -156,49 +134,58 @@ def _known(offset: int) -> int | None:
     return offset if offset >= 0 else None
 
 
+def look(admin: AdminClient, names: Sequence[str]) -> Seen:
+    """These topics with their settings, as far as they may be seen. Raises ClusterError."""
+    if not names:
+        return Seen()
+    hidden: dict[str, str] = {}
+    found: dict[str, Found] = {}
+    with cluster_error("describe topics"):
+        futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+    for name, future in futures.items():
+        with _hidden(name, hidden), cluster_error(f"describe topic {name}"):
+            topic = _unless_gone(future)
+            if topic is not None:
+                found[name] = _found(topic)
+    entries: dict[str, dict[str, str]] = {}
+    for name, answer in _ask_settings(admin, sorted(found)).items():
+        with _hidden(name, hidden), cluster_error(f"read the configuration of topic {name}"):
+            entries[name] = _entries(answer.result())
+    return Seen(found, entries, hidden)
+
+
+@contextmanager
+def _hidden(name: str, hidden: dict[str, str]) -> Iterator[None]:
+    """Keep why a topic may not be seen."""
+    try:
+        yield
+    except RefusedError as error:
+        hidden[name] = str(error)
+
+
 def plan(admin: AdminClient, declared: Sequence[Topic]) -> list[Change]:
     """What has to change so that every declared topic is as declared; changes nothing.
 
     More partitions than declared are left alone. Raises ClusterError with every topic whose number
-    of partitions may never change and differs.
+    of partitions may never change and differs, and RefusedError where one may not be seen.
     """
-    found = existing(admin, [topic.name for topic in declared])
-    present = settings(admin, sorted(found))
-    changes: list[Change] = []
-    problems: list[str] = []
-    for topic in declared:
-        wanted = topic.settings()
-        if topic.name not in found:
-            changes.append(Change("create", topic.name, _wanted(topic, found), wanted))
-            continue
-        partitions = found[topic.name].partitions
-        if topic.fixed and partitions != topic.partitions:
-            problems.append(
-                f"{topic.name} has {partitions} partitions, the configuration says "
-                f"{topic.partitions}. State depends on this number, so it never changes: set "
-                f"kafka.matches_partitions to {partitions}."
-            )
-        elif partitions < _wanted(topic, found):
-            changes.append(Change("grow", topic.name, _wanted(topic, found)))
-        now = present[topic.name]
-        differs = {key: value for key, value in wanted.items() if not _same(now.get(key), value)}
-        if differs:
-            was = {key: now.get(key, "") for key in differs}
-            changes.append(Change("set", topic.name, partitions, differs, was))
+    seen = look(admin, [topic.name for topic in declared])
+    for why in seen.hidden.values():
+        raise RefusedError(why)
+    changes, problems = differences(declared, seen)
     if problems:
         raise ClusterError("\n".join(problems))
     return changes
 
 
-def _wanted(topic: Topic, found: Mapping[str, Found]) -> int:
-    """How many partitions a topic has at least: as many as the one that it is like."""
-    like = found.get(topic.alike) if topic.alike is not None else None
-    return topic.partitions if like is None else max(topic.partitions, like.partitions)
-
-
-def apply(admin: AdminClient, changes: Sequence[Change], replication: int) -> None:
+def apply(
+    admin: AdminClient,
+    changes: Sequence[Change],
+    replication: int,
+    done: Callable[[Change], None] = lambda _: None,
+) -> None:
     """Make the changes of `plan`; new topics get `replication` replicas. Returns when all brokers
-    asked know them."""
+    asked know them. `done` hears of each that is made, also when another is refused."""
     new = [
         NewTopic(
             change.topic,
@@ -226,22 +213,43 @@ def apply(admin: AdminClient, changes: Sequence[Change], replication: int) -> No
         for change in changes
         if change.action == "set"
     ]
+    futures: list[tuple[Action, str, str, Any]] = []
     if new:
-        for name, future in admin.create_topics(new, request_timeout=TIMEOUT_S).items():
-            with cluster_error(f"create topic {name}", ignore=KafkaError.TOPIC_ALREADY_EXISTS):
-                future.result()
+        futures += [
+            ("create", name, f"create topic {name}", each)
+            for name, each in admin.create_topics(new, request_timeout=TIMEOUT_S).items()
+        ]
     if grown:
-        for name, future in admin.create_partitions(grown, request_timeout=TIMEOUT_S).items():
-            with cluster_error(f"grow topic {name}"):
-                future.result()
+        futures += [
+            ("grow", name, f"grow topic {name}", each)
+            for name, each in admin.create_partitions(grown, request_timeout=TIMEOUT_S).items()
+        ]
     if altered:
-        futures = admin.incremental_alter_configs(altered, request_timeout=TIMEOUT_S)
-        for resource, future in futures.items():
-            with cluster_error(f"configure topic {resource.name}"):
+        answers = admin.incremental_alter_configs(altered, request_timeout=TIMEOUT_S)
+        futures += [
+            ("set", resource.name, f"configure topic {resource.name}", each)
+            for resource, each in answers.items()
+        ]
+    asked = {(change.action, change.topic): change for change in changes}
+    refused: list[ClusterError] = []
+    for action, name, doing, future in futures:
+        try:
+            with cluster_error(doing, ignore=_there_already(action)):
                 future.result()
+            done(asked[action, name])
+        except ClusterError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
     wait_known(
         admin, {change.topic: change.partitions for change in changes if change.action != "set"}
     )
+
+
+def _there_already(action: Action) -> int | None:
+    """What a topic that somebody else has created meanwhile is answered with."""
+    code: int = KafkaError.TOPIC_ALREADY_EXISTS
+    return code if action == "create" else None
 
 
 def ensure(admin: AdminClient, declared: Sequence[Topic], replication: int) -> list[Change]:
@@ -271,6 +279,29 @@ def wait_known(admin: AdminClient, topics: Mapping[str, int]) -> None:
             time.sleep(POLL_S)
 
 
+def reload_certificate(client: Mapping[str, Any], brokers: Sequence[int], file: str) -> None:
+    """Have brokers read the key store of the northbound listener again, which `file` is.
+
+    A change of a broker's own settings makes it look at its files (Kafka's dynamic configuration);
+    the setting is taken away again, as it would outlive a data folder that is moved.
+    Raises ClusterError.
+    """
+    admin = connect(client)
+    for operation in (AlterConfigOpType.SET, AlterConfigOpType.DELETE):
+        resources = [
+            ConfigResource(
+                ConfigResource.Type.BROKER,
+                str(number),
+                incremental_configs=[ConfigEntry(KEY_STORE, file, incremental_operation=operation)],
+            )
+            for number in brokers
+        ]
+        with cluster_error("have the brokers read their certificate again"):
+            futures = admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S)
+            for future in futures.values():
+                future.result()
+
+
 def delete(admin: AdminClient, topics: Sequence[str]) -> None:
     """Delete topics with everything in them; one that does not exist is no error."""
     if not topics:
@@ -278,8 +309,3 @@ def delete(admin: AdminClient, topics: Sequence[str]) -> None:
     for name, future in admin.delete_topics(list(topics), request_timeout=TIMEOUT_S).items():
         with cluster_error(f"delete topic {name}", ignore=KafkaError.UNKNOWN_TOPIC_OR_PART):
             future.result()
-
-
-def _same(now: str | None, wanted: str) -> bool:
-    """Kafka may print a list in another order: `compact,delete` and `delete,compact`."""
-    return now is not None and sorted(now.split(",")) == sorted(wanted.split(","))

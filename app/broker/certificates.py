@@ -9,17 +9,22 @@ import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from app.broker.errors import BrokerError
 
 CA_DAYS = 3650
 SERVER_DAYS = 397  # the longest that common TLS clients accept from any CA
 RENEW_DAYS = 30
+WARN_CA_DAYS = 365
 ALWAYS = ("localhost", "127.0.0.1")
+CaKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +42,49 @@ def ensure(
 
     `server`: file of the server certificate; several servers may share the CA.
 
-    The CA is made once. The server certificate is made again when its SANs differ, it does not
-    belong to the CA, or it ends within 30 days of `now`.
+    The CA is made once, unless ca.pem and ca.key are there already. The server certificate is made
+    again when its SANs differ, it does not belong to the CA, or it ends within 30 days of `now`.
+    Raises BrokerError for a CA that is of no use.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = Certificates(folder / "ca.pem", folder / server)
     key_file = folder / "ca.key"
-    if not (files.ca.is_file() and key_file.is_file()):
+    if not files.ca.is_file():
         _make_ca(files.ca, key_file, now)
     ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
+    if ca.not_valid_after_utc <= now:
+        raise BrokerError(
+            f"The CA in {files.ca} has ended on {ca.not_valid_after_utc:%Y-%m-%d}. Remove it and "
+            f"{key_file}: a new one is made, and every tenant needs a new bundle."
+        )
     wanted = sorted({*hosts, *ALWAYS})
     if not _good(files.server, ca, wanted, now):
-        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError(f"{key_file}: expected an elliptic curve key; remove it to make anew")
-        _make_server(files.server, ca, key, wanted, now)
+        _make_server(files.server, ca, _ca_key(key_file, ca), wanted, now)
     return files
+
+
+def _ca_key(file: Path, ca: x509.Certificate) -> CaKey:
+    """The CA's key. Raises BrokerError where it is not there, or another one's."""
+    lost = (
+        f"put back both from a backup, or remove {file.with_name('ca.pem')}, after which every "
+        "tenant needs a new bundle."
+    )
+    try:
+        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except FileNotFoundError:
+        raise BrokerError(f"{file}, the key of the CA, is not there: {lost}") from None
+    except (ValueError, TypeError):
+        raise BrokerError(f"{file}: expected a private key in PEM, without a password") from None
+    if not isinstance(key, CaKey):
+        raise BrokerError(f"{file}: expected an elliptic curve or RSA key")
+    if key.public_key() != ca.public_key():
+        raise BrokerError(f"{file} is not the key of the CA beside it: {lost}")
+    return key
+
+
+def ends(file: Path) -> dt.datetime:
+    """When the first certificate of a PEM file ends."""
+    return x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
 
 
 def write_private(file: Path, content: bytes) -> None:
@@ -108,7 +140,7 @@ def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     public: ec.EllipticCurvePublicKey,
-    days: int,
+    days: float,
     now: dt.datetime,
 ) -> x509.CertificateBuilder:
     return (
@@ -139,13 +171,13 @@ def _make_ca(file: Path, key_file: Path, now: dt.datetime) -> None:
 def _make_server(
     file: Path,
     ca: x509.Certificate,
-    ca_key: ec.EllipticCurvePrivateKey,
+    ca_key: CaKey,
     hosts: list[str],
     now: dt.datetime,
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(_name(hosts[0]), ca.subject, key.public_key(), SERVER_DAYS, now)
+        _builder(_name(hosts[0]), ca.subject, key.public_key(), _days(ca, now), now)
         .add_extension(x509.SubjectAlternativeName(map(_alternative, hosts)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(ca=False), critical=True)
@@ -160,11 +192,17 @@ def _make_server(
     write_private(file, _private_pem(key) + b"".join(pem))
 
 
+def _days(ca: x509.Certificate, now: dt.datetime) -> float:
+    """How long a server certificate lasts: never longer than its CA."""
+    return min(SERVER_DAYS, (ca.not_valid_after_utc - now) / dt.timedelta(days=1))
+
+
 def _good(file: Path, ca: x509.Certificate, hosts: list[str], now: dt.datetime) -> bool:
     if not file.is_file():
         return False
     server = x509.load_pem_x509_certificate(file.read_bytes())
-    if server.not_valid_after_utc < now + dt.timedelta(days=RENEW_DAYS):
+    soon = now + dt.timedelta(days=RENEW_DAYS)
+    if server.not_valid_after_utc < min(soon, ca.not_valid_after_utc):
         return False
     try:
         server.verify_directly_issued_by(ca)

@@ -15,11 +15,13 @@ ADVICE = {
     KafkaError._RESOLVE: "The host name is unknown.",  # noqa: SLF001
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: (
         "Northbound's user lacks a right on the cluster; grant it, or set "
-        "kafka.external.manage: false and give the printed plan to the cluster's owner."
+        "kafka.external.manage: false and give what `northbound topics plan --commands` prints "
+        "to the cluster's owner."
     ),
     KafkaError.TOPIC_AUTHORIZATION_FAILED: (
         "Northbound's user lacks a right on the topic; grant it, or set "
-        "kafka.external.manage: false and give the printed plan to the cluster's owner."
+        "kafka.external.manage: false and give what `northbound topics plan --commands` prints "
+        "to the cluster's owner."
     ),
     KafkaError.INVALID_REPLICATION_FACTOR: (
         "There are fewer brokers than replicas: set kafka.external.replication."
@@ -32,8 +34,23 @@ ADVICE = {
 }
 
 
+REFUSALS = {
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.SECURITY_DISABLED,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001  # a public constant
+}
+"""Codes of what this cluster does for nobody, or not for Northbound's user."""
+
+
 class ClusterError(Exception):
     """The cluster refused, or did not answer; the text says what to do."""
+
+
+class RefusedError(ClusterError):
+    """The cluster answers, and does not do this for Northbound's user."""
 
 
 @contextmanager
@@ -54,4 +71,5 @@ def cluster_error(doing: str, ignore: int | None = None) -> Iterator[None]:
             return
         text = problem.str() if isinstance(problem, KafkaError) else str(problem)
         advice = ADVICE.get(code, "") if code is not None else ""
-        raise ClusterError(f"Cannot {doing}: {text}. {advice}".rstrip()) from error
+        kind = RefusedError if code in REFUSALS else ClusterError
+        raise kind(f"Cannot {doing}: {text.rstrip('.')}. {advice}".rstrip()) from error

@@ -17,7 +17,7 @@ from aiokafka.protocol.admin import DescribeClientQuotasRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Float64, Int16, Int32, Schema, String
 
-from app.broker.cluster_error import IS_IT_UP, ClusterError
+from app.broker.cluster_error import IS_IT_UP, ClusterError, RefusedError
 
 TIMEOUT_S: Final = 20.0
 EXACT: Final = 0
@@ -74,14 +74,10 @@ class _Alter(Request[_AlterStruct]):  # type: ignore[misc]
         return request_struct_class(self._entries, False)
 
 
-class QuotaRefusedError(ClusterError):
-    """Northbound's user may not ask for, or change, quotas."""
-
-
 def describe(client: Mapping[str, Any], users: Iterable[str]) -> dict[str, dict[str, float]]:
     """The quotas of some users by their keys; `client`: librdkafka's configuration.
 
-    Raises ClusterError, and QuotaRefusedError for a missing right (DESCRIBE_CONFIGS on the
+    Raises ClusterError, and RefusedError for a missing right (DESCRIBE_CONFIGS on the
     cluster).
     """
 
@@ -102,7 +98,7 @@ def describe(client: Mapping[str, Any], users: Iterable[str]) -> dict[str, dict[
 def alter(client: Mapping[str, Any], user: str, values: Mapping[str, float | None]) -> None:
     """Set quotas of a user, or take away those that are None.
 
-    Raises ClusterError, and QuotaRefusedError for a missing right (ALTER_CONFIGS on the cluster).
+    Raises ClusterError, and RefusedError for a missing right (ALTER_CONFIGS on the cluster).
     """
     ops = [(name, value or 0.0, value is None) for name, value in values.items()]
     doing = f"set the quota of {user}"
@@ -118,7 +114,7 @@ def alter(client: Mapping[str, Any], user: str, values: Mapping[str, float | Non
 
 def _check(doing: str, code: int, message: str | None) -> None:
     if code in REFUSED:
-        raise QuotaRefusedError(f"Cannot {doing}: {for_code(code).__name__}")
+        raise RefusedError(f"Cannot {doing}: {for_code(code).__name__}")
     if code:
         raise ClusterError(f"Cannot {doing}: {message or for_code(code).__name__}")
 

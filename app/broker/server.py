@@ -6,8 +6,10 @@ Listeners: INTERNAL (plaintext, loopback, super user) for Northbound's own proce
 
 import datetime as dt
 import errno
+import hashlib
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -15,7 +17,16 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from app.broker import certificates, class_archive, cluster, jars, ports
+from app.broker import (
+    admin,
+    brought_certificate,
+    certificates,
+    class_archive,
+    cluster,
+    jars,
+    ports,
+)
+from app.broker.brought_certificate import Brought
 from app.broker.cluster import Addresses
 from app.broker.errors import BrokerError, no_room
 from app.broker.java import Java, find_java
@@ -32,7 +43,8 @@ POLL_S = 0.05
 class EmbeddedKafka:
     """Brokers of one cluster. Port 0 in an address means a free port, the same at each start.
 
-    `data` holds everything: storage, certificates, logs. Broker n uses the given ports + n.
+    `data` holds everything: storage, certificates, logs. Broker n uses the given ports + n. `also`:
+    other names under which consumers reach the brokers, for the certificate.
     """
 
     def __init__(
@@ -46,6 +58,8 @@ class EmbeddedKafka:
         heap: str = "1g",
         java: Java | None = None,
         progress: jars.Progress | None = None,
+        brought: Brought | None = None,
+        also: Sequence[str] = (),
     ) -> None:
         self.data = data.absolute()
         self._count = brokers
@@ -53,6 +67,10 @@ class EmbeddedKafka:
         self._heap = heap
         self._java = java
         self._progress = progress
+        self._brought = brought
+        self._also = also
+        self._served = b""
+        """Digest of the certificate that the brokers have read."""
         self._endpoints: list[Endpoints] = []
         self._nodes: list[Node] = []
         self._cluster_id = ""
@@ -73,7 +91,26 @@ class EmbeddedKafka:
     @property
     def ca(self) -> Path:
         """The CA certificate that consumers verify the northbound listener with."""
-        return self.data / "tls" / "ca.pem"
+        return self.data / "tls" / "ca.pem" if self._brought is None else self._brought.ca
+
+    def renew(self) -> bool:
+        """Make the certificate anew if it is due, or read the one brought along again, and have the
+        brokers take it up while they run; whether there was a new one.
+
+        Connections stay; those made from now on see the new certificate. Raises BrokerError, or
+        ClusterError; then the brokers go on with what they have, and the next call tries again.
+        """
+        certificate = self._certificate(dt.datetime.now(dt.UTC))
+        digest = hashlib.sha256(certificate.read_bytes()).digest()
+        if digest == self._served:
+            return False
+        admin.reload_certificate(
+            {"bootstrap.servers": self.bootstrap},
+            [node.number for node in self._nodes if node.pid is not None],
+            str(certificate),
+        )
+        self._served = digest
+        return True
 
     @property
     def pids(self) -> list[int]:
@@ -146,14 +183,29 @@ class EmbeddedKafka:
             self._nodes = [
                 Node(number, self.data / f"node-{number}", tools) for number in range(self._count)
             ]
-        hosts = [ports.split(each.advertise)[0] for each in self._endpoints]
-        tls = certificates.ensure(self.data / "tls", hosts, dt.datetime.now(dt.UTC))
+        certificate = self._certificate(dt.datetime.now(dt.UTC))
+        if not self.pids:
+            self._served = hashlib.sha256(certificate.read_bytes()).digest()
         for node, own in zip(self._nodes, self._endpoints, strict=True):
             if node.pid is None:
                 ports.require(own.internal, "kafka.embedded.internal")
                 ports.require(own.listen, "kafka.embedded.northbound.listen")
-                settings = server_properties(node.number, self._endpoints, node.data, tls.server)
+                settings = server_properties(node.number, self._endpoints, node.data, certificate)
                 node.write(settings, self._cluster_id)
+
+    def _certificate(self, now: dt.datetime) -> Path:
+        """The brokers' key store, as it should be at `now`. Raises BrokerError."""
+        advertised = (ports.split(each.advertise)[0] for each in self._endpoints)
+        hosts = list(dict.fromkeys([*advertised, *self._also]))
+        folder = self.data / "tls"
+        if self._brought is None:
+            return certificates.ensure(folder, hosts, now).server
+        wanted = brought_certificate.pem(self._brought, hosts, now)
+        file = folder / "brought.pem"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not file.is_file() or file.read_bytes() != wanted:
+            certificates.write_private(file, wanted)
+        return file
 
     def _tools(self) -> Tools:
         java = self._java or find_java()
@@ -170,7 +222,7 @@ class EmbeddedKafka:
                 while not _open(host, number):
                     self._still(deadline)
                     time.sleep(POLL_S)
-        admin = AdminClient(
+        client = AdminClient(
             {
                 "bootstrap.servers": self.bootstrap,
                 "reconnect.backoff.ms": 20,
@@ -180,7 +232,7 @@ class EmbeddedKafka:
         )
         while True:
             with suppress(KafkaException):
-                if len(admin.list_topics(timeout=1.0).brokers) == self._count:
+                if len(client.list_topics(timeout=1.0).brokers) == self._count:
                     return
             self._still(deadline)
 

@@ -79,6 +79,9 @@ def server_properties(
         },
         f"{northbound}ssl.keystore.type": "PEM",
         f"{northbound}ssl.keystore.location": str(certificate),
+        # A certificate may be replaced while the broker runs, also by one with other names.
+        "ssl.allow.dn.changes": "true",
+        "ssl.allow.san.changes": "true",
         f"{northbound}ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
         f"{northbound}ssl.client.auth": "none",
         # A consumer proves its password again after an hour, so a rotated one ends its sessions.

@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import signal
 import socket
+import time
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 """How often it is looked whether a file has changed."""
+RENEW_S = 600.0
+"""How often it is looked whether Northbound's own certificate is due."""
 
 STATUS_FILE = "ingest.json"
 
@@ -192,6 +195,7 @@ def _listener(config: Config, each: Listener, own: Path | None) -> ListenerSetti
 def _own_certificate(config: Config) -> Path | None:
     """One certificate by Northbound's own CA for all listeners that bring none."""
     from app.broker import certificates
+    from app.broker.errors import BrokerError
 
     bare = [
         each.tls or ListenerTls()
@@ -204,7 +208,10 @@ def _own_certificate(config: Config) -> Path | None:
         return None
     hosts = [socket.gethostname(), *(host for each in bare for host in each.hosts)]
     now = dt.datetime.now(dt.UTC)
-    made = certificates.ensure(config.data / "tls", hosts, now, "ingest.pem")
+    try:
+        made = certificates.ensure(config.data / "tls", hosts, now, "ingest.pem")
+    except BrokerError as error:
+        raise ConfigError([str(error)]) from None
     log.info("Senders check this agent's certificate against %s", made.ca)
     return made.server
 
@@ -231,7 +238,11 @@ async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: async
     from app.ingest.topics import IngestError
 
     seen = _state(path, agent)
+    renewed = time.monotonic()
     while True:
+        if time.monotonic() > renewed + RENEW_S:
+            renewed = time.monotonic()
+            _renew(path)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(reload.wait(), LOOK_S)
         if not reload.is_set() and _state(path, agent) == seen:
@@ -244,6 +255,14 @@ async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: async
         else:
             log.info("The configuration was read again.")
         seen = _state(path, agent)
+
+
+def _renew(path: Path) -> None:
+    """Make Northbound's own certificate anew when it is due; the file that changes is taken up."""
+    try:
+        _own_certificate(load(path))
+    except (ConfigError, OSError) as error:
+        log.error("The certificate cannot be renewed: %s", error)  # noqa: TRY400
 
 
 def _state(path: Path, agent: "IngestAgent") -> list[tuple[int, int]]:

@@ -33,7 +33,7 @@ def setup(
     """
     from app import audit
     from app import bundles as writer
-    from app.broker import admin, quotas, tenants
+    from app.broker import admin, difference, difference_lines, quotas, tenants
     from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
@@ -49,24 +49,24 @@ def setup(
         )
         _wait_for_brokers(kafka, settings.replication, wait, advice)
         if external is not None and not external.manage:
-            todo = [str(change) for change in admin.plan(kafka, topics)]
-            todo += tenants.plan(kafka, names, settings.tenants)
-            todo += quotas.todo(client, settings)
+            todo = difference_lines.told(settings, kafka, topics)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
         schema_ids(settings)
+        before = difference.compare(settings, kafka, topics)
         for change in admin.ensure(kafka, topics, settings.replication):
             audit.record(client, names, f"topic.{change.action}", change.topic)
             typer.echo(str(change))
         for name in settings.tenants:
-            missing = tenants.plan(kafka, names, [name])
+            missing = name in before.tenants
             tenants.add(kafka, names, name, settings.credentials)
             if missing:
                 audit.record(client, names, "tenant.add", name)
             if bundles is not None:
                 writer.write(settings, name, bundles / name)
             typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")
-        for each in quotas.ensure(client, names, quotas.declared(settings)):
+        how = difference_lines.commands_for(settings)
+        for each in quotas.ensure(client, names, quotas.declared(settings), how):
             typer.echo(f"To do by whoever manages the cluster: {each}")
 
 

@@ -11,7 +11,7 @@ from app.output import as_json, fail, rows
 NOTHING = "Nothing runs here; start it with `northbound up`."
 WORRIES = ("spooled", "dropped", "kernel_drops")
 """Figures of a listener that are shown when they are not zero."""
-MISSED = ("skipped", "held", "refused", "expired")
+MISSED = ("skipped", "summed", "refused", "expired")
 """Those of a delivery or a response."""
 
 

@@ -1,5 +1,6 @@
 """`northbound tenants add|list|rotate|remove|bundle`: who receives what, and with which rights."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,13 @@ from app.output import FAILED, WRONG_USAGE, fail, rows
 app = typer.Typer(help="Tenants: who receives what, with which rights.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Lower-case letters, digits and -.")]
+AskOption = Annotated[
+    bool, typer.Option("--ask-password", help="Ask for the password instead of making one.")
+]
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--password-file", metavar="FILE", help="Take the password from here: one line."),
+]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder; default: bundles/NAME.")
 ]
@@ -40,6 +48,11 @@ def add(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Attribute that its events are without; repeat.")
     ] = None,
+    mechanism: Annotated[
+        str | None, typer.Option(help="SCRAM-SHA-256 (default) or SCRAM-SHA-512, of its bundle.")
+    ] = None,
+    ask_password: AskOption = False,
+    password_file: FileOption = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Write tenants.d/NAME.yaml (unless the tenant is configured), and make topics, user, rights.
@@ -47,14 +60,15 @@ def add(
     Example: northbound tenants add acme --source qumulo
     """
     from app import audit
-    from app.broker import admin, quotas, tenants
+    from app.broker import admin, difference_lines, quotas, rights, tenants
     from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
     try:
-        tenants.check_name(name)
+        rights.check_name(name)
     except ValueError as error:
         fail(error, WRONG_USAGE)
+    password = _password(ask_password, password_file, [name, settings.names.prefix])
     with reported():
         if name not in settings.tenants:
             content = {
@@ -62,9 +76,10 @@ def add(
                 "feeds": feed or ["events", "alerts"],
                 "format": format_,
                 **_choices(mask or [], keep or [], leave_out or []),
+                **({"mechanism": mechanism} if mechanism else {}),
             }
             settings = _configure(config, settings, name, content)
-        elif source or feed or mask or keep or leave_out:
+        elif source or feed or mask or keep or leave_out or mechanism:
             fail(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
@@ -73,15 +88,20 @@ def add(
         client = connected(settings)
         external = settings.kafka.external
         if external is not None and not external.manage:
-            todo = [str(change) for change in admin.plan(client, topics)]
-            todo += tenants.plan(client, settings.names, [name])
-            todo += quotas.todo(settings.client(), settings, name)
+            tenants.keep(settings.credentials, name, password)
+            todo = difference_lines.told(settings, client, topics, name)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
         admin.ensure(client, topics, settings.replication)
-        tenants.add(client, settings.names, name, settings.credentials)
-        left = quotas.ensure(settings.client(), settings.names, quotas.declared(settings, name))
-        audit.record(settings.client(), settings.names, "tenant.add", name)
+        tenants.add(client, settings.names, name, settings.credentials, password)
+        left = quotas.ensure(
+            settings.client(),
+            settings.names,
+            quotas.declared(settings, name),
+            difference_lines.commands_for(settings),
+        )
+        details = {"password": "given"} if password else {}
+        audit.record(settings.client(), settings.names, "tenant.add", name, details)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
         f"(`northbound up`). Next: northbound tenants bundle {name}"
@@ -98,7 +118,7 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     Example: northbound tenants list
     """
     from app import consumers
-    from app.broker import tenants
+    from app.broker import credentials, rights, tenants
 
     settings = configured(config)
     with reported():
@@ -108,10 +128,10 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     table = []
     for name, tenant in settings.tenants.items():
         user = found.get(name)
-        wanted = {tenants.acl_text(each) for each in tenants.acls(settings.names, name)}
-        paused = tenants.paused(user, settings.names, name)
-        denied = {tenants.acl_text(each) for each in tenants.pauses(settings.names, name, paused)}
-        rights = set(user.rights) - denied if user else set()
+        has = user.rights if user else ()
+        paused = rights.paused(has, settings.names, name)
+        denied = rights.pauses(settings.names, name, paused)
+        missing, surplus = rights.differences(settings.names, [name], {name: has})
         groups = reading[name]
         lags = [each.lag for each in groups if each.lag is not None]
         table.append(
@@ -122,9 +142,12 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
                 "format": tenant.format,
                 "user": user.name if user and user.mechanisms else None,
                 "mechanisms": list(user.mechanisms) if user else [],
-                "rights": sorted(rights),
+                "rights": sorted(rights.acl_text(each) for each in has if each not in denied),
                 "paused": paused,
-                "state": _state(rights, wanted, paused, known=bool(user and user.mechanisms)),
+                "rotating": credentials.rotating(settings.credentials, name),
+                "state": _state(
+                    missing[name], surplus[name], paused, known=bool(user and user.mechanisms)
+                ),
                 "connected": sum(len(each.members) for each in groups),
                 "lag": max(lags, default=None),
                 "rate": round(sum(each.rate for each in groups), 1),
@@ -140,6 +163,8 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
                 ],
             }
         )
+        if table[-1]["rotating"]:
+            table[-1]["state"] = f"{table[-1]['state']}, old password works, too"
     columns = ["tenant", "sources", "feeds", "user", "state", "connected", "lag", "rate"]
     rows(table, columns, json=json, title="Tenants")
 
@@ -150,6 +175,9 @@ def bundle(
     *,
     out: OutOption = None,
     zipped: Annotated[bool, typer.Option("--zip", help="Also as FOLDER.zip.")] = False,
+    region: Annotated[
+        str | None, typer.Option(help="Name this region's brokers; default: the tenant's region.")
+    ] = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Write the folder that the tenant needs to connect: CA, trust stores, consumers, and files
@@ -162,9 +190,12 @@ def bundle(
 
     settings = configured(config)
     _known(settings, name)
+    if region is not None and region not in settings.kafka.regions:
+        known = ", ".join(settings.kafka.regions) or "none"
+        fail(f"--region: saw {region!r}, expected one of kafka.regions: {known}", WRONG_USAGE)
     folder = out or settings.home / "bundles" / name
     with reported():
-        bundles.write(settings, name, folder)
+        bundles.write(settings, name, folder, region)
     typer.echo(f"{folder} holds {name}'s password: hand it over on a private way. See README.md.")
     if zipped:
         typer.echo(f"{pack(folder)} holds the same.")
@@ -172,27 +203,53 @@ def bundle(
 
 @app.command()
 def rotate(
-    name: NameArgument, *, out: OutOption = None, config: ConfigOption = DEFAULT_PATH
+    name: NameArgument,
+    *,
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Let the old password work on until --finish.")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="End an overlap: refuse the old password.")
+    ] = False,
+    ask_password: AskOption = False,
+    password_file: FileOption = None,
+    out: OutOption = None,
+    config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Give the tenant a new password and write a new bundle; the old password is refused at once.
+    """Give the tenant a new password and write a new bundle; the old password is refused at once,
+    and clients have to reconnect with the new bundle, unless --overlap.
 
-    Example: northbound tenants rotate acme
+    With --overlap the new bundle logs in by the other SCRAM mechanism, for which Kafka keeps a
+    password of its own; both bundles work until --finish.
+
+    Example: northbound tenants rotate acme --overlap
     """
-    from app import audit, bundles
-    from app.broker import tenants
+    from app import audit, bundles, rotation
 
     settings = configured(config)
     _known(settings, name)
+    if overlap and finish:
+        fail("--overlap begins what --finish ends: give one of them.", WRONG_USAGE)
+    password = None
+    if finish and (ask_password or password_file):
+        fail("--finish keeps the new password, so that it takes none.", WRONG_USAGE)
+    if not finish:
+        password = _password(ask_password, password_file, [name, settings.names.prefix])
     folder = out or settings.home / "bundles" / name
-    with reported():
-        client = connected(settings)
-        tenants.rotate(client, settings.names, name, settings.credentials)
-        audit.record(settings.client(), settings.names, "tenant.rotate", name)
-        bundles.write(settings, name, folder)
-    typer.echo(
-        f"{name} has a new password; connections with the old one end within an hour. "
-        f"The new bundle is {folder}."
+    kind = (
+        rotation.Kind.OVERLAP if overlap else rotation.Kind.FINISH if finish else rotation.Kind.NOW
     )
+    with reported():
+        done = rotation.rotate(settings, lambda: connected(settings), name, kind, password)
+        if not done.commands:
+            details = {"overlap": kind.value, **({"password": "given"} if password else {})}
+            audit.record(settings.client(), settings.names, "tenant.rotate", name, details)
+        bundles.write(settings, name, folder)
+    if done.commands:
+        typer.echo("Works once whoever manages the cluster has run:")
+        for each in done.commands:
+            typer.echo(each)
+    typer.echo(f"{done.text} The new bundle is {folder}.")
 
 
 @app.command()
@@ -214,13 +271,13 @@ def pause(
     Example: northbound tenants pause acme --feed events
     """
     from app import audit
-    from app.broker import tenants
+    from app.broker import rights, tenants
 
     settings = configured(config)
     _known(settings, name)
-    feeds = feed or list(tenants.FEEDS)
-    if unknown := [each for each in feeds if each not in tenants.FEEDS]:
-        fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(tenants.FEEDS)}", WRONG_USAGE)
+    feeds = feed or list(rights.FEEDS)
+    if unknown := [each for each in feeds if each not in rights.FEEDS]:
+        fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(rights.FEEDS)}", WRONG_USAGE)
     confirm(f"Stop {name} from reading {' and '.join(feeds)}?", yes=yes)
     with reported():
         tenants.pause(connected(settings), settings.names, name, feeds)
@@ -333,16 +390,45 @@ def _choices(
     return {key: choice for key, choice in found.items() if choice}
 
 
+def _password(ask: bool, file: Path | None, names: Sequence[str]) -> str | None:
+    """The password that a person gives; None if one is to be made. It is in no message."""
+    from app.broker import passwords
+
+    if ask and file is not None:
+        fail("--ask-password and --password-file exclude each other.", WRONG_USAGE)
+    if ask:
+        if not sys.stdin.isatty():
+            fail("Nobody to ask for a password; give --password-file.", WRONG_USAGE)
+        typer.echo(f"A password has {passwords.CONDITIONS}.")
+        given = str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    elif file is not None:
+        try:
+            given = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            fail(f"{file}: {reason}; expected a file with the password in one line")
+    else:
+        return None
+    try:
+        return passwords.check(given, names)
+    except passwords.PasswordError as error:
+        fail(error)
+
+
 def _known(settings: Config, name: str) -> None:
     if name not in settings.tenants:
         known = ", ".join(settings.tenants) or "none"
         fail(f"No tenant {name}; configured: {known}. `northbound tenants add {name}` makes it.")
 
 
-def _state(rights: set[str], wanted: set[str], paused: list[str], *, known: bool) -> str:
+def _state(
+    missing: Sequence[object], surplus: Sequence[object], paused: list[str], *, known: bool
+) -> str:
     """In one word or two, what is wrong."""
     if not known:
         return "no user"
-    if rights == wanted:
-        return f"paused: {' and '.join(paused)}" if paused else "ready"
-    return "rights missing" if wanted - rights else "rights too wide"
+    if missing:
+        return "rights missing"
+    if surplus:
+        return "rights too wide"
+    return f"paused: {' and '.join(paused)}" if paused else "ready"

@@ -14,6 +14,7 @@ from app.output import WRONG_USAGE, as_json, fail, rows
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
+    from app.broker.topic_changes import Change
     from topology.topics import Topic
 
 app = typer.Typer(help="Topics: as declared, and as the cluster has them.", no_args_is_help=True)
@@ -89,6 +90,7 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
     """
     from app.broker import admin
     from app.broker.cluster_error import ClusterError
+    from app.broker.topic_changes import undeclared
 
     settings = configured(config)
     with reported():
@@ -115,12 +117,9 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
         }
         for topic in declared
     ]
-    names = {topic.name for topic in declared}
-    ours = tuple(f"{settings.names.prefix}{stem}." for stem in ("raw", "normalized", "northbound"))
     table += [
-        {"topic": name, "partitions": topic.partitions, "state": "not declared"}
-        for name, topic in found.items()
-        if name not in names and name.startswith(ours)
+        {"topic": name, "partitions": found[name].partitions, "state": "not declared"}
+        for name in undeclared(settings.names, declared, found)
     ]
     rows(table, ["topic", "partitions", "state", "key", "value"], json=json, title="Topics")
     if problem:
@@ -148,11 +147,14 @@ def create(
         client = connected(settings)
         changes = admin.plan(client, declaration(settings))
         if not dry_run and not unmanaged:
-            admin.apply(client, changes, settings.replication)
-            for change in changes:
-                audit.record(
-                    settings.client(), settings.names, f"topic.{change.action}", change.topic
-                )
+            made: list[Change] = []
+            try:
+                admin.apply(client, changes, settings.replication, made.append)
+            finally:
+                for change in made:
+                    audit.record(
+                        settings.client(), settings.names, f"topic.{change.action}", change.topic
+                    )
     table = [{"topic": each.topic, "action": each.action, "change": str(each)} for each in changes]
     if not table and not as_json(json):
         typer.echo("Every topic is as declared.")

@@ -262,6 +262,15 @@ def _cross_check(config: Config, document: Document) -> list[str]:
             for source in tenant.sources
             if source not in config.sources
         ]
+    regions = ", ".join(config.kafka.regions) or "none"
+    problems += [
+        config.problem(
+            ("tenants", name, "region"),
+            f"saw {tenant.region!r}, expected one of kafka.regions: {regions}",
+        )
+        for name, tenant in config.tenants.items()
+        if tenant.region is not None and tenant.region not in config.kafka.regions
+    ]
     tenants = ", ".join(config.tenants) or "none"
     problems += [
         document.problem(

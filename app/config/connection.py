@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.config.fields import Address, Positive, loopback
+from app.config.fields import Address, Addresses, Positive, RegionName, loopback
 from app.yaml_source import SourceError
 
 
@@ -27,6 +27,17 @@ class Strict(BaseModel):
     )
 
 
+class OwnCertificate(Strict):
+    """A server certificate that somebody else issues; new files are taken up without a restart."""
+
+    certificate: Path
+    """PEM, with the CAs between it and `ca` behind it; its SANs have the advertised name."""
+    key: Path
+    """Its private key in PEM, without a password."""
+    ca: Path
+    """CA certificates in PEM that go into the bundles."""
+
+
 class NorthboundListener(Strict):
     """The SASL_SSL listener that consumers outside connect to."""
 
@@ -34,6 +45,8 @@ class NorthboundListener(Strict):
     """Where the broker listens; brokers after the first take the next ports."""
     advertise: Address = "localhost:9094"
     """The name and port that consumers are told; the certificate is made for this name."""
+    tls: OwnCertificate | None = None
+    """Instead of a certificate by Northbound's own CA."""
 
 
 class Embedded(Strict):
@@ -144,6 +157,16 @@ class External(Strict):
     """Replication factor of every topic."""
 
 
+class Region(Strict):
+    """Brokers of a region that have the tenants' feeds, for consumers there."""
+
+    servers: Addresses
+    """Comma-separated host:port of some of its brokers."""
+    ca_file: Path | None = None
+    """CA certificates in PEM of these brokers. Without it they are taken for the embedded broker's,
+    whose certificate has their names, too."""
+
+
 class Kafka(Strict):
     """Where Kafka is: exactly one of `embedded` and `external`."""
 
@@ -151,6 +174,9 @@ class Kafka(Strict):
     """A broker that comes with Northbound."""
     external: External | None = None
     """A cluster that is there already."""
+    regions: dict[RegionName, Region] = Field(default_factory=dict)
+    """Broker lists by region, for the bundles: other ways to this cluster, or (with ca_file) other
+    clusters with the same topics and users."""
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
     """Begins the name of every topic, consumer group and transactional id."""
     matches_partitions: Positive = 4

@@ -80,6 +80,17 @@ def address(value: str) -> str:
     return value
 
 
+def addresses(value: str) -> str:
+    """Several, with commas between them and no blanks; as they are to be written."""
+    return ",".join(address(each.strip()) for each in value.split(","))
+
+
+def region_name(value: str) -> str:
+    if not re.fullmatch("[a-z0-9-]{1,40}", value):
+        raise ValueError("expected lower-case letters, digits and -, at most 40")
+    return value
+
+
 def dns_server(value: str) -> str:
     try:
         server_port(value)
@@ -162,6 +173,8 @@ Duration = Annotated[int, BeforeValidator(duration)]
 Size = Annotated[int, BeforeValidator(size)]
 NetworkText = Annotated[str, AfterValidator(network)]
 Permissions = Annotated[str, AfterValidator(permissions)]
+Addresses = Annotated[str, AfterValidator(addresses)]
+RegionName = Annotated[str, AfterValidator(region_name)]
 Endpoint = Annotated[str, AfterValidator(endpoint)]
 Address = Annotated[str, AfterValidator(address)]
 AddressText = Annotated[str, AfterValidator(ip_text)]

@@ -22,8 +22,8 @@ from app.config.fields import (
 )
 from app.config.listeners import Listener
 from app.config.lists import ListName, ListSettings
-from app.config.schema_registry import SchemaRegistry
 from app.config.responses import Response
+from app.config.schema_registry import SchemaRegistry
 from app.config.stages import Aggregation, Filter, Mutation
 from app.yaml_source import Document, dotted
 from topology.lists import ActiveList
@@ -148,6 +148,10 @@ class Tenant(Strict):
     """What keys its events, and so keeps their order."""
     partitions: Positive = 4
     """Partitions of its events topic."""
+    region: str | None = None
+    """Whose brokers its bundle names first; without it, those of this deployment."""
+    mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
+    """How its bundle logs in. The user has a password for either, so that it may use the other."""
     raw_data: bool = True
     """False: events leave out the original line."""
     quota: Quota = Quota()
@@ -297,6 +301,19 @@ class Config(Strict):
         """Folder of the embedded broker, its certificates and credentials."""
         embedded = self.kafka.embedded
         return self.path(embedded.data if embedded else Path("data"))
+
+    @property
+    def embedded_ca(self) -> Path:
+        """CA of the embedded broker's certificate."""
+        embedded = self.kafka.embedded
+        own = embedded.northbound.tls if embedded else None
+        return self.data / "tls" / "ca.pem" if own is None else self.path(own.ca)
+
+    @property
+    def region_hosts(self) -> list[str]:
+        """Names under which consumers of all regions without a CA of their own reach brokers."""
+        lists = (each.servers for each in self.kafka.regions.values() if each.ca_file is None)
+        return [host_port(each)[0] for servers in lists for each in servers.split(",")]
 
     @property
     def ingests(self) -> bool:

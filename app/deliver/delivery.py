@@ -60,7 +60,7 @@ class Delivery:
             "retried": totals.retried,
             "refused": totals.refused,
             "skipped": totals.skipped,
-            "held": totals.held,
+            "summed": totals.summed,
             "expired": totals.expired,
             "lag": totals.lag,
             "held": self.held(),

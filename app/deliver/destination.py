@@ -49,7 +49,7 @@ class Destination(ABC):
     """Records acknowledged that the receiver did not take and that were kept elsewhere."""
     skipped = 0
     """Those that are not for it."""
-    held = 0
+    summed = 0
     """Those that it is told of in a summary, because they were too many."""
 
     @abstractmethod

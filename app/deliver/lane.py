@@ -203,10 +203,10 @@ class Lane:
     def _count(self, acknowledged: int) -> None:
         new = self._intake.positions.settle(acknowledged)
         totals, destination = self.totals, self._destination
-        counted = totals.refused + totals.skipped + totals.held
+        counted = totals.refused + totals.skipped + totals.summed
         totals.refused, totals.skipped = destination.refused, destination.skipped
-        totals.held = destination.held
-        totals.delivered += new - (totals.refused + totals.skipped + totals.held - counted)
+        totals.summed = destination.summed
+        totals.delivered += new - (totals.refused + totals.skipped + totals.summed - counted)
         if new:
             self._pause_s = FIRST_PAUSE_S
 

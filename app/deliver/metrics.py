@@ -16,7 +16,7 @@ COUNTERS: Final = {
     "retried": "Records that were under way when a connection was lost, and were sent again.",
     "refused": "Records that the receiver refused for good; they are kept with its reason.",
     "skipped": "Alerts that a response does not choose, or has answered already.",
-    "held": "Alerts that a response sums up, because they were too many.",
+    "summed": "Alerts that a response sums up, because they were too many.",
     "expired": "Offsets that retention removed before they were delivered.",
     "failures": "Connections to receivers that were lost or not made.",
 }

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from confluent_kafka import KafkaError
 
-from app.broker import admin, tenants
+from app.broker import admin, rights
 from app.broker.cluster_error import ClusterError
 from topology.topics import Names
 
@@ -43,7 +43,7 @@ def nothing(_topic: str) -> bool:
 def asking(client: Mapping[str, Any]) -> Asking:
     """Ask a cluster. `client`: librdkafka configuration of Northbound's own processes."""
     connected = admin.connect(client)
-    return lambda names, of: tenants.paused_topics(connected, names, of)
+    return lambda names, of: rights.paused_topics(connected, names, of)
 
 
 class Pauses:

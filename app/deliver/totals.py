@@ -16,7 +16,7 @@ class Totals:
     """Which the receiver refused for good, and which were kept with its reason."""
     skipped: int = 0
     """Which are not for the receiver: alerts that a response does not choose, or has answered."""
-    held: int = 0
+    summed: int = 0
     """Which the receiver is told of in a summary, because they were too many."""
     expired: int = 0
     """Offsets that retention removed before they were delivered."""

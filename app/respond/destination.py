@@ -49,7 +49,7 @@ class ResponseDestination(Destination):
         self._acted = False
         self._tries: tuple[str, int] = ("", 0)
         self._counts: Counter[str] = Counter()
-        self.refused = self.skipped = self.held = 0
+        self.refused = self.skipped = self.summed = 0
 
     def open(self, address: str) -> None:
         """Have the action ready, and what was counted."""
@@ -101,7 +101,7 @@ class ResponseDestination(Destination):
         self._acknowledged = self._handled
         self.refused += self._counts["refused"]
         self.skipped += self._counts["skipped"]
-        self.held += self._counts["held"]
+        self.summed += self._counts["summed"]
         self._counts.clear()
 
     def _handle(self, message: Message) -> None:
@@ -118,7 +118,7 @@ class ResponseDestination(Destination):
             self._counts["skipped"] += 1
         elif limits is not None and not limits.allows(alert.rule):
             limits.held(alert)
-            self._counts["held"] += 1
+            self._counts["summed"] += 1
         else:
             reason = self._act(alert)
             if reason is not None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.broker import admin as topics
-from app.broker import bundle, tenants
+from app.broker import bundle, credentials, rights, tenants
 from app.broker.bundle.access import Access
 from app.broker.server import EmbeddedKafka
 from topology.topics import Feeds, Names, declare
@@ -17,10 +17,10 @@ def bundle_of(kafka: EmbeddedKafka, names: Names, tenant: str, place: Path) -> P
     access = Access(
         tenant=tenant,
         servers=kafka.northbound,
-        user=tenants.user_name(names, tenant),
-        password=tenants.read_password(place / "secrets", tenant),
+        user=rights.user_name(names, tenant),
+        password=credentials.read(place / "secrets", tenant).password,
         topics={"events": names.events(tenant), "alerts": names.alerts(tenant)},
-        group_prefix=tenants.group_prefix(names, tenant),
+        group_prefix=rights.group_prefix(names, tenant),
         ca=kafka.ca.read_bytes(),
     )
     bundle.write(access, place / "bundle")

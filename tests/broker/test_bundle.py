@@ -14,10 +14,12 @@ import pytest
 import yaml
 from cryptography import x509
 
-from app.broker import bundle, certificates
+from app import bundles
+from app.broker import bundle, certificates, tenants
 from app.broker.bundle import consumer
 from app.broker.bundle.access import Access
 from app.broker.java import candidates
+from app.config import Config, ConfigError, load
 from topology.northbound import SERIALIZERS
 
 PASSWORD = "Secret1Secret2"
@@ -70,6 +72,66 @@ def test_secrets_are_private(ca: bytes, tmp_path: Path) -> None:
     assert all(
         PASSWORD not in repr(file) for make in bundle.FORMATS.values() for file in make(access)
     )
+
+
+def test_regions(ca: bytes, tmp_path: Path) -> None:
+    """A broker list per region, for programs and for people; without regions nothing is said."""
+    one = replace(make_access(ca), regions={"eu": "eu-1:9094,eu-2:9094", "us": "us-1:9094"})
+    bundle.write(one, tmp_path)
+    assert json.loads((tmp_path / "northbound.json").read_text())["regions"] == one.regions
+    readme = (tmp_path / "README.md").read_text()
+    assert "| eu | `eu-1:9094,eu-2:9094` |" in readme
+    client, _, _ = consumer.configuration(tmp_path, "", "eu")
+    assert client["bootstrap.servers"] == "eu-1:9094,eu-2:9094"
+    with pytest.raises(SystemExit, match="no region aps"):
+        consumer.configuration(tmp_path, "", "aps")
+    bundle.write(make_access(ca), tmp_path)
+    assert "regions" not in json.loads((tmp_path / "northbound.json").read_text())
+    assert "region" not in (tmp_path / "README.md").read_text()
+
+
+def regional(folder: Path, tenant: str) -> Config:
+    """An embedded broker and two regions, one with a CA of its own."""
+    for name in ("data/tls/ca.pem", "eu.pem"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        made = certificates.ensure(folder / f"of-{Path(name).stem}", [], dt.datetime.now(dt.UTC))
+        (folder / name).write_bytes(made.ca.read_bytes())
+    tenants.keep(folder / "data" / "credentials", "acme")
+    file = folder / "northbound.yaml"
+    file.write_text(
+        f"""\
+version: 1
+kafka:
+  embedded: {{}}
+  regions:
+    eu: {{servers: "eu-1:9094, eu-2:9094", ca_file: eu.pem}}
+    us: {{servers: "us-1:9094"}}
+sources: {{qumulo: {{format: qumulo}}}}
+tenants:
+  acme: {{sources: [qumulo]{tenant}}}
+"""
+    )
+    return load(file)
+
+
+def test_regions_of_a_configuration(tmp_path: Path) -> None:
+    """A tenant's bundle names its region's brokers, or those that are asked for, and trusts all of
+    them; the embedded broker's certificate has the names of the regions that have no other CA."""
+    config = regional(tmp_path, ", region: eu")
+    own = bundles.access(config, "acme")
+    assert own.servers == "eu-1:9094,eu-2:9094"
+    assert bundles.access(config, "acme", "us").servers == "us-1:9094"
+    assert own.regions == {"eu": "eu-1:9094,eu-2:9094", "us": "us-1:9094"}
+    assert own.ca is not None
+    assert len(x509.load_pem_x509_certificates(own.ca)) == 2
+    assert config.region_hosts == ["us-1"]
+    assert bundles.access(regional(tmp_path, ""), "acme").servers == "localhost:9094"
+
+
+def test_a_region_that_there_is_not(tmp_path: Path) -> None:
+    """One message with its line."""
+    with pytest.raises(ConfigError, match=r"yaml:9: tenants\.acme\.region: saw 'aps'.*eu, us"):
+        regional(tmp_path, ", region: aps")
 
 
 def test_written_again(ca: bytes, tmp_path: Path) -> None:

@@ -2,12 +2,18 @@
 
 import datetime as dt
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
-from app.broker.certificates import ensure
+from app.broker.brought_certificate import Brought, pem
+from app.broker.certificates import Certificates, ends, ensure
+from app.broker.errors import BrokerError
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 
@@ -49,6 +55,101 @@ def test_a_server_certificate_of_another_ca_is_replaced(tmp_path: Path) -> None:
     ensure(tmp_path, ["a.example"], NOW)
     ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
     x509.load_pem_x509_certificate(files.server.read_bytes()).verify_directly_issued_by(ca)
+
+
+def test_a_ca_is_never_replaced_by_itself(tmp_path: Path) -> None:
+    """Bundles trust it: without its key the certificate serves as long as it is good, and then the
+    message says what to put back. A key of another CA is no key."""
+    files = ensure(tmp_path / "tls", ["a.example"], NOW)
+    ca, key = files.ca.read_bytes(), files.ca.with_name("ca.key")
+    kept = key.read_bytes()
+    key.unlink()
+    ensure(tmp_path / "tls", ["a.example"], NOW + dt.timedelta(days=300))
+    for hosts, days in ((["a.example"], 380), (["b.example"], 0)):
+        with pytest.raises(
+            BrokerError, match=r"ca\.key, the key of the CA, is not there: put back"
+        ):
+            ensure(tmp_path / "tls", hosts, NOW + dt.timedelta(days=days))
+    other = ensure(tmp_path / "other", [], NOW).ca.with_name("ca.key")
+    key.write_bytes(other.read_bytes())
+    with pytest.raises(BrokerError, match="not the key of the CA"):
+        ensure(tmp_path / "tls", ["b.example"], NOW)
+    assert files.ca.read_bytes() == ca
+    key.write_bytes(kept)
+    ensure(tmp_path / "tls", ["b.example"], NOW)
+    assert names(files.server) == ["127.0.0.1", "b.example", "localhost"]
+
+
+def test_no_certificate_outlives_its_ca(tmp_path: Path) -> None:
+    """Near the CA's end the server's ends with it, and is not made again and again; behind it the
+    message says what everybody needs."""
+    files = ensure(tmp_path, ["a.example"], NOW)
+    end = ends(files.ca)
+    ensure(tmp_path, ["a.example"], end - dt.timedelta(days=10))
+    assert ends(files.server) == end
+    server = files.server.read_bytes()
+    ensure(tmp_path, ["a.example"], end - dt.timedelta(days=1))
+    assert files.server.read_bytes() == server
+    with pytest.raises(BrokerError, match="every tenant needs a new bundle"):
+        ensure(tmp_path, ["a.example"], end)
+
+
+def test_a_ca_of_ones_own(tmp_path: Path) -> None:
+    """ca.pem and ca.key that are there before the first start, with an RSA key too, sign."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Ours")])
+    ca = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + dt.timedelta(days=1000))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "ca.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    )
+    files = ensure(tmp_path, ["a.example"], NOW)
+    x509.load_pem_x509_certificate(files.server.read_bytes()).verify_directly_issued_by(ca)
+
+
+def brought(made: Certificates, folder: Path) -> Brought:
+    """The files of another CA's server certificate, as somebody brings them along."""
+    key, _, chain = made.server.read_text().partition("-----BEGIN CERTIFICATE")
+    (folder / "own.key").write_text(key)
+    (folder / "own.pem").write_text(f"-----BEGIN CERTIFICATE{chain}")
+    return Brought(folder / "own.pem", folder / "own.key", made.ca)
+
+
+def test_a_certificate_that_is_brought_along(tmp_path: Path) -> None:
+    """Key and chain in one file for the broker; what would keep clients out is told at once."""
+    made = ensure(tmp_path / "theirs", ["*.a.example", "192.0.2.7"], NOW)
+    own = brought(made, tmp_path)
+    assert pem(own, ["k.a.example", "192.0.2.7"], NOW) == made.server.read_bytes()
+    other = ensure(tmp_path / "other", ["b.example"], NOW)
+    wrong = replace(own, key=tmp_path / "other" / "ca.key", ca=other.ca)
+    with pytest.raises(BrokerError) as caught:
+        pem(wrong, ["k.b.example", "192.0.2.8"], NOW + dt.timedelta(days=400))
+    setting = "kafka.embedded.northbound.tls"
+    told = str(caught.value).splitlines()
+    assert [each.partition(": ")[0] for each in told] == [
+        f"{setting}.{key}" for key in ("key", "certificate", "certificate", "ca")
+    ]
+    assert "k.b.example, 192.0.2.8" in told[1]
+    for missing, key in (
+        (replace(own, ca=tmp_path / "no"), "ca"),
+        (replace(own, key=made.ca), "key"),
+    ):
+        with pytest.raises(BrokerError, match=rf"tls\.{key}: "):
+            pem(missing, ["k.a.example"], NOW)
 
 
 def test_keys_are_private(tmp_path: Path) -> None:

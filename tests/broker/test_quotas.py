@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from app.broker import quotas, tenants
+from app.broker import credentials, quotas, rights
 from app.broker.cluster_error import ClusterError
+from app.broker.kafka_commands import Commands
 from app.broker.quota_requests import describe
 from app.broker.server import EmbeddedKafka
 from app.config.model import Quota
@@ -18,6 +19,7 @@ from topology.topics import Names
 
 pytestmark = pytest.mark.broker
 
+COMMANDS = Commands("k:9093", 1)
 SIZE = 100_000
 RECORDS = 60
 
@@ -26,20 +28,16 @@ def test_quotas_come_change_and_go(kafka: EmbeddedKafka, unique: Callable[[str],
     """What is as declared is left alone; the plan says what is not, as Kafka's own commands."""
     names = Names(f"{unique('quota')}.")
     client = {"bootstrap.servers": kafka.bootstrap}
-    user = tenants.user_name(names, "acme")
+    user = rights.user_name(names, "acme")
     first = {"acme": Quota(bytes_per_second=1_000_000, request_percent=25)}
-    assert quotas.ensure(client, names, first) == []
+    assert quotas.ensure(client, names, first, COMMANDS) == []
     kept = {"consumer_byte_rate": 1_000_000.0, "request_percentage": 25.0}
     assert describe(client, [user]) == {user: kept}
     assert quotas.plan(client, names, first) == {}
     second = {"acme": Quota(bytes_per_second=2_000_000, request_percent=None)}
-    (change,) = quotas.plan(client, names, second).values()
-    entity = f"--entity-type users --entity-name {user}"
-    assert quotas.told(names, "acme", change) == [
-        f"kafka-configs.sh --alter --add-config consumer_byte_rate=2000000 {entity}",
-        f"kafka-configs.sh --alter --delete-config request_percentage {entity}",
-    ]
-    quotas.ensure(client, names, second)
+    change = {"consumer_byte_rate": 2_000_000.0, "request_percentage": None}
+    assert quotas.plan(client, names, second) == {"acme": change}
+    quotas.ensure(client, names, second, COMMANDS)
     assert describe(client, [user]) == {user: {"consumer_byte_rate": 2_000_000.0}}
     for _ in range(2):
         quotas.remove(client, names, "acme")
@@ -59,6 +57,7 @@ def test_who_asks_for_too_much_is_slowed_down_alone(
             "slow": Quota(bytes_per_second=500_000, request_percent=None),
             "quick": Quota(bytes_per_second=500_000_000, request_percent=None),
         },
+        COMMANDS,
     )
     waits: dict[str, list[float]] = {"slow": [], "quick": []}
     for tenant, throttled in waits.items():
@@ -76,10 +75,10 @@ def test_who_asks_for_too_much_is_slowed_down_alone(
                 "bootstrap.servers": kafka.northbound,
                 "security.protocol": "SASL_SSL",
                 "sasl.mechanisms": "SCRAM-SHA-256",
-                "sasl.username": tenants.user_name(names, tenant),
-                "sasl.password": tenants.read_password(tmp_path / tenant / "secrets", tenant),
+                "sasl.username": rights.user_name(names, tenant),
+                "sasl.password": credentials.read(tmp_path / tenant / "secrets", tenant).password,
                 "ssl.ca.location": str(kafka.ca),
-                "group.id": f"{tenants.group_prefix(names, tenant)}siem",
+                "group.id": f"{rights.group_prefix(names, tenant)}siem",
                 "auto.offset.reset": "earliest",
                 "fetch.max.bytes": 1_000_000,
                 "throttle_cb": heard,
@@ -102,4 +101,4 @@ def test_no_broker_is_said(unique: Callable[[str], str]) -> None:
     """One message, that says what to do."""
     names = Names(f"{unique('quota')}.")
     with pytest.raises(ClusterError, match="is Kafka up"):
-        quotas.ensure({"bootstrap.servers": "127.0.0.1:1"}, names, {"acme": Quota()})
+        quotas.ensure({"bootstrap.servers": "127.0.0.1:1"}, names, {"acme": Quota()}, COMMANDS)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from app.broker import admin as topics
-from app.broker import bundle, certificates, jars, tenants
+from app.broker import bundle, certificates, credentials, jars, rights, tenants
 from app.broker.bundle.access import Access
 from app.broker.cluster_error import ClusterError
 from app.broker.java import find_java
@@ -49,10 +49,10 @@ def estate(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Es
         return Access(
             tenant=tenant,
             servers=kafka.northbound,
-            user=tenants.user_name(NAMES, tenant),
-            password=tenants.read_password(folder / "secrets", tenant),
+            user=rights.user_name(NAMES, tenant),
+            password=credentials.read(folder / "secrets", tenant).password,
             topics={"events": NAMES.events(tenant), "alerts": NAMES.alerts(tenant)},
-            group_prefix=tenants.group_prefix(NAMES, tenant),
+            group_prefix=rights.group_prefix(NAMES, tenant),
             ca=kafka.ca.read_bytes(),
         )
 
@@ -153,12 +153,31 @@ def test_a_java_client_gets_in(estate: Estate, tmp_path: Path, store: str) -> No
     assert "TopicAuthorizationException" in done.stderr
 
 
+def test_a_region_is_chosen(estate: Estate, tmp_path: Path) -> None:
+    """A bundle of one region reads from the brokers of another, and its doctor looks at those."""
+    away = replace(
+        estate.access("acme"),
+        servers="127.0.0.1:1",
+        regions={"away": "127.0.0.1:1", "here": estate.access("acme").servers},
+    )
+    bundle.write(away, tmp_path)
+    done = consume(tmp_path, "--group", "region", "--count", "1", "--region", "here")
+    assert done.stdout == '{"for": "acme"}\n', done.stderr
+    doctor = [sys.executable, "-I", str(tmp_path / "doctor.py"), "--json"]
+    for region, status in ((["--region", "here"], 0), ([], 1), (["--region", "no"], 1)):
+        checked = subprocess.run(
+            [*doctor, *region], capture_output=True, text=True, timeout=90, check=False
+        )
+        assert checked.returncode == status, checked.stdout + checked.stderr
+    assert "there is away, here" in checked.stderr
+
+
 def test_rights_are_these_and_no_more(estate: Estate) -> None:
     """Read and describe, prefixed, topics and groups."""
     found = tenants.users(estate.admin, NAMES, ["acme", "nobody"])
     assert list(found) == ["acme"]
     assert found["acme"].mechanisms == ("SCRAM-SHA-256", "SCRAM-SHA-512")
-    assert found["acme"].rights == (
+    assert tuple(sorted(map(rights.acl_text, found["acme"].rights))) == (
         "allow User:t.acme DESCRIBE on group t.acme.*",
         "allow User:t.acme DESCRIBE on topic t.northbound.acme.*",
         "allow User:t.acme READ on group t.acme.*",
@@ -166,23 +185,12 @@ def test_rights_are_these_and_no_more(estate: Estate) -> None:
     )
 
 
-def test_a_plan_in_words(estate: Estate) -> None:
-    """What is missing, for the owner of a cluster that Northbound does not manage."""
-    assert tenants.plan(estate.admin, NAMES, ["acme"]) == []
-    assert tenants.plan(estate.admin, NAMES, ["new"]) == [
-        "create user t.new with SCRAM-SHA-256 and SCRAM-SHA-512",
-        "allow User:t.new READ on topic t.northbound.new.*",
-        "allow User:t.new DESCRIBE on topic t.northbound.new.*",
-        "allow User:t.new READ on group t.new.*",
-        "allow User:t.new DESCRIBE on group t.new.*",
-    ]
-
-
 def test_add_again_keeps_the_password(estate: Estate) -> None:
     """Bundles handed out stay good; the secrets are for their owner's eyes alone."""
-    before = tenants.read_password(estate.secrets, "acme")
-    file = tenants.add(estate.admin, NAMES, "acme", estate.secrets)
-    assert tenants.read_password(estate.secrets, "acme") == before
+    before = credentials.read(estate.secrets, "acme")
+    tenants.add(estate.admin, NAMES, "acme", estate.secrets)
+    assert credentials.read(estate.secrets, "acme") == before
+    file = credentials.password_file(estate.secrets, "acme")
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -202,7 +210,7 @@ def test_rotate_and_remove(estate: Estate) -> None:
     assert tenants.users(estate.admin, NAMES, ["brief"]) == {}
     assert consume(folder, "--count", "1").returncode == 1
     with pytest.raises(ClusterError, match="northbound tenants add brief"):
-        tenants.read_password(estate.secrets, "brief")
+        credentials.read(estate.secrets, "brief")
 
 
 def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
@@ -235,7 +243,7 @@ def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
         assert reads(lambda: KafkaError.TOPIC_AUTHORIZATION_FAILED in refused)
         send(estate, "later", "meanwhile")
         found = tenants.users(estate.admin, NAMES, ["later"])["later"]
-        assert tenants.paused(found, NAMES, "later") == ["alerts"]
+        assert rights.paused(found.rights, NAMES, "later") == ["alerts"]
         status = consume(estate.bundles / "later", "--topic", "alerts", "--group", "new")
         assert (status.returncode, status.stdout) == (1, "")
         producer = Producer({"bootstrap.servers": estate.bootstrap})

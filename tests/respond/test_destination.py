@@ -66,7 +66,7 @@ def test_chosen_and_passed_over(tmp_path: Path) -> None:
         made.write([message(finding(number, state), number)])
         assert made.settle(0) == number + 1
     assert action.done == ["uid-0.page.first", "uid-2.page.first"]
-    assert (made.skipped, made.refused, made.held) == (1, 0, 0)
+    assert (made.skipped, made.refused, made.summed) == (1, 0, 0)
 
 
 def test_poisoned(tmp_path: Path) -> None:
@@ -140,13 +140,13 @@ def test_limited(tmp_path: Path) -> None:
         made.write([message(finding(number), number)])
         made.settle(0)
     assert made.finish(0) == 5
-    assert (made.held, made.skipped) == (3, 0)
+    assert (made.summed, made.skipped) == (3, 0)
     made.close()
     made.open("there")
     made.write([message(finding(4), 4)])  # read again after a kill
     made.settle(0)
     assert made.finish(0) == 1
-    assert (made.held, made.skipped) == (3, 1)
+    assert (made.summed, made.skipped) == (3, 1)
     clock.now = HOUR
     action.answers.append(UnreachableError("away"))
     with pytest.raises(UnreachableError, match="away"):
@@ -167,7 +167,7 @@ def test_counts_go_up_with_acknowledgements(tmp_path: Path) -> None:
     for number in range(3):
         made.write([message(finding(number), number)])
         made.settle(0)
-        assert made.settle(0) - made.held - made.skipped - made.refused in {0, 1}
+        assert made.settle(0) - made.summed - made.skipped - made.refused in {0, 1}
     action.answers.append(UnreachableError("away"))
     clock.now = HOUR
     with pytest.raises(UnreachableError):
@@ -177,6 +177,6 @@ def test_counts_go_up_with_acknowledgements(tmp_path: Path) -> None:
     for number in range(3):
         made.write([message(finding(number), number)])
     made.finish(0)
-    assert made.held + made.skipped <= 5
+    assert made.summed + made.skipped <= 5
     assert action.done == ["uid-0.page.first", "uid-1.0.page.summary"]
     made.close()

@@ -338,7 +338,7 @@ def test_chosen_and_limited(
         (summary,) = [each for key, each in hook.taken() if key.endswith(".few.summary")]
         assert len(told) == 2
         assert summary["count"] == 199
-        assert few.totals().held == 199
+        assert few.totals().summed == 199
         assert finals.totals().skipped == 200
         assert hook.address not in f"{few.status()} {few.settings!r}"
 

@@ -32,6 +32,7 @@ class Access:
     ca: CA certificates in PEM; None where the system's trust store knows the brokers' CA.
     format: of the records (topology/northbound SERIALIZERS).
     registry: where the schemas of avro are; None: the bundle has them.
+    regions: region → bootstrap servers there, which the same user may use as well.
     """
 
     tenant: str
@@ -44,6 +45,7 @@ class Access:
     mechanism: str = "SCRAM-SHA-256"
     format: str = "ocsf-json"
     registry: RegistryAccess | None = None
+    regions: dict[str, str] = field(default_factory=dict)
 
     @property
     def group(self) -> str:

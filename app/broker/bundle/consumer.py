@@ -37,10 +37,19 @@ def say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def configuration(folder: Path, group: str) -> tuple[dict[str, object], dict[str, str], str]:
+def configuration(
+    folder: Path, group: str, region: str = ""
+) -> tuple[dict[str, object], dict[str, str], str]:
     """Consumer configuration, topics by feed, and the full group name."""
     content = json.loads((folder / "northbound.json").read_text(encoding="utf-8"))
     client = content["kafka"]
+    if region:
+        regions = content.get("regions", {})
+        if region not in regions:
+            sys.exit(
+                f"no region {region} in northbound.json; there is {', '.join(regions) or 'none'}"
+            )
+        client["bootstrap.servers"] = regions[region]
     if "ssl.ca.location" in client:
         client["ssl.ca.location"] = str(folder / client["ssl.ca.location"])
     if group:
@@ -111,10 +120,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--topic", default="alerts", help="a feed (alerts, events) or a topic name")
     parser.add_argument("--group", default="", help="group suffix (default: siem), or a full name")
+    parser.add_argument("--region", default="", help="read from this region's brokers")
     parser.add_argument("--count", type=int, default=0, help="stop after so many records")
     options = parser.parse_args()
     folder = Path(__file__).absolute().parent
-    client, topics, group = configuration(folder, options.group)
+    client, topics, group = configuration(folder, options.group, options.region)
     line = decoder(folder)
     topic = topics.get(options.topic, options.topic)
 

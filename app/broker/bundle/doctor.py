@@ -35,9 +35,9 @@ Result = tuple[bool, str, str]
 """Whether a check passed, what it is about, and what was seen or what to change."""
 
 
-def checks(folder: Path) -> Iterator[Result]:
+def checks(folder: Path, region: str = "") -> Iterator[Result]:
     """All checks, in the order in which a connection is made. Ends at one the others need."""
-    client, topics = read(folder)
+    client, topics = read(folder, region)
     yield from files(folder, client)
     version, number = confluent_kafka.libversion()
     new = number >= OLDEST_LIBRARY
@@ -78,10 +78,17 @@ LOGIN = (
 )
 
 
-def read(folder: Path) -> tuple[dict[str, object], dict[str, str]]:
+def read(folder: Path, region: str) -> tuple[dict[str, object], dict[str, str]]:
     """Consumer configuration with whole paths, and topics by feed."""
     content = json.loads((folder / "northbound.json").read_text(encoding="utf-8"))
     client = content["kafka"]
+    if region:
+        regions = content.get("regions", {})
+        if region not in regions:
+            sys.exit(
+                f"no region {region} in northbound.json; there is {', '.join(regions) or 'none'}"
+            )
+        client["bootstrap.servers"] = regions[region]
     if "ssl.ca.location" in client:
         client["ssl.ca.location"] = str(folder / client["ssl.ca.location"])
     return client, content["topics"]
@@ -222,9 +229,10 @@ def fetch(consumer: Consumer, feed: str, starts: list[TopicPartition]) -> Result
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--region", default="", help="check this region's brokers")
     options = parser.parse_args()
     failed = 0
-    for good, what, said in checks(Path(__file__).absolute().parent):
+    for good, what, said in checks(Path(__file__).absolute().parent, options.region):
         failed += not good
         if options.json:
             line = json.dumps({"ok": good, "check": what, "said": said})

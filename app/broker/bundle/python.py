@@ -15,6 +15,8 @@ def files(access: Access) -> list[File]:
     content: dict[str, Any] = {"kafka": settings(access), "topics": access.topics}
     if access.registry is not None:
         content["schema_registry"] = schema_registry.python(access.registry)
+    if access.regions:
+        content["regions"] = access.regions
     text = json.dumps(content, indent=2) + "\n"
     return [
         File("northbound.json", text.encode(), secret=True),

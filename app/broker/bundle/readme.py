@@ -13,7 +13,7 @@ password are readable by their owner alone; keep them so.
 | feed | topic |
 |---|---|
 {topics}
-
+{regions}
 ## Try it
 
     pip install confluent-kafka
@@ -60,6 +60,15 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 - Leave the check of the server's name on. The certificate carries the names given above.
 {avro_rule}{changeit}"""
 
+REGIONS = """
+The files here name {servers}. In another region put its brokers in their place, or give
+`consumer.py` and `doctor.py` `--region NAME`; user, password, topics and groups are the same. A
+consumer group has its offsets in each cluster apart.
+
+| region | brokers |
+|---|---|
+{rows}
+"""
 TRUST = """\
 | `ca.pem` | the CA of the brokers, for clients that read PEM |
 | `truststore.p12`, `truststore.jks` | the same CA for Java |"""
@@ -92,6 +101,7 @@ def files(access: Access) -> list[File]:
         mechanism=access.mechanism,
         user=access.user,
         topics="\n".join(f"| {feed} | `{topic}` |" for feed, topic in access.topics.items()),
+        regions=_regions(access),
         group=access.group,
         group_prefix=access.group_prefix,
         some_topic=next(reversed(access.topics.values()), ""),
@@ -125,3 +135,10 @@ def _registry_files(access: Access) -> str:
         return ""
     files = f"`{REGISTRY_CA}`, `{TRUST_STORE}`"
     return f"\n| {files} | the CA of the schema registry |"
+
+
+def _regions(access: Access) -> str:
+    if not access.regions:
+        return ""
+    rows = "\n".join(f"| {name} | `{servers}` |" for name, servers in access.regions.items())
+    return REGIONS.format(servers=f"`{access.servers}`", rows=rows)

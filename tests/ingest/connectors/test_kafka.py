@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner
 
 from app.broker import admin as topics
-from app.broker import tenants
+from app.broker import credentials, rights, tenants
 from app.broker.server import EmbeddedKafka
 from app.cli import app
 from app.commands.ingest import agent_settings
@@ -249,7 +249,8 @@ def test_sasl_ssl(kafka: EmbeddedKafka, unique: Callable[[str], str], tmp_path: 
     names = Names("other.")
     admin = topics.connect({"bootstrap.servers": kafka.bootstrap})
     topics.ensure(admin, declare(names, [], [Feeds("copied")], []), 1)
-    file = tenants.add(admin, names, "copied", tmp_path / "secrets")
+    tenants.add(admin, names, "copied", tmp_path / "secrets")
+    file = credentials.password_file(tmp_path / "secrets", "copied")
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     for number in range(500):
         producer.produce(names.events("copied"), b"event %d" % number)
@@ -261,7 +262,7 @@ def test_sasl_ssl(kafka: EmbeddedKafka, unique: Callable[[str], str], tmp_path: 
         "security": {
             "protocol": "SASL_SSL",
             "mechanism": "SCRAM-SHA-256",
-            "username": tenants.user_name(names, "copied"),
+            "username": rights.user_name(names, "copied"),
             "password_file": str(file),
             "ca_file": str(kafka.ca),
         },

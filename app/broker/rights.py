@@ -1,0 +1,212 @@
+"""What a tenant's user may do in Kafka: read its own topics and groups, and nothing else.
+
+Rights are prefixed with a name that ends in a dot, so that `acme` never sees `acme-2`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from app.broker.cluster_error import cluster_error
+from app.broker.permission import require_describe
+from topology.topics import TENANT_NAME, Names
+
+TIMEOUT_S = 30.0
+FEEDS = ("events", "alerts")
+
+
+def check_name(tenant: str) -> None:
+    """Raise ValueError unless the name is one that no other tenant's prefix can match."""
+    if not TENANT_NAME.fullmatch(tenant):
+        raise ValueError(
+            f"{tenant!r} is no tenant name: expected 1 to 40 lower-case letters, digits and -"
+        )
+
+
+def user_name(names: Names, tenant: str) -> str:
+    """The tenant's SASL user name."""
+    return f"{names.prefix}{tenant}"
+
+
+def principal(names: Names, tenant: str) -> str:
+    """The tenant's user as ACLs name it."""
+    return f"User:{user_name(names, tenant)}"
+
+
+def group_prefix(names: Names, tenant: str) -> str:
+    """What the names of the tenant's consumer groups begin with."""
+    return f"{names.prefix}{tenant}."
+
+
+def wanted(names: Names, tenant: str) -> list[AclBinding]:
+    """The tenant's rights: read and describe its topics and its groups."""
+    check_name(tenant)
+    resources = (
+        (ResourceType.TOPIC, names.tenant_prefix(tenant)),
+        (ResourceType.GROUP, group_prefix(names, tenant)),
+    )
+    return [
+        AclBinding(
+            resource,
+            prefix,
+            ResourcePatternType.PREFIXED,
+            principal(names, tenant),
+            "*",
+            operation,
+            AclPermissionType.ALLOW,
+        )
+        for resource, prefix in resources
+        for operation in (AclOperation.READ, AclOperation.DESCRIBE)
+    ]
+
+
+def feed_topic(names: Names, tenant: str, feed: str) -> str:
+    """The topic of one of FEEDS."""
+    return names.events(tenant) if feed == "events" else names.alerts(tenant)
+
+
+def pauses(names: Names, tenant: str, feeds: Iterable[str]) -> list[AclBinding]:
+    """What keeps a tenant from reading feeds for a while; it goes before every right."""
+    check_name(tenant)
+    return [
+        AclBinding(
+            ResourceType.TOPIC,
+            feed_topic(names, tenant, feed),
+            ResourcePatternType.LITERAL,
+            principal(names, tenant),
+            "*",
+            AclOperation.READ,
+            AclPermissionType.DENY,
+        )
+        for feed in feeds
+    ]
+
+
+def acl_text(binding: AclBinding) -> str:
+    """A right in words: `allow User:acme READ on topics acme.*`."""
+    star = "*" if binding.resource_pattern_type == ResourcePatternType.PREFIXED else ""
+    return (
+        f"{binding.permission_type.name.lower()} {binding.principal} {binding.operation.name} on "
+        f"{binding.restype.name.lower()} {binding.name}{star}"
+    )
+
+
+def paused(found: Collection[AclBinding], names: Names, tenant: str) -> list[str]:
+    """The feeds that the tenant may not read at present, going by its rights."""
+    return [feed for feed in FEEDS if pauses(names, tenant, [feed])[0] in found]
+
+
+def paused_topics(admin: AdminClient, names: Names, tenants: Iterable[str]) -> set[str]:
+    """Topics of these tenants that their users may not read at present, by one request."""
+    denied = {each: each.name for tenant in tenants for each in pauses(names, tenant, FEEDS)}
+    asked = AclBindingFilter(
+        ResourceType.TOPIC,
+        None,
+        ResourcePatternType.LITERAL,
+        None,
+        None,
+        AclOperation.READ,
+        AclPermissionType.DENY,
+    )
+    with cluster_error("learn which tenants are paused"):
+        found = admin.describe_acls(asked).result(TIMEOUT_S)
+    return {denied[each] for each in found if each in denied}
+
+
+def describe(
+    admin: AdminClient, names: Names, tenants: Iterable[str]
+) -> dict[str, list[AclBinding]]:
+    """All rights of each tenant's user.
+
+    Raises ClusterError, and RefusedError where rights may not be seen.
+    """
+    require_describe(admin, "list rights")
+    with cluster_error("list rights"):
+        bindings = admin.describe_acls(_filter(None)).result(TIMEOUT_S)
+    return {
+        tenant: [each for each in bindings if each.principal == principal(names, tenant)]
+        for tenant in tenants
+    }
+
+
+def differences(
+    names: Names, tenants: Iterable[str], found: Mapping[str, Collection[AclBinding]]
+) -> tuple[dict[str, list[AclBinding]], dict[str, list[AclBinding]]]:
+    """By tenant, the rights that are missing, and those that nobody declares; asks nobody.
+
+    What a pause denies is neither.
+    """
+    missing: dict[str, list[AclBinding]] = {}
+    surplus: dict[str, list[AclBinding]] = {}
+    for tenant in tenants:
+        has = found.get(tenant, ())
+        needed = wanted(names, tenant)
+        known = [*needed, *pauses(names, tenant, FEEDS)]
+        missing[tenant] = [each for each in needed if each not in has]
+        surplus[tenant] = [each for each in has if each not in known]
+    return missing, surplus
+
+
+def by_resource(bindings: Iterable[AclBinding]) -> list[list[AclBinding]]:
+    """Rights that differ in nothing but the operation, together."""
+    groups: dict[tuple[object, ...], list[AclBinding]] = {}
+    for each in bindings:
+        resource = (each.restype, each.name, each.resource_pattern_type)
+        who = (each.principal, each.host, each.permission_type)
+        groups.setdefault((*resource, *who), []).append(each)
+    return list(groups.values())
+
+
+def give(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
+    """Create rights; one that is there is no error. Raises ClusterError."""
+    if not bindings:
+        return
+    for binding, future in admin.create_acls(list(bindings)).items():
+        with cluster_error(f"create the right `{acl_text(binding)}`"):
+            future.result(TIMEOUT_S)
+
+
+def take(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
+    """Delete exactly these rights; one that is not there is no error. Raises ClusterError."""
+    if not bindings:
+        return
+    filters = {
+        AclBindingFilter(
+            each.restype,
+            each.name,
+            each.resource_pattern_type,
+            each.principal,
+            each.host,
+            each.operation,
+            each.permission_type,
+        ): each
+        for each in bindings
+    }
+    for found, future in admin.delete_acls(list(filters)).items():
+        with cluster_error(f"delete `{acl_text(filters[found])}`"):
+            future.result(TIMEOUT_S)
+
+
+def everything_of(who: str) -> AclBindingFilter:
+    """Every right of a principal."""
+    return _filter(who)
+
+
+def _filter(who: str | None) -> AclBindingFilter:
+    return AclBindingFilter(
+        ResourceType.ANY,
+        None,
+        ResourcePatternType.ANY,
+        who,
+        None,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )

@@ -1,0 +1,111 @@
+"""A tenant's new password: at once, or with a time in which the old one works, too.
+
+Kafka keeps a salted password for each SCRAM mechanism of a user. While a rotation is open the old
+password stays on the mechanism that the tenant's bundle had, and the new one is on the other; user,
+rights, quota and consumer groups are the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from confluent_kafka.admin import AdminClient
+
+from app import bundles
+from app.broker import credentials, passwords, tenants
+from app.broker.cluster_error import ClusterError
+from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
+from app.broker.difference_lines import commands_for
+from app.broker.rights import user_name
+from app.config.model import Config
+
+
+class Kind(Enum):
+    """What happens to the old password."""
+
+    NOW = "none"
+    OVERLAP = "begun"
+    FINISH = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What has been done, for people; `commands`: what is left to whoever manages the cluster."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def rotate(
+    config: Config,
+    connect: Callable[[], AdminClient],
+    tenant: str,
+    kind: Kind,
+    password: str | None = None,
+) -> Done:
+    """Rotate as `kind` says, to `password` or one that is made. Raises ClusterError, then with the
+    old password as it was."""
+    external = config.kafka.external
+    if external is not None and not external.manage:
+        return _unmanaged(config, tenant, kind, password)
+    admin, names, folder = connect(), config.names, config.credentials
+    if kind is Kind.FINISH:
+        tenants.finish_rotation(admin, names, tenant, folder)
+    elif kind is Kind.NOW:
+        tenants.rotate(admin, names, tenant, folder, password)
+    else:
+        mechanism = config.tenants[tenant].mechanism
+        tenants.begin_rotation(admin, names, tenant, folder, mechanism, password)
+        return Done(_text(config, tenant, kind) + _checked(config, admin, tenant))
+    return Done(_text(config, tenant, kind))
+
+
+def _checked(config: Config, admin: AdminClient, tenant: str) -> str:
+    """Log in with the new password; one that does not work is taken back."""
+    try:
+        found = bundles.access(config, tenant)
+        refused = bundles.login(found)
+    except ClusterError as error:
+        return f" That the new one works could not be tried from here ({error}): run doctor.py."
+    if refused is None:
+        return ""
+    tenants.take_back_rotation(admin, config.names, tenant, config.credentials)
+    raise ClusterError(
+        f"The listener refuses {found.mechanism} ({refused}), so that two passwords cannot work at "
+        f"a time here, and the old one stays. Without --overlap the old password is refused at "
+        f"once: {tenant}'s clients then have to reconnect with the new bundle."
+    )
+
+
+def _unmanaged(config: Config, tenant: str, kind: Kind, password: str | None) -> Done:
+    """Keep the new credentials; the commands that make them work."""
+    folder, mechanisms = config.credentials, list(MECHANISMS)
+    if kind is Kind.FINISH:
+        new = tenants.finished(folder, tenant)
+        mechanisms = [other_mechanism(str(new.mechanism))]
+    elif kind is Kind.OVERLAP:
+        new = tenants.begun(folder, tenant, config.tenants[tenant].mechanism, password)
+        mechanisms = [str(new.mechanism)]
+    else:
+        new = Credentials(password or passwords.generate())
+    credentials.write(folder, tenant, new)
+    file = credentials.password_file(folder, tenant)
+    user = user_name(config.names, tenant)
+    lines = commands_for(config).user(user, mechanisms, str(file))
+    return Done(_text(config, tenant, kind), tuple(lines))
+
+
+def _text(config: Config, tenant: str, kind: Kind) -> str:
+    if kind is Kind.FINISH:
+        return f"{tenant}'s old password is refused; connections with it end within an hour."
+    if kind is Kind.NOW:
+        return (
+            f"{tenant} has a new password. The old one is refused: its clients have to reconnect "
+            "with the new bundle, and connections with the old one end within an hour."
+        )
+    kept = credentials.read(config.credentials, tenant)
+    old = other_mechanism(str(kept.mechanism))
+    return (
+        f"{tenant} has a new password, by {kept.mechanism} alone; the old one works by {old} until "
+        f"`northbound tenants rotate {tenant} --finish`."
+    )
