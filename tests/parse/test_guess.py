@@ -48,12 +48,13 @@ AUTO = {
     "pan-os/logs": "vvvv",
     "sshd/logons": "3333",
     "sudo/commands": "3333",
+    "windows-security/accounts": "wwwwwwww",
     "windows-security/logons": "wwwww",
 }
 """How `auto` reads each line of a case; cases of the syslog formats and of Qumulo are below."""
 CASES = {
     f"{path.parent.name}/{path.stem}": path
-    for path in (*GOLDEN.glob("*/*.log"), *(NORMALIZERS / "tests").glob("*/*.log"))
+    for path in sorted([*GOLDEN.glob("*/*.log"), *(NORMALIZERS / "tests").glob("*/*.log")])
 }
 
 
@@ -133,6 +134,7 @@ TRIED = {
     "pan-os/logs": "rfc3164",  # each kind of record has another number of values
     "sshd/logons": "rfc3164",
     "sudo/commands": "kv",
+    "windows-security/accounts": "windows",
     "windows-security/logons": "windows",
     "aggregated/reads": "qumulo",
 }
