@@ -18,6 +18,7 @@ from topology.pairs import Flat
 from topology.parse import json as json_text
 from topology.parse import json_columns
 from topology.parse.parsed import MalformedError
+from topology.parse.skeletons import together
 
 DEEPEST: Final = 32
 MOST_PATH: Final = 256
@@ -86,16 +87,6 @@ def read_many(texts: pl.Series) -> tuple[Flat, dict[int, str]]:
         return found.pairs, {}
     flat, failed = _one_by_one(texts[odd].to_list(), odd)
     return together(found.pairs, flat), failed
-
-
-def together(first: Flat, second: Flat) -> Flat:
-    """The pairs of different places, in the order of these."""
-    places = np.concatenate([first.places, second.places])
-    order = np.argsort(places, kind="stable")
-    index = pl.Series(order)
-    names = pl.concat([first.names.alias("name"), second.names.alias("name")])[index]
-    values = pl.concat([first.values.alias("value"), second.values.alias("value")])[index]
-    return Flat(places[order], names, values)
 
 
 def _one_by_one(texts: Sequence[str], places: npt.NDArray[np.intp]) -> tuple[Flat, dict[int, str]]:

@@ -5,6 +5,7 @@ taken for the start of a slot too; but then the skeleton, with a mark between qu
 slot, is no JSON, as a text would end there and go on, and is left to the exact path.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
@@ -15,13 +16,17 @@ import orjson
 import polars as pl
 
 from topology import pairs
-from topology.dimension import factorize
+from topology.dimension import SMALL, factorize
+from topology.pairs import Flat
+from topology.parse import json_templates
 from topology.parse.parsed import MalformedError
-from topology.parse.skeletons import LONGEST, Found, Plan, Slots, arrange, plan_of
+from topology.parse.skeletons import LONGEST, Found, Plan, Slots, arrange, plan_of, together
 
 MARK: Final = "\x1f"
 SLOT: Final = r':[ ]?(?:"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*)'
+PATTERN: Final = re.compile(SLOT)
 TEXT: Final = pl.col("text")
+QUOTE_INSIDE: Final = [TEXT.str.contains('\\"', literal=True)]
 UNUSUAL: Final = "[\x00-\x1f]"
 SLOTTED: Final = pl.col("slot")
 IS_TEXT: Final = SLOTTED.str.ends_with('"').alias("is_text")
@@ -51,19 +56,47 @@ def read_many(texts: pl.Series, read: Read) -> Found:
     if _any_control(texts):
         odd = frame.select(TEXT.str.contains(UNUSUAL)).to_series()
         frame = frame.select(pl.when(~odd).then(TEXT).otherwise(pl.lit("")).alias("text"))
+    plain = np.flatnonzero(~frame.select(QUOTE_INSIDE).to_series().to_numpy())
+    if len(plain) < SMALL:
+        return _by_slots(frame, read)
+    whole = len(plain) == len(texts)
+    chosen = (frame if whole else frame[plain])["text"]
+    alike = json_templates.match(chosen, PATTERN, lambda text: _plan_of(text, read))
+    values, bad = _checked(alike.values, np.flatnonzero(alike.numbers))
+    found = arrange(alike.plans, alike.codes, Slots(alike.counts, values, bad))
+    unlike = alike.codes == len(alike.plans) - 1
+    if whole and not unlike.any():
+        return found
+    is_left = np.ones(len(texts), dtype=np.bool_)
+    is_left[plain[~unlike]] = False
+    left = np.flatnonzero(is_left)
+    rest = _by_slots(frame[left], read)
+    good = np.zeros(len(texts), dtype=np.bool_)
+    good[plain] = found.good
+    good[left] = rest.good
+    return Found(together(_moved(found.pairs, plain), _moved(rest.pairs, left)), good)
+
+
+def _moved(flat: Flat, rows: npt.NDArray[np.intp]) -> Flat:
+    return flat._replace(places=rows[flat.places].astype(np.uint32))
+
+
+def _by_slots(frame: pl.DataFrame, read: Read) -> Found:
+    """As `read_many`, whatever the texts have inside."""
     skeletons, slots = frame.select(
         TEXT.str.replace_all(SLOT, MARK).alias("skeleton"),
         TEXT.str.extract_all(SLOT).alias("slots"),
     ).get_columns()
     (structure,) = factorize(skeletons.to_frame(), ["skeleton"])
     plans: list[Plan | None] = [None] * structure.size
-    if structure.size * MOST_SKELETONS <= len(texts):
-        plans = [
-            _plan(each, read) if len(each) <= LONGEST else None
-            for each in structure.distinct(skeletons).to_list()
-        ]
+    if structure.size * MOST_SKELETONS <= frame.height:
+        plans = [_plan(each, read) for each in structure.distinct(skeletons).to_list()]
     values, bad = _values(slots.explode(empty_as_null=False, keep_nulls=False).to_frame("slot"))
     return arrange(plans, structure.codes, Slots(pairs.lengths(slots), values, bad))
+
+
+def _plan_of(text: str, read: Read) -> Plan | None:
+    return _plan(PATTERN.sub(MARK, text), read)
 
 
 def _any_control(texts: pl.Series) -> bool:
@@ -78,9 +111,14 @@ def _any_control(texts: pl.Series) -> bool:
 def _values(slots: pl.DataFrame) -> tuple[pl.Series, npt.NDArray[np.intp]]:
     """The texts in slots, and which of them are for the exact path."""
     slots = slots.with_columns(IS_TEXT)
-    is_text = slots["is_text"]
-    values = slots.select(INNER).to_series()
-    numbers = np.flatnonzero(~is_text.to_numpy())
+    numbers = np.flatnonzero(~slots["is_text"].to_numpy())
+    return _checked(slots.select(INNER).to_series(), numbers)
+
+
+def _checked(
+    values: pl.Series, numbers: npt.NDArray[np.intp]
+) -> tuple[pl.Series, npt.NDArray[np.intp]]:
+    """Values as they are meant, and which of them are for the exact path; some are numbers."""
     broken = values[numbers].to_frame("slot").select(BROKEN).to_series()
     bad = numbers[broken.to_numpy()]
     places = np.flatnonzero(values.to_frame("slot").select(ESCAPED).to_series().to_numpy())
@@ -97,7 +135,7 @@ def _values(slots: pl.DataFrame) -> tuple[pl.Series, npt.NDArray[np.intp]]:
 @lru_cache(maxsize=512)
 def _plan(skeleton: str, read: Read) -> Plan | None:
     """None for a skeleton whose texts are for the exact path."""
-    if r"\u001" in skeleton or not skeleton:
+    if r"\u001" in skeleton or not skeleton or len(skeleton) > LONGEST:
         return None
     *parts, last = skeleton.split(MARK)
     filled = "".join(f'{part}:"\\u001f{number}"' for number, part in enumerate(parts)) + last

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from topology.pairs import Flat
-from topology.parse import flat_json, qumulo, qumulo_json, rfc5424, several
+from topology.parse import flat_json, qumulo, qumulo_json, rfc5424, several, skeletons
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
 
 SCHEMA: Final[Schema] = {
@@ -59,7 +59,7 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     failed |= {int(texts[place]): reason for place, reason in broken.items()}
     repeated = np.bincount(outer.places[_named(outer, AROUND[1] + TIME)], minlength=rows) > 1
     failed |= dict.fromkeys(np.flatnonzero(repeated).tolist(), SEVERAL)
-    both = flat_json.together(outer, inner)
+    both = skeletons.together(outer, inner)
     objects = [f"{each}{MESSAGE}." for each in AROUND]
     columns = {
         column: _first(both, rows, [name, *(each + name for each in objects)])

@@ -123,6 +123,16 @@ def _placed(
     )
 
 
+def together(first: Flat, second: Flat) -> Flat:
+    """The pairs of different places, in the order of these."""
+    places = np.concatenate([first.places, second.places])
+    order = np.argsort(places, kind="stable")
+    index = pl.Series(order)
+    names = pl.concat([first.names.alias("name"), second.names.alias("name")])[index]
+    values = pl.concat([first.values.alias("value"), second.values.alias("value")])[index]
+    return Flat(places[order], names, values)
+
+
 def as_pairs(found: Found) -> pl.Series:
     """The column of pairs."""
     return pairs.build(found.pairs, len(found.good))

@@ -18,7 +18,7 @@ import polars as pl
 
 from topology import pairs
 from topology.pairs import Flat
-from topology.parse import flat_json, rfc5424, timestamp, xml
+from topology.parse import flat_json, rfc5424, skeletons, timestamp, xml
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
 from topology.parse.windows_names import COLUMNS, DROPPED, NAME_OF_NEXT, Target, target
 
@@ -77,7 +77,7 @@ def _read(frame: pl.DataFrame) -> Read:
     flat, failed = flat_json.read_many(frame["text"][objects])
     flat = flat._replace(places=objects.astype(np.uint32)[flat.places])
     failed = {int(objects[place]): reason for place, reason in failed.items()}
-    return Read(flat_json.together(from_xml.flat, flat), from_xml.failed | failed)
+    return Read(skeletons.together(from_xml.flat, flat), from_xml.failed | failed)
 
 
 def _read_xml(frame: pl.DataFrame, places: npt.NDArray[np.intp]) -> Read:
