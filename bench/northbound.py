@@ -113,7 +113,10 @@ def run(options: Options) -> int:
                 figures |= bench.add()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    results = [Measurement(CASE, *at, round(value, 3)) for at, value in figures.items()]
+    results = [
+        Measurement(CASE, "northbound", f"{what}: {metric}", round(value, 3))
+        for (what, metric), value in figures.items()
+    ]
     show(f"{CASE}, {passes * lines:,} events", results)
     if options.complete and not options.systems:
         write(results)
