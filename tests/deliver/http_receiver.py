@@ -29,6 +29,7 @@ class Receiver(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer of two writes else waits for a delayed ACK
 
     def do_POST(self) -> None:
         """One request."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 import yaml
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from app.broker import ports
 from app.broker.server import EmbeddedKafka
@@ -26,6 +26,12 @@ from tests.app.deployed import deploy
 from tests.ingest.peers import need, wait_for
 
 KEYS = 20
+MOVING = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
+"""What a broker says whose topic of offsets has only just been made."""
 RECORD = re.compile(rb'\{"host":"h(\d+)","n":(\d+),[^}]*\}')
 
 
@@ -218,15 +224,26 @@ def wait_until_delivered(
 
 def committed(config: Config, name: str) -> dict[int, int]:
     """Offsets that a delivery has committed, by partition of the tenant's events."""
-    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     group = config.names.group(f"deliver-{name}")
     consumer = Consumer({**config.client(), "group.id": group})
+    wanted = [TopicPartition(config.names.events("acme"), number) for number in range(4)]
+    found: list[TopicPartition] = []
+
+    def asked() -> bool:
+        try:
+            found[:] = consumer.committed(wanted, timeout=15)
+        except KafkaException as error:
+            if error.args[0].code() not in MOVING:
+                raise
+        return bool(found)
+
     try:
-        wanted = [TopicPartition(config.names.events("acme"), number) for number in range(4)]
-        return {each.partition: each.offset for each in consumer.committed(wanted, timeout=15)}
+        wait_for(asked, "committed offsets", 15)
     finally:
         consumer.close()
+    return {each.partition: each.offset for each in found}
 
 
 def status_of(config: Config, name: str = "deliver") -> dict[str, Any]:
