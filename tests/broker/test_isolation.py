@@ -1,0 +1,243 @@
+"""What a tenant tries against the broker and its neighbours is refused, each in its own words.
+
+The attempts are in abuses.py. `acme` attacks `acme-2`, whose name begins with its own.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import ConfigResource
+
+from app.broker import admin as topics
+from app.broker import credentials, rights, tenants
+from app.broker.server import EmbeddedKafka
+from tests.broker import abuses
+from tests.broker.abuses import (
+    CLOSED,
+    Attacker,
+    Attempt,
+    consume,
+    login,
+    others,
+    others_group,
+    own,
+    own_group,
+)
+from tests.runtime.processes import wait_for
+from topology.topics import Feeds, Names, RawTopic, StoreTopic, declare
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning"),
+]
+
+TOPIC, GROUP = "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"
+CLUSTER, LOGIN = "CLUSTER_AUTHORIZATION_FAILED", "_AUTHENTICATION"
+BROKER, TOPICS = ConfigResource.Type.BROKER, ConfigResource.Type.TOPIC
+NOT_IN = ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_AUTHENTICATION")
+WRONG = "Wrong-Wrong-Wrong-17"
+
+ABUSES: dict[str, tuple[Attempt, str | tuple[str, ...]]] = {
+    # Who it is
+    "a wrong password": (login(sasl_password=WRONG), LOGIN),
+    "a user that there is not": (login(sasl_username="nobody"), LOGIN),
+    "the other tenant's password": (login(sasl_password=lambda a: a.foreign_password), LOGIN),
+    "its name in capitals": (login(sasl_username=lambda a: a.user.upper()), LOGIN),
+    "the super user's name": (login(sasl_username="ANONYMOUS"), LOGIN),
+    "the password in the clear (PLAIN)": (login(sasl_mechanisms="PLAIN"), LOGIN),
+    "no login, over TLS": (login(security_protocol="SSL"), NOT_IN),
+    "a login without TLS": (
+        login(security_protocol="SASL_PLAINTEXT"),
+        NOT_IN,
+    ),
+    "TLS 1.1": (
+        abuses.handshake(
+            minimum_version=ssl.TLSVersion.TLSv1,
+            maximum_version=ssl.TLSVersion.TLSv1_1,
+            ciphers="ALL:@SECLEVEL=0",
+        ),
+        CLOSED,
+    ),
+    "a cipher without a key": (
+        abuses.handshake(maximum_version=ssl.TLSVersion.TLSv1_2, ciphers="aNULL:eNULL:@SECLEVEL=0"),
+        CLOSED,
+    ),
+    "a cipher without forward secrecy": (
+        abuses.handshake(maximum_version=ssl.TLSVersion.TLSv1_2, ciphers="kRSA:@SECLEVEL=0"),
+        CLOSED,
+    ),
+    # What it reads
+    "the other's topic": (consume(others, own_group), TOPIC),
+    "raw lines": (consume(lambda a: a.names.raw("qumulo"), own_group), TOPIC),
+    "matches of all": (consume(lambda a: a.names.matches, own_group), TOPIC),
+    "dead letters of all": (consume(lambda a: a.names.dead_letters, own_group), TOPIC),
+    "the audit topic": (consume(lambda a: a.names.audit, own_group), TOPIC),
+    "state": (consume(lambda a: a.names.changelog("windows"), own_group), TOPIC),
+    "Kafka's own topic of offsets": (consume(lambda _: "__consumer_offsets", own_group), TOPIC),
+    "offsets of the other's topic": (abuses.offsets, "_NOENT"),  # not even a leader is told
+    "its own topic in the other's group": (consume(own, others_group), GROUP),
+    "its own topic in the workers' group": (consume(own, lambda a: a.names.group("events")), GROUP),
+    "the other's consumers": (abuses.described_group, GROUP),
+    "how far the other has read": (abuses.group_offsets, GROUP),
+    # What it learns
+    "a topic that there is": (abuses.looked_up(others), TOPIC),
+    "a topic that there is not": (abuses.looked_up(lambda a: a.names.alerts("nobody")), TOPIC),
+    "groups of others": (abuses.groups, "[]"),
+    "settings of its topic": (abuses.settings_of(TOPICS, None), TOPIC),
+    "settings of a broker": (abuses.settings_of(BROKER, "0"), CLUSTER),
+    "users": (
+        abuses.tool("kafka.admin.ConfigCommand", "--describe", "--entity-type", "users"),
+        CLUSTER,
+    ),
+    "rights": (abuses.tool("org.apache.kafka.tools.AclCommand", "--list"), CLUSTER),
+    "quotas": (abuses.quota(abuses.see_quota), CLUSTER),
+    # What it changes
+    "a record in its own topic": (abuses.produce(own), TOPIC),
+    "a record in the other's topic": (abuses.produce(others), TOPIC),
+    "an idempotent record": (abuses.produce(own, enable_idempotence=True), (TOPIC, CLUSTER)),
+    "a topic that comes by writing": (abuses.produce(lambda a: a.names.alerts("fresh")), TOPIC),
+    "a transaction": (abuses.transaction, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
+    "a topic under its prefix": (abuses.create_topic, TOPIC),
+    "an end of its topic": (abuses.delete_topic, TOPIC),
+    "more partitions": (abuses.grow_topic, TOPIC),
+    "an end of its records": (abuses.delete_records, TOPIC),
+    "longer retention": (abuses.configure(TOPICS, None, "retention.ms", "-1"), TOPIC),
+    "a setting of the broker": (abuses.configure(BROKER, "0", "log.cleaner.threads", "1"), CLUSTER),
+    "the other's offsets": (abuses.set_offsets, GROUP),
+    "an end of the other's group": (abuses.delete_group(others_group), GROUP),
+    "an end of its own group": (abuses.delete_group(lambda a: a.group(a.tenant)), GROUP),
+    "a right for itself": (abuses.grant_itself, CLUSTER),
+    "an end of all rights": (abuses.take_rights, CLUSTER),
+    "the other's password": (
+        abuses.set_password(lambda a: rights.user_name(a.names, a.other)),
+        CLUSTER,
+    ),
+    "a password of its own choice": (abuses.set_password(lambda a: a.user), CLUSTER),
+    "a higher quota": (abuses.quota(abuses.raise_quota), CLUSTER),
+    "another leader": (abuses.elect, CLUSTER),
+    # What it sends
+    "a request of 2 GB before the login": (abuses.sends(b"\x7f\xff\xff\xff"), CLOSED),
+    "a request of a megabyte before the login": (
+        abuses.sends(b"\x00\x10\x00\x00" + bytes(1 << 20)),
+        CLOSED,
+    ),
+    "a request of a negative length": (abuses.sends(b"\xff\xff\xff\xff"), CLOSED),
+    "metadata before the login": (abuses.sends(abuses.request(3, 1, b"\xff\xff\xff\xff")), CLOSED),
+    "a request that there is not": (abuses.sends(abuses.request(999, 0, b"")), CLOSED),
+    "plain HTTP": (abuses.sends(b"GET / HTTP/1.1\r\n\r\n", tls=False), CLOSED),
+    "HTTP over TLS": (abuses.sends(b"GET / HTTP/1.1\r\n\r\n"), CLOSED),
+}
+"""What is tried → how it ends."""
+
+
+@pytest.fixture(scope="module")
+def attacker(
+    kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory, unique: Callable[[str], str]
+) -> Iterator[Attacker]:
+    """Two tenants with records; the other one's consumer has committed offsets."""
+    names = Names(f"{unique('isolation')}.")
+    folder = tmp_path_factory.mktemp("isolation")
+    internal = {"bootstrap.servers": kafka.bootstrap}
+    admin = topics.connect(internal)
+    both = ("acme", "acme-2")
+    stores = [StoreTopic("windows", 86_400_000)]
+    feeds = [Feeds(tenant) for tenant in both]
+    topics.ensure(admin, declare(names, [RawTopic("qumulo")], feeds, stores), 1)
+    producer = Producer(internal)
+    for tenant in both:
+        tenants.add(admin, names, tenant, folder)
+        producer.produce(names.alerts(tenant), b"{}")
+    assert producer.flush(20) == 0
+    passwords = {tenant: credentials.read(folder, tenant).password for tenant in both}
+    found = Attacker(names, "acme", "acme-2", kafka.northbound, str(kafka.ca), *passwords.values())
+    victim = Attacker(
+        names, "acme-2", "acme", kafka.northbound, str(kafka.ca), *reversed(passwords.values())
+    )
+    for each in (found, victim):
+        consumer = Consumer(
+            {
+                **each.client(),
+                "group.id": each.group(each.tenant),
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+            }
+        )
+        consumer.subscribe([names.alerts(each.tenant)])
+        (record,) = wait_for(lambda c=consumer: c.consume(1, 1.0), "a record", 30)
+        consumer.commit(record, asynchronous=False)
+        consumer.close()
+    yield found
+    # Whatever was tried: the neighbour reads on as before, with what it had.
+    attempt = consume(own, lambda a: a.group(a.tenant, "after"))
+    assert attempt(victim) == "read"
+    assert len(rights.describe(admin, names, both)["acme-2"]) == 4
+
+
+@pytest.mark.parametrize("abuse", ABUSES)
+def test_it_is_refused(attacker: Attacker, abuse: str) -> None:
+    """How each attempt ends is in the table; none succeeds."""
+    attempt, expected = ABUSES[abuse]
+    assert attempt(attacker) in ([expected] if isinstance(expected, str) else expected)
+
+
+def test_it_sees_its_own_topics_alone(attacker: Attacker) -> None:
+    """A list of all topics has the tenant's two, whoever else is there."""
+    assert abuses.seen(attacker) == str(
+        [attacker.names.alerts("acme"), attacker.names.events("acme")]
+    )
+
+
+def test_idle_connections_keep_nobody_out(attacker: Attacker) -> None:
+    """200 of them without a login, and a consumer still gets in."""
+    idle = [abuses.secured(attacker) for _ in range(200)]
+    try:
+        assert consume(own, lambda a: a.group(a.tenant, "idle"))(attacker) == "read"
+    finally:
+        for each in idle:
+            each.close()
+
+
+def test_a_refusal_does_not_tell_what_there_is(attacker: Attacker) -> None:
+    """Word for word the same for a topic or group of the other tenant as for one of nobody."""
+    told = []
+    for tenant in ("acme-2", "nobody"):
+        someone = replace(attacker, other=tenant, heard=[])
+        for attempt in (
+            abuses.looked_up(others),
+            consume(others, own_group),
+            consume(own, others_group),
+            abuses.offsets,
+            abuses.described_group,
+            abuses.group_offsets,
+            abuses.delete_group(others_group),
+            abuses.produce(others),
+        ):
+            attempt(someone)
+        told.append([text.replace(tenant, "NAME") for text in someone.heard])
+    assert len(told[0]) == 8
+    assert told[0] == told[1]
+
+
+def test_no_secret_is_told(kafka: EmbeddedKafka, attacker: Attacker) -> None:
+    """Neither what the tenant was told, nor Kafka's logs and settings, nor the arguments and
+    environment of any process have a password."""
+    secrets = [attacker.password, attacker.foreign_password, WRONG]
+    files = [file for file in kafka.data.glob("node-*/*") if file.is_file()]
+    assert {"server.log", "server.properties"} <= {file.name for file in files}
+    texts = {str(file): file.read_bytes() for file in files}
+    texts |= {str(number): text.encode() for number, text in enumerate(attacker.heard)}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            texts[str(process)] = (process / "cmdline").read_bytes()
+            if process.name != str(os.getpid()):
+                texts[f"{process}/environ"] = (process / "environ").read_bytes()
+        except OSError:
+            continue
+    found = [where for where, text in texts.items() for each in secrets if each.encode() in text]
+    assert found == []
+    assert attacker.heard
