@@ -69,7 +69,8 @@ class Sender:
                 value, key = b"record %08d" % number, b"host-%d" % (number % 7)
                 self._producer.produce(self._topic, value, key, timestamp=START_MS + number)
                 self.sent += 1
-            self._producer.poll(0.02)
+            self._producer.poll(0)
+            self._stop.wait(0.02)
 
     def stop(self) -> int:
         """No more; how many were sent."""
