@@ -231,8 +231,8 @@ class Publisher:
                 return False
             except KafkaException as error:
                 failed = len(lines) - length_hint(rest) - 1
-                if error.args[0].fatal():
-                    self._fatal = True
+                if error.args[0].code() not in PERMANENT:
+                    self._fatal = self._fatal or error.args[0].fatal()
                     self._hold(batch._replace(lines=lines[failed:]), first=True)
                     return False
                 self._refuse(error.args[0], lines[failed], receipt)

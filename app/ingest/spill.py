@@ -25,6 +25,7 @@ class Spill:
         self.spool = spool
         self._draining: tuple[Position, int] | None = None
         self._synced = 0.0
+        self._closed = False
 
     @property
     def spooled(self) -> int:
@@ -43,6 +44,8 @@ class Spill:
         """Called often: serve the publisher, drain the spool. `now`: a monotonic clock."""
         publisher, spool = self.publisher, self.spool
         publisher.poll(now)
+        if self._closed:
+            return
         if spool.dirty and now - self._synced > SYNC_S:
             self._synced = now
             threading.Thread(target=spool.sync, name="spool sync", daemon=True).start()
@@ -62,6 +65,7 @@ class Spill:
 
     def close(self) -> None:
         """Keep on disk what Kafka has not acknowledged."""
+        self._closed = True
         back = self.publisher.surrender() if self.publisher.in_flight else []
         if self._draining is None:
             now = int(time.time() * 1000)

@@ -84,6 +84,8 @@ class Spool:
                 if messages <= 0:
                     break
             else:
+                if position.segment == self._last:
+                    break  # more may be written behind it
                 position = Position(position.segment + 1, 0)
         return found, position
 
@@ -200,8 +202,12 @@ class Spool:
 
     def _write_position(self) -> None:
         fresh = self.folder / "position.new"
-        fresh.write_text(json.dumps(list(self._position)))
-        fresh.replace(self.folder / "position")
+        try:
+            fresh.write_text(json.dumps(list(self._position)))
+            fresh.replace(self.folder / "position")
+        except OSError as error:
+            # The older one stays: what is drained since then comes twice if the process is killed.
+            log.error("The spool's position is not saved. folder=%s error=%s", self.folder, error)  # noqa: TRY400
 
 
 def _record(batch: Batch) -> bytes:

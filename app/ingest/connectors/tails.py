@@ -271,7 +271,7 @@ class Tails:
                 break
             quiet = time.monotonic() - tail.quiet_since > self._rotated_s
             if quiet and not tail.named and not tail.pending and tail.fd is not None:
-                if os.fstat(tail.fd).st_nlink:
+                if _linked(tail.fd):
                     self.away.append(tail)  # an NFS server may show it again
                 tail.detach()
                 del self.tails[identity]
@@ -288,6 +288,14 @@ def _is(fd: int, identity: Identity) -> bool:
     """Whether a file is the one that had its name when it was listed."""
     status = os.fstat(fd)
     return (status.st_dev, status.st_ino) == identity
+
+
+def _linked(fd: int) -> bool:
+    """Whether a file has a name somewhere; one of an NFS server that knows it no more has none."""
+    try:
+        return os.fstat(fd).st_nlink > 0
+    except OSError:
+        return False
 
 
 def _fits(fd: int, tail: Tail) -> bool:
