@@ -26,6 +26,9 @@ from topology.single_matches import QuietRule, single_matches
 
 MOST = 64
 """Matches from which on a group is no longer quiet, whatever its rule needs."""
+PIECE = 16_000
+"""Bytes of a match from which on a group is no longer quiet: MOST of them are one chunk, which is
+one record of the changelog."""
 STEPS = 32
 """A group goes at most a timespan divided by this later than it could."""
 
@@ -94,8 +97,11 @@ class Quiet:
         rule = self._rules[number]
         times, uids, values = members
         (first,) = TIME.unpack_from(times)
-        count = before + len(times) // TIME.size
+        more = len(times) // TIME.size
+        count = before + more
         if count >= rule.limit or first < self._progress.reached(rule.topics):
+            return False
+        if len(uids) + len(values) > PIECE * more:
             return False
         entry = key + FIRST
         lengths = LENGTHS.pack(len(times), len(uids), len(values))
@@ -118,7 +124,8 @@ class Quiet:
             return list(range(len(keys)))
         found = single_matches(keys, values, self._rules, self._find)
         reached = np.array([self._progress.reached(rule.topics) for rule in self._rules], np.int64)
-        taken = found.taken & (found.times >= reached[found.rules])
+        small = found.uids[1] + found.values[1] <= PIECE
+        taken = found.taken & small & (found.times >= reached[found.rules])
         left = np.flatnonzero(~taken).tolist()
         rows = np.flatnonzero(taken)
         numbers, times = found.rules[rows], found.times[rows]

@@ -24,6 +24,8 @@ FIRST = KIND + bytes(8)
 """What follows a group's key in the key of its first chunk, which most groups have alone."""
 FULL = 256
 """Matches from which on a chunk is closed."""
+LARGE = 1_000_000
+"""Bytes at which a chunk is closed too: it is one record of the changelog."""
 LENGTHS = struct.Struct("<III")
 TIME = struct.Struct("<q")
 OPENING = struct.Struct("<IIIq")
@@ -145,6 +147,8 @@ class ChunkLog:
 
     def append(self, matches: bytes, count: int, latest: int) -> None:
         """Add a piece with `count` matches, the latest of which is at `latest`."""
+        if self._count and len(self._tail) + len(matches) > LARGE:
+            self._close()
         if not self._count:
             self._tail += VERSION
             self._latest = latest

@@ -22,6 +22,8 @@ MANY = 256
 """Hits from which on a batch's matches of a rule are worked on in columns."""
 GROUPS = 64
 """Groups from which on they share records instead of having one each."""
+FITS = 2_000_000
+"""Bytes of what is counted of a Partial, at most, so that it is sure to fit a record."""
 LARGE = 1_000_000
 """Bytes of a PartialBatch; the next group goes into another one."""
 
@@ -136,6 +138,12 @@ def divide(found: pl.DataFrame, rule: str, largest: int) -> Partials:
     groups = [column.gather(firsts) for column in group]
     values = _values(found, firsts, counts)
     return Partials(rule, found, groups, firsts, counts, values)
+
+
+def is_large(made: Partials) -> bool:
+    """Whether a Partial counts so much text that a record may not hold it."""
+    longest = None if made.values is None else made.values.bin.size().max()
+    return isinstance(longest, int) and longest > FITS
 
 
 def write(

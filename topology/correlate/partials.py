@@ -6,7 +6,7 @@ needs, so that neither batch cuts nor the worker a batch ran on can change an al
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import TypeAlias, cast
 
@@ -233,6 +233,10 @@ class _Writer:
         if correlation.first_seen:
             found = partial_columns.first_and_last(found, correlation.timespan_ms)
         made = partial_columns.divide(found, correlation.rule.id, LARGEST)
+        most = LARGEST
+        while most > 1 and partial_columns.is_large(made):
+            most = max(1, most // 4)
+            made = partial_columns.divide(found, correlation.rule.id, most)
         tenants = self._served(correlation.rule)
         if self._partitions is not None and len(made.firsts) >= partial_columns.GROUPS:
             for tenant in tenants:
@@ -260,11 +264,24 @@ class _Writer:
                 members.append(match)
         for group, members in groups.items():
             for start in range(0, len(members), LARGEST):
-                content = _content(members[start : start + LARGEST], evidence)
-                for tenant in tenants:
-                    key, opening = opened("Partial", tenant, rule.id, group)
-                    self._keys.append(key)
-                    self._values.append(packed.partial(opening, content, self._source))
+                for content in _contents(members[start : start + LARGEST], evidence):
+                    for tenant in tenants:
+                        key, opening = opened("Partial", tenant, rule.id, group)
+                        self._keys.append(key)
+                        self._values.append(packed.partial(opening, content, self._source))
+
+
+def _contents(
+    matches: Sequence[Match], evidence: Mapping[str, bytes] | None
+) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+    """The contents of Partials, each of which fits a record."""
+    content = _content(matches, evidence)
+    if len(matches) == 1 or sum(map(len, content)) <= partial_columns.FITS:
+        yield content
+        return
+    half = len(matches) // 2
+    yield from _contents(matches[:half], evidence)
+    yield from _contents(matches[half:], evidence)
 
 
 def _content(
