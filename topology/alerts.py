@@ -162,6 +162,13 @@ class AlertsSubTopology:
             outcome.outputs += self._come()
         return outcome
 
+    def reject(self, batch: Batch, reason: str) -> Outcome:
+        """Make dead letters of records that ended the process each time."""
+        work = Outbox(self._names, self._version, self._formats, self._masked)
+        for row in range(len(batch)):
+            work.refuse(batch, row, RuntimeError(reason))
+        return work.outcome()
+
     def _come(self) -> list[Output]:
         """How far partitions have come with alerts that others count, where that has changed."""
         outputs: list[Output] = []

@@ -30,6 +30,7 @@ from topology.matching import Matching, outputs
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.received import RawRecord, receive, record_of
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
+from topology.uid import record_uids
 from topology.watermark import NOTHING, Watermarks
 
 
@@ -126,6 +127,25 @@ class EventsSubTopology:
             lambda rows: self._finish(source, self._enrich(source, rows), arrived.watermarks),
         )
         return self._outcome(source, arrived, stretches, broken)
+
+    def reject(self, batch: Batch, reason: str) -> Outcome:
+        """Make dead letters of records that ended the process each time; event time stays."""
+        source, names = self._sources[batch.topic], self._plan.names
+        topic = names.raw(source.name)
+        if self._exposed:
+            none = pl.DataFrame(schema={"row": pl.UInt32})
+
+            def record(failure: Failure) -> RawRecord:
+                return exposed.raw_record(source, topic, batch, none, failure.row)
+        else:
+            uids = record_uids(batch, self._plan.origins[batch.topic])
+
+            def record(failure: Failure) -> RawRecord:
+                return record_of(source, batch, uids, failure)
+
+        failures = [Failure(row, "worker", reason, "", "") for row in range(len(batch))]
+        letters = dead_letters(names, source.name, failures, record)
+        return Outcome([letters], counts={"records": len(batch), "dead_letters": len(batch)})
 
     def _outcome(
         self,

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from topology import exposed
 from topology.dead_letters import dead_letters
+from topology.isolate import Failure
 from topology.plan import Plan
 from topology.received import receive, record_of
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position
+from topology.uid import record_uids
 from topology.watermark import Watermarks
 
 
@@ -67,6 +69,16 @@ class NormalizeSubTopology:
             **received.counts,
         }
         return Outcome(outputs, counts=counts)
+
+    def reject(self, batch: Batch, reason: str) -> Outcome:
+        """Make dead letters of records that ended the process each time; event time stays."""
+        source, names = self._sources[batch.topic], self._plan.names
+        uids = record_uids(batch, self._plan.origins[batch.topic])
+        failures = [Failure(row, "worker", reason, "", "") for row in range(len(batch))]
+        letters = dead_letters(
+            names, source.name, failures, lambda each: record_of(source, batch, uids, each)
+        )
+        return Outcome([letters], counts={"records": len(batch), "dead_letters": len(batch)})
 
     def before_commit(self) -> Outcome:
         """The offsets' metadata."""

@@ -112,6 +112,9 @@ class Engine:
             work = [ranges(delivery.batch) for delivery in done]
             self._in_flight.begin(union([self._assignment.uncommitted(), *work]))
             raise
+        except EngineError:
+            self._in_flight.end()  # Kafka's or the disk's fault, and no record's
+            raise
         return self._deliver()
 
     def stop(self, done: Sequence[Delivery] = ()) -> None:

@@ -701,6 +701,26 @@ def test_a_stop_whose_transaction_is_aborted_commits_no_offsets(
     assert sorted(kafka.values("out")) == [b"a", b"b"]
 
 
+def test_what_is_wrong_with_kafka_is_no_records_fault(kafka: FakeKafka, tmp_path: Path) -> None:
+    """A topic that is missing ends the process as often as it starts; once it is there, the record
+    that was in work is worked on, not rejected."""
+    kafka.write("in", 0, b"a")
+    kafka.events.clear()
+    rejected: list[Any] = []
+    for start in range(6):
+        kafka.events.append(("assign", [A, B]))
+        if start < 5:
+            missing = KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC))
+            kafka.faults["produce"].append(missing)
+        engine, copy = engine_on(kafka, Copy(stores=()), state=tmp_path)
+        copy.reject = lambda batch, reason: rejected.append((batch, reason))  # type: ignore[attr-defined]
+        try:
+            turn(engine, 20)
+        except EngineError:
+            engine.fail()
+    assert (rejected, kafka.values("out")) == ([], [b"a"])
+
+
 def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:
     """What a timer sends is answered when it is committed, and is sent again after an abort."""
     answers: list[Any] = []

@@ -1,0 +1,60 @@
+"""Records that end the process each time become dead letters, whichever sub-topology they stop."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.config import load
+from app.pipeline_tests import plan_of
+from app.planning import build_plan, declared
+from schemas.codec import decode
+from topology.pipeline import pipeline
+from topology.records import Batch
+from topology.topics import DAY_MS
+
+CONFIG = """
+version: 1
+{expose}
+kafka: {{embedded: {{}}}}
+sources:
+  qumulo: {{format: qumulo, lateness: {lateness}}}
+tenants:
+  acme: {{sources: [qumulo]}}
+"""
+REASON = "the record ended the worker's process"
+
+
+def written(folder: Path, expose: str = "", lateness: str = "30s") -> Path:
+    path = folder / "northbound.yaml"
+    path.write_text(CONFIG.format(expose=expose, lateness=lateness))
+    return path
+
+
+@pytest.mark.parametrize("expose", ["", "expose: [normalized]"])
+def test_every_sub_topology_takes_what_is_rejected(tmp_path: Path, expose: str) -> None:
+    """Each makes a dead letter with the bytes, the place and the reason."""
+    plan = plan_of(load(written(tmp_path, expose)))
+    for each in pipeline(plan.expose):
+        batch = Batch(
+            each.topics(plan)[0],
+            np.zeros(1, np.int32),
+            np.array([7]),
+            np.array([1_795_780_800_000]),
+            [b"k"],
+            [b"poison"],
+        )
+        (letters,) = each.build(plan).reject(batch, REASON).outputs
+        assert letters.topic == plan.names.dead_letters
+        _, letter = decode(letters.values[0])
+        assert (letter["raw"], letter["offset"], letter["key"]) == (b"poison", 7, b"k")
+        assert REASON in letter["reason"]
+
+
+def test_what_waits_for_a_late_source_is_kept_so_long(tmp_path: Path) -> None:
+    """Kafka removes no entry of the alerts' store while the lateness of a source holds it."""
+    config = load(written(tmp_path, lateness="7d"))
+    topics = declared(config, build_plan(config, {}))
+    (store,) = [each for each in topics if each.name == config.names.changelog("alerts")]
+    assert store.retention_ms is not None
+    assert store.retention_ms >= 8 * DAY_MS
