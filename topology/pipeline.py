@@ -64,7 +64,9 @@ def _aggregated(plan: Plan) -> tuple[StoreTopic, ...]:
 
 def _alerts(plan: Plan) -> tuple[StoreTopic, ...]:
     lists = (StoreTopic("lists", None),) if plan.rules.rules.lists else ()
-    return (StoreTopic("alerts", alerts(plan).window_ms), *lists)
+    # What waits for the watermark of a late source is needed until that has come.
+    held = max((source.hold_ms for source in plan.sources.values()), default=0)
+    return (StoreTopic("alerts", alerts(plan).window_ms + held), *lists)
 
 
 def alerts(plan: Plan) -> AlertsSubTopology:

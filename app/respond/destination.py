@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from app.deliver.destination import Destination, UnreachableError
 from app.deliver.refusals import Refusals
 from app.respond.action import Action, AgainError, RefusedError
-from app.respond.limit import Limits
+from app.respond.limit import REMEMBERED, Limits
 from app.respond.notification import Notification, read
 from app.respond.selection import Selection
 
@@ -75,7 +75,9 @@ class ResponseDestination(Destination):
         limits = self._limits
         if limits is not None:
             self._sum_up()
-            if limits.dirty and (self._acted or time.monotonic() - self._synced >= SYNC_S):
+            many = self._handled - self._acknowledged >= REMEMBERED // 2
+            old = time.monotonic() - self._synced >= SYNC_S
+            if limits.dirty and (self._acted or many or old):
                 limits.keep()
                 self._synced = time.monotonic()
                 self._acted = False

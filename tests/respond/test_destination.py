@@ -14,8 +14,9 @@ from app.respond.destination import ResponseDestination, ResponseSettings
 from app.respond.limit import Limits
 from app.respond.notification import Notification
 from app.respond.selection import Selection
-from tests.respond.findings import finding, message
+from tests.respond.findings import RULE, finding, message
 from tests.respond.test_limit import HOUR, Clock
+from topology.rules import Rule
 
 
 class Answers(Action):
@@ -180,3 +181,41 @@ def test_counts_go_up_with_acknowledgements(tmp_path: Path) -> None:
     assert made.summed + made.skipped <= 5
     assert action.done == ["uid-0.page.first", "uid-1.0.page.summary"]
     made.close()
+
+
+def test_a_storm_that_is_read_again_is_counted_once(tmp_path: Path) -> None:
+    """However many were held back since the last save when the connection for another one is
+    lost: what was counted is known when it comes again."""
+
+    class Receiver(Action):
+        away = False
+
+        def open(self, address: str) -> None:
+            """It is there."""
+
+        def act(self, alert: Notification) -> None:  # noqa: ARG002  # as away as it is
+            if self.away:
+                raise UnreachableError("away")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    receiver, clock = Receiver(), Clock()
+    limits = Limits("page", 1, HOUR, tmp_path, clock)
+    made = response(tmp_path, receiver, limits)
+    feed = [message(finding(n), n) for n in range(1_501)]
+    other = Rule("0ther", "Another rule", "high")
+    feed.append(message(finding(1_501, rule=other), 1_501))
+    done = 0
+    for attempt in range(2):  # as a lane does
+        begin = done
+        try:
+            for each in feed[begin:]:
+                receiver.away = attempt == 0 and each is feed[-1]
+                made.write([each])
+                done = begin + made.settle(0.0)
+        except UnreachableError:
+            made.close()
+            made.open("there")
+    limits.open()
+    assert limits._windows[RULE.id].held == 1_500
