@@ -78,13 +78,14 @@ class Pauses:
             try:
                 found = frozenset(self._ask(self._names, self._tenants))
             except ClusterError as error:
+                topics = self._topics
                 if _unsaid(error):
                     wait = SELDOM_S
-                    self._topics = self._topics or frozenset()
+                    topics = topics or frozenset()
                 if str(error) != said:
-                    stays = "What was held is." if self._topics else "Nothing is held."
-                    log.warning("%s %s", error, WAITING if self._topics is None else stays)
-                said = str(error)
+                    stays = "What was held is." if topics else "Nothing is held."
+                    log.warning("%s %s", error, WAITING if topics is None else stays)
+                said, self._topics = str(error), topics
             except Exception:
                 log.exception("Whether tenants are paused was not learnt.")
             else:
