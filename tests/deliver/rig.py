@@ -21,7 +21,7 @@ from app.broker.server import EmbeddedKafka
 from app.config import Config
 from app.deliver.delivery import Delivery
 from app.deliver.pauses import Pauses, asking
-from app.deliver.registry import delivery_settings
+from app.respond.registry import all_settings
 from tests.app.deployed import deploy
 from tests.ingest.peers import need, wait_for
 
@@ -95,12 +95,9 @@ class Tenant:
 
 @contextmanager
 def delivering(config: Config) -> Iterator[list[Delivery]]:
-    """The deliveries of northbound.yaml, ended in order behind the block."""
+    """Deliveries and responses of northbound.yaml, ended in order behind the block."""
     pauses = Pauses(asking(config.client()), config.names, config.tenants)
-    made = [
-        Delivery(delivery_settings(config, each), config.client(), pauses.held)
-        for each in config.deliveries
-    ]
+    made = [Delivery(each, config.client(), pauses.held) for each in all_settings(config)]
     pauses.start()
     for each in made:
         each.start()

@@ -1,9 +1,6 @@
 """HTTP receivers, killed and started again: nothing lost, what they refuse kept with its reason."""
 
 import logging
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from app.broker import ports
 from app.broker.server import EmbeddedKafka
+from tests.deliver.http_process import HttpProcess
 from tests.deliver.rig import KEYS, Tenant, delivering, record, whole_and_in_order
 from tests.ingest.peers import wait_for
 
@@ -21,29 +18,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.kill]
 TOKEN = "s3cret-t0ken"
 
 
-class HttpReceiver:
-    """tests/deliver/http_receiver.py."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.port = ports.free("127.0.0.1")
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Once more."""
-        script = Path(__file__).with_name("http_receiver.py")
-        argv = [sys.executable, str(script), str(self.port), str(self.folder)]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait(20)
-            self._process = None
+class HttpReceiver(HttpProcess):
+    """One that takes batches of records."""
 
     def _lines(self, name: str) -> list[bytes]:
         file = self.folder / name

@@ -19,12 +19,11 @@ import yaml
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.broker import ports
 from app.broker.server import EmbeddedKafka
 from app.deliver.delivery import Delivery
-from app.respond.registry import all_settings
 from tests.app.deployed import deploy
-from tests.deliver.rig import status_of
+from tests.deliver.http_process import HttpProcess
+from tests.deliver.rig import delivering, status_of
 from tests.ingest.peers import wait_for
 from tests.respond.findings import event_finding, finding
 from tests.respond.mail_server import MailServer
@@ -82,48 +81,12 @@ class Alerts:
         return thread
 
 
-class Responding:
-    """The responses of northbound.yaml in this process."""
-
-    def __init__(self, alerts: Alerts) -> None:
-        config = alerts.config
-        self.made = [Delivery(each, config.client()) for each in all_settings(config)]
-
-    def __enter__(self) -> list[Delivery]:
-        for each in self.made:
-            each.start()
-        return self.made
-
-    def __exit__(self, *_: object) -> None:
-        for each in self.made:
-            each.stop()
-        for each in self.made:
-            each.join(time.monotonic() + 15)
-
-
-class Hook:
-    """tests/deliver/http_receiver.py, which keeps keys beside bodies."""
+class Hook(HttpProcess):
+    """One that keeps keys beside bodies."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.port = ports.free("127.0.0.1")
-        self.address = f"http://127.0.0.1:{self.port}/in"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Once more."""
-        script = ROOT / "tests" / "deliver" / "http_receiver.py"
-        argv = [sys.executable, str(script), str(self.port), str(self.folder)]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait(20)
-            self._process = None
+        super().__init__(folder)
+        self.address += "/in"
 
     def taken(self) -> list[tuple[str, dict[str, Any]]]:
         """Key and JSON of each request that it has taken."""
@@ -166,7 +129,7 @@ def test_webhook_killed(
     alerts = Alerts(kafka, tmp_path, unique("hook"), [{"name": "page", "tries": 3, "to": to}])
     count = 300
     hook.start()
-    with Responding(alerts) as made:
+    with delivering(alerts.config) as made:
         writer = alerts.write_steadily(count, 2.0)
         for share in (0.2, 0.5):
             wait_for(lambda: len(hook.taken()) > share * count, "some alerts")  # noqa: B023
@@ -256,7 +219,7 @@ def test_one_that_is_away_stalls_no_other(
         {"name": "copy", "to": {"type": "topic", "topic": topic, "body": {"m": "{message}"}}},
     ]
     alerts = Alerts(kafka, tmp_path, unique("hook"), responses)
-    with Responding(alerts) as (away, hangs, copy):
+    with delivering(alerts.config) as (away, hangs, copy):
         alerts.write([finding(number) for number in range(100)])
         wait_for(lambda: copy.totals().delivered == 100, "the topic's records")
         assert (away.totals().delivered, hangs.totals().delivered) == (0, 0)
@@ -300,7 +263,7 @@ def test_mail_server_killed(
 
     server.start()
     try:
-        with Responding(alerts) as made:
+        with delivering(alerts.config) as made:
             writer = alerts.write_steadily(count, 1.5)
             wait_for(lambda: len(found()) > count // 4, "some messages")
             server.kill()
@@ -328,7 +291,7 @@ def test_chosen_and_limited(
     ]
     alerts = Alerts(kafka, tmp_path, unique("hook"), responses)
     hook.start()
-    with Responding(alerts) as (few, finals):
+    with delivering(alerts.config) as (few, finals):
         alerts.write([*(finding(number) for number in range(200)), event_finding(200)])
         wait_for(lambda: any(key.endswith(".few.summary") for key in hook.told()), "a summary")
         wait_for(lambda: settled([few, finals]), "no lag")
@@ -352,10 +315,10 @@ def test_begins_with_what_comes(
     alerts = Alerts(kafka, tmp_path, unique("hook"), [{"name": "page", "start": "end", "to": to}])
     alerts.write([finding(number) for number in range(10)])
     hook.start()
-    with Responding(alerts) as (page,):
+    with delivering(alerts.config) as (page,):
         wait_for(lambda: page.totals().lag == 0, "a beginning")
     alerts.write([finding(number) for number in range(10, 20)])
-    with Responding(alerts) as (page,):
+    with delivering(alerts.config) as (page,):
         wait_for(lambda: page.totals().delivered == 10, "the others")
     assert set(hook.told()) == expected(20, "page") - expected(10, "page")
 
@@ -377,7 +340,7 @@ def test_secrets_are_in_no_log(
     to = {"type": "webhook", "url_file": "url", "token_file": "token"}
     alerts = Alerts(kafka, tmp_path, unique("hook"), [{"name": "page", "to": to}])
     alerts.write([finding(1)])
-    with Responding(alerts) as (page,):
+    with delivering(alerts.config) as (page,):
         wait_for(lambda: "refused" in caplog.text, "a receiver that is away")
         hook.start()
         wait_for(lambda: "401" in caplog.text, "a refusal")
