@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from schemas.codec import encode
 from topology.isolate import Failure
 from topology.received import RawRecord
-from topology.records import Output
+from topology.records import Outcome, Output
 from topology.topics import Names
 
 
@@ -33,3 +33,12 @@ def dead_letters(
         }
         values.append(encode("DeadLetter", letter))
     return Output(names.dead_letters, values, [source.encode()] * len(values))
+
+
+def rejected(
+    names: Names, source: str, count: int, reason: str, record: Callable[[Failure], RawRecord]
+) -> Outcome:
+    """Dead letters of all `count` records of a batch, which ended the process each time."""
+    failures = [Failure(row, "worker", reason, "", "") for row in range(count)]
+    letters = dead_letters(names, source, failures, record)
+    return Outcome([letters], counts={"records": count, "dead_letters": count})

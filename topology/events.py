@@ -23,7 +23,7 @@ from topology import exposed
 from topology.aggregate.aggregator import Added, Aggregator, aggregated
 from topology.aggregate.open_windows import Similar
 from topology.aggregations import Aggregations
-from topology.dead_letters import dead_letters
+from topology.dead_letters import dead_letters, rejected
 from topology.feeds import feeds
 from topology.isolate import Failure, isolate, stage
 from topology.matching import Matching, outputs
@@ -143,9 +143,7 @@ class EventsSubTopology:
             def record(failure: Failure) -> RawRecord:
                 return record_of(source, batch, uids, failure)
 
-        failures = [Failure(row, "worker", reason, "", "") for row in range(len(batch))]
-        letters = dead_letters(names, source.name, failures, record)
-        return Outcome([letters], counts={"records": len(batch), "dead_letters": len(batch)})
+        return rejected(names, source.name, len(batch), reason, record)
 
     def _outcome(
         self,

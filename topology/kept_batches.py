@@ -21,7 +21,7 @@ import polars as pl
 
 from topology.asleep import Asleep
 from topology.correlate import chunks
-from topology.correlate.chunks import FIRST
+from topology.correlate.chunks import FIRST, LONG
 from topology.correlate.group import HEAD
 from topology.keys import rule_of
 from topology.partial_batch import Numbers, PartialBatch, read
@@ -33,8 +33,6 @@ KIND = b"b"
 MARK = b"x" + bytes(8)
 VERSION = b"\x01"
 MARKED = struct.Struct("<cq")
-PIECE = 16_000
-"""Bytes of a match from which on a group is looked at alone: its first chunk is to fit a record."""
 ROW = 6
 """Where the row begins in the place of a group's matches; below it is how many they are."""
 NUMBER = 26
@@ -119,7 +117,7 @@ class KeptBatches:
             return list(range(len(keys)))
         firsts, lasts = batch.spans()
         fit = (batch.counts < rule.limit) & (firsts >= self._progress.reached(rule.topics))
-        fit &= batch.uids[1] + batch.values[1] <= PIECE * batch.counts
+        fit &= batch.uids[1] + batch.values[1] <= LONG * batch.counts
         if len(set(keys)) < len(
             keys
         ):  # a group that was divided for its size is not quiet for long

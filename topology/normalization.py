@@ -8,8 +8,7 @@ along with each event, so that whoever reads it judges lateness as a fused sub-t
 from collections.abc import Mapping, Sequence
 
 from topology import exposed
-from topology.dead_letters import dead_letters
-from topology.isolate import Failure
+from topology.dead_letters import dead_letters, rejected
 from topology.plan import Plan
 from topology.received import receive, record_of
 from topology.records import Batch, KeyValueStore, Outcome, Partition, Position
@@ -74,11 +73,13 @@ class NormalizeSubTopology:
         """Make dead letters of records that ended the process each time; event time stays."""
         source, names = self._sources[batch.topic], self._plan.names
         uids = record_uids(batch, self._plan.origins[batch.topic])
-        failures = [Failure(row, "worker", reason, "", "") for row in range(len(batch))]
-        letters = dead_letters(
-            names, source.name, failures, lambda each: record_of(source, batch, uids, each)
+        return rejected(
+            names,
+            source.name,
+            len(batch),
+            reason,
+            lambda failure: record_of(source, batch, uids, failure),
         )
-        return Outcome([letters], counts={"records": len(batch), "dead_letters": len(batch)})
 
     def before_commit(self) -> Outcome:
         """The offsets' metadata."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from schemas import packed
 from topology.asleep import Asleep
-from topology.correlate.chunks import FIRST, LENGTHS, TIME, VERSION, span, spans
+from topology.correlate.chunks import FIRST, LENGTHS, LONG, TIME, VERSION, span, spans
 from topology.correlate.group import HEAD
 from topology.correlate.types import fewest
 from topology.keys import group_key, rule_of
@@ -26,9 +26,6 @@ from topology.single_matches import QuietRule, single_matches
 
 MOST = 64
 """Matches from which on a group is no longer quiet, whatever its rule needs."""
-PIECE = 16_000
-"""Bytes of a match from which on a group is no longer quiet: MOST of them are one chunk, which is
-one record of the changelog."""
 STEPS = 32
 """A group goes at most a timespan divided by this later than it could."""
 
@@ -101,7 +98,7 @@ class Quiet:
         count = before + more
         if count >= rule.limit or first < self._progress.reached(rule.topics):
             return False
-        if len(uids) + len(values) > PIECE * more:
+        if len(uids) + len(values) > LONG * more:
             return False
         entry = key + FIRST
         lengths = LENGTHS.pack(len(times), len(uids), len(values))
@@ -124,7 +121,7 @@ class Quiet:
             return list(range(len(keys)))
         found = single_matches(keys, values, self._rules, self._find)
         reached = np.array([self._progress.reached(rule.topics) for rule in self._rules], np.int64)
-        small = found.uids[1] + found.values[1] <= PIECE
+        small = found.uids[1] + found.values[1] <= LONG
         taken = found.taken & small & (found.times >= reached[found.rules])
         left = np.flatnonzero(~taken).tolist()
         rows = np.flatnonzero(taken)

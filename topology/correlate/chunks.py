@@ -24,6 +24,9 @@ FIRST = KIND + bytes(8)
 """What follows a group's key in the key of its first chunk, which most groups have alone."""
 FULL = 256
 """Matches from which on a chunk is closed."""
+LONG = 16_000
+"""Bytes of a match from which on its group is looked at alone: what groups have together, or
+without an object, is up to 64 of them in one record."""
 LARGE = 1_000_000
 """Bytes at which a chunk is closed too: it is one record of the changelog."""
 LENGTHS = struct.Struct("<III")

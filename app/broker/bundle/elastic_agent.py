@@ -6,6 +6,7 @@ Keys: the input's template in that integration; standalone agent policies for wh
 import yaml
 
 from app.broker.bundle.access import Access, File
+from app.broker.bundle.filebeat import reading
 
 HEAD = """\
 # elastic-agent run -c elastic-agent.yml, with the output filled in. An agent that Fleet manages
@@ -24,16 +25,7 @@ def files(access: Access) -> list[File]:
                 {
                     "id": f"northbound-{feed}-stream",
                     "data_stream": {"dataset": f"northbound.{feed}"},
-                    "hosts": access.servers.split(","),
-                    "topics": [topic],
-                    "group_id": f"{access.group_prefix}elastic-agent-{feed}",
-                    "client_id": access.user,
-                    "version": "2.6.0",
-                    "initial_offset": "oldest",
-                    "isolation_level": "read_committed",
-                    "username": access.user,
-                    "password": access.password,
-                    "sasl.mechanism": access.mechanism,
+                    **reading(access, topic, f"elastic-agent-{feed}"),
                     "ssl": _tls(access),
                     "parsers": [{"ndjson": {"target": "", "overwrite_keys": False}}],
                 }

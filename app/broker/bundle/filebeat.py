@@ -19,16 +19,7 @@ def files(access: Access) -> list[File]:
         {
             "type": "kafka",
             "id": f"northbound-{feed}",
-            "hosts": access.servers.split(","),
-            "topics": [topic],
-            "group_id": f"{access.group_prefix}filebeat-{feed}",
-            "client_id": access.user,
-            "version": "2.6.0",
-            "initial_offset": "oldest",
-            "isolation_level": "read_committed",
-            "username": access.user,
-            "password": access.password,
-            "sasl.mechanism": access.mechanism,
+            **reading(access, topic, f"filebeat-{feed}"),
             "ssl.enabled": True,
             "ssl.verification_mode": "full",
             **trust,
@@ -39,3 +30,19 @@ def files(access: Access) -> list[File]:
     content = {"filebeat.inputs": inputs, "output.console": {"enabled": True}}
     text = HEAD + yaml.safe_dump(content, sort_keys=False)
     return [File("filebeat.yml", text.encode(), secret=True)]
+
+
+def reading(access: Access, topic: str, group: str) -> dict[str, object]:
+    """What Filebeat's Kafka input and that of Elastic Agent call alike."""
+    return {
+        "hosts": access.servers.split(","),
+        "topics": [topic],
+        "group_id": f"{access.group_prefix}{group}",
+        "client_id": access.user,
+        "version": "2.6.0",
+        "initial_offset": "oldest",
+        "isolation_level": "read_committed",
+        "username": access.user,
+        "password": access.password,
+        "sasl.mechanism": access.mechanism,
+    }
