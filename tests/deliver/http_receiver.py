@@ -1,12 +1,12 @@
 """An HTTP receiver as a process of its own, so that it can be killed: `http_receiver.py PORT DIR`.
 
 It speaks enough of the bulk interface, the HTTP Event Collector and the Logs Ingestion API, and
-takes lines and arrays on any other path. What it takes is in DIR/received before it answers. A
-request with an Idempotency-Key is one JSON object, which is in DIR/hooks behind its key; it fails
-over those that hold "fails". It refuses records that hold "poison", in each one's way. DIR/token is
-what `Authorization` has to be, if it is there. While DIR/busy is there, the next request is
-answered with its text as Retry-After. Every request leaves a line in DIR/requests: status, and the
-moment on the clock of the machine.
+takes lines and arrays on any other path. What it takes is in DIR/received before it answers, behind
+its _id and a space where it has one. A request with an Idempotency-Key is one JSON object, which is
+in DIR/hooks behind its key; it fails over those that hold "fails". It refuses records that hold
+"poison", in each one's way. DIR/token is what `Authorization` has to be, if it is there. While
+DIR/busy is there, the next request is answered with its text as Retry-After. Every request leaves a
+line in DIR/requests: status, and the moment on the clock of the machine.
 """
 
 import gzip
@@ -106,9 +106,9 @@ class Receiver(BaseHTTPRequestHandler):
                 items.append({"create": {"status": 409, "error": {"type": "conflict"}}})
             else:
                 IDS.add(name)
-                taken.append((name, value))
+                taken.append(b"%b %b" % (name.encode(), value))
                 items.append({"create": {"status": 201}})
-        self._keep([value for _, value in taken], [name for name, _ in taken])
+        self._keep(taken)
         errors = any(each["create"]["status"] != 201 for each in items)
         self._answer(200, orjson.dumps({"errors": errors, "items": items}))
 
@@ -128,10 +128,8 @@ class Receiver(BaseHTTPRequestHandler):
         self._keep(values)
         self._answer(200, orjson.dumps({"text": "Success", "code": 0}))
 
-    def _keep(self, values: list[bytes], names: list[str] | None = None) -> None:
-        os.write(RECEIVED, b"".join(value + b"\n" for value in values))
-        if names:
-            os.write(NAMES, "".join(f"{name}\n" for name in names).encode())
+    def _keep(self, lines: list[bytes]) -> None:
+        os.write(RECEIVED, b"".join(line + b"\n" for line in lines))
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         os.write(REQUESTS, b"%d %f\n" % (status, time.monotonic()))
@@ -148,12 +146,16 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def opened(name: str) -> int:
-    return os.open(FOLDER / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    """The file to append to, without the half line that a killed receiver left: SIGKILL cuts a
+    write(2) off between two pages."""
+    file = os.open(FOLDER / name, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    os.ftruncate(file, (FOLDER / name).read_bytes().rfind(b"\n") + 1)
+    return file
 
 
 if __name__ == "__main__":
-    RECEIVED, NAMES, REQUESTS = opened("received"), opened("names"), opened("requests")
-    HOOKS = opened("hooks")
-    IDS = set((FOLDER / "names").read_text().split())
+    RECEIVED, REQUESTS, HOOKS = opened("received"), opened("requests"), opened("hooks")
+    lines = (FOLDER / "received").read_text().splitlines()
+    IDS = {line.partition(" ")[0] for line in lines if not line.startswith("{")}
     ThreadingHTTPServer.daemon_threads = True
     ThreadingHTTPServer(("127.0.0.1", PORT), Receiver).serve_forever()

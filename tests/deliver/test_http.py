@@ -23,11 +23,11 @@ class HttpReceiver(HttpProcess):
 
     def _lines(self, name: str) -> list[bytes]:
         file = self.folder / name
-        return file.read_bytes().splitlines() if file.exists() else []
+        return file.read_bytes().split(b"\n")[:-1] if file.exists() else []
 
     def values(self) -> list[bytes]:
-        """What it has taken."""
-        return self._lines("received")
+        """What it has taken, without the names of records."""
+        return [line[line.index(b"{") :] for line in self._lines("received")]
 
     def requests(self) -> list[tuple[int, float]]:
         """Status and moment of each."""
