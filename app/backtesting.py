@@ -21,8 +21,9 @@ from app.runtime.batch import build
 from topology.events import EventsSubTopology
 from topology.pipeline import alerts
 from topology.plan import Plan
-from topology.records import Batch, Outcome, Output, Partition, Position
+from topology.records import Batch, Outcome, Output, Position
 from topology.testing import MemoryStore
+from topology.topics import Partition
 
 FOREVER_MS: Final = 253_402_300_799_999
 """The end of the year 9999: a watermark there closes every window."""

@@ -1,72 +1,87 @@
-"""The `northbound` command: one sub-command a file, registered here."""
+"""The `northbound` command: one sub-command a file, registered here.
+
+A command's module is imported when it is called, or when help names all: what one command needs
+costs the others nothing at their start.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from app import output
-from app.commands import (
-    backtest,
-    broker_files,
-    dead_letters,
-    deliver,
-    demo,
-    doctor,
-    enrichment,
-    explain,
-    ingest,
-    lists,
-    match,
-    normalizers,
-    parse,
-    replay,
-    rules,
-    setup,
-    status,
-    tail,
-    tap,
-    tenants,
-    test,
-    topics,
-    topics_plan,
-    try_log,
-    up,
-    worker,
-)
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "demo": "demo.demo",
+    "up": "up.up",
+    "down": "up.down",
+    "status": "status.status",
+    "tail": "tail.tail",
+    "tap": "tap.tap",
+    "doctor": "doctor.doctor",
+    "explain": "explain.explain",
+    "backtest": "backtest.backtest",
+    "ingest": "ingest.ingest",
+    "worker": "worker.worker",
+    "deliver": "deliver.deliver",
+    "replay": "replay.replay",
+    "setup": "setup.setup",
+    "broker-files": "broker_files.broker_files",
+    "parse": "parse.parse",
+    "try": "try_log.try_log",
+    "match": "match.match",
+    "test": "test.run_tests",
+    "topics": "topics_plan.app",
+    "rules": "rules.app",
+    "lists": "lists.app",
+    "normalizers": "normalizers.app",
+    "tenants": "tenants.app",
+    "enrichment": "enrichment.app",
+    "dead-letters": "dead_letters.app",
+}
+"""By name, in the order of --help: the module below app.commands, and what in it."""
+
+
+class Registered(TyperGroup):
+    """Commands of COMMANDS, each made when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # Typer's
+        """All names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command; for a name that there is not all are made, and Typer tells which is near."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _made(name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _made(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].partition(".")
+    found = getattr(import_module(f"app.commands.{module}"), attribute)
+    one = typer.Typer()
+    if isinstance(found, typer.Typer):
+        one.add_typer(found, name=name)
+    else:
+        one.command(name=name)(found)
+    return typer.main.get_group(one).commands[name]
+
 
 app = typer.Typer(
     name="northbound",
+    cls=Registered,
     help="Raw audit lines in, enriched events and alerts out, on Kafka.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
-app.command()(demo.demo)
-app.command()(up.up)
-app.command()(up.down)
-app.command()(status.status)
-app.command()(tail.tail)
-app.command()(tap.tap)
-app.command()(doctor.doctor)
-app.command()(explain.explain)
-app.command()(backtest.backtest)
-app.command()(ingest.ingest)
-app.command()(worker.worker)
-app.command()(deliver.deliver)
-app.command()(replay.replay)
-app.command()(setup.setup)
-app.command()(broker_files.broker_files)
-app.command()(parse.parse)
-app.command(name="try")(try_log.try_log)
-app.command()(match.match)
-app.command(name="test")(test.run_tests)
-topics.app.command()(topics_plan.plan)
-topics.app.command()(topics_plan.apply)
-app.add_typer(topics.app, name="topics")
-app.add_typer(rules.app, name="rules")
-app.add_typer(lists.app, name="lists")
-app.add_typer(normalizers.app, name="normalizers")
-app.add_typer(tenants.app, name="tenants")
-app.add_typer(enrichment.app, name="enrichment")
-app.add_typer(dead_letters.app, name="dead-letters")
+
+@app.callback()
+def _northbound() -> None:
+    pass
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from app.config import Config
 from app.lag import LEADER_S
 from app.offsets import OffsetReader
 from app.reading import IS_IT_UP, SILENT, TIMEOUT, ReadingError, open_reader
-from topology.records import Partition
+from topology.topics import Partition
 
 LOOK_S: Final = 1.0
 """Between two looks at what groups have read, for the rate."""

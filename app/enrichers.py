@@ -15,8 +15,9 @@ from app.lookups import check_name, load_dictionary
 from app.reloading import ReloadingEnricher
 from app.threats import KEY, load_threats
 from topology.enrich import Enricher
-from topology.enrich.attribute import Attribute, Copy, template
+from topology.enrich.attribute import Attribute
 from topology.enrich.looked_up import LookedUp
+from topology.templates import Copy, template
 
 Absolute: TypeAlias = Callable[[Path], Path]
 """From a path of northbound.yaml."""

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from app.config import Config
 from app.offsets import OffsetReader
 from app.reading import IS_IT_UP, SILENT, TIMEOUT, ReadingError, open_reader
-from topology.records import Partition
+from topology.topics import Partition
 
 LEADER_S = 5.0
 """Seconds that a partition may be without a leader, as while leadership changes."""

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from topology.records import Partition
+from topology.topics import Partition
 
 RETRY_S = 0.1
 ATTEMPTS = 4

@@ -12,12 +12,13 @@ from app.rules import configured
 from app.source_plans import source_plans
 from app.tenant_plans import tenant_plans
 from topology.enrich import Enricher
-from topology.enrich.attribute import TemplateError
-from topology.match.compile import RuleErrors, RuleSet, compile_rules
+from topology.match.documents import RuleErrors
+from topology.match.ruleset import RuleSet
 from topology.mutate.mutation import mutable
 from topology.pipeline import pipeline
 from topology.plan import Plan
-from topology.rules import LogSource, Tumbling
+from topology.rules import LogSource, Rules, Tumbling
+from topology.templates import TemplateError
 from topology.topics import Topic, declare
 
 MOST_HELD_S = 12.0
@@ -134,7 +135,7 @@ def _rules(config: Config, problems: list[str]) -> RuleSet:
         return configured(config)
     except RuleErrors as error:
         problems += error.problems
-        return compile_rules([])
+        return RuleSet(Rules(), (), ())
 
 
 def _aggregates(config: Config) -> list[Tumbling]:

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 import orjson
 
 from app.live_lookups import Answer, ApartError, Asker, SetupError
 from topology.filters import Filter
+
+if TYPE_CHECKING:
+    import aiohttp
 
 OWN: Final = "qumulo-look-ups"
 """The filter that drops and counts the audit events of our own look-ups."""
@@ -90,6 +92,9 @@ class Core:
 
     async def post(self, path: str, body: object) -> Any:
         """The answer; None where there is nothing such. Raises TimeoutError, RuntimeError."""
+        # Only workers ask, and have it by then; commands that read northbound.yaml start without.
+        import aiohttp  # noqa: PLC0415
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._tls), auto_decompress=False
@@ -110,7 +115,7 @@ class Core:
         except orjson.JSONDecodeError:
             raise RuntimeError(f"{self.url}{path}: the answer is not JSON") from None
 
-    async def _content(self, response: aiohttp.ClientResponse, path: str) -> bytes | None:
+    async def _content(self, response: "aiohttp.ClientResponse", path: str) -> bytes | None:
         if response.status in NOTHING:
             return None
         if response.status in REFUSED:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.offsets import OffsetReader
 from app.runtime.errors import EngineError
-from topology.records import Partition
+from topology.topics import Partition
 
 TIMEOUT_S = 8.0
 

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from app.config import Config
 from app.config.enrichment import Enrichment
-from topology.enrich.attribute import Copy, TemplateError, template
+from topology.templates import Copy, TemplateError, template
 
 
 def unrepeatable(config: Config) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 from app.config import Config
 from app.reloading import Reloading, Stamp, file_stamp
 from app.rules import configured, rule_files
-from topology.match.compile import RuleErrors, RuleSet
+from topology.match.documents import RuleErrors
+from topology.match.ruleset import RuleSet
 from topology.plan import Plan
 from topology.rules import Correlation, EventRule
 

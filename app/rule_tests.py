@@ -10,7 +10,7 @@ import orjson
 from app.normalizer_files import load_normalizer
 from app.reloading import Reloading
 from app.rule_streams import ExpectedAlert, RuleTest
-from topology.match.compile import RuleSet
+from topology.match.ruleset import RuleSet
 from topology.pipeline import pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource

@@ -11,12 +11,16 @@ import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.config import Config
 from topology.lists import ActiveList
-from topology.match.compile import RuleErrors, RuleSet, compile_rules, read_field_map
-from topology.match.documents import Problem
-from topology.match.placeholders import Placeholders, read_placeholders
+from topology.match.documents import Problem, RuleErrors
+from topology.match.ruleset import RuleSet
+from topology.rules import Rules
+
+if TYPE_CHECKING:
+    from topology.match.placeholders import Placeholders
 
 FIELD_MAP = "fieldmap.yml"
 PLACEHOLDERS = "placeholders.yml"
@@ -62,6 +66,8 @@ def load_rules(
     given = [(str(file), text) for file, text in _read(maps or (), problems)]
     if problems:
         raise RuleErrors(problems)
+    if not texts and not given and not lists:
+        return RuleSet(Rules(), (), ())
     kept = None
     if cache is not None:
         owners = [(str(file), tenant) for file, tenant in owned.items()]
@@ -70,6 +76,9 @@ def load_rules(
         kept = cache / f"rules-{_digest(parts)}.pickle"
     if kept is not None and (found := _load(kept)) is not None:
         return found
+    # pySigma is a large part of a start, and not needed for what the cache has.
+    from topology.match.compile import compile_rules, read_field_map  # noqa: PLC0415
+
     given += [item for item in texts if Path(item[0]).name == FIELD_MAP]
     fields = [read_field_map(path, text) for path, text in given]
     rules = compile_rules(
@@ -122,16 +131,20 @@ def rule_files(paths: Sequence[Path]) -> Iterable[Path]:
                 yield file
 
 
-def placeholders_beside(path: Path) -> Placeholders:
+def placeholders_beside(path: Path) -> "Placeholders":
     """What a rule file's placeholders stand for. Raises RuleErrors."""
+    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in load_rules
+
     beside = path.with_name(PLACEHOLDERS)
     if not beside.is_file():
         return {}
     return read_placeholders(str(beside), beside.read_text(encoding="utf-8"))
 
 
-def _placeholders(texts: Sequence[tuple[str, str]]) -> Placeholders:
+def _placeholders(texts: Sequence[tuple[str, str]]) -> "Placeholders":
     """Those of all files; of a name that several have, the last one's."""
+    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in load_rules
+
     found: dict[str, Sequence[str]] = {}
     for path, text in texts:
         if Path(path).name == PLACEHOLDERS:

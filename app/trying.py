@@ -14,7 +14,7 @@ import yaml
 from app.commands.parse import field_texts
 from app.normalizer_files import Loaded
 from topology.formats import Decoded, decode
-from topology.match.compile import RuleSet
+from topology.match.ruleset import RuleSet
 from topology.northbound import SERIALIZERS
 
 FORMATS: Final = (

@@ -144,6 +144,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             log.exception("Changed files could not be taken up.")
 
     app.timer(STATUS_S)(status)
+    app.once_ready.append(status)  # `northbound up` waits for it
     app.timer(TABLES_S)(files)
     return app
 

@@ -13,9 +13,9 @@ from app.runtime.engine import Engine
 from app.runtime.settings import EngineSettings
 from app.runtime.watchdog import Watchdog
 from topology.alerts import AlertsSubTopology
-from topology.records import KeyValueStore, Partition, Position
+from topology.records import KeyValueStore, Position
 from topology.rules import Correlation, Rule, Rules
-from topology.topics import Names
+from topology.topics import Names, Partition
 
 TENANT = "acme"
 RULE = "5ad3c1f2-6b3e-4f0a-9c1d-2e7f8a9b0c1d"

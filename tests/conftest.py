@@ -22,10 +22,6 @@ SEED = int(os.environ.get("NORTHBOUND_SEED", "1"))
 settings.register_profile("northbound", database=None, deadline=None, print_blob=True)
 settings.load_profile("northbound")
 
-# A broker of a test lives for a minute or less. In its first 20 s it takes 16 s of CPU, 8 s of them
-# for the JVM's second compiler.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:

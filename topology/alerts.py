@@ -29,19 +29,11 @@ from topology.partial_batch import PartialBatch, read
 from topology.partition_state import Live, PartitionState
 from topology.progress import NOTHING, Progress
 from topology.quiet import Quiet, QuietRules
-from topology.records import (
-    Batch,
-    KeyValueStore,
-    Outcome,
-    Output,
-    Partition,
-    Position,
-    StoreError,
-)
+from topology.records import Batch, KeyValueStore, Outcome, Output, Position, StoreError
 from topology.rules import Correlation, LogSource, Rules, Tumbling
 from topology.single_matches import stretches
 from topology.takeover import TakeOver
-from topology.topics import Names
+from topology.topics import Names, Partition
 from topology.waits import Waits
 
 STORE = "alerts"

@@ -29,7 +29,8 @@ from topology.isolate import Failure, isolate, stage
 from topology.matching import Matching, outputs
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.received import RawRecord, receive, record_of
-from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
+from topology.records import Batch, KeyValueStore, Outcome, Output, Position
+from topology.topics import Partition
 from topology.uid import record_uids
 from topology.watermark import NOTHING, Watermarks
 

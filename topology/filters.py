@@ -14,7 +14,9 @@ import numpy.typing as npt
 import polars as pl
 import yaml
 
-from topology.match.compile import RuleErrors, RuleSet, compile_rules
+from topology.match.documents import RuleErrors
+from topology.match.ruleset import RuleSet
+from topology.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ class Filters:
 
 
 def _compile(filters: Sequence[Filter]) -> RuleSet:
+    if not filters:
+        return RuleSet(Rules(), (), ())
+    # pySigma is a large part of a start, and most sources and tenants have no filters.
+    from topology.match.compile import compile_rules  # noqa: PLC0415
+
     texts = [(str(number), _rule(entry)) for number, entry in enumerate(filters)]
     try:
         rules = compile_rules(texts)

@@ -11,7 +11,8 @@ from topology import exposed
 from topology.dead_letters import dead_letters, rejected
 from topology.plan import Plan
 from topology.received import receive, record_of
-from topology.records import Batch, KeyValueStore, Outcome, Partition, Position
+from topology.records import Batch, KeyValueStore, Outcome, Position
+from topology.topics import Partition
 from topology.uid import record_uids
 from topology.watermark import Watermarks
 

@@ -7,7 +7,7 @@ from topology.aggregations import Aggregations
 from topology.enrich import Enricher
 from topology.filters import NO_FILTERS, Filters
 from topology.mask import Mask
-from topology.match.compile import RuleSet
+from topology.match.ruleset import RuleSet
 from topology.mutate.mutation import Mutation
 from topology.normalize.normalizer import Current, Normalizer
 from topology.projection import Projection

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Callable, Collection
 from typing import TypeAlias
 
-from topology.records import KeyValueStore, Partition
+from topology.records import KeyValueStore
+from topology.topics import Partition
 
 NOTHING = -(2**63)
 MARK = b"\0w"

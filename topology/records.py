@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Partition: TypeAlias = tuple[str, int]
-"""A topic's physical name and a partition number."""
+from topology.topics import Partition
 
 
 @dataclass(frozen=True, slots=True)

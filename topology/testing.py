@@ -15,7 +15,8 @@ from itertools import repeat
 import numpy as np
 
 from topology.partitioner import partitions
-from topology.records import Batch, Outcome, Output, Partition, Position, SubTopology
+from topology.records import Batch, Outcome, Output, Position, SubTopology
+from topology.topics import Partition
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from typing import Literal, TypeAlias
 TENANT_NAME = re.compile(r"[a-z0-9-]{1,40}")
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
+Partition: TypeAlias = tuple[str, int]
+"""A topic's physical name and a partition number."""
+
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 TOMBSTONES_MS = HOUR_MS

@@ -9,7 +9,7 @@ here depends on how records were cut into batches.
 import numpy as np
 import numpy.typing as npt
 
-from topology.records import Partition
+from topology.topics import Partition
 
 NOTHING = -(2**63)
 """No event time was seen yet."""

@@ -6,7 +6,6 @@ broker's PEM key store wants them) are readable by their owner alone.
 
 import datetime as dt
 import ipaddress
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from app.broker.errors import BrokerError
+from app.broker.private_file import write_private
 
 CA_DAYS = 3650
 SERVER_DAYS = 397  # the longest that common TLS clients accept from any CA
@@ -85,16 +85,6 @@ def _ca_key(file: Path, ca: x509.Certificate) -> CaKey:
 def ends(file: Path) -> dt.datetime:
     """When the first certificate of a PEM file ends."""
     return x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Replace `file` at once with `content`, readable by the owner alone from its first byte."""
-    part = file.with_name(f".{file.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        os.fchmod(opened.fileno(), 0o600)
-        opened.write(content)
-    part.replace(file)
 
 
 def _name(common: str) -> x509.Name:

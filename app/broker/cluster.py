@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.broker import ports
-from app.broker.certificates import write_private
 from app.broker.errors import BrokerError
+from app.broker.private_file import write_private
 from app.broker.settings import Endpoints
 
 

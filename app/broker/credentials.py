@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from app.broker import passwords
-from app.broker.certificates import write_private
 from app.broker.cluster_error import ClusterError
+from app.broker.private_file import write_private
 
 MECHANISMS: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 

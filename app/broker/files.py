@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.broker import certificates, cluster, ports
-from app.broker.certificates import write_private
 from app.broker.errors import BrokerError
+from app.broker.private_file import write_private
 from app.broker.settings import Endpoints, as_begun, properties_text, server_properties
 
 CLUSTER_ID = "cluster.id"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.broker import class_archive
-from app.broker.certificates import write_private
 from app.broker.errors import BrokerError, explain
 from app.broker.java import Java
+from app.broker.private_file import write_private
 from app.broker.settings import LOG4J, as_begun, properties_text
 
 FORMAT_S = 60.0

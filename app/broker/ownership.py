@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from app.broker.certificates import write_private
 from app.broker.cluster import read_json
 from app.broker.errors import BrokerError
+from app.broker.private_file import write_private
 
 STOP_S = 20.0
 POLL_S = 0.05

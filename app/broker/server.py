@@ -32,6 +32,7 @@ from app.broker.errors import BrokerError, no_room
 from app.broker.java import Java, find_java
 from app.broker.node import Node, Tools
 from app.broker.ownership import Ownership
+from app.broker.private_file import write_private
 from app.broker.settings import Endpoints, server_properties
 
 READY_S = 90.0
@@ -204,7 +205,7 @@ class EmbeddedKafka:
         file = folder / "brought.pem"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not file.is_file() or file.read_bytes() != wanted:
-            certificates.write_private(file, wanted)
+            write_private(file, wanted)
         return file
 
     def _tools(self) -> Tools:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.event_lines import Lines
     from topology.chained import Chains
-    from topology.match.compile import RuleSet
+    from topology.match.ruleset import RuleSet
     from topology.rules import Alert, Correlation, Hits, LogSource
 
 ATTRIBUTES = ("product", "service", "category")

@@ -12,7 +12,7 @@ from app.output import WRONG_USAGE, errors, fail
 
 if TYPE_CHECKING:
     from topology.lists import ActiveList
-    from topology.match.compile import RuleSet
+    from topology.match.ruleset import RuleSet
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="northbound.yaml", envvar="NORTHBOUND_CONFIG")
@@ -42,7 +42,7 @@ def compiled(
     the user, unless given. `lists`: those that there are; None: those of a northbound.yaml that is
     here, if it can be read, and whatever rules name."""
     from app.rules import load_rules, user_cache
-    from topology.match.compile import RuleErrors
+    from topology.match.documents import RuleErrors
 
     for path in paths:
         if not path.exists():

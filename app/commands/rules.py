@@ -186,7 +186,7 @@ def explain(
 
     from app.event_lines import read_events
     from app.explaining import as_lines, explain_file
-    from topology.match.compile import RuleErrors
+    from topology.match.documents import RuleErrors
 
     for path in (rule, *(map_ or ()), *([] if str(event) == "-" else [event])):
         if not path.is_file():

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from app.commands.options import ConfigOption, JsonOption, configured
 from app.commands.topics import YesOption, confirm, connected, declaration, reported
 from app.config import DEFAULT_PATH, Config
 from app.output import FAILED, WRONG_USAGE, fail, rows
+
+if TYPE_CHECKING:
+    from topology.topics import Topic
 
 app = typer.Typer(help="Tenants: who receives what, with which rights.", no_args_is_help=True)
 
@@ -78,12 +81,14 @@ def add(
                 **_choices(mask or [], keep or [], leave_out or []),
                 **({"mechanism": mechanism} if mechanism else {}),
             }
-            settings = _configure(config, settings, name, content)
+            settings, declared = _configure(config, settings, name, content)
         elif source or feed or mask or keep or leave_out or mechanism:
             fail(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
-        topics = [topic for topic in declaration(settings) if topic.tenant in {None, name}]
+        else:
+            declared = declaration(settings)
+        topics = [topic for topic in declared if topic.tenant in {None, name}]
         schema_ids(settings, [name])
         client = connected(settings)
         external = settings.kafka.external
@@ -356,8 +361,11 @@ def _written_in(settings: Config, config: Path, name: str) -> Path:
     return file if file.is_file() else config
 
 
-def _configure(config: Path, settings: Config, name: str, content: Mapping[str, object]) -> Config:
-    """Write tenants.d/NAME.yaml; the configuration with it. A bad one is taken back."""
+def _configure(
+    config: Path, settings: Config, name: str, content: Mapping[str, object]
+) -> "tuple[Config, list[Topic]]":
+    """Write tenants.d/NAME.yaml; the configuration with it, and the topics that it asks for. A bad
+    one is taken back."""
     import yaml
 
     from app.config import ConfigError, load
@@ -370,11 +378,10 @@ def _configure(config: Path, settings: Config, name: str, content: Mapping[str, 
         fail(f"{file}: {error.strerror}", FAILED)
     try:
         changed = load(config)
-        declaration(changed)
+        return changed, declaration(changed)
     except ConfigError:
         file.unlink()
         raise
-    return changed
 
 
 def _choices(

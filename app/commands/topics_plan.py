@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from app.commands.options import ConfigOption, JsonOption, configured
-from app.commands.topics import YesOption, confirm, connected, declaration, reported
+from app.commands.topics import YesOption, app, confirm, connected, declaration, reported
 from app.config import DEFAULT_PATH, Config
 from app.output import as_json, errors, fail
 
@@ -28,6 +28,7 @@ RevokeOption = Annotated[
 ]
 
 
+@app.command()
 def plan(
     *,
     delete: DeleteOption = None,
@@ -59,6 +60,7 @@ def plan(
         raise typer.Exit(DIFFERS)
 
 
+@app.command()
 def apply(
     *,
     delete: DeleteOption = None,

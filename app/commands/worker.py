@@ -26,11 +26,10 @@ def worker(
 
     Example: northbound worker --agent events
     """
-    settings = configured(config)
-    if agent:
+    if agent:  # else the worker reads the file itself, and says what is wrong with it
         from topology.pipeline import pipeline
 
-        known = [node.name for node in pipeline(settings.expose)]
+        known = [node.name for node in pipeline(configured(config).expose)]
         if unknown := [name for name in agent if name not in known]:
             fail(f"no agent {', '.join(unknown)}; expected {' or '.join(known)}", status=2)
     os.environ["NORTHBOUND_CONFIG"] = str(config.absolute())

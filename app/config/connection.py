@@ -23,7 +23,7 @@ class Strict(BaseModel):
         frozen=True,
         strict=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
+        defer_build=True,  # only what is validated by itself needs a validator of its own
     )
 
 

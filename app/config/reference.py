@@ -3,8 +3,12 @@
 `python -m app.config.reference > docs/configuration.md`; a test compares the two.
 """
 
+import ast
+import inspect
 import sys
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -40,10 +44,11 @@ def _section(model: type[BaseModel], path: str, parts: list[str], seen: set[str]
     lines = [f"## {path}", "", (model.__doc__ or "").strip(), ""]
     lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
     inner: list[tuple[type[BaseModel], str]] = []
+    meanings = _meanings(model)
     for name, field in model.model_fields.items():
         key = field.alias or name
         at = key if path == "northbound.yaml" else f"{path}.{key}"
-        text = " ".join((field.description or "").split()).replace("|", "\\|")
+        text = " ".join(meanings.get(name, "").split()).replace("|", "\\|")
         lines.append(f"| `{key}` | {_type(field)} | {_default(field)} | {text} |")
         for found, suffix in _models(_annotation(field)):
             inner.append((found, at + suffix))
@@ -52,6 +57,21 @@ def _section(model: type[BaseModel], path: str, parts: list[str], seen: set[str]
         if at not in seen:
             seen.add(at)
             _section(found, at, parts, seen)
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The docstring below each field. Pydantic could keep them, and would read the source of every
+    class at each start of a command for it."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if kind is not Strict and issubclass(kind, Strict):
+            [body] = ast.parse(dedent(inspect.getsource(kind))).body
+            assert isinstance(body, ast.ClassDef)  # noqa: S101  # it is the source of a class
+            for field, text in pairwise(body.body):
+                if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    name, value = ast.unparse(field.target), ast.literal_eval(text.value)
+                    found[name] = str(value)
+    return found
 
 
 def _annotation(field: FieldInfo) -> Any:

@@ -10,7 +10,7 @@ from app.config.connection import Strict
 from app.config.deliveries import HEADER_NAME, RESERVED, DeliveryTls
 from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Positive
 from app.yaml_source import Document
-from topology.enrich.attribute import TemplateError, pieces
+from topology.templates import TemplateError, pieces
 
 if TYPE_CHECKING:
     from app.config.model import Config

@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from app.config.connection import Strict
 from app.config.fields import Duration, Positive
-from topology.operations import OPERATIONS
 
 
 class Replace(Strict):
@@ -45,7 +44,7 @@ class Split(Strict):
 
 
 class Operations(Strict):
-    """What is done to a text."""
+    """What is done to a text: the names and the order of topology/operations.py."""
 
     lower: Literal[True] | None = None
     """Lower case."""
@@ -75,7 +74,7 @@ class Operations(Strict):
     def operations(self) -> list[tuple[str, Any]]:
         """Names and settings of those that are given."""
         found = []
-        for name in OPERATIONS:
+        for name in Operations.model_fields:
             setting = getattr(self, name)
             if isinstance(setting, Strict):
                 setting = setting.model_dump(by_alias=True, exclude_none=True)
@@ -96,7 +95,8 @@ class Mutation(Operations):
     def _one(self) -> "Mutation":
         if len(self.operations) != 1:
             seen = " and ".join(name for name, _ in self.operations) or "none"
-            raise ValueError(f"saw {seen}, expected exactly one of {', '.join(OPERATIONS)}")
+            known = ", ".join(Operations.model_fields)
+            raise ValueError(f"saw {seen}, expected exactly one of {known}")
         return self
 
 

@@ -210,6 +210,7 @@ class IngestAgent:
         while True:
             if self.ready != was_ready:
                 was_ready = not was_ready
+                self._write_status()  # `northbound up` waits for it
                 if was_ready:
                     log.info("Kafka takes messages.")
                 else:

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.ingest.complaints import quietly
-from topology.records import Partition
+from topology.topics import Partition
 
 log = logging.getLogger(__name__)
 

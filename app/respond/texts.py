@@ -1,4 +1,4 @@
-"""Templates of alert attributes (topology/enrich/attribute.py) as texts and as JSON. Pure."""
+"""Templates of alert attributes (topology/templates.py) as texts and as JSON. Pure."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from topology.enrich.attribute import Copy, Text, pieces
+from topology.templates import Copy, Text, pieces
 
 parsed = lru_cache(maxsize=1024)(pieces)
 

@@ -18,7 +18,8 @@ from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
 from app.runtime.stores import MAX_AGE, Stores
 from app.runtime.watchdog import Pulse, Watchdog
-from topology.records import Output, Partition, Position, SubTopology
+from topology.records import Output, Position, SubTopology
+from topology.topics import Partition
 
 log = logging.getLogger("northbound.runtime")
 

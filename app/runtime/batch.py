@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Message
 
-from topology.records import Batch, Partition
+from topology.records import Batch
+from topology.topics import Partition
 
 Ranges = dict[Partition, tuple[int, int]]
 """First and last offset of the records of each partition."""

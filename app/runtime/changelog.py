@@ -25,7 +25,7 @@ from app.runtime.settings import EngineSettings
 from app.runtime.statistics import Restore
 from app.runtime.store import Store
 from app.runtime.watchdog import Pulse, Watchdog
-from topology.records import Partition
+from topology.topics import Partition
 
 log = logging.getLogger("northbound.runtime")
 

@@ -28,7 +28,8 @@ from app.runtime.statistics import EngineStatistics
 from app.runtime.transaction import Transactions
 from app.runtime.watchdog import Watchdog
 from topology.costs import Costs
-from topology.records import Batch, KeyValueStore, Outcome, Partition, SubTopology
+from topology.records import Batch, KeyValueStore, Outcome, SubTopology
+from topology.topics import Partition
 
 log = logging.getLogger("northbound.runtime")
 

@@ -15,7 +15,7 @@ import asyncio
 import gc
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -108,6 +108,8 @@ class App(faust.App):  # type: ignore[misc]
         self.collectors: list[Collector] = []
         """More of what /metrics has."""
         self.ready = False
+        self.once_ready: list[Callable[[], Awaitable[None]]] = []
+        """What is called when it gets so."""
         # The hard limit also ends a process whose interpreter is blocked by native code.
         self.watchdog = Watchdog(hard_limit=stall_timeout * HARD)
         self._engine_options = dict(engine_options or {})
@@ -189,6 +191,8 @@ class App(faust.App):  # type: ignore[misc]
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD, 20, 20)
             log.info("Ready. engines=%s", [engine.settings.name for engine in self.engines])
+            for call in self.once_ready:
+                await call()
 
     def post(self, parcel: Parcel) -> None:
         """Send with the next transaction of the first engine; without engines at once."""

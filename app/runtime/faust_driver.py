@@ -101,6 +101,7 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
             await kafka(engine.start)
             while not self._stopping:
                 done = await kafka(engine.turn, done)
+                await self.app.when_ready()
                 if done:
                     await self._deliver(engine, done)
             await kafka(engine.stop, done)
@@ -135,7 +136,6 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
             while True:
                 pulse.beat("running agents, timers and web views")
                 await asyncio.sleep(every)
-                await self.app.when_ready()
         finally:
             pulse.end()
 

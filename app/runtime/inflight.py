@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from app.runtime.batch import Ranges, cut, runs
 from app.runtime.errors import EngineError
-from topology.records import Batch, Partition
+from topology.records import Batch
+from topology.topics import Partition
 
 HALF = 1 << 16
 LENGTH = struct.Struct("<I")

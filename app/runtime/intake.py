@@ -14,7 +14,8 @@ from app.runtime.errors import EngineError, MemberEnded, TransactionAborted
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineStatistics
 from app.runtime.watchdog import Watchdog
-from topology.records import Batch, Partition
+from topology.records import Batch
+from topology.topics import Partition
 
 log = logging.getLogger("northbound.runtime")
 

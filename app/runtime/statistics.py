@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from topology.costs import Costs
-from topology.records import Partition
+from topology.topics import Partition
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from topology.enrich.attribute import Attribute, Copy, TemplateError, Text, template
+from topology.enrich.attribute import Attribute
+from topology.templates import Copy, TemplateError, Text, template
 
 EVENTS = pl.DataFrame(
     {

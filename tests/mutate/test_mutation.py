@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.config.stages import Operations
 from topology.mutate.mutation import Mutation, mutable, mutate
 from topology.operations import OPERATIONS, SettingError
 
@@ -83,6 +84,11 @@ def test_what_fits_and_what_does_not(
     assert unfit == sum(
         after is None and before is not None for before, after in zip(values, expected, strict=True)
     )
+
+
+def test_northbound_yaml_has_every_operation_in_order() -> None:
+    """What can be configured is what there is, and a normalizer works in the order of the page."""
+    assert list(OPERATIONS) == list(Operations.model_fields)
 
 
 def test_what_does_not_fit_stays_as_it_was() -> None:

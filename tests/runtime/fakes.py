@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from topology.records import Partition
+from topology.topics import Partition
 
 
 def abortable(text: str = "abort me") -> KafkaException:

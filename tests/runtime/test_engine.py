@@ -19,7 +19,8 @@ from app.runtime.statistics import EngineCollector
 from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
 from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
-from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
+from topology.records import Batch, KeyValueStore, Outcome, Output, Position
+from topology.topics import Partition
 
 A, B = ("in", 0), ("in", 1)
 CHANGELOG = {"seen": "seen-changelog"}

@@ -14,7 +14,8 @@ from itertools import pairwise
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
+from topology.records import Batch, KeyValueStore, Outcome, Output, Position
+from topology.topics import Partition
 
 KEYS = 50
 ANSWER_S = 5.0

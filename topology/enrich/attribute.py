@@ -1,33 +1,15 @@
 """An attribute from what the deployment knows, or from others of the event, where it is absent."""
 
-import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from schemas import ocsf
+from topology.templates import Copy, Text
 from topology.texts import as_text
 
 Constant: TypeAlias = str | int | float | bool
-
-PIECE: Final = re.compile(r"([^{}]+)|(\{\{|\}\})|\{([^{}]+)\}")
-
-
-class TemplateError(ValueError):
-    """What is wrong with a template, and what was expected."""
-
-
-class Copy(NamedTuple):
-    """The value of another attribute."""
-
-    field: str
-
-
-class Text(NamedTuple):
-    """A text of a template that stands as it is."""
-
-    text: str
 
 
 class Attribute:
@@ -77,33 +59,3 @@ def _fields(value: Constant | Copy | Sequence[Copy | Text]) -> list[str]:
         return []
     pieces = [value] if isinstance(value, Copy) else value
     return [piece.field for piece in pieces if isinstance(piece, Copy)]
-
-
-def template(text: str) -> list[Copy | Text]:
-    """A template that names an attribute, as `pieces`. Raises TemplateError."""
-    found = pieces(text)
-    if not any(isinstance(piece, Copy) for piece in found):
-        raise TemplateError(f"saw {text!r}, expected at least one attribute in braces")
-    return found
-
-
-def pieces(text: str) -> list[Copy | Text]:
-    """`{device.hostname}/{file.path}` as pieces; `{{` and `}}` are braces.
-
-    Raises TemplateError.
-    """
-    found: list[Copy | Text] = []
-    at = 0
-    while at < len(text):
-        match = PIECE.match(text, at)
-        if match is None:
-            raise TemplateError(
-                f"saw {text!r}, expected every brace in a pair around an attribute, or doubled"
-            )
-        plain, brace, field = match.groups()
-        if field is not None:
-            found.append(Copy(field.strip()))
-        else:
-            found.append(Text(plain or brace[0]))
-        at = match.end()
-    return found

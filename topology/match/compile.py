@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
-from sigma.policy import SigmaPolicy
 from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 
 from topology.lists import ActiveList
@@ -19,9 +18,9 @@ from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
 from topology.match.list_steps import ListSteps
 from topology.match.members import Members
+from topology.match.policy import POLICY
 from topology.match.ranges import with_one
 from topology.match.references import Parsed, in_order
-from topology.match.regex import QuietEngine
 from topology.match.ruleset import RuleSet
 from topology.match.tree import Forest, Node, leaves
 from topology.match.values import PlaceholderError, Placeholders, UnsupportedError, Walker
@@ -37,7 +36,6 @@ LEVELS: dict[SigmaLevel | None, Level] = {
     SigmaLevel.HIGH: "high",
     SigmaLevel.CRITICAL: "critical",
 }
-POLICY = SigmaPolicy(regex_engine=QuietEngine())
 
 
 def compile_rules(

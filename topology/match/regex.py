@@ -10,7 +10,6 @@ from functools import cache
 
 import polars as pl
 import re2
-from sigma.policy.regex_engine import RE2RegexEngine
 
 FLAGS = {2: "i", 8: "m", 16: "s"}
 """Python's re flags and how RE2 spells them in a pattern."""
@@ -92,15 +91,3 @@ def _escape(sign: str, *, bracket: bool) -> str | None:
         return rf"(?-u:\{sign})"
     punctuation = sign.isascii() and sign.isprintable() and not sign.isalnum()
     return f"\\{sign}" if sign in SIMPLE or (punctuation and sign not in "<>") else None
-
-
-class QuietEngine(RE2RegexEngine):  # type: ignore[misc]
-    """pySigma's RE2, which checks rules; its complaints come as errors, not on standard error."""
-
-    def compile(self, pattern: str, flags: int = 0) -> "re2._Regexp":
-        prefix = "".join(sign for flag, sign in FLAGS.items() if int(flags) & flag)
-        return compiled(f"(?{prefix}){pattern}" if prefix else pattern)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "QuietEngine":
-        """Filters copy rules with the engine that checked them, which holds a module."""
-        return self

@@ -27,7 +27,7 @@ from app.broker.bundle import (
 )
 from app.broker.bundle.access import Access, File, RegistryAccess
 from app.broker.bundle.consumer import configuration
-from app.broker.certificates import write_private
+from app.broker.private_file import write_private
 
 FORMATS: dict[str, Callable[[Access], list[File]]] = {
     "readme": readme.files,

@@ -1,0 +1,30 @@
+"""What commands load before they do anything, which is most of the time that a short one takes."""
+
+import json
+import subprocess
+import sys
+
+CODE = """
+import json, sys
+from importlib import import_module
+
+for modules in (
+    ["app.cli", "app.commands.tenants", "app.commands.ingest", "app.ingest.agent", "app.consumers"],
+    ["app.planning"],
+):
+    for name in modules:
+        import_module(name)
+    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def test_light_commands_load_nothing_heavy() -> None:
+    """Help, lists of tenants and the ingest agent start without Polars; whatever reads rules and
+    sources, such as `tenants add`, without pySigma, Faust and aiohttp."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=True
+    )
+    light, planning = (set(json.loads(line)) for line in done.stdout.splitlines())
+    heavy = {"sigma", "faust", "aiohttp", "aiokafka", "rocksdict", "jgo"}
+    assert not light & {*heavy, "polars", "fastavro", "cryptography"}
+    assert not planning & heavy
