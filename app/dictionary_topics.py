@@ -13,9 +13,20 @@ from typing import Any, Final
 
 import orjson
 import polars as pl
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+)
+from confluent_kafka.admin import OffsetSpec
 
+from app.broker.admin import connect
 from app.broker.cluster_error import ClusterError, cluster_error
+from app.broker.settled import wait_settled
+from app.offsets import OffsetReader
 from app.reading import TIMEOUT, ReadingError, open_reader, partitions, read, take
 from topology.enrich.dictionary import Dictionary
 from topology.enrich.matching import MATCHES
@@ -195,13 +206,17 @@ def write_records(
 ) -> None:
     """Keys, values and partitions (None: by the key), in one transaction. Raises ClusterError.
 
+    Returns when all of it may be read, which is a moment after the commit is decided.
     `identity`: the transactional id. Of two that write under it at once the first one fails.
     """
     failures: list[KafkaError] = []
+    ends: dict[tuple[str, int], int] = {}
 
-    def delivered(error: KafkaError | None, _: Message) -> None:
+    def delivered(error: KafkaError | None, message: Message) -> None:
         if error is not None:
             failures.append(error)
+        else:
+            ends[message.topic(), message.partition()] = message.offset() + 1
 
     producer = Producer(
         {
@@ -229,3 +244,11 @@ def write_records(
                 raise KafkaException(failures[0])
             raise ClusterError(f"{topic} did not take all records; nothing was changed")
         producer.commit_transaction(WRITE_S)
+        offsets = OffsetReader(lambda: connect(client))
+        committed = IsolationLevel.READ_COMMITTED
+
+        def readable() -> bool:
+            found = offsets.list(ends, OffsetSpec.latest(), WRITE_S, isolation_level=committed)
+            return all(found[where] >= end for where, end in ends.items())
+
+        wait_settled(readable, topic)

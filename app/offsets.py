@@ -36,7 +36,8 @@ class OffsetReader:
     def list(
         self, partitions: Collection[Partition], spec: OffsetSpec, timeout: float, **options: Any
     ) -> dict[Partition, int]:
-        """The offset of each partition that `spec` asks for, whatever transactions are open.
+        """The offset of each partition that `spec` asks for, whatever transactions are open unless
+        `options` (of AdminClient.list_offsets) say otherwise.
 
         While a leader is dead, librdkafka answers -1001 and no error, until it has asked who leads
         now. Then this asks again. Raises KafkaException when some are not known within about

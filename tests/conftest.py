@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import settings
 
+from app.broker import ports
 from app.broker.server import EmbeddedKafka
 
 SEED = int(os.environ.get("NORTHBOUND_SEED", "1"))
@@ -25,9 +26,17 @@ settings.load_profile("northbound")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Hypothesis draws from NORTHBOUND_SEED unless --hypothesis-seed says otherwise."""
+    """Hypothesis draws from NORTHBOUND_SEED unless --hypothesis-seed says otherwise.
+
+    Sessions beside each other choose free ports of ranges of their own: some are listened on
+    seconds later only, by a process that starts, and some are free while theirs is started again.
+    """
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = SEED
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = (ports.HIGHEST - ports.LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports.LOWEST += number * share
+    ports.HIGHEST = ports.LOWEST + share
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 )
 
 from app.broker.cluster_error import ClusterError, RefusedError, cluster_error
+from app.broker.settled import wait_settled
 from app.broker.topic_changes import Action, Change, Found, Seen, differences
 from topology.topics import Topic
 
@@ -244,6 +245,19 @@ def apply(
     wait_known(
         admin, {change.topic: change.partitions for change in changes if change.action != "set"}
     )
+    if altered:
+        wait_settled(lambda: _shows(admin, changes), "the settings of topics")
+
+
+def _shows(admin: AdminClient, changes: Sequence[Change]) -> bool:
+    """Whether a broker shows the settings that were changed, whatever the order of lists."""
+    wanted = {change.topic: change.config for change in changes if change.action == "set"}
+    found = settings(admin, list(wanted))
+    return all(
+        sorted(found[topic].get(key, "").split(",")) == sorted(value.split(","))
+        for topic, config in wanted.items()
+        for key, value in config.items()
+    )
 
 
 def _there_already(action: Action) -> int | None:
@@ -303,9 +317,16 @@ def reload_certificate(client: Mapping[str, Any], brokers: Sequence[int], file: 
 
 
 def delete(admin: AdminClient, topics: Sequence[str]) -> None:
-    """Delete topics with everything in them; one that does not exist is no error."""
+    """Delete topics with everything in them; one that does not exist is no error. Returns when a
+    broker shows none of them."""
     if not topics:
         return
     for name, future in admin.delete_topics(list(topics), request_timeout=TIMEOUT_S).items():
         with cluster_error(f"delete topic {name}", ignore=KafkaError.UNKNOWN_TOPIC_OR_PART):
             future.result()
+
+    def gone() -> bool:
+        with cluster_error("list topics"):
+            return not admin.list_topics(timeout=TIMEOUT_S).topics.keys() & set(topics)
+
+    wait_settled(gone, ", ".join(topics))

@@ -11,6 +11,7 @@ from app.broker.errors import BrokerError
 # Below the range that Linux gives to outgoing connections, so that none takes the port between
 # its choice and its use, or while the broker is down.
 LOWEST, HIGHEST = 15_000, 32_000
+_given: set[int] = set()
 
 
 def split(address: str) -> tuple[str, int]:
@@ -72,10 +73,13 @@ def all_free(host: str, first: int, count: int) -> bool:
 
 
 def free(host: str, count: int = 1) -> int:
-    """The first of `count` consecutive ports that are free on `host`."""
+    """The first of `count` consecutive ports that are free on `host`, and that this process was not
+    given before: who asked may not listen yet, or be away for a moment."""
     chooser = random.SystemRandom()
     for _ in range(200):
         first = chooser.randrange(LOWEST, HIGHEST - count)
-        if all_free(host, first, count):
+        wanted = range(first, first + count)
+        if _given.isdisjoint(wanted) and all_free(host, first, count):
+            _given.update(wanted)
             return first
     raise BrokerError(f"No {count} free ports in a row between {LOWEST} and {HIGHEST} on {host}.")

@@ -18,6 +18,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Float64, Int16, Int32, Schema, String
 
 from app.broker.cluster_error import IS_IT_UP, ClusterError, RefusedError
+from app.broker.settled import POLL_S
 
 TIMEOUT_S: Final = 20.0
 EXACT: Final = 0
@@ -82,21 +83,21 @@ def describe(client: Mapping[str, Any], users: Iterable[str]) -> dict[str, dict[
     """
 
     async def ask(admin: AIOKafkaAdminClient) -> dict[str, dict[str, float]]:
-        found: dict[str, dict[str, float]] = {}
-        for user in users:
-            request = DescribeClientQuotasRequest([(USER, EXACT, user)], True)
-            answer = await admin._send_request(request)  # noqa: SLF001  # has no public way
-            _check("read quotas", answer.error_code, answer.error_message)
-            found[user] = {
-                name: value for _, values in answer.entries or () for name, value in values
-            }
-        return found
+        return {user: await _described(admin, user) for user in users}
 
     return _run(client, "read quotas", ask)
 
 
+async def _described(admin: AIOKafkaAdminClient, user: str) -> dict[str, float]:
+    request = DescribeClientQuotasRequest([(USER, EXACT, user)], True)
+    answer = await admin._send_request(request)  # noqa: SLF001  # has no public way
+    _check("read quotas", answer.error_code, answer.error_message)
+    return {name: value for _, values in answer.entries or () for name, value in values}
+
+
 def alter(client: Mapping[str, Any], user: str, values: Mapping[str, float | None]) -> None:
-    """Set quotas of a user, or take away those that are None.
+    """Set quotas of a user, or take away those that are None. Returns when a broker shows them,
+    which the controller tells a moment after its own answer.
 
     Raises ClusterError, and RefusedError for a missing right (ALTER_CONFIGS on the cluster).
     """
@@ -108,6 +109,10 @@ def alter(client: Mapping[str, Any], user: str, values: Mapping[str, float | Non
         answer = await admin._send_request(request)  # noqa: SLF001  # has no public way
         for code, message, _ in answer.entries:
             _check(doing, code, message)
+        shown = await _described(admin, user)
+        while any(shown.get(name) != value for name, value in values.items()):
+            await asyncio.sleep(POLL_S)
+            shown = await _described(admin, user)
 
     _run(client, doing, ask)
 

@@ -4,6 +4,7 @@ Rights are prefixed with a name that ends in a dot, so that `acme` never sees `a
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka.admin import (
     AclBinding,
@@ -15,8 +16,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from app.broker.cluster_error import cluster_error
+from app.broker.cluster_error import RefusedError, cluster_error
 from app.broker.permission import require_describe
+from app.broker.settled import wait_settled
 from topology.topics import TENANT_NAME, Names
 
 TIMEOUT_S = 30.0
@@ -166,16 +168,19 @@ def by_resource(bindings: Iterable[AclBinding]) -> list[list[AclBinding]]:
 
 
 def give(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
-    """Create rights; one that is there is no error. Raises ClusterError."""
+    """Create rights; one that is there is no error. Returns when a broker shows them. Raises
+    ClusterError."""
     if not bindings:
         return
     for binding, future in admin.create_acls(list(bindings)).items():
         with cluster_error(f"create the right `{acl_text(binding)}`"):
             future.result(TIMEOUT_S)
+    _wait_shown(admin, bindings, there=True)
 
 
 def take(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
-    """Delete exactly these rights; one that is not there is no error. Raises ClusterError."""
+    """Delete exactly these rights; one that is not there is no error. Returns when a broker shows
+    none of them. Raises ClusterError."""
     if not bindings:
         return
     filters = {
@@ -193,11 +198,36 @@ def take(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
     for found, future in admin.delete_acls(list(filters)).items():
         with cluster_error(f"delete `{acl_text(filters[found])}`"):
             future.result(TIMEOUT_S)
+    _wait_shown(admin, bindings, there=False)
 
 
-def everything_of(who: str) -> AclBindingFilter:
-    """Every right of a principal."""
-    return _filter(who)
+def take_all(admin: AdminClient, who: str) -> None:
+    """Delete every right of a principal. Returns when a broker shows none. Raises ClusterError."""
+    with cluster_error(f"delete the rights of {who}"):
+        for future in admin.delete_acls([_filter(who)]).values():
+            future.result(TIMEOUT_S)
+    with suppress(RefusedError):
+        require_describe(admin, "list rights")
+        wait_settled(lambda: not _shown(admin, who), f"the rights of {who}")
+
+
+def _wait_shown(admin: AdminClient, bindings: Sequence[AclBinding], *, there: bool) -> None:
+    """Wait until a broker shows rights or shows none of them, if they may be seen."""
+
+    def shown() -> bool:
+        found = [each for who in principals for each in _shown(admin, who)]
+        return all((each in found) == there for each in bindings)
+
+    principals = {each.principal for each in bindings}
+    with suppress(RefusedError):
+        require_describe(admin, "list rights")
+        wait_settled(shown, f"the rights of {', '.join(sorted(principals))}")
+
+
+def _shown(admin: AdminClient, who: str) -> list[AclBinding]:
+    with cluster_error("list rights"):
+        found: list[AclBinding] = admin.describe_acls(_filter(who)).result(TIMEOUT_S)
+    return found
 
 
 def _filter(who: str | None) -> AclBindingFilter:

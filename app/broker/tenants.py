@@ -1,6 +1,5 @@
 """A tenant in Kafka: a SCRAM user with a password, and its rights (rights.py)."""
 
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,10 @@ from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.kafka_commands import ITERATIONS
 from app.broker.permission import require_describe
 from app.broker.rights import FEEDS, check_name, user_name
+from app.broker.settled import wait_settled
 from topology.topics import Names
 
 TIMEOUT_S = 30.0
-POLL_S = 0.05
 KNOWN = {
     "SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256,
     "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512,
@@ -165,12 +164,11 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     more, because rights are checked at each request. A tenant that is not there is no error."""
     check_name(tenant)
     user = user_name(names, tenant)
-    with cluster_error(f"delete the rights of {user}"):
-        for future in admin.delete_acls([rights.everything_of(f"User:{user}")]).values():
-            future.result(TIMEOUT_S)
+    rights.take_all(admin, f"User:{user}")
     for mechanism in KNOWN.values():
         with cluster_error(f"delete user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
             _alter(admin, UserScramCredentialDeletion(user, mechanism))
+    wait_settled(lambda: not _mechanisms(admin, user), f"user {user}")
     credentials.remove(folder, tenant)
 
 
@@ -215,7 +213,8 @@ def _set_passwords(
         password = by_mechanism[mechanism].encode("ascii")
         with cluster_error(f"set the password of {user}"):
             _alter(admin, UserScramCredentialUpsertion(user, credential, password))
-    _wait_known(admin, user, mechanisms)
+    known = {KNOWN[each] for each in mechanisms}
+    wait_settled(lambda: known <= _mechanisms(admin, user), f"user {user}")
 
 
 def _alter(admin: AdminClient, alteration: UserScramCredentialAlteration) -> None:
@@ -223,15 +222,9 @@ def _alter(admin: AdminClient, alteration: UserScramCredentialAlteration) -> Non
     admin.alter_user_scram_credentials([alteration])[alteration.user].result(TIMEOUT_S)
 
 
-def _wait_known(admin: AdminClient, user: str, mechanisms: Collection[str]) -> None:
-    """Wait until a broker knows the user; the controller tells it a moment after its own answer."""
-    wanted = {KNOWN[each] for each in mechanisms}
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        with cluster_error(f"look up user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
-            answer = admin.describe_user_scram_credentials([user])[user].result(TIMEOUT_S)
-            if wanted <= {info.mechanism for info in answer.scram_credential_infos}:
-                return
-        if time.monotonic() > deadline:
-            raise ClusterError(f"User {user} was set but no broker knows it. Is Kafka healthy?")
-        time.sleep(POLL_S)
+def _mechanisms(admin: AdminClient, user: str) -> set[ScramMechanism]:
+    """What a broker knows of a user; nothing where it knows none."""
+    with cluster_error(f"look up user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
+        answer = admin.describe_user_scram_credentials([user])[user].result(TIMEOUT_S)
+        return {info.mechanism for info in answer.scram_credential_infos}
+    return set()

@@ -40,7 +40,7 @@ def working(config: Config, level: str = "warn") -> Iterator[Path]:
     try:
         yield log
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(90) == 0
     finally:
         if worker.poll() is None:
             worker.kill()

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
 
 ROOT = Path(__file__).parents[2]
 FUSED = """\
@@ -17,13 +20,17 @@ sources:
 """
 
 
-def _run(folder: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+def _faust(folder: Path, agents: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(Path(sys.executable).with_name(argv[0])), *argv[1:]],
+        [sys.executable, "-m", "faust", "-A", "app.worker", "worker"],
         cwd=ROOT,
-        env={**os.environ, "NORTHBOUND_CONFIG": str(folder / "northbound.yaml"), **env},
+        env={
+            **os.environ,
+            "NORTHBOUND_CONFIG": str(folder / "northbound.yaml"),
+            "NORTHBOUND_AGENTS": agents,
+        },
         capture_output=True,
-        timeout=60,
+        timeout=150,
         check=False,
         text=True,
     )
@@ -38,12 +45,10 @@ def test_an_agent_that_is_not_there_is_named(tmp_path: Path, expose: str, known:
     (tmp_path / "northbound.yaml").write_text(FUSED + expose, encoding="utf-8")
     wrong = "nonsense" if expose else "normalize"
     options = ("--agent", wrong, "--config", str(tmp_path / "northbound.yaml"))
-    done = _run(tmp_path, "northbound", "worker", *options)
-    assert done.returncode == 2
-    assert f"no agent {wrong}; expected {known}" in " ".join(done.stderr.split())
-    done = _run(
-        tmp_path, "faust", "-A", "app.worker", "worker", NORTHBOUND_AGENTS=f"events,{wrong}"
-    )
+    refused = CliRunner().invoke(app, ["worker", *options])
+    assert refused.exit_code == 2
+    assert f"no agent {wrong}; expected {known}" in " ".join(refused.stderr.split())
+    done = _faust(tmp_path, f"events,{wrong}")
     assert done.returncode == 1
     text = " ".join(done.stderr.split())
     assert (

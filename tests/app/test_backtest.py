@@ -73,7 +73,10 @@ END = START + LINES * STEP_MS
 
 @pytest.fixture
 def config(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str], seed: int) -> Config:
-    """A deployment with raw lines of eight minutes, and ticks that close all windows."""
+    """A deployment with raw lines of eight minutes, and ticks that close all windows.
+
+    Kafka looks every five minutes for what is beyond its retention, which START is by default.
+    """
     (tmp_path / "rules.yml").write_text(RULES.replace("COUNT", "6"), encoding="utf-8")
     config = deploy(
         tmp_path,
@@ -82,7 +85,7 @@ version: 1
 kafka:
   external: {{bootstrap: "{kafka.bootstrap}", replication: 1}}
   topic_prefix: {unique("backtest")}.
-sources: {{q: {{format: qumulo, partitions: {PARTITIONS}, lateness: 5s}}}}
+sources: {{q: {{format: qumulo, partitions: {PARTITIONS}, lateness: 5s, retention: 3650d}}}}
 rules: [rules.yml]
 lists: {{deleters: {{key: [user], ttl: 3s}}}}
 tenants: {{acme: {{sources: [q]}}}}
@@ -125,7 +128,7 @@ def _live(config: Config) -> list[bytes]:
 
 def _run_worker(config: Config, finals: int) -> None:
     with working(config):
-        wait_for(lambda: len(_live(config)) >= finals, "the finals", 60)
+        wait_for(lambda: len(_live(config)) >= finals, "the finals", 90)
 
 
 def test_the_finals_are_those_of_live_workers(config: Config) -> None:

@@ -112,11 +112,11 @@ def test_a_table_is_followed(config: Config, caplog: pytest.LogCaptureFixture) -
     assert "1 rows written, 1 removed, 1 as before" in table(
         config, "user,team\neve,red\nann,gold\n"
     )
-    wait_for(dictionary.look, "the change", 30)
+    wait_for(dictionary.look, "the change")
     assert teams() == ["red", None, "gold"]
     assert provider() == f"{topic}@4"  # offset 2 is the mark of the first transaction
     assert "1 rows written, 0 removed" in table(config, "user,team\nbob,blue\n", "--merge")
-    wait_for(dictionary.look, "the merged row", 30)
+    wait_for(dictionary.look, "the merged row")
     assert teams() == ["red", "blue", "gold"]
     assert "teams.csv:3: user: 'eve' is given twice" in table(
         config, "user,team\neve,x\neve,y\n", status=1
@@ -133,7 +133,7 @@ def test_a_table_is_followed(config: Config, caplog: pytest.LogCaptureFixture) -
     plain.produce(topic, b"no JSON", b"eve")
     plain.produce(topic, None, b"bob")
     assert plain.flush(30) == 0
-    wait_for(dictionary.look, "the records of others", 30)
+    wait_for(dictionary.look, "the records of others")
     assert teams() == ["red", None, "gold"]
     assert "Records that are no rows are passed over" in caplog.text
     assert "never" not in caplog.text
@@ -190,11 +190,11 @@ def test_a_worker_begins_with_the_whole_table_and_takes_up_changes(config: Confi
     try:
         assert team(first) == "red"
         table(config, "user,team\neve,blue\n", "--merge")
-        wait_for(lambda: team(send()) == "blue", "the changed row", 60)
+        wait_for(lambda: team(send()) == "blue", "the changed row", 90)
         table(config, "user,team\nbob,x\n")
-        wait_for(lambda: team(send()) is None, "the row's end", 60)
+        wait_for(lambda: team(send()) is None, "the row's end", 90)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(90) == 0
     finally:
         end(worker)
     assert len(events(config)) == sent

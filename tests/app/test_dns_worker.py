@@ -49,7 +49,7 @@ kafka:
   topic_prefix: {unique("dns")}.
   matches_partitions: 1
 sources:
-  q: {{format: qumulo, partitions: 1}}
+  q: {{format: qumulo, partitions: 1, retention: 3650d}}  # the lines are of START
 enrich:
   - {{dns: reverse, fields: [src_endpoint.ip], servers: ["127.0.0.1:{server.port}"], timeout: 20s}}
 tenants:
@@ -77,7 +77,7 @@ tenants:
             assert server.asked == [("7.2.0.192.in-addr.arpa.", "PTR")]
             assert hostname() is None
             server.gate.set()
-            wait_for(lambda: hostname() == "pc-7.example", "the name in events", 60)
+            wait_for(lambda: hostname() == "pc-7.example", "the name in events", 90)
             assert len(server.asked) == 1
             page = Page(port)
             asked = {"enrichment": "dns_reverse"}
@@ -85,7 +85,7 @@ tenants:
             assert page.one("northbound_lookups_total", **asked, result="hits") >= 1
             assert page.one("northbound_lookups_total", **asked, result="misses") >= 2
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(30) == 0
+            assert worker.wait(90) == 0
         finally:
             end(worker)
     uids = Counter(event["metadata"]["uid"] for event in _events(config))

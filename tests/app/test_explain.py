@@ -67,7 +67,7 @@ tenants: {{acme: {{sources: [q]}}}}
         producer.produce(config.names.raw("q"), text, partition=number % 2)
     assert producer.flush(30) == 0
     with working(config):
-        wait_for(lambda: _alert(config), "the alert", 60)
+        wait_for(lambda: _alert(config), "the alert", 90)
     return config
 
 

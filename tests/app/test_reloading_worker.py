@@ -69,7 +69,7 @@ def test_a_worker_takes_up_a_changed_table(config: Config) -> None:
         producer.produce(config.names.raw("q"), line(stamp, "eve", path=path), partition=sent % 2)
         assert producer.flush(30) == 0
         sent += 1
-        found = wait_for(lambda: dict(_elements(config)).get(path), "the line as an event", 60)
+        found = wait_for(lambda: dict(_elements(config)).get(path), "the line as an event", 90)
         return str(found["data"]["team"])
 
     with working(config) as log:

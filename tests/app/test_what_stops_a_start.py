@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.broker import ports
+from tests.runtime.processes import wait_for
 
 NORTHBOUND = str(Path(sys.executable).parent / "northbound")
 PROGRESS = ("Starting ", "Created topics ", "Fetching ")
@@ -113,7 +114,7 @@ def refused(folder: Path, *command: str, before: tuple[str, ...] = (), **environ
     message = "\n".join(lines)
     # Lines below the message that are indented quote a log.
     assert len([line for line in lines if not line.startswith(" ")]) == 1, text
-    assert left_behind(folder) == []
+    wait_for(lambda: not left_behind(folder), f"the end of what works in {folder}")
     return message
 
 

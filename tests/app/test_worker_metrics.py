@@ -26,7 +26,7 @@ class Page:
     """Samples of a page of metrics."""
 
     def __init__(self, port: int) -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as got:
             text = got.read().decode()
         self._samples = [
             (name, dict(LABEL.findall(labels or "")), float(value))
@@ -81,7 +81,7 @@ tenants:
             page = Page(port)
             counts = page.all("northbound_outcomes_total", engine="events", outcome="events")
             alerts = page.all("northbound_engine_committed_total", engine="alerts")
-            return bool(counts and counts[0][1] == LINES and alerts[0][1] > 0)
+            return bool(counts and counts[0][1] == LINES and alerts and alerts[0][1] > 0)
 
         wait_for(done, "every line committed", 90)
 
@@ -115,14 +115,14 @@ tenants:
             _produce(config.client(), names.raw("q"))  # not every pass over rules is looked at
             return False
 
-        wait_for(told, "rules of both engines", 60)
+        wait_for(told, "rules of both engines", 90)
     finally:
         end(worker)
 
 
 def _ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2) as got:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as got:
             return bool(got.status == 200)
     except OSError:
         return False

@@ -50,7 +50,7 @@ from app.broker.cluster_error import RefusedError
 from app.broker.java import find_java
 from topology.topics import Names
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 CLOSED = "closed"
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -13,8 +14,10 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from app.broker import rights
 from app.broker.admin import connect
 from app.broker.server import EmbeddedKafka
+from tests.runtime.processes import wait_for
 
 # What Northbound's own user needs on an existing cluster: (resource, name, operations); all names
 # are prefixes but the cluster's.
@@ -51,8 +54,25 @@ def security(kafka: EmbeddedKafka, prefix: str, folder: Path) -> dict[str, objec
         for kind, name, operations in RIGHTS
         for operation in operations.split()
     ]
-    for future in admin.create_acls(bindings).values():
-        future.result(30)
+    rights.give(admin, bindings)
+    login = {
+        "bootstrap.servers": kafka.northbound,
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanisms": "SCRAM-SHA-512",
+        "sasl.username": user,
+        "sasl.password": password,
+        "ssl.ca.location": str(kafka.ca),
+    }
+
+    def known() -> bool:
+        """The broker hears of the user a moment after the controller's answer."""
+        try:
+            connect(login).list_topics(timeout=10)
+        except KafkaException:
+            return False
+        return True
+
+    wait_for(known, f"a login of {user}")
     return {
         "protocol": "SASL_SSL",
         "mechanism": "SCRAM-SHA-512",

@@ -149,7 +149,7 @@ def test_a_consumer_without_its_library_says_what_to_install(ca: bytes, tmp_path
     bundle.write(make_access(ca), tmp_path)
     # -S: without site-packages.
     argv = [sys.executable, "-I", "-S", str(tmp_path / "consumer.py"), "--topic", "events"]
-    done = subprocess.run(argv, capture_output=True, timeout=30, check=False, text=True)
+    done = subprocess.run(argv, capture_output=True, timeout=120, check=False, text=True)
     assert done.returncode == 1
     assert done.stderr.endswith("-m pip install confluent-kafka\n")
     assert "Traceback" not in done.stderr

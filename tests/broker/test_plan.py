@@ -220,4 +220,4 @@ def test_commands_for_the_owner_of_a_cluster(
         "sasl.password": "ThePasswordOfAcme1",
         "ssl.ca.location": str(kafka.ca),
     }
-    assert Producer(logged_in).list_topics(timeout=20).brokers
+    assert Producer(logged_in).list_topics(timeout=60).brokers

@@ -32,7 +32,7 @@ def served(kafka: EmbeddedKafka, ca: Path | None = None) -> x509.Certificate:
     host, port = ports.split(kafka.northbound)
     context = ssl.create_default_context(cafile=ca or kafka.ca)
     with (
-        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        socket.create_connection(("127.0.0.1", port), 60) as plain,
         context.wrap_socket(plain, server_hostname=host) as secured,
     ):
         shown = secured.getpeercert(binary_form=True)
@@ -68,8 +68,8 @@ def test_renewed_while_a_consumer_reads(
 
     def reads() -> None:
         producer.produce(NAMES.alerts("acme"), b"{}")
-        assert producer.flush(20) == 0
-        found = wait_for(lambda: consumer.consume(1, 1.0), "a record", 30)
+        assert producer.flush(60) == 0
+        found = wait_for(lambda: consumer.consume(1, 1.0), "a record")
         lost.extend(each.error() for each in found if each.error())
 
     try:
@@ -80,7 +80,7 @@ def test_renewed_while_a_consumer_reads(
         certificates.ensure(kafka.data / "tls", ["localhost"], dt.datetime.now(dt.UTC) - LATER)
         assert kafka.renew()
         old = first.serial_number
-        wait_for(lambda: everywhere(kafka, lambda shown: shown.serial_number != old), "new", 30)
+        wait_for(lambda: everywhere(kafka, lambda shown: shown.serial_number != old), "new")
         reads()
         assert lost == []
     finally:
@@ -120,12 +120,12 @@ def test_what_a_backup_needs_for_bundles_to_stay_good(
     bundle_of(again, NAMES, "acme", tmp_path / "after")
     producer = Producer({"bootstrap.servers": again.bootstrap})
     producer.produce(NAMES.alerts("acme"), b"{}")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     client, _ = bundle.client_configuration(tmp_path / "before" / "bundle")
     consumer = Consumer({**client, "log_level": 0})
     try:
         consumer.subscribe([NAMES.alerts("acme")])
-        (found,) = wait_for(lambda: consumer.consume(1, 1.0), "a record", 30)
+        (found,) = wait_for(lambda: consumer.consume(1, 1.0), "a record")
         assert found.error() is None
     finally:
         consumer.close()
@@ -152,7 +152,7 @@ def test_a_certificate_of_ones_own(
     issue("localhost", "kafka.example.org")
     assert kafka.renew()
     both = ["kafka.example.org", "localhost"]
-    wait_for(lambda: everywhere(kafka, lambda shown: san(shown) == both), "the new one", 30)
+    wait_for(lambda: everywhere(kafka, lambda shown: san(shown) == both), "the new one")
     own.key.write_text("-----BEGIN PRIVATE KEY-----\n")
     with pytest.raises(BrokerError, match=r"tls\.key"):
         kafka.renew()

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def produce(kafka: EmbeddedKafka, topic: str, values: list[bytes]) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "acks": "all"})
     for value in values:
         producer.produce(topic, value)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def consume(kafka: EmbeddedKafka, topic: str, group: str, count: int) -> list[bytes]:
@@ -38,10 +39,16 @@ def consume(kafka: EmbeddedKafka, topic: str, group: str, count: int) -> list[by
         }
     )
     consumer.subscribe([topic])
+    found: list[bytes] = []
+    deadline = time.monotonic() + 60
     try:
-        return [message.value() for message in consumer.consume(count, timeout=20)]
+        while len(found) < count and time.monotonic() < deadline:
+            # A broker that has just started may say of a topic that it does not know it yet.
+            messages = consumer.consume(count - len(found), timeout=1)
+            found += [message.value() for message in messages if message.error() is None]
     finally:
         consumer.close()
+    return found
 
 
 def test_records_round_trip(
@@ -177,13 +184,13 @@ def test_an_open_transaction_is_aborted_after_a_crash(
         producer.begin_transaction()
         for value in values:
             producer.produce("decided", value)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         return producer
 
     left_open = transaction([b"open"])
     kafka.kill()
     kafka.start()
-    transaction([b"committed"]).commit_transaction(30)
+    transaction([b"committed"]).commit_transaction(60)
     reader = Consumer(
         {
             "bootstrap.servers": kafka.bootstrap,
@@ -192,7 +199,7 @@ def test_an_open_transaction_is_aborted_after_a_crash(
         }
     )
     reader.assign([TopicPartition("decided", 0, 0)])
-    (first,) = reader.consume(1, timeout=30)
+    (first,) = reader.consume(1, timeout=60)
     reader.close()
     assert first.value() == b"committed"
     left_open.purge()

@@ -67,7 +67,7 @@ def estate(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Es
 def send(estate: Estate, tenant: str, alert: str) -> None:
     producer = Producer({"bootstrap.servers": estate.bootstrap})
     producer.produce(NAMES.alerts(tenant), alert.encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def consume(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +76,7 @@ def consume(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-I", folder / "consumer.py", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         cwd="/",
         check=False,
     )
@@ -166,7 +166,7 @@ def test_a_region_is_chosen(estate: Estate, tmp_path: Path) -> None:
     doctor = [sys.executable, "-I", str(tmp_path / "doctor.py"), "--json"]
     for region, status in ((["--region", "here"], 0), ([], 1), (["--region", "no"], 1)):
         checked = subprocess.run(
-            [*doctor, *region], capture_output=True, text=True, timeout=90, check=False
+            [*doctor, *region], capture_output=True, text=True, timeout=150, check=False
         )
         assert checked.returncode == status, checked.stdout + checked.stderr
     assert "there is away, here" in checked.stderr
@@ -225,7 +225,7 @@ def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
 
     def reads(until: Callable[[], bool]) -> bool:
         """Whether it comes to that in time."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not until() and time.monotonic() < deadline:
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:
@@ -248,7 +248,7 @@ def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
         assert (status.returncode, status.stdout) == (1, "")
         producer = Producer({"bootstrap.servers": estate.bootstrap})
         producer.produce(NAMES.events("later"), b"event")
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         other = consume(
             estate.bundles / "later", "--topic", "events", "--group", "new", "--count", "1"
         )

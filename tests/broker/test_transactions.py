@@ -29,7 +29,7 @@ def test_a_partition_without_a_leader_gets_the_commits_marker_when_it_is_back(
     producer.init_transactions(60)
     producer.begin_transaction()
     producer.produce("alone", b"committed")
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     kafka.kill(2)
 
     def leaderless() -> bool:
@@ -52,8 +52,8 @@ def test_a_partition_without_a_leader_gets_the_commits_marker_when_it_is_back(
 
     thread = threading.Thread(target=commit, daemon=True)
     thread.start()
-    thread.join(5)
+    thread.join(3)
     kafka.start()
-    assert committed.wait(60)
+    assert committed.wait(90)
     values = [message.value() for message in read(client, ["alone"])]
     assert values == [b"committed"]

@@ -1,12 +1,12 @@
 """Worker processes that tests kill, stop and start again, as a supervisor would."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +21,14 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> 
     """The condition's first true value, or an AssertionError after the time-out."""
     deadline = time.monotonic() + timeout
     while True:
+        began = time.monotonic()
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
-        time.sleep(0.02)
+        now = time.monotonic()
+        assert now < deadline, f"not within {timeout:g} s: {what}"
+        # What is costly to look at, such as a whole topic, leaves time to what is waited for.
+        time.sleep(min(1.0, max(0.02, 2 * (now - began))))
 
 
 class WorkerProcess:
@@ -59,15 +62,20 @@ class WorkerProcess:
     def get(self, path: str) -> Any:
         """JSON of a web view, or None while there is none."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as got:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as got:
                 return json.load(got)
-        except (OSError, urllib.error.URLError, ValueError):
+        except (OSError, http.client.HTTPException, ValueError):
             return None
 
     def stats(self) -> dict[str, Any]:
         """Statistics of its engine; empty while there are none."""
         answer = self.get("/stats")
         return answer["engines"][0] if answer and answer["engines"] else {}
+
+    def told(self) -> dict[str, Any]:
+        """Statistics of its engine, waited for: a busy machine may leave one request unanswered."""
+        found: dict[str, Any] = wait_for(self.stats, f"{self.log}: statistics", 90)
+        return found
 
     def ready(self) -> bool:
         answer = self.get("/ready")

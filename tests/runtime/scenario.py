@@ -92,7 +92,7 @@ class Scenario:
         for _ in range(workers):
             self.add()
         for worker in self.workers:
-            wait_for(worker.ready, f"{worker.log} ready")
+            wait_for(worker.ready, f"{worker.log} ready", 90)
         return self.workers
 
     def add(self, **changes: Any) -> WorkerProcess:

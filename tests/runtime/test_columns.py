@@ -1,6 +1,7 @@
 """Columns go to Kafka as lists of bytes do; what librdkafka refuses is explained on the way."""
 
 import ctypes
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,13 +27,13 @@ VALUES = st.lists(st.binary(max_size=40), min_size=1, max_size=50)
 def read(kafka: EmbeddedKafka, topic: str, count: int) -> list[tuple[int, bytes, bytes | None]]:
     """Partition, key and value of committed records, in the order of each partition."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "columns"})
-    numbers = consumer.list_topics(topic, 10).topics[topic].partitions
+    numbers = consumer.list_topics(topic, 60).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
     found = []
-    for _ in range(200):
-        found += [(m.partition(), m.key(), m.value()) for m in consumer.consume(1_000, 0.1)]
-        if len(found) >= count:
-            break
+    deadline = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < deadline:
+        messages = [m for m in consumer.consume(1_000, 0.1) if m.error() is None]
+        found += [(m.partition(), m.key(), m.value()) for m in messages]
     consumer.close()
     return sorted(found, key=lambda record: record[0])
 

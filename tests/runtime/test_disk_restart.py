@@ -107,7 +107,7 @@ def test_kill_with_stores_on_disk(run: Scenario) -> None:
     whole = tail(run.bootstrap, run.changelog, dict.fromkeys(positions, 0))
     worker.start()
     wait_for(worker.ready, f"{worker.log} ready")
-    assert worker.stats()["restore"]["records"] == behind < whole / 2, (behind, whole)
+    assert worker.told()["restore"]["records"] == behind < whole / 2, (behind, whole)
     worker.kill()
     found = stores(run)
     expected = truth(run)

@@ -79,7 +79,7 @@ def engine_on(
             "client": {"bootstrap.servers": "fake"},
             "changelogs": changelogs,
             "commit_interval": 0.0,
-            "call_timeout": 0.2,
+            "call_timeout": 60.0,
             **options,
         }
     )
@@ -151,7 +151,7 @@ def test_a_quiet_engine_commits_long_before_the_interval(kafka: FakeKafka) -> No
     """With nothing left behind, records are not kept until the interval is over."""
     engine, _ = engine_on(kafka, Copy(stores=()), commit_interval=HOUR)
     done: list[Any] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     for number in range(3):
         kafka.write("in", 0, b"%d" % number)
         while kafka.offsets.get(A, (0, ""))[0] <= number:
@@ -178,7 +178,7 @@ def test_a_backlog_is_committed_at_the_interval(kafka: FakeKafka) -> None:
     while engine.statistics.records < 400:
         done = cycle(engine, done)
     assert kafka.offsets == {A: (size, "")}, "the first batch ends a silence and is due at once"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while kafka.offsets[A][0] < count:
         assert time.monotonic() < deadline, f"committed {kafka.offsets[A]} of {count}"
         done = cycle(engine, done)
@@ -296,7 +296,7 @@ def test_a_call_that_is_never_done_ends_the_engine(kafka: FakeKafka) -> None:
     """Retries have an end; the message names the brokers."""
     kafka.write("in", 0, b"a")
     kafka.faults["commit"].extend(retriable() for _ in range(10_000_000 // 100))
-    engine, _ = engine_on(kafka)
+    engine, _ = engine_on(kafka, call_timeout=0.2)
     with pytest.raises(EngineError, match="brokers at fake"):
         turn(engine)
 
@@ -335,8 +335,9 @@ def test_a_call_that_does_not_return_is_left_behind(
     kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """As librdkafka's when a coordinator goes away: a new producer does the work again."""
-    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.1)
-    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.1)
+    # A call that a busy machine delays by so much is left behind too, which does no harm.
+    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.4)
+    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.4)
     kafka.write("in", 0, b"a", b"b")
     if call == "abort_transaction":
         kafka.faults["commit"].append(abortable())
@@ -344,9 +345,9 @@ def test_a_call_that_does_not_return_is_left_behind(
     come_back = threading.Event()
     monkeypatch.setattr(kafka.producers[0], call, lambda *_: come_back.wait(60))
     turn(engine, 6)
-    assert kafka.values("out") == [b"a", b"b"]
-    assert len(kafka.producers) == 2
     come_back.set()
+    assert kafka.values("out") == [b"a", b"b"]
+    assert len(kafka.producers) >= 2
 
 
 def test_a_failed_delivery_is_never_committed_over(kafka: FakeKafka) -> None:

@@ -101,8 +101,7 @@ def caught_up(statistics: EngineStatistics, stores: int, records: int) -> None:
     copies = statistics.standby
     wait_for(
         lambda: (copies.stores, copies.caught_up, copies.records) == (stores, stores, records),
-        f"{stores} copies of {records} records, now {copies}",
-        20,
+        f"{stores} copies of {records} records",
     )
 
 
@@ -161,7 +160,7 @@ def test_copies_wait_for_the_end_of_a_rebalance(start: Callable[..., Started]) -
     kafka = Group({"a": [0], "b": [1]})
     kafka.state = ConsumerGroupState.PREPARING_REBALANCING
     _, statistics = start(kafka)
-    wait_for(lambda: kafka.calls.count("describe") > 3, "some looks", 20)
+    wait_for(lambda: kafka.calls.count("describe") > 3, "some looks")
     assert statistics.standby.stores == 0
     kafka.state = ConsumerGroupState.STABLE
     caught_up(statistics, 1, 0)
@@ -174,7 +173,7 @@ def test_a_group_that_cannot_be_described_costs_no_copy(start: Callable[..., Sta
     _, statistics = start(kafka)
     caught_up(statistics, 1, 1)
     kafka.faults["describe"].extend([KafkaException(KafkaError(KafkaError._TIMED_OUT))] * 3)
-    wait_for(lambda: not kafka.faults["describe"], "three failed looks", 20)
+    wait_for(lambda: not kafka.faults["describe"], "three failed looks")
     kafka.put(0, x=b"2")
     caught_up(statistics, 1, 2)
 
@@ -190,8 +189,8 @@ def test_a_copy_that_cannot_go_on_is_made_anew(start: Callable[..., Started]) ->
     kafka.put(0, x=b"1")
     error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
     kafka.consumers[-1].extra.append(Message(topic=CHANGELOG, partition=0, error=error))
-    wait_for(lambda: len(kafka.consumers) > 1, "a new beginning", 20)
-    wait_for(lambda: statistics.standby.caught_up == 1, "a new copy", 20)
+    wait_for(lambda: len(kafka.consumers) > 1, "a new beginning")
+    wait_for(lambda: statistics.standby.caught_up == 1, "a new copy")
     found = copies.exchange([("seen", 0)], {})
     assert dict(found["seen", 0].items()) == {b"x": b"1"}
     assert found["seen", 0].position == 8

@@ -1,8 +1,5 @@
 """A store is its committed entries under the open transaction's changes."""
 
-import time
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,18 +97,3 @@ def test_clear_starts_over() -> None:
     store.position = 5
     store.clear()
     assert (len(store), store.position) == (0, 0)
-
-
-@pytest.mark.parametrize("tombstones", [False, True])
-def test_a_million_keys_load_fast(tombstones: bool) -> None:
-    """Loading is a small part of a restore: a million keys within a second."""
-    keys = [b"tenant/rule/%d" % number for number in range(1_000_000)]
-    values: list[bytes | None] = [b"x" * 50] * len(keys)
-    if tombstones:
-        values[::1000] = [None] * 1000
-    store = Store()
-    started = time.process_time()
-    for start in range(0, len(keys), 100_000):
-        store.load(keys[start : start + 100_000], values[start : start + 100_000])
-    assert time.process_time() - started < 1.5
-    assert len(store) == 1_000_000 - 1_000 * tombstones

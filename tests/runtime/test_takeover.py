@@ -43,7 +43,7 @@ def scenario(
 
 def owned(worker: WorkerProcess) -> list[int]:
     """The partitions that a worker has."""
-    return [each["partition"] for each in worker.stats().get("partitions", [])]
+    return [each["partition"] for each in worker.told()["partitions"]]
 
 
 def share(workers: list[WorkerProcess]) -> None:
@@ -57,27 +57,27 @@ def finish(run: Scenario) -> None:
     for worker in run.workers:
         worker.signal(signal.SIGTERM)
     for worker in run.workers:
-        assert worker.wait(15) == 0, run.logs()
+        assert worker.wait() == 0, run.logs()
     verdict = run.verdict(count)
     assert verdict.right, f"{verdict}\n{run.logs()}"
 
 
 def test_a_planned_restart_moves_nothing(scenario: Make) -> None:
     """SIGTERM and a start within the session time: each keeps its partitions, nobody rebalances."""
-    run = scenario(options={"session_timeout": 30.0})
+    run = scenario(options={"session_timeout": 120.0})
     workers = run.start(2)
     share(workers)
     for victim, other in (workers, workers[::-1]):
         run.progress(victim)
-        before = owned(victim), owned(other), other.stats()["rebalances"]
+        before = owned(victim), owned(other), other.told()["rebalances"]
         started = time.monotonic()
         victim.signal(signal.SIGTERM)
-        assert victim.wait(15) == 0, run.logs()
+        assert victim.wait() == 0, run.logs()
         victim.start()
         wait_for(victim.ready, "the restarted one is ready")
         print(f"restarted within {time.monotonic() - started:.1f} s")
         run.progress(victim)
-        assert (owned(victim), owned(other), other.stats()["rebalances"]) == before, run.logs()
+        assert (owned(victim), owned(other), other.told()["rebalances"]) == before, run.logs()
     finish(run)
 
 
@@ -99,22 +99,22 @@ def test_take_over_after_a_crash(scenario: Make, standby: int, store: str, times
     share(workers)
     for victim, other in (workers, workers[::-1])[:times]:
         if standby:
-            wait_for(lambda o=other: o.stats()["standby"]["caught_up"] == PARTITIONS // 2, "copies")
+            wait_for(lambda o=other: o.told()["standby"]["caught_up"] == PARTITIONS // 2, "copies")
         run.progress(victim)
-        before = other.stats()["restore"]
-        positions = {one["partition"]: one["next"] for one in victim.stats()["partitions"]}
+        before = other.told()["restore"]
+        positions = {one["partition"]: one["next"] for one in victim.told()["partitions"]}
         started = time.monotonic()
         victim.kill()
         wait_for(lambda o=other: len(owned(o)) == PARTITIONS, "take-over")
         taken = time.monotonic() - started
 
         def on(other: WorkerProcess = other, positions: dict[int, int] = positions) -> bool:
-            now = {one["partition"]: one["next"] for one in other.stats().get("partitions", [])}
+            now = {one["partition"]: one["next"] for one in other.told()["partitions"]}
             # What it had not committed is done too.
             return all(now.get(number, 0) > at + 100 for number, at in positions.items())
 
         wait_for(on, "a commit in what was taken over")
-        records = other.stats()["restore"]["records"] - before["records"]
+        records = other.told()["restore"]["records"] - before["records"]
         print(
             f"standby {standby}, {store}: owned after {taken:.1f} s, committed after "
             f"{time.monotonic() - started:.1f} s, {records} changelog records read"

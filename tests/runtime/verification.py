@@ -14,6 +14,7 @@ from itertools import pairwise
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from app.broker.admin import wait_known
 from topology.records import Batch, KeyValueStore, Outcome, Output, Position
 from topology.topics import Partition
 
@@ -96,6 +97,7 @@ def create_topics(bootstrap: str, **partitions: int) -> None:
     topics = [NewTopic(name.replace("_", "-"), number) for name, number in partitions.items()]
     for future in admin.create_topics(topics).values():
         future.result(30)
+    wait_known(admin, {topic.topic: topic.num_partitions for topic in topics})
 
 
 def fill(bootstrap: str, topic: str, numbers: range, partitions: int) -> None:

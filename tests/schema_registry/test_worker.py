@@ -29,7 +29,7 @@ def northbound(kafka: EmbeddedKafka, folder: Path, name: str, url: str) -> Confi
             "external": {"bootstrap": kafka.bootstrap, "replication": 1},
             "topic_prefix": f"{name}-",
         },
-        "sources": {"q": {"format": "qumulo", "partitions": 1}},
+        "sources": {"q": {"format": "qumulo", "partitions": 1, "retention": "3650d"}},
         "tenants": {"acme": {"sources": ["q"], "format": "avro", "partitions": 1}},
         "schema_registry": {"urls": [url]},
         "workers": {"count": 1},
