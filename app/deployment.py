@@ -192,6 +192,7 @@ class Deployment:
             if own is None
             else Brought(*map(self.config.path, (own.certificate, own.key, own.ca))),
             also=self.config.region_hosts,
+            connections_per_address=embedded.northbound.connections_per_address,
             progress=lambda done, total: self.report(f"Fetching Kafka's jars: {done} of {total}"),
         )
         self.kafka.start()

@@ -17,6 +17,9 @@ from hypothesis import settings
 from app.broker import ports
 from app.broker.server import EmbeddedKafka
 
+CONNECTIONS_PER_ADDRESS = 8
+"""What the session's broker takes from another address than 127.0.0.1, of which it takes all."""
+
 SEED = int(os.environ.get("NORTHBOUND_SEED", "1"))
 
 # No example database and no deadline: a run is repeated by its seed alone, on a busy machine too.
@@ -70,6 +73,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
         listen="127.0.0.1:0",
         advertise="localhost:0",
         heap="512m",
+        connections_per_address=CONNECTIONS_PER_ADDRESS,
     )
     with broker:
         yield broker

@@ -53,6 +53,11 @@ class Commands:
             for mechanism in mechanisms
         ]
 
+    def delete_user(self, name: str, mechanisms: Iterable[str]) -> str:
+        """An end of a SCRAM user."""
+        keys = ",".join(mechanisms)
+        return self._line("configs", "--alter", *_user(name), "--delete-config", keys)
+
     def rights(self, bindings: Sequence[AclBinding], *, remove: bool = False) -> str:
         """Rights that differ in nothing but the operation."""
         first = bindings[0]

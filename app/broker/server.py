@@ -61,6 +61,7 @@ class EmbeddedKafka:
         progress: jars.Progress | None = None,
         brought: Brought | None = None,
         also: Sequence[str] = (),
+        connections_per_address: int | None = None,
     ) -> None:
         self.data = data.absolute()
         self._count = brokers
@@ -70,6 +71,7 @@ class EmbeddedKafka:
         self._progress = progress
         self._brought = brought
         self._also = also
+        self._connections_per_address = connections_per_address
         self._served = b""
         """Digest of the certificate that the brokers have read."""
         self._endpoints: list[Endpoints] = []
@@ -191,7 +193,13 @@ class EmbeddedKafka:
             if node.pid is None:
                 ports.require(own.internal, "kafka.embedded.internal")
                 ports.require(own.listen, "kafka.embedded.northbound.listen")
-                settings = server_properties(node.number, self._endpoints, node.data, certificate)
+                settings = server_properties(
+                    node.number,
+                    self._endpoints,
+                    node.data,
+                    certificate,
+                    self._connections_per_address,
+                )
                 node.write(settings, self._cluster_id)
 
     def _certificate(self, now: dt.datetime) -> Path:

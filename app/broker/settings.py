@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.broker import ports
+
 INDEX_SIZE = "log.index.size.max.bytes"
+ANY_NUMBER = 2**31 - 1
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 LOG4J = """\
@@ -47,7 +50,11 @@ def insync(brokers: int) -> int:
 
 
 def server_properties(
-    node: int, nodes: Sequence[Endpoints], data: Path, certificate: Path
+    node: int,
+    nodes: Sequence[Endpoints],
+    data: Path,
+    certificate: Path,
+    connections_per_address: int | None = None,
 ) -> dict[str, str]:
     """Settings of broker and controller number `node` of `nodes`."""
     own = nodes[node]
@@ -86,6 +93,7 @@ def server_properties(
         f"{northbound}ssl.client.auth": "none",
         # A consumer proves its password again after an hour, so a rotated one ends its sessions.
         f"{northbound}connections.max.reauth.ms": "3600000",
+        **_connection_limit(nodes, connections_per_address),
         # Only the loopback listeners have no user; everybody else needs an ACL.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
@@ -123,6 +131,18 @@ def server_properties(
         "log.segment.bytes": "134217728",
         # Changelogs are compacted while they grow: what waits for the cleaner is read by a restore.
         "log.cleaner.backoff.ms": "2000",
+    }
+
+
+def _connection_limit(nodes: Sequence[Endpoints], each: int | None) -> dict[str, str]:
+    """Connections from one address. Kafka counts those of all listeners together, so that the
+    addresses by which this machine's own processes come are left out."""
+    if each is None:
+        return {}
+    own = dict.fromkeys(ports.split(node.internal)[0] for node in nodes)
+    return {
+        "max.connections.per.ip": str(each),
+        "max.connections.per.ip.overrides": ",".join(f"{host}:{ANY_NUMBER}" for host in own),
     }
 
 

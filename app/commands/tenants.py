@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from topology.topics import Topic
 
 app = typer.Typer(help="Tenants: who receives what, with which rights.", no_args_is_help=True)
+
+LEFT_TO_OTHERS = 2
+"""Exit status where whoever manages the cluster has to do it, as of `topics apply`."""
 
 NameArgument = Annotated[str, typer.Argument(help="Lower-case letters, digits and -.")]
 AskOption = Annotated[
@@ -273,9 +276,12 @@ def pause(
     Deliveries stop within two seconds. Meanwhile clients are told that they are not authorized:
     those on librdkafka wait, others may have to be started again.
 
+    With kafka.external.manage: false this changes nothing, prints the commands for whoever manages
+    the cluster, and ends with 2; so do resume and remove.
+
     Example: northbound tenants pause acme --feed events
     """
-    from app import audit
+    from app import audit, unmanaged
     from app.broker import rights, tenants
 
     settings = configured(config)
@@ -283,6 +289,12 @@ def pause(
     feeds = feed or list(rights.FEEDS)
     if unknown := [each for each in feeds if each not in rights.FEEDS]:
         fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(rights.FEEDS)}", WRONG_USAGE)
+    if unmanaged.is_unmanaged(settings):
+        _left_to_others(
+            f"{name} reads on until whoever manages the cluster has run the following; its "
+            "deliveries then stop, too, where Northbound's user may Describe the cluster.",
+            unmanaged.pause(settings, name, feeds),
+        )
     confirm(f"Stop {name} from reading {' and '.join(feeds)}?", yes=yes)
     with reported():
         tenants.pause(connected(settings), settings.names, name, feeds)
@@ -301,11 +313,16 @@ def resume(name: NameArgument, *, config: ConfigOption = DEFAULT_PATH) -> None:
 
     Example: northbound tenants resume acme
     """
-    from app import audit
+    from app import audit, unmanaged
     from app.broker import tenants
 
     settings = configured(config)
     _known(settings, name)
+    if unmanaged.is_unmanaged(settings):
+        _left_to_others(
+            f"If {name} is paused, it reads on once whoever manages the cluster has run:",
+            unmanaged.resume(settings, name),
+        )
     with reported():
         feeds = tenants.resume(connected(settings), settings.names, name)
         if feeds:
@@ -326,22 +343,32 @@ def remove(
 
     Example: northbound tenants remove acme
     """
-    from app import audit
-    from app.broker import admin, quotas, tenants
+    from app import audit, unmanaged
+    from app.broker import admin, credentials, quotas, rights, tenants
 
     settings = configured(config)
+    try:
+        rights.check_name(name)
+    except ValueError as error:
+        fail(error, WRONG_USAGE)
     file = _file(settings, name)
     if name in settings.tenants and not file.is_file():
         fail(f"Tenant {name} stands in {config}: remove it there, then run this again.")
     also = f", and delete the topics {settings.names.tenant_prefix(name)}*" if topics else ""
     confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
+    if unmanaged.is_unmanaged(settings):
+        left = unmanaged.remove(settings, name, topics=topics)
+        credentials.remove(settings.credentials, name)
+        file.unlink(missing_ok=True)
+        _left_to_others(
+            f"Tenant {name} and its password are removed here. It reads on until whoever manages "
+            "the cluster has run:",
+            left,
+        )
     with reported():
         client = connected(settings)
-        try:
-            tenants.remove(client, settings.names, name, settings.credentials)
-            quotas.remove(settings.client(), settings.names, name)
-        except ValueError as error:
-            fail(error, WRONG_USAGE)
+        tenants.remove(client, settings.names, name, settings.credentials)
+        quotas.remove(settings.client(), settings.names, name)
         file.unlink(missing_ok=True)
         if topics:
             prefix = settings.names.tenant_prefix(name)
@@ -426,6 +453,14 @@ def _known(settings: Config, name: str) -> None:
     if name not in settings.tenants:
         known = ", ".join(settings.tenants) or "none"
         fail(f"No tenant {name}; configured: {known}. `northbound tenants add {name}` makes it.")
+
+
+def _left_to_others(text: str, commands: Sequence[str]) -> NoReturn:
+    """Print what is to be done by whoever manages the cluster, and end as `topics apply` does."""
+    typer.echo(text)
+    for each in commands:
+        typer.echo(each)
+    raise typer.Exit(LEFT_TO_OTHERS)
 
 
 def _state(

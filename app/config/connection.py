@@ -47,6 +47,10 @@ class NorthboundListener(Strict):
     """The name and port that consumers are told; the certificate is made for this name."""
     tls: OwnCertificate | None = None
     """Instead of a certificate by Northbound's own CA."""
+    connections_per_address: Positive | None = None
+    """How many connections a broker takes from one IP address (Kafka's max.connections.per.ip),
+    whoever logs in; without it, any number. Of the addresses of this machine's own processes it
+    takes any number in either case."""
 
 
 class Embedded(Strict):

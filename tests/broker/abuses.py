@@ -381,11 +381,13 @@ def elect(attacker: Attacker) -> str:
     return result(attacker, future)
 
 
-def secured(attacker: Attacker, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-    """A TLS connection without a login."""
+def secured(
+    attacker: Attacker, context: ssl.SSLContext | None = None, *, source: str = "127.0.0.1"
+) -> ssl.SSLSocket:
+    """A TLS connection without a login, from the address `source`."""
     host, port = ports.split(attacker.servers)
     context = context or ssl.create_default_context(cafile=attacker.ca)
-    plain = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+    plain = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, (source, 0))
     return context.wrap_socket(plain, server_hostname=host)
 
 

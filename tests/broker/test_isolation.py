@@ -28,6 +28,7 @@ from tests.broker.abuses import (
     own,
     own_group,
 )
+from tests.conftest import CONNECTIONS_PER_ADDRESS
 from tests.runtime.processes import wait_for
 from topology.topics import Feeds, Names, RawTopic, StoreTopic, declare
 
@@ -199,6 +200,28 @@ def test_idle_connections_keep_nobody_out(attacker: Attacker) -> None:
         assert consume(own, lambda a: a.group(a.tenant, "idle"))(attacker) == "read"
     finally:
         for each in idle:
+            each.close()
+
+
+def test_an_address_has_so_many_connections(attacker: Attacker) -> None:
+    """One more is closed, until one of them ends; those of this machine's own address, by which
+    Northbound's processes come, are not counted, and a consumer reads meanwhile."""
+    elsewhere = "127.0.0.2"
+    held = [abuses.secured(attacker, source=elsewhere) for _ in range(CONNECTIONS_PER_ADDRESS)]
+
+    def one_more() -> ssl.SSLSocket | None:
+        try:
+            return abuses.secured(attacker, source=elsewhere)
+        except (ssl.SSLError, ConnectionError):
+            return None
+
+    try:
+        assert one_more() is None
+        assert consume(own, lambda a: a.group(a.tenant, "limit"))(attacker) == "read"
+        held.pop().close()
+        held.append(wait_for(one_more, "a connection in the place of the one that ended", 30))
+    finally:
+        for each in held:
             each.close()
 
 

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer
 from app.broker import credentials, quotas, rights
 from app.broker.cluster_error import ClusterError
 from app.broker.kafka_commands import Commands
-from app.broker.quota_requests import describe
+from app.broker.quota_requests import alter, describe
 from app.broker.server import EmbeddedKafka
 from app.config.model import Quota
 from tests.broker.bundles import bundle_of
@@ -42,6 +42,14 @@ def test_quotas_come_change_and_go(kafka: EmbeddedKafka, unique: Callable[[str],
     for _ in range(2):
         quotas.remove(client, names, "acme")
         assert describe(client, [user]) == {user: {}}
+
+
+def test_kafka_counts_no_connections_of_a_user(
+    kafka: EmbeddedKafka, unique: Callable[[str], str]
+) -> None:
+    """Why there is a limit for each address and none for each tenant: users have no such quota."""
+    with pytest.raises(ClusterError, match=r"(?i)invalid|unknown"):
+        alter({"bootstrap.servers": kafka.bootstrap}, unique("u"), {"connection_creation_rate": 5})
 
 
 def test_who_asks_for_too_much_is_slowed_down_alone(

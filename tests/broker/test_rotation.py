@@ -253,3 +253,50 @@ def test_commands_where_others_manage_the_cluster(
     assert "SCRAM-SHA-256" not in command
     finished = done(config, "rotate", "acme", "--finish", "--out", str(tmp_path / "b"))
     assert "SCRAM-SHA-256=iterations" in finished
+
+
+def test_others_pause_resume_and_remove(
+    kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    """With manage: false these change nothing on the cluster, though Northbound's user could: they
+    say so, print Kafka's own commands and end with 2. What is kept here of the tenant goes."""
+    config = configuration(kafka, tmp_path, f"{unique('others')}.")
+    content = yaml.safe_load(config.read_text())
+    content["tenants"] = {}
+    config.write_text(yaml.safe_dump(content))
+    done(config, "add", "acme")
+    content["kafka"]["external"]["manage"] = False
+    config.write_text(yaml.safe_dump(content))
+    prefix = content["kafka"]["topic_prefix"]
+
+    def cluster() -> dict[str, Any]:
+        (row,) = [json.loads(line) for line in done(config, "list").splitlines()]
+        return {key: row[key] for key in ("state", "user", "rights", "paused")}
+
+    before = cluster()
+    assert before["state"] == "ready"
+    script: list[str] = []
+    for arguments, said in (
+        (("pause", "acme", "--feed", "events", "--yes"), "reads on until whoever manages"),
+        (("resume", "acme"), "once whoever manages the cluster has run"),
+    ):
+        result = run(config, *arguments)
+        assert (result.exit_code, said in result.stdout) == (2, True), result.output
+        script += [line for line in result.stdout.splitlines() if line.startswith("kafka-")]
+    assert cluster() == before
+    topic = f"{prefix}northbound.acme"
+    assert [("--add" in line, line.split("--topic ")[1].split()[0]) for line in script] == [
+        (True, f"{topic}.events"),
+        (False, f"{topic}.events"),
+        (False, f"{topic}.alerts"),
+    ]
+    assert all(f"--deny-principal User:{prefix}acme --operation Read" in line for line in script)
+    result = run(config, "remove", "acme", "--topics", "--yes")
+    assert result.exit_code == 2, result.output
+    tools = [line.split(".sh")[0] for line in result.stdout.splitlines()[1:]]
+    assert tools == ["kafka-acls"] * 4 + ["kafka-configs"] * 2 + ["kafka-topics"] * 2
+    assert not (tmp_path / "tenants.d" / "acme.yaml").exists()
+    assert list((tmp_path / "data" / "credentials").iterdir()) == []
+    content["tenants"] = {"acme": {"sources": ["qumulo"]}}
+    config.write_text(yaml.safe_dump(content))
+    assert cluster() == before
