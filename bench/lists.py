@@ -156,8 +156,8 @@ def _listed(records: Records) -> tuple[list[bytes | None], list[bytes | None]]:
 
 
 def _of(output: Output) -> tuple[list[bytes | None], list[bytes | None]]:
-    keys = [None] * len(output.values) if output.keys is None else _plain(output.keys)
-    return keys, _plain(output.values)
+    none: list[bytes | None] = [None] * len(output.values)
+    return none if output.keys is None else _plain(output.keys), _plain(output.values)
 
 
 def _plain(column: Sequence[bytes | None] | pl.Series) -> list[bytes | None]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 """Rule index (position in `Rules.events`) → sorted row positions; no entry without a hit."""
 
 Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""The least first."""
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
 Bound: TypeAlias = tuple[Operator, int | float]
 NUMERIC_TYPES = ("value_sum", "value_avg", "value_percentile", "value_median")
