@@ -79,7 +79,10 @@ class Step:
 
     def same_entry(self, other: "Step") -> bool:
         """Whether it is about the entry that another step of the rule is about."""
-        return (self.list.name, self.key) == (other.list.name, other.key)
+        return self._entry() == other._entry()  # noqa: SLF001  # of its own kind
+
+    def _entry(self) -> tuple[object, ...]:
+        return self.list.name, self.key, self.places[: len(self.list.key)]
 
 
 def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:

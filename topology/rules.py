@@ -206,6 +206,7 @@ class Alert:
     """One alert in one state. Times are event times in ms; nothing in it depends on a clock.
 
     `uids` are the first events in (time, uid) order; `count` says how many there are in all.
+    `sudden`: nothing can have been said of it before, though it is a correlation's.
     `values` is the number of distinct values where the rule counts those, `condition` what had to
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
     names the final alert that stands instead of a provisional one.
@@ -229,3 +230,4 @@ class Alert:
     window_ms: int | None = None
     suppress_ms: int | None = None
     sources: tuple[str, ...] = ()
+    sudden: bool = False

@@ -1,4 +1,4 @@
-"""What a list says of alerts is what the rules would say themselves; wrong things are told."""
+"""Alerts change lists, as lists say, and those of correlations are tested against them."""
 
 import polars as pl
 import pytest
@@ -8,6 +8,7 @@ from app.config.lists import ListSettings
 from app.planning import build_plan
 from app.rules import configured, unknown_in_lists
 from tests.lists.offline import Offline
+from topology.list_contents import record
 from topology.lists import ActiveList
 from topology.match.compile import RuleErrors, compile_rules, read_field_map
 
@@ -183,6 +184,111 @@ def test_alerts_of_rules_and_correlations_fill_a_list(reversed_):
     by = {alert["time"] // 1_000: alert["evidences"][0]["data"] for alert in found}
     assert (by[2]["listed_by"], by[13]["listed_by"]) == ("dropped", "guesses")
     assert run.titles("beta") == []
+
+
+FILLS = "{alert: false, lists: [{add: attackers, key: [client]}]}"
+ASKS = "lists: [{in: attackers, key: [client]}]"
+ASKING = (
+    rule("adds", "add", "low", northbound=FILLS)
+    + rule("tried", "try")
+    + GUESSES[: GUESSES.index("northbound")]
+    + f"""\
+northbound:
+  suppress: 10s
+  {ASKS}
+---
+title: twice
+name: twice
+correlation:
+  type: event_count
+  rules: [guesses]
+  group-by: [client]
+  timespan: 1h
+  condition: {{gte: 2}}
+  generate: true
+"""
+)
+
+
+def asking(text, events):
+    """A run over events (s, kind, client) after everything was decided, with all its alerts."""
+    run = Offline(compiled(text))
+    run.take(
+        pl.DataFrame(
+            {
+                "time": [time * 1_000 for time, _, _ in events],
+                "metadata.uid": [f"u{number:02}" for number, _ in enumerate(events)],
+                "kind": [kind for _, kind, _ in events],
+                "src_endpoint.ip": [ip for _, _, ip in events],
+            }
+        )
+    )
+    return run, run.alerts()
+
+
+TRIES = [(time, "try", ip) for time in (10, 11, 12) for ip in ("::1", "::2")]
+AGAIN = [(time, "try", "::1") for time in (40, 41, 42)]
+
+
+def test_an_alert_of_a_correlation_is_tested_against_a_list():
+    """At its time, by its group: for those that are not there nothing is said at all, and of the
+    others nothing before they are final. It says what was there, and others count what passed."""
+    run, alerts = asking(ASKING, [(5, "add", "::1"), (12, "add", "::2"), *TRIES, *AGAIN])
+    finals = [alert for alert in alerts if alert["unmapped"]["state"] == "final"]
+    assert sorted((a["finding_info"]["title"], a["time"]) for a in finals) == [
+        ("guesses", 12_000),
+        ("guesses", 42_000),
+        ("twice", 42_000),
+    ]
+    first, *_ = found = [a for a in alerts if a["finding_info"]["title"] == "guesses"]
+    assert len(found) == 2, "nothing but finals"
+    assert (first["count"], first["unmapped"]["group"]) == (3, {"client": "::1"})
+    assert first["activity_name"] == "Create"
+    assert [each["uid"] for each in first["finding_info"]["related_events"]] == [
+        "u02",
+        "u04",
+        "u06",
+    ]
+    assert first["finding_info"]["data_sources"] == ["s"]
+    told = first["evidences"][0]["data"]
+    assert (told["list"], told["listed_by"], told["listed_uid"]) == ("attackers", "adds", "u00")
+    assert not run.driver.read("dead-letters")
+    left = [key for key in run.driver.store("lists") if not key.startswith(b"*")]
+    assert len(left) == 2, "nothing waits, and the two entries have no end"
+
+
+def test_but_for_the_test_the_alert_is_the_same():
+    """Its uid and all that is said; only that it is its first state, and what was listed."""
+    events = [(5, "add", "::1"), *TRIES[::2]]
+    _, (asked,) = asking(ASKING, events)
+    _, found = asking(ASKING.replace(f"  {ASKS}\n", ""), events)
+    (final,) = [each for each in found if each["unmapped"]["state"] == "final"]
+    assert asked.pop("evidences")
+    kinds = ("activity_id", "activity_name", "type_uid", "type_name")
+    assert [asked.pop(name) for name in kinds] != [final.pop(name) for name in kinds]
+    assert asked == final
+
+
+def test_a_silent_correlation_asks_and_adds():
+    """`alert: false`: what passed goes on to other lists, and nobody is told."""
+    more = ASKS.replace("]}]", "]}, {add: other, key: [client]}]")
+    then = rule("then", "then", northbound="{lists: [{in: other, key: [client]}]}")
+    silent = ASKING.partition("---\ntitle: twice")[0].replace(
+        f"  {ASKS}", f"  alert: false\n  {more}"
+    )
+    events = [(5, "add", "::1"), *TRIES, (200, "then", "::1"), (200, "then", "::2")]
+    _, alerts = asking(then + silent, events)
+    assert [(a["finding_info"]["title"], a["time"]) for a in alerts] == [("then", 200_000)]
+
+
+def test_what_is_no_alert_is_a_dead_letter():
+    """A record of `matches` whose alert is not whole: nothing else waits for it."""
+    run = Offline(compiled(ASKING))
+    content = {"a": "in", "r": "guesses", "s": 0, "g": {"0": "::1"}, "f": {"uid": 1}}
+    run.send(*record("acme", ActiveList("attackers", ("ip",)), ("::1",), 1_000, "u", content))
+    run.advance(10_000)
+    (letter,) = run.driver.read("dead-letters")
+    assert b"KeyError" in letter.value
 
 
 def test_what_cannot_be_done_is_told():

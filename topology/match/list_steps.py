@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from sigma.correlations import SigmaCorrelationTimespan
 from sigma.exceptions import SigmaError
 
-from topology.lists import ACTIONS, TESTS, Action, ActiveList, Step, before, ordered
+from topology.lists import ACTIONS, Action, ActiveList, Step, before, ordered
 from topology.match.documents import Document, Problem
 from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given
@@ -106,23 +106,17 @@ class ListSteps:
             edges.setdefault(start, []).append((end, rule))
 
         for entry in rules.events:
-            steps = rules.steps.get(entry.rule.id, ())
-            for at, step in enumerate(steps):
-                previous = before(steps, at)
-                if previous is not None and (step.tests or not step.same_entry(previous)):
-                    edge(f"list {previous.list.name}", f"list {step.list.name}", entry.rule.id)
+            for start, end in _ways(None, rules.steps.get(entry.rule.id, ())):
+                edge(start, end, entry.rule.id)
         for correlation in rules.correlations:
             own = correlation.rule.id
-            for step in rules.steps.get(own, ()):
-                edge(own, f"list {step.list.name}", own)
-            for counted in correlation.chained:
-                edge(counted.rule, own, own)
-            for member in correlation.members:
-                name = rules.events[member].rule.id
+            for start, end in _ways(own, rules.steps.get(own, ())):
+                edge(start, end, own)
+            counted = [rules.events[member].rule.id for member in correlation.members]
+            for name in (*counted, *(each.rule for each in correlation.chained)):
                 steps = rules.steps.get(name, ())
                 last = before(steps, len(steps))
-                if last is not None:
-                    edge(f"list {last.list.name}", own, name)
+                edge(name if last is None else f"list {last.list.name}", own, name)
         for circle, rule in _circles(edges):
             document = self._documents.get(rule)
             if document is not None:
@@ -196,10 +190,6 @@ class _Reader:
         action = self._action(entry)
         if action is None:
             return None
-        if action in TESTS and self._columns is None:
-            text = "is for rules on single events; test the rules that the correlation is over"
-            self._wrong(text, action)
-            return None
         for option in ("ttl", "values"):
             if option in entry and action != "add":
                 self._wrong("goes with add", option)
@@ -272,6 +262,20 @@ class _Reader:
 
     def _wrong(self, text: str, *keys: str) -> None:
         self._steps.wrong(self._document, text, self._number, *keys)
+
+
+def _ways(start: str | None, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    """What each step of a rule waits for, and its list. `start`: a correlation, which the first
+    waits for; that of an event is there at once."""
+    steps = tuple(steps)
+    for at, step in enumerate(steps):
+        previous = before(steps, at)
+        end = f"list {step.list.name}"
+        if previous is None:
+            if start is not None:
+                yield start, end
+        elif step.tests or not step.same_entry(previous):
+            yield f"list {previous.list.name}", end
 
 
 def _circles(edges: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[tuple[list[str], str]]:
