@@ -11,13 +11,13 @@ import polars as pl
 
 from schemas.packed import read_matches
 from topology.active_lists import ActiveLists, is_list
-from topology.chained import rule_of
+from topology.chained import Chains, rule_of
 from topology.correlate.chunks import unpack
 from topology.correlate.episodes import Episode, Match
 from topology.correlate.list_key import judge
 from topology.keys import group_of
 from topology.list_records import Listing
-from topology.lists import LIST, SHARED, ActiveList
+from topology.lists import LIST, SHARED, ActiveList, tests
 from topology.rules import Alert, Correlation, Hits, Rules
 from topology.topics import Names
 from topology.waits import Waits
@@ -92,9 +92,15 @@ class OfflineLists:
         self._said, self._fed = [], []
         return said, fed
 
-    def alerted(self, key: bytes, correlation: Correlation, episode: Episode) -> None:
-        """A correlation's alert does its steps."""
-        self.feed(self._lists.of_alert(key, correlation, episode))
+    def alerted(
+        self, key: bytes, correlation: Correlation, episode: Episode, chains: Chains
+    ) -> bool:
+        """A correlation's alert does its steps; whether lists are asked about it first."""
+        if not tests(self._rules.steps.get(correlation.rule.id, ())):
+            self.feed(self._lists.of_alert(key, correlation, episode))
+            return False
+        self.feed([self._lists.ask(key, correlation, episode, (), chains)])
+        return True
 
     def say(self, alert: Alert) -> None:
         """As an outbox."""

@@ -8,7 +8,7 @@ from app.enrichers import load_enricher
 from app.live_lookups import SetupError
 from app.lookups import NAME, LookupErrors
 from app.repeatable import unrepeatable
-from app.rules import configured
+from app.rules import configured, unknown_in_lists
 from app.source_plans import source_plans
 from app.tenant_plans import tenant_plans
 from topology.enrich import Enricher
@@ -132,10 +132,12 @@ def _too_long(config: Config) -> list[str]:
 
 def _rules(config: Config, problems: list[str]) -> RuleSet:
     try:
-        return configured(config)
+        rules = configured(config)
     except RuleErrors as error:
         problems += error.problems
         return RuleSet(Rules(), (), ())
+    problems += unknown_in_lists(config, rules)
+    return rules
 
 
 def _aggregates(config: Config) -> list[Tumbling]:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from app.config import Config
 from app.reloading import Reloading, Stamp, file_stamp
-from app.rules import configured, rule_files
+from app.rules import configured, rule_files, unknown_in_lists
 from topology.match.documents import RuleErrors
 from topology.match.ruleset import RuleSet
 from topology.plan import Plan
@@ -98,9 +98,12 @@ def _placeless(entry: Entry) -> Entry:
 
 def _load(config: Config) -> RuleSet:
     try:
-        return configured(config)
+        rules = configured(config)
     except RuleErrors as error:
         raise ValueError("; ".join(error.problems)) from None
+    if unknown := unknown_in_lists(config, rules):
+        raise ValueError("; ".join(unknown))
+    return rules
 
 
 def _stamp(paths: list[Path]) -> Stamp | None:

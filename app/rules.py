@@ -107,6 +107,26 @@ def configured(config: Config) -> RuleSet:
     )
 
 
+def unknown_in_lists(config: Config, rules: RuleSet) -> list[str]:
+    """Rules that `alerts` of lists name and that are not there, with lines."""
+    every = [
+        *(entry.rule for entry in rules.rules.events),
+        *(entry.rule for entry in rules.rules.correlations),
+    ]
+    known = {name for rule in every for name in (rule.id, rule.name)}
+    return [
+        config.problem(
+            ("lists", name, "alerts", number, key, at),
+            f"saw {rule!r}, expected the id or name of a rule; no file of `rules` has it",
+        )
+        for name, listed in config.lists.items()
+        for number, each in enumerate(listed.alerts)
+        for key, named in (("rules", each.rules or ()), ("without", each.without))
+        for at, rule in enumerate(named)
+        if rule not in known
+    ]
+
+
 def user_cache() -> Path | None:
     """Where commands without a configuration keep compiled rules; None without a home."""
     given = os.environ.get("XDG_CACHE_HOME")

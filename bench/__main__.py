@@ -21,6 +21,7 @@ CASES = {
     "state": "bench.state",
     "normalizers": "bench.normalizers",
     "sigma": "bench.sigma",
+    "lists": "bench.lists",
     "benign": "bench.benign",
 }
 """Each case's module has `run(options: Options) -> int`: 0, or 1 when a check failed. It writes its

@@ -7,21 +7,21 @@ it is passed, the event goes on: to the next list, to the correlations that coun
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from heapq import heapify, heappop
 from typing import Any, Final, Protocol
 
 import orjson
 
 from schemas import packed
-from topology import findings
+from topology import findings, list_alerts
+from topology.chained import Chains
 from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
 from topology.correlate.group import HEAD, LEAST
-from topology.correlate.list_key import Content, Entry, Passed, read_times
+from topology.correlate.list_key import Content, Passed, read_times
 from topology.keys import SUFFIX, group_of, opened, rule_of
 from topology.list_contents import change, placed, record_of, texts
-from topology.lists import ACTIONS, LIST, SHARED, Step, before
+from topology.lists import LIST, SHARED, Step, before
 from topology.outbox import Outbox
 from topology.partition_lists import PartitionLists
 from topology.progress import Progress
@@ -105,7 +105,7 @@ class ActiveLists:
             work.counts["matches_of_unknown_rule"] += len(matches)
             return
         for _, _, text in matches:
-            _check(orjson.loads(str(text)))
+            list_alerts.check(orjson.loads(str(text)))
         live = state.key(key)
         judged = live.judged_to(state.progress.reached(topics))
         piece = chunks.piece(*members)
@@ -151,16 +151,33 @@ class ActiveLists:
         self, key: bytes, correlation: Correlation, episode: Episode
     ) -> Iterator[tuple[bytes, bytes]]:
         """Keys and Partials for `matches` of what a final alert does to lists."""
-        steps = self._rules.steps.get(correlation.rule.id, ())
-        if not steps:
-            return
         tenant, rule, group = group_of(key)
         time, uid, _ = episode.opened
-        for step in steps:
-            parts = [group[place] for place in step.places]
-            own, kept = parts[: len(step.list.key)], parts[len(step.list.key) :]
-            values = dict(zip([name for name, _ in step.values], kept, strict=True))
-            yield record_of(tenant, step, tuple(own), time, uid, change(step, rule, values))
+        for step in self._rules.steps.get(correlation.rule.id, ()):
+            own, values = _parts(step, group)
+            yield record_of(tenant, step, own, time, uid, change(step, rule, values))
+
+    def ask(
+        self,
+        key: bytes,
+        correlation: Correlation,
+        episode: Episode,
+        sources: Sequence[str],
+        chains: Chains,
+    ) -> tuple[bytes, bytes]:
+        """Key and Partial for `matches` that ask the first list about a final alert."""
+        tenant, rule, group = group_of(key)
+        time, uid, _ = episode.opened
+        first, *later = self._rules.steps[correlation.rule.id]
+        content: Content = {"a": first.action, "r": rule, "s": 0, "g": _placed(group)}
+        parts = {str(number): _parts(step, group) for number, step in enumerate(later, 1)}
+        content["k"] = {number: _placed(own) for number, (own, _) in parts.items()}
+        content["w"] = {number: values for number, (_, values) in parts.items()}
+        content["c"] = chains.contents(tenant, rule, group, episode)
+        if correlation.alerts:
+            alert = findings.of_episode(key, correlation, episode, sources, final=True)
+            content["f"] = list_alerts.written(alert)
+        return record_of(tenant, first, _parts(first, group)[0], time, uid, content)
 
     def _settle(
         self, state: PartitionLists, topics: tuple[str, ...], watermark: int, work: Outbox
@@ -206,7 +223,7 @@ class ActiveLists:
         time, uid, content, found = passed
         scope, _, _ = group_of(key)
         tenant = content.get("n") or scope
-        entry = self._events.get(content["r"])
+        entry = self._events.get(content["r"]) or self._correlations.get(content["r"])
         steps = self._rules.steps.get(content["r"], ())
         if (
             entry is None
@@ -219,7 +236,7 @@ class ActiveLists:
         test = steps[content["s"]]
         if entry.alerts and found is not None and not test.list.shared:
             # Of a shared list it may be another tenant's.
-            content["e"] = {**(content.get("e") or {}), **_told(test, found)}
+            content["e"] = {**(content.get("e") or {}), **list_alerts.told(test, found)}
         for number, step in enumerate(steps):
             if before(steps, number) is not test or (not step.tests and step.same_entry(test)):
                 continue
@@ -237,12 +254,12 @@ class ActiveLists:
         if before(steps, len(steps)) is not test:
             return
         work.counts["list_tests_passed"] += 1
-        if entry.alerts:
-            work.say(_alert(tenant, entry, passed))
+        if entry.alerts and (isinstance(entry, EventRule) or "f" in content):
+            work.say(list_alerts.alert(tenant, entry, passed))
         work.feed(self._counted(tenant, entry, passed))
 
     def _counted(
-        self, tenant: str, entry: EventRule, passed: Passed
+        self, tenant: str, entry: EventRule | Correlation, passed: Passed
     ) -> Iterator[tuple[bytes, bytes]]:
         """The match for each correlation over the rule."""
         time, uid, content, _ = passed
@@ -275,54 +292,21 @@ class ActiveLists:
         return self._topics[head]
 
 
-def _check(content: Content) -> None:
-    """Raises ValueError, KeyError or AttributeError for what nothing can be done with."""
-    if content["a"] not in ACTIONS or not isinstance(content["r"], str):
-        raise ValueError(f"saw {content['a']!r}, expected one of {', '.join(ACTIONS)} and a rule")
-    (content.get("t") or 0).__index__()
-    (content.get("n") or "").encode()
-    for name in "vekwc":
-        (content.get(name) or {}).items()
-    for name in "kwc":
-        for part in (content.get(name) or {}).values():
-            (part or {}).items()
-    for part in (content.get("c") or {}).values():
-        (part.get("g") or {}).items()
-        (part.get("v") or {}).items()
-
-
 def _fits(steps: Sequence[Step], content: Content) -> bool:
     """Whether a test is still what the rule asks: rules may have changed since."""
     at = content.get("s")
     return isinstance(at, int) and at < len(steps) and steps[at].action == content["a"]
 
 
-def _alert(tenant: str, entry: EventRule, passed: Passed) -> Any:
-    time, uid, content, _ = passed
-    shown = {name: text for name, text in (content.get("e") or {}).items() if text is not None}
-    partial = packed.Partial(
-        tenant,
-        entry.rule.id,
-        (),
-        chunks.TIME.pack(time),
-        uid.encode(),
-        b"",
-        orjson.dumps([shown]),
-        content.get("o") or "",
-    )
-    return next(findings.of_events(partial, entry))
+def _parts(step: Step, group: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The key and the values of a correlation's step."""
+    parts = [group[place] for place in step.places]
+    own, kept = parts[: len(step.list.key)], parts[len(step.list.key) :]
+    return tuple(own), dict(zip([name for name, _ in step.values], kept, strict=True))
 
 
-def _told(test: Step, entry: Entry) -> dict[str, str]:
-    """What an alert says of the entry that was there."""
-    since = datetime.fromtimestamp(entry.since / 1000, UTC).isoformat(timespec="milliseconds")
-    said = {
-        "list": test.list.name,
-        "listed_since": since,
-        "listed_by": entry.by,
-        "listed_uid": entry.uid,
-    }
-    return said | {f"listed_{name}": text for name, text in entry.values.items()}
+def _placed(parts: Sequence[str]) -> dict[str, str]:
+    return {str(place): part for place, part in enumerate(parts)}
 
 
 def _edited(judged: int) -> Any:

@@ -22,7 +22,7 @@ from topology.correlate.group import Group, Settled
 from topology.costs import costs
 from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
-from topology.lists import LIST
+from topology.lists import LIST, tests
 from topology.northbound.findings import Form
 from topology.outbox import Outbox
 from topology.partial_batch import PartialBatch, read
@@ -87,6 +87,7 @@ class AlertsSubTopology:
         self._waits = Waits(rules, names, tenants, sources)
         self._chains = Chains(rules.correlations, rules.steps)
         self._lists = ActiveLists(rules, sorted(tenants), self._waits) if rules.lists else None
+        self._asking = {name for name, steps in rules.steps.items() if tests(steps)}
         self.stores: Sequence[str] = (STORE, LISTS) if rules.lists else (STORE,)
         self._partitions = partitions
         self._quiet = QuietRules()
@@ -309,7 +310,8 @@ class AlertsSubTopology:
             piece = chunks.piece(times, uids, values)
         said = live.group.add(matches, piece, watermark)
         state.changed[key] = live.group
-        for episode in said if live.correlation.alerts else ():
+        tells = live.correlation.alerts and live.correlation.rule.id not in self._asking
+        for episode in said if tells else ():
             sources = self._waits.sources(live.topics)
             work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
         if said or live.queued is None or not live.correlation.patient:
@@ -436,7 +438,12 @@ class AlertsSubTopology:
         sources: Sequence[str],
         work: Outbox,
     ) -> None:
-        """Tell the tenant and the rules that count alerts what a watermark brought."""
+        """Tell the tenant and the rules that count alerts what a watermark brought; where lists are
+        asked about the alerts, those are asked and nothing is told before."""
+        if self._lists is not None and correlation.rule.id in self._asking:
+            for episode in settled.finals:
+                work.feed([self._lists.ask(key, correlation, episode, sources, self._chains)])
+            return
         for episode in settled.finals:
             work.feed(self._chains.records(key, episode))
             if self._lists is not None:

@@ -79,6 +79,19 @@ class Chains:
             own = tuple(group[place] for place in entry.group)
             yield Fed(correlation, own, (time, uid, value))
 
+    def contents(
+        self, tenant: str, rule: str, group: tuple[str, ...], episode: Episode
+    ) -> dict[str, dict[str, dict[str, str]]]:
+        """What `matches` says, by the other's id, as topology/list_records.py has it."""
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for correlation, own, (_, _, value) in self.matches(rule, group, episode):
+            if correlation.rule.serves(tenant):
+                values = value if isinstance(value, tuple) else (value,)
+                if value is None or correlation.steps:
+                    values = ()
+                found[correlation.rule.id] = {"g": _placed(own), "v": _placed(values)}
+        return found
+
     def records(self, key: bytes, episode: Episode) -> Iterator[tuple[bytes, bytes]]:
         """Keys and Partials for `matches` from a final alert."""
         tenant, rule, group = group_of(key)
@@ -89,6 +102,10 @@ class Chains:
             members = (chunks.TIME.pack(time), uid.encode(), counted, b"")
             other, beginning = opened("Partial", tenant, correlation.rule.id, own)
             yield other, packed.partial(beginning, members, packed.text(""))
+
+
+def _placed(texts: Sequence[str | None]) -> dict[str, str]:
+    return {str(place): str(text) for place, text in enumerate(texts)}
 
 
 def watermarks(

@@ -46,6 +46,7 @@ def of_episode(
         window_ms=correlation.timespan_ms,
         suppress_ms=correlation.suppress_ms,
         sources=tuple(sources),
+        sudden=not correlation.rising,
     )
 
 

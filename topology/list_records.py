@@ -7,6 +7,8 @@ What is to be done is a JSON object, the value of a match in a Partial:
 - of a test, what happens to the event where it is passed: `s`: the number of this step; `o`: the
   source; `e`: the event's key fields; `k`: keys of later steps by number, each by place; `w`: their
   values; `c`: what correlations over the rule count, by id: `g`: group, `v`: values, each by place
+- of a test of a correlation's alert, besides: `g`: its group by place, `f`: the alert
+  (topology/list_alerts.py)
 """
 
 from collections import Counter

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 """Rule index (position in `Rules.events`) → sorted row positions; no entry without a hit."""
 
 Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""The least first."""
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
 Bound: TypeAlias = tuple[Operator, int | float]
 NUMERIC_TYPES = ("value_sum", "value_avg", "value_percentile", "value_median")
@@ -204,6 +206,7 @@ class Alert:
     """One alert in one state. Times are event times in ms; nothing in it depends on a clock.
 
     `uids` are the first events in (time, uid) order; `count` says how many there are in all.
+    `sudden`: nothing can have been said of it before, though it is a correlation's.
     `values` is the number of distinct values where the rule counts those, `condition` what had to
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
     names the final alert that stands instead of a provisional one.
@@ -227,3 +230,4 @@ class Alert:
     window_ms: int | None = None
     suppress_ms: int | None = None
     sources: tuple[str, ...] = ()
+    sudden: bool = False

@@ -88,8 +88,14 @@ class Waits:
                     yield self.list_topic(tenant, test.list)
         for correlation in self._rules.correlations:
             steps = self._rules.steps.get(correlation.rule.id, ())
-            if correlation.rule.serves(tenant) and any(s.list.name == listed.name for s in steps):
-                yield topic_of(tenant, correlation.rule.id)
+            for number, step in enumerate(steps):
+                if step.list.name != listed.name or not correlation.rule.serves(tenant):
+                    continue
+                test = before(steps, number)
+                if test is None:
+                    yield topic_of(tenant, correlation.rule.id)
+                elif step.tests or not step.same_entry(test):
+                    yield self.list_topic(tenant, test.list)
 
     def _sources_of(self, tenant: str, entry: EventRule) -> Iterable[str]:
         for name in sorted(self._tenants[tenant]):
@@ -98,9 +104,13 @@ class Waits:
                 yield name
 
     def _last_tests(self, correlation: Correlation | None) -> Iterable[Step]:
-        """Of each rule that a correlation is over, the test that its events pass last."""
-        for member in () if correlation is None else correlation.members:
-            steps = self._rules.steps.get(self._rules.events[member].rule.id, ())
+        """Of each rule that a correlation is over, the test that its events pass last; of each
+        whose alerts it counts, the one that those do."""
+        if correlation is None:
+            return
+        names = [self._rules.events[member].rule.id for member in correlation.members]
+        for name in (*names, *(each.rule for each in correlation.chained)):
+            steps = self._rules.steps.get(name, ())
             test = before(steps, len(steps))
             if test is not None:
                 yield test

@@ -214,9 +214,10 @@ class Matching:
             elif self._lists is not None:
                 alerts, fed = self._lists.judge(each)
                 for alert in alerts:
-                    found.append((alert.time, alert.rule.id, (), _hit(alert)))
-                for group, name, matches in fed:
-                    groups[name].setdefault(group, []).extend(matches)
+                    group = tuple(text for _, text in alert.group)
+                    found.append((alert.time, alert.rule.id, group, _hit(alert)))
+                for counted, name, matches in fed:
+                    groups[name].setdefault(counted, []).extend(matches)
         for *_, hit in sorted(found, key=lambda entry: entry[:3]):
             yield hit
 
@@ -230,10 +231,13 @@ class Matching:
         name = correlation.rule.id
         for group, matches in groups[name].items():
             for episode in judge(sorted(matches), correlation, -GREATEST, GREATEST).episodes:
+                key = group_key(TENANT, name, group)
+                if self._lists is not None and self._lists.alerted(
+                    key, correlation, episode, chains
+                ):
+                    continue
                 for fed in chains.matches(name, group, episode):
                     groups[fed.correlation.rule.id].setdefault(fed.group, []).append(fed.match)
-                if self._lists is not None:
-                    self._lists.alerted(group_key(TENANT, name, group), correlation, episode)
                 if correlation.alerts:
                     hit = {
                         "rule": name,
@@ -246,12 +250,12 @@ class Matching:
 
 
 def _hit(alert: "Alert") -> dict[str, Any]:
-    """An alert on one event."""
+    """An alert of a rule whose lists let it pass."""
     return {
         "rule": alert.rule.id,
         "title": alert.rule.title,
         "events": sorted(map(int, alert.uids)),
-        "group": {},
+        "group": dict(alert.group),
         "time": alert.time,
     }
 

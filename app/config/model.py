@@ -269,10 +269,7 @@ class Config(Strict):
     @property
     def active_lists(self) -> dict[str, ActiveList]:
         """The lists as rules know them."""
-        return {
-            name: ActiveList(name, tuple(each.key), each.ttl, each.shared)
-            for name, each in self.lists.items()
-        }
+        return {name: each.active_list(name) for name, each in self.lists.items()}
 
     @property
     def all_rules(self) -> list[Path]:

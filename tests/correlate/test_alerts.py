@@ -48,6 +48,16 @@ def test_life_of_an_alert():
     assert not [key for key in topology.store("alerts") if not key.startswith(b"\0")]
 
 
+def test_what_is_judged_when_a_window_closes_is_said_once():
+    """So its only state is the first, which responses to new alerts wait for."""
+    topology = driver()
+    send(topology, partial("few", ("a",), [(0, "u0", None)]))
+    tell(topology, END)
+    topology.run()
+    (alert,) = [each for each in read(topology) if "few" in each["finding_info"]["title"]]
+    assert (alert["unmapped"]["state"], alert["activity_name"]) == ("final", "Create")
+
+
 def test_waits_for_every_partition_of_its_sources():
     """An announced raw partition holds windows back; a source of no concern does not."""
     topology = driver()

@@ -9,13 +9,12 @@ import yaml
 
 from app.config.lists import ListSettings
 from tests.lists.offline import Offline
-from topology.lists import ActiveList
 from topology.match.compile import compile_rules
 
 PAGE = (Path(__file__).parents[2] / "docs" / "lists.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 LISTS = {
-    name: ActiveList(name, tuple(each.key), each.ttl, each.shared)
+    name: each.active_list(name)
     for name, given in yaml.safe_load(BLOCKS[0])["lists"].items()
     for each in [ListSettings.model_validate(given, strict=False)]
 }

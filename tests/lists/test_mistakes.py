@@ -106,10 +106,13 @@ def test_a_rule_may_fill_lists_and_be_silent():
 
 
 def test_a_correlation_changes_lists_by_its_group():
-    """It asks for nothing, and has the fields of group-by alone."""
+    """And asks for what is in its group: it has the fields of group-by alone."""
     text = HEAD.replace("northbound:\n  lists:\n", "") + CORRELATION
-    (asked,) = problems(f"{text}    - {{in: users, key: [host]}}\n")
-    assert asked.startswith("r.yml:18: northbound.lists.0.in: is for rules on single events")
+    (asked,) = problems(f"{text}    - {{in: users, key: [user]}}\n")
+    assert asked.startswith("r.yml:18: northbound.lists.0.key: saw 'user', expected one of ['hos")
+    both = "    - {add: users, key: [host]}\n    - {in: users, key: [host]}\n"
+    first, last = steps(text + both)["many"]
+    assert (first.action, first.places, last.action, last.places) == ("in", (0,), "add", (0,))
     (other,) = problems(f"{text}    - {{add: users}}\n")
     assert other == (
         "r.yml:18: northbound.lists.0.key: saw 'user', expected one of ['host']: its alerts have "
@@ -126,6 +129,9 @@ def test_what_waits_for_itself_is_refused():
     assert "many → list users → many" in found
     (found,) = problems(f"{HEAD}    - {{in: users}}\n    - {{add: users, key: [host]}}\n")
     assert "list users → list users;" in found
+    asking = f"{HEAD}    - {{in: users}}\n{CORRELATION}    - {{in: users, key: [host]}}\n"
+    (found,) = problems(asking)
+    assert "many → list users → many" in found
 
 
 def test_the_test_of_what_is_changed_comes_last():

@@ -37,6 +37,7 @@ LISTS = {
         ActiveList("seen", ("user", "file"), 25 * SECOND),
         ActiveList("loud", ("user",), 60 * SECOND),
         ActiveList("common", ("user",), 35 * SECOND, shared=True),
+        ActiveList("flagged", ("user",), 30 * SECOND),
     )
 }
 
@@ -64,6 +65,8 @@ RULES = (
     + rule("new", ["{not_in: seen, key: [user, name]}", "{add: seen, key: [user, name]}"])
     + rule("anywhere", ["{in: common}"])
     + rule("quiet", ["{not_in: loud}"])
+    + rule("warned", ["{in: flagged}"])
+    + rule("any", []).replace("northbound:\n  lists: []\n", "")
     + """
 title: many
 name: many
@@ -77,6 +80,30 @@ correlation:
 northbound:
   suppress: 5s
   lists: [{add: loud}]
+---
+title: asked
+name: asked
+correlation:
+  type: event_count
+  rules: [any]
+  group-by: [user]
+  timespan: 20s
+  condition: {gte: 2}
+northbound:
+  suppress: 5s
+  lists: [{in: watched}, {not_in: flagged}, {add: flagged}]
+---
+title: again
+name: again
+correlation:
+  type: event_count
+  rules: [asked]
+  group-by: [user]
+  timespan: 60s
+  condition: {gte: 2}
+  generate: true
+northbound:
+  suppress: 10s
 """
 )
 COMPILED = compile_rules([("rules.yml", RULES)], [FIELDS], lists=LISTS)
@@ -123,17 +150,31 @@ def alerts_of(streams):
         if not lists.there((tenant, "seen", user, name), time):
             told[tenant].append(("new", user, time))
             lists.add((tenant, "seen", user, name), time, uid, 25)
-    (many,) = COMPILED.rules.correlations
+    many, asked, again = COMPILED.rules.correlations
     many = replace(many, timespan_ms=20, suppress_ms=5)
+    asked = replace(asked, timespan_ms=20, suppress_ms=5)
+    again = replace(again, timespan_ms=60, suppress_ms=10)
     for tenant in TENANTS:
         for user in {event[4] for event in tests}:
             found = [(t, uid, None) for who, u, t, uid in inside if (who, u) == (tenant, user)]
             for time, uid, *_ in finals(found, many):
                 told[tenant].append(("many", user, time))
                 lists.add((tenant, "loud", user), time, uid, 60)
+            found = [(t, uid, None) for t, who, uid, _, u, _ in tests if (who, u) == (tenant, user)]
+            passed = []
+            for time, uid, *_ in finals(found, asked):
+                if lists.there((tenant, "watched", user), time) and not lists.there(
+                    (tenant, "flagged", user), time
+                ):
+                    passed.append((time, uid, None))
+                    lists.add((tenant, "flagged", user), time, uid, 30)
+            told[tenant] += [("asked", user, time) for time, *_ in passed]
+            told[tenant] += [("again", user, time) for time, *_ in finals(passed, again)]
     for time, tenant, _, _, user, _ in tests:
         if not lists.there((tenant, "loud", user), time):
             told[tenant].append(("quiet", user, time))
+        if lists.there((tenant, "flagged", user), time):
+            told[tenant].append(("warned", user, time))
     return {tenant: sorted(found) for tenant, found in told.items()}
 
 
@@ -231,6 +272,8 @@ def played(streams, run):
         for record in topology.read(f"northbound.{tenant}.alerts"):
             alert = orjson.loads(record.value)
             title = alert["finding_info"]["title"]
+            if title == "asked":  # nothing is said of it before the list was asked
+                assert (alert["unmapped"]["state"], alert["activity_id"]) == ("final", 1)
             if alert["unmapped"]["state"] != "final" or title in ("adds", "stays", "frees"):
                 continue
             shown = alert["unmapped"].get("group") or alert["evidences"][0]["data"]

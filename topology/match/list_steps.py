@@ -18,10 +18,11 @@ from typing import Any, Final, TypeVar
 from sigma.correlations import SigmaCorrelationTimespan
 from sigma.exceptions import SigmaError
 
-from topology.lists import ACTIONS, TESTS, Action, ActiveList, Step, before
+from topology.lists import ACTIONS, Action, ActiveList, Step, before, ordered
 from topology.match.documents import Document, Problem
 from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given
+from topology.match.list_alerts import OnAlerts
 from topology.match.values import UnsupportedError
 from topology.rules import Correlation, EventRule, Rules
 
@@ -56,6 +57,7 @@ class ListSteps:
 
     def of_event_rule(self, document: Document, entry: EventRule) -> None:
         """Read the section of a rule on single events."""
+        self._documents[entry.rule.id] = document
         section = document.content.get(SECTION)
         if section is None:
             return
@@ -69,6 +71,7 @@ class ListSteps:
 
     def of_correlation(self, document: Document, entry: Correlation) -> None:
         """Read what the alerts of a correlation do."""
+        self._documents[entry.rule.id] = document
         section = document.content.get(SECTION)
         if isinstance(section, dict) and ALERT in section and LISTS not in section:
             text = "goes with lists: whoever neither alerts nor changes one does nothing"
@@ -77,18 +80,23 @@ class ListSteps:
             self._read(document, entry.rule.id, None, entry.group_by)
 
     def silenced(self, rules: Rules) -> Rules:
-        """The rules with their steps, of which those with `alert: false` alert nobody."""
+        """The rules with their steps, of which those with `alert: false` alert nobody, and with
+        what lists say of alerts."""
 
         def of(entry: Entry) -> Entry:
             return replace(entry, alerts=False) if entry.rule.id in self._silent else entry
 
-        return replace(
+        rules = replace(
             rules,
             events=tuple(map(of, rules.events)),
             correlations=tuple(map(of, rules.correlations)),
-            lists=tuple(self.lists.values()),
-            steps=self.steps,
         )
+        on_alerts = OnAlerts(self._maps, self._documents, self._problems)
+        steps = dict(self.steps)
+        for listed in self.lists.values():
+            for rule, added in on_alerts.steps(listed, rules):
+                steps[rule] = ordered((*steps.get(rule, ()), added))
+        return replace(rules, lists=tuple(self.lists.values()), steps=steps)
 
     def check(self, rules: Rules) -> None:
         """Report rules that wait for themselves: what a list decides must not come back to it."""
@@ -98,22 +106,17 @@ class ListSteps:
             edges.setdefault(start, []).append((end, rule))
 
         for entry in rules.events:
-            steps = self.steps.get(entry.rule.id, ())
-            for at, step in enumerate(steps):
-                previous = before(steps, at)
-                if previous is not None and (step.tests or not step.same_entry(previous)):
-                    edge(f"list {previous.list.name}", f"list {step.list.name}", entry.rule.id)
+            for start, end in _ways(None, rules.steps.get(entry.rule.id, ())):
+                edge(start, end, entry.rule.id)
         for correlation in rules.correlations:
             own = correlation.rule.id
-            for step in self.steps.get(own, ()):
-                edge(own, f"list {step.list.name}", own)
-            for counted in correlation.chained:
-                edge(counted.rule, own, own)
-            for member in correlation.members:
-                name = rules.events[member].rule.id
-                last = before(self.steps.get(name, ()), len(self.steps.get(name, ())))
-                if last is not None:
-                    edge(f"list {last.list.name}", own, name)
+            for start, end in _ways(own, rules.steps.get(own, ())):
+                edge(start, end, own)
+            counted = [rules.events[member].rule.id for member in correlation.members]
+            for name in (*counted, *(each.rule for each in correlation.chained)):
+                steps = rules.steps.get(name, ())
+                last = before(steps, len(steps))
+                edge(name if last is None else f"list {last.list.name}", own, name)
         for circle, rule in _circles(edges):
             document = self._documents.get(rule)
             if document is not None:
@@ -121,6 +124,8 @@ class ListSteps:
                     f"goes in a circle, so that nothing could be decided: {' → '.join(circle)}; a "
                     "rule's tests may stand in another order"
                 )
+                if any(listed.alerts for listed in self.lists.values()):
+                    text += ", and `alerts` of a list leave out the rules that `without` names"
                 self._problems.append(document.problem(text, SECTION, LISTS))
 
     def _read(
@@ -131,7 +136,6 @@ class ListSteps:
             text = f"saw {entries!r}, expected a list of steps, such as {{add: NAME, ttl: 1h}}"
             self._problems.append(document.problem(text, SECTION, LISTS))
             return
-        self._documents[rule] = document
         asked = document.content[SECTION].get(ALERT, True)
         if not isinstance(asked, bool):
             self._problems.append(
@@ -144,17 +148,7 @@ class ListSteps:
             step = _Reader(self, document, number, columns, group_by).step(entry)
             if step is not None:
                 found.append(step)
-        changed = {(step.list.name, step.key) for step in found if not step.tests}
-        # The test of what is changed afterwards comes last, so that both are done together.
-        self.steps[rule] = tuple(
-            sorted(
-                found,
-                key=lambda step: (
-                    not step.tests,
-                    step.tests and (step.list.name, step.key) in changed,
-                ),
-            )
-        )
+        self.steps[rule] = ordered(found)
 
     def known(self, name: Any, parts: Sequence[str] | None) -> ActiveList | str:
         """The list of a name, or what is wrong. `parts`: the fields of its key, if a rule says."""
@@ -195,10 +189,6 @@ class _Reader:
         """The step; None if something is wrong with it."""
         action = self._action(entry)
         if action is None:
-            return None
-        if action in TESTS and self._columns is None:
-            text = "is for rules on single events; test the rules that the correlation is over"
-            self._wrong(text, action)
             return None
         for option in ("ttl", "values"):
             if option in entry and action != "add":
@@ -272,6 +262,20 @@ class _Reader:
 
     def _wrong(self, text: str, *keys: str) -> None:
         self._steps.wrong(self._document, text, self._number, *keys)
+
+
+def _ways(start: str | None, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    """What each step of a rule waits for, and its list. `start`: a correlation, which the first
+    waits for; that of an event is there at once."""
+    steps = tuple(steps)
+    for at, step in enumerate(steps):
+        previous = before(steps, at)
+        end = f"list {step.list.name}"
+        if previous is None:
+            if start is not None:
+                yield start, end
+        elif step.tests or not step.same_entry(previous):
+            yield f"list {previous.list.name}", end
 
 
 def _circles(edges: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[tuple[list[str], str]]:

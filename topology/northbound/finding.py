@@ -80,7 +80,8 @@ def encode(alert: Alert, product_version: str) -> bytes:
 def _activity(alert: Alert) -> int:
     if alert.state == "superseded":
         return 3
-    return 2 if alert.state == "final" and alert.suppress_ms is not None else 1
+    updates = alert.suppress_ms is not None and not alert.sudden
+    return 2 if alert.state == "final" and updates else 1
 
 
 def _finding_info(alert: Alert) -> dict[str, Any]:
