@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from app.runtime.disk_store import DiskError
 from app.runtime.engine import ABORTS, Engine
 from app.runtime.errors import EngineError, RecordRefusedError
 from app.runtime.intake import REJOINS
-from app.runtime.parcel import Parcel
+from app.runtime.parcel import UNKNOWN, Parcel
 from app.runtime.rhythm import BEHIND, SOONEST
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineCollector
@@ -719,6 +720,68 @@ def test_what_is_wrong_with_kafka_is_no_records_fault(kafka: FakeKafka, tmp_path
         except EngineError:
             engine.fail()
     assert (rejected, kafka.values("out")) == ([], [b"a"])
+
+
+def test_a_disk_that_refuses_is_no_records_fault(kafka: FakeKafka, tmp_path: Path) -> None:
+    """A full disk ends the process while a record is in work, as often as it starts; once there is
+    room, the record is worked on, not rejected."""
+    kafka.write("in", 0, b"a")
+    kafka.events.clear()
+    rejected: list[Any] = []
+    for start in range(6):
+        kafka.events.append(("assign", [A, B]))
+        engine, copy = engine_on(kafka, Copy(stores=()), state=tmp_path)
+        copy.reject = lambda batch, reason: rejected.append((batch, reason))  # type: ignore[attr-defined]
+        if start < 5:
+            copy.process = refusing  # type: ignore[method-assign]
+        try:
+            turn(engine, 20)
+        except DiskError as error:
+            engine.fail(error)
+    assert (rejected, kafka.values("out")) == ([], [b"a"])
+
+
+def refusing(_: Batch) -> Outcome:
+    """A stage whose store is on a full disk."""
+    raise DiskError("no room")
+
+
+@pytest.mark.parametrize(("done", "progress"), [(True, True), (False, True), (True, False)])
+def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, done: bool, progress: bool
+) -> None:
+    """The offsets of the transaction tell whether it was committed. Where it had none, the sender
+    is told that nobody knows."""
+    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.1)
+    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.1)
+    engine, _ = engine_on(kafka, transaction_timeout=0.0)
+    turn(engine)
+    if progress:
+        kafka.write("in", 0, b"a")
+    first, commit = kafka.producers[0], kafka.producers[0].commit_transaction
+    come_back = threading.Event()
+
+    def unanswered(seconds: float) -> None:
+        if done:
+            commit(seconds)
+        come_back.wait(60)
+
+    monkeypatch.setattr(first, "commit_transaction", unanswered)
+    answers: list[Any] = []
+    delivered = engine.turn() if progress else []
+    for each in delivered:
+        each.work()
+    engine.post(Parcel("sent", b"once", done=answers.append))
+    engine.turn(delivered)
+    turn(engine, 4)
+    come_back.set()
+    assert len(kafka.producers) == 2
+    assert kafka.values("sent") == [b"once"]
+    assert kafka.values("out") == ([b"a"] if progress else [])
+    if progress:
+        assert answers == [None]
+    else:
+        assert [str(each) for each in answers] == [UNKNOWN]
 
 
 def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:
