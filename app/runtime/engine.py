@@ -241,7 +241,7 @@ class Engine:
         for delivery in done:
             outcome = delivery.outcome
             self.statistics.outputs += self._transactions.produce(outcome.outputs)
-            self._assignment.advance(ranges(delivery.batch), outcome.metadata)
+            self._assignment.advance(delivery.batch, outcome.metadata)
             self._counts.update(outcome.counts)
             self._records += len(delivery)
         if done:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from app.runtime.assignment import STAMP
 from app.runtime.disk_store import DiskError
 from app.runtime.engine import ABORTS, Engine
 from app.runtime.errors import EngineError, RecordRefusedError
@@ -19,7 +20,7 @@ from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineCollector
 from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
-from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
+from tests.runtime.fakes import TIME, FakeKafka, abortable, fatal, record, retriable
 from topology.records import Batch, KeyValueStore, Outcome, Output, Partition, Position
 
 A, B = ("in", 0), ("in", 1)
@@ -537,13 +538,43 @@ def test_a_position_out_of_range_is_found_again(kafka: FakeKafka) -> None:
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning(kafka: FakeKafka) -> None:
-    """A committed offset beyond the end belongs to a topic that is gone."""
+    """A committed offset beyond the end belongs to a topic that is gone: all records are newer."""
     kafka.offsets[A] = (100, "old")
+    kafka.stamps[A] = f"{STAMP}{TIME - 60_000}"
     kafka.write("in", 0, b"a")
     engine, copy = engine_on(kafka)
     turn(engine)
     assert copy.story[0] == ("assign", {A: (0, ""), B: (0, "")})
     assert kafka.values("out") == [b"a"]
+
+
+def test_a_topic_whose_end_was_cut_off_is_not_read_again(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker whose power failed has lost the newest records: what is left of those that were read
+    comes once, what was written since is read, and event time goes on."""
+    monkeypatch.setattr("app.runtime.assignment.SLACK_MS", 0)
+    kafka.write("in", 0, *(b"%d" % number for number in range(100)))
+    engine, copy = engine_on(kafka)
+    copy.metadata = {A: "mark"}
+    turn(engine)
+    engine.stop()
+    assert kafka.offsets[A] == (100, "mark")
+    del kafka.log[A][60:]
+    kafka.write("in", 0, b"new", b"newer")
+    kafka.times = {("in", 0, 60): TIME + 3_600_000, ("in", 0, 61): TIME + 3_600_001}
+    kafka.events.append(("assign", [A, B]))
+    engine, copy = engine_on(kafka)
+    turn(engine)
+    assert copy.story[0] == ("assign", {A: (60, "mark"), B: (0, "")})
+    assert kafka.values("out")[100:] == [b"new", b"newer"]
+    # And where nothing was written since.
+    engine.stop()
+    del kafka.log[A][30:]
+    kafka.events.append(("assign", [A, B]))
+    _, copy = engine_on(kafka)
+    turn(_)
+    assert copy.story[0] == ("assign", {A: (30, "mark"), B: (0, "")})
 
 
 def end_member(kafka: FakeKafka) -> None:
