@@ -2,7 +2,8 @@
 
 Sending and the mark of how far it went are one Kafka transaction, so that a run that is cut short
 sends nothing twice. The uid travels in the record's key (topology/uid.py), so that an event made
-now has the uid that it would have had.
+now has the uid that it would have had. A record of `matches` goes with its own key to its own
+partition, where the state of its group is.
 """
 
 from collections import Counter
@@ -46,7 +47,7 @@ def send_again(
             for message in messages:
                 error = message.error()
                 if error is None:
-                    sent.update(_send(producer, message.value(), source))
+                    sent.update(_send(producer, names, message.value(), source))
                 elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public code
                     raise ReadingError(f"{message.topic()}: {error.str()}")
             producer.send_offsets_to_transaction(
@@ -71,17 +72,17 @@ def _behind(consumer: Consumer, ends: Mapping[int, int]) -> bool:
     )
 
 
-def _send(producer: Producer, value: bytes, source: str | None) -> list[str]:
+def _send(producer: Producer, names: Names, value: bytes, source: str | None) -> list[str]:
     _, letter = decode(value)
     if source not in {None, letter["source"]}:
         return []
+    key, place = REPLAY + letter["uid"].encode(), {}
+    if letter["topic"] == names.matches:
+        key, place = letter["key"], {"partition": letter["partition"]}
     while True:
         try:
             producer.produce(
-                letter["topic"],
-                letter["raw"],
-                REPLAY + letter["uid"].encode(),
-                timestamp=letter["timestamp"],
+                letter["topic"], letter["raw"], key, timestamp=letter["timestamp"], **place
             )
         except BufferError:
             producer.poll(0.1)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from app.alert_records import findings
 from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, read, take
 
 EVENT_UID: Final = re.compile(r"([A-Za-z0-9_-]{11})-(\d+)-(\d+)(?:-(\d+))?(?:-aggregated)?")
@@ -50,15 +50,7 @@ def alerts(client: Mapping[str, Any], topics: Sequence[str], uid: str) -> list[d
 
     Raises ReadingError.
     """
-    needle = uid.encode()
-    return [
-        alert
-        for message in read(client, topics)
-        # Formats that are no JSON have the alert in another feed, or not at all.
-        if (value := message.value() or b"").startswith(b"{")
-        and needle in value
-        and (alert := orjson.loads(value)).get("metadata", {}).get("uid") == uid
-    ]
+    return findings((message.value() for message in read(client, topics)), uid)
 
 
 def raw_records(client: Mapping[str, Any], places: Sequence[Place]) -> Iterator[Message]:

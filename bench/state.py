@@ -105,7 +105,7 @@ class _Bench:
             self._names,
             [],
             [],
-            [StoreTopic("alerts", 600_000), StoreTopic("empty", 600_000)],
+            [StoreTopic("alerts"), StoreTopic("empty")],
             matches_partitions=PARTITIONS,
         )
         admin.ensure(admin.connect(self._client), topics, 1)

@@ -59,14 +59,12 @@ def _stateless(plan: Plan) -> tuple[StoreTopic, ...]:  # noqa: ARG001
 
 def _aggregated(plan: Plan) -> tuple[StoreTopic, ...]:
     """A store of each source that has aggregations."""
-    return tuple(StoreTopic(store, None, source) for source, store in plan.aggregating.items())
+    return tuple(StoreTopic(store, source) for source, store in plan.aggregating.items())
 
 
 def _alerts(plan: Plan) -> tuple[StoreTopic, ...]:
-    lists = (StoreTopic("lists", None),) if plan.rules.rules.lists else ()
-    # What waits for the watermark of a late source is needed until that has come.
-    held = max((source.hold_ms for source in plan.sources.values()), default=0)
-    return (StoreTopic("alerts", alerts(plan).window_ms + held), *lists)
+    lists = (StoreTopic("lists"),) if plan.rules.rules.lists else ()
+    return (StoreTopic("alerts"), *lists)
 
 
 def alerts(plan: Plan) -> AlertsSubTopology:

@@ -1,6 +1,17 @@
 """Values of any column as text, the same wherever a rule, a group or a key reads them."""
 
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
 import polars as pl
+
+LONGEST: Final = 8_192
+"""Characters of a value that detection keeps as it is. A group is in the key and the value of its
+matches, in keys of stores and twice in its alert: as long as a line may be, it would fit none."""
+BEGINNING: Final = 2_000
+"""Characters that are kept of a longer one."""
+CUT: Final = " characters, BLAKE2b "
 
 
 def as_text(series: pl.Series) -> pl.Series:
@@ -12,3 +23,30 @@ def as_text(series: pl.Series) -> pl.Series:
     if isinstance(series.dtype, pl.Struct):
         return series.struct.json_encode()
     return series.cast(pl.String)
+
+
+def shortened(text: str) -> str:
+    """A text that is too long as its beginning, its length and a hash, which tells it from others
+    that begin alike."""
+    if len(text) <= LONGEST:
+        return text
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return f"{text[:BEGINNING]}… ({len(text)}{CUT}{digest})"
+
+
+def is_shortened(text: str) -> bool:
+    """Whether `shortened` made it."""
+    return len(text) > BEGINNING and CUT in text[BEGINNING:]
+
+
+def all_shortened(texts: Sequence[str | None]) -> list[str | None]:
+    """Each of them."""
+    return [None if text is None else shortened(text) for text in texts]
+
+
+def column_shortened(texts: pl.Series) -> pl.Series:
+    """The same of a column (String), which costs next to nothing where nothing is too long."""
+    longest = texts.str.len_bytes().max()
+    if not isinstance(longest, int) or longest <= LONGEST:
+        return texts
+    return pl.Series(texts.name, all_shortened(texts.to_list()), dtype=pl.String)

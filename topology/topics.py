@@ -129,13 +129,15 @@ class Feeds:
 
 @dataclass(frozen=True, slots=True)
 class StoreTopic:
-    """A store's changelog. Windows say how long an entry can matter; lists say None.
+    """A store's changelog. `source`: it has the partitions of that source's raw topic, not those of
+    `matches`.
 
-    `source`: it has the partitions of that source's raw topic, not those of `matches`.
+    Compacted only: a sub-topology deletes what is over when event time says so, and the clock of a
+    broker may take nothing that still waits, for a source that stands still, over a weekend when
+    all is down, or for a rule that became longer while workers run.
     """
 
     store: str
-    window_ms: int | None
     source: str | None = None
 
 
@@ -230,7 +232,8 @@ def declare(
             "(tenant, rule, group)",
             "Avro Partial or Watermark",
             matches_partitions,
-            retention_ms=DAY_MS,
+            # A worker that counts may be away as long as one that reads raw lines.
+            retention_ms=max([DAY_MS, *(source.retention_ms for source in sources)]),
             config=OUTPUT_CONFIG,
             fixed=True,
         )
@@ -266,7 +269,6 @@ def declare(
     )
     partitions = {source.source: source.partitions for source in sources}
     for store in stores:
-        windowed = store.window_ms is not None
         if store.source is not None:
             topics.append(
                 Topic(
@@ -274,7 +276,6 @@ def declare(
                     "end of a window, aggregation and group",
                     "packed bytes with a format version; null removes",
                     partitions[store.source],
-                    # Nothing else may remove what has not gone on yet, however long it waits.
                     cleanup="compact",
                     config=CHANGELOG_CONFIG,
                     alike=names.raw(store.source),
@@ -287,8 +288,7 @@ def declare(
                 "(tenant, rule, group, time bucket)",
                 "packed bytes with a format version; null removes",
                 matches_partitions,
-                cleanup="compact,delete" if windowed else "compact",
-                retention_ms=(store.window_ms or 0) + DAY_MS if windowed else None,
+                cleanup="compact",
                 config=CHANGELOG_CONFIG,
                 fixed=True,
             )

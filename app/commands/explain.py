@@ -100,6 +100,9 @@ def _show_alert(
         print(f"  {key}: {value}")
     print(f"  {last['message']}" if "message" in last else "")
     count = info.get("related_events_count", linked)
+    if not linked:
+        print(f"\n{count} events; the tenant's format does not name them")
+        return
     print(f"\n{count} events, {linked} of them linked, {len(lines)} shown:")
     for uid, place, message in lines:
         print(f"\n{uid}  {_where(place)}" + (f"  received {_time(message)}" if message else ""))

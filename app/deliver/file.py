@@ -116,6 +116,7 @@ class FileDestination(Destination):
             self._synced, self._synced_at = self._written, time.monotonic()
             if not self._is_ours():  # moved away by someone else
                 os.close(self._file)
+                self._file = -1  # its number may be another file's by now
                 self._begin()
         except OSError as error:
             raise self._failed(error) from None

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 10.0
 """How often Kafka is asked how far behind a lane is that fetches nothing."""
 ASK_S: Final = 2.0
+SLACK_MS: Final = 10_000
+"""How far the time stamps of a feed's records may be out of order."""
 CALL_S: Final = 15.0
 
 CONSUMER: Final[Mapping[str, Any]] = {
@@ -64,6 +66,8 @@ class Intake:
         self._stopped: set[Place] = set()
         self._looked = 0.0
         self._ends: dict[Place, int] = {}
+        self._stamps: dict[Place, int] = {}
+        """Time stamp of the record that was read last, in ms."""
 
     def open(self) -> None:
         """Join the group."""
@@ -111,6 +115,8 @@ class Intake:
                 if message.error() is not None:
                     self._look_at(message)
             messages = [message for message in messages if message.error() is None]
+        for message in messages:
+            self._stamps[message.topic(), message.partition()] = message.timestamp()[1]
         return self._without_stopped(messages) if self._stopped else messages
 
     def reached(self) -> dict[Place, int]:
@@ -150,7 +156,10 @@ class Intake:
         offsets = self.positions.due()
         if not offsets:
             return
-        chosen = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        chosen = [
+            TopicPartition(*place, offset, str(self._stamps.get(place, "")))
+            for place, offset in offsets.items()
+        ]
         try:
             self._consumer.commit(offsets=chosen, asynchronous=not wait)
         except KafkaException as error:
@@ -211,23 +220,50 @@ class Intake:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # their public codes
             self._ends[place] = message.offset()
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            where = TopicPartition(*place)
-            low, _ = self._bounds(where)
-            gone = max(0, low - self.positions.done.get(place, low))
+            self._begin_anew(place)
+        else:
+            log.warning("Kafka: %s. delivery=%s", error.str(), self._settings.name)
+
+    def _begin_anew(self, place: Place) -> None:
+        """The next record is not there: retention took it, or the end of the feed is gone."""
+        where = TopicPartition(*place)
+        low, high = self._bounds(where)
+        done = self.positions.done.get(place, low)
+        begin = low
+        if done > high:
+            begin = self._newer(place, low, high)
+            log.error(
+                "The feed is shorter than what was delivered of it: its end was cut off, or it was "
+                "made anew. Delivering goes on with what is newer than the record read last. "
+                "delivery=%s topic=%s partition=%d delivered=%d end=%d begin=%d",
+                self._settings.name,
+                *place,
+                done,
+                high,
+                begin,
+            )
+        else:
             log.error(
                 "Records were removed by retention before they were delivered. "
                 "delivery=%s topic=%s partition=%d offsets=%d",
                 self._settings.name,
                 *place,
-                gone,
+                low - done,
             )
-            self._totals.expired += gone
-            self._consumer.incremental_unassign([where])
-            self._consumer.incremental_assign([TopicPartition(*place, low)])
-            self._stopped.discard(place)
-            self.positions.assign({place: low})
-        else:
-            log.warning("Kafka: %s. delivery=%s", error.str(), self._settings.name)
+            self._totals.expired += low - done
+        self._consumer.incremental_unassign([where])
+        self._consumer.incremental_assign([TopicPartition(*place, begin)])
+        self._stopped.discard(place)
+        self.positions.assign({place: begin})
+
+    def _newer(self, place: Place, low: int, high: int) -> int:
+        """The first record about as new as the one read last: what is older was delivered."""
+        stamp = self._stamps.get(place)
+        if stamp is None:
+            return low
+        wanted = [TopicPartition(*place, stamp - SLACK_MS)]
+        (found,) = self._consumer.offsets_for_times(wanted, timeout=CALL_S)
+        return int(found.offset) if low <= found.offset <= high else high
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Begin each where it was committed, or where the delivery is to begin."""
@@ -243,6 +279,8 @@ class Intake:
         fresh: dict[Place, int] = {}
         for each in consumer.committed(partitions, timeout=CALL_S):
             place, offset = (each.topic, each.partition), each.offset
+            if each.metadata:
+                self._stamps[place] = int(each.metadata)
             if offset < 0:
                 low, high = self._bounds(each)
                 offset = fresh[place] = high if self._settings.from_end else low

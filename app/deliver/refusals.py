@@ -41,8 +41,11 @@ class Refusals:
         lines = b"".join(orjson.dumps(self._line(now, *each)) + b"\n" for each in found)
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            opened = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            opened = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                end = os.fstat(opened).st_size
+                if end and os.pread(opened, 1, end - 1) != b"\n":
+                    lines = b"\n" + lines  # a disk that was full, or a kill, has cut the last one
                 view = memoryview(lines)
                 while view:
                     view = view[os.write(opened, view) :]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+from app.ingest.complaints import Seldom
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
 from app.ingest.listeners import Listener, make_listener
@@ -43,6 +44,7 @@ class IngestAgent:
         self._ticking: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._seldom = Seldom()
         metrics = exposition(self.ledgers, self._ticks, lambda: self._sources.reports)
         self._endpoint = Endpoint(
             {
@@ -201,9 +203,17 @@ class IngestAgent:
             waiting = [each for each in listeners if each.in_flight]
             if all(each.stalled and each.settings.spool_bytes for each in waiting):
                 return
-            for each in listeners:
-                each.turn()
+            self._turn(listeners)
             await asyncio.sleep(TURN_PAUSED_S)
+
+    def _turn(self, listeners: Sequence[Listener]) -> None:
+        """Serve each; one that fails, as with a disk, keeps no other from Kafka."""
+        for each in listeners:
+            try:
+                each.turn()
+            except Exception:
+                if self._seldom.due(id(each)):
+                    log.exception("An input cannot be served. source=%s", each.settings.source)
 
     async def _turns(self) -> None:
         was_ready = self.ready
@@ -215,14 +225,17 @@ class IngestAgent:
                     log.info("Kafka takes messages.")
                 else:
                     log.warning("Kafka takes no messages; senders are held back if it lasts.")
-            for each in self.listeners:
-                each.turn()
+            self._turn(self.listeners)
             paused = any(each.paused for each in self.listeners)
             await asyncio.sleep(TURN_PAUSED_S if paused else TURN_S)
 
     async def _statuses(self) -> None:
         while True:
-            self._sources.check(time.monotonic(), self.ledgers())
+            try:
+                self._sources.check(time.monotonic(), self.ledgers())
+            except Exception:
+                if self._seldom.due(id(self._sources)):
+                    log.exception("Sources that fall silent cannot be told.")
             self._write_status()
             await asyncio.sleep(STATUS_S)
 

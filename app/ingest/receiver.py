@@ -69,20 +69,23 @@ class Receiver:
         poll = select.poll()
         poll.register(self._source, select.POLLIN)
         while not self.ended:
-            if self._stopping and not self.drained.is_set():
-                while self._receive():
-                    pass
-                self.drained.set()
-            if self._full or self._stopping:
-                time.sleep(TURN_MS / 1000 / 4)
-            elif poll.poll(TURN_MS):
-                try:
-                    if self._receive() < FEW:
-                        time.sleep(GATHER_S)
-                except OSError as error:
-                    log.error("Datagrams cannot be received. error=%s", error)  # noqa: TRY400
-                    time.sleep(1.0)
-            self._turn(time.monotonic())
+            try:
+                self._step(poll)
+            except Exception:
+                # A disk that fails, say, is no reason to hear no sender any more.
+                log.exception("Datagrams cannot be received. source=%s", self._settings.source)
+                time.sleep(1.0)
+
+    def _step(self, poll: "select.poll") -> None:
+        if self._stopping and not self.drained.is_set():
+            while self._receive():
+                pass
+            self.drained.set()
+        if self._full or self._stopping:
+            time.sleep(TURN_MS / 1000 / 4)
+        elif poll.poll(TURN_MS) and self._receive() < FEW:
+            time.sleep(GATHER_S)
+        self._turn(time.monotonic())
 
     def _receive(self) -> int:
         with self.lock:

@@ -187,11 +187,17 @@ class Spool:
             for batch, after in self._batches(Position(number, first)):
                 self.depth += len(batch.lines)
                 end = after
-            if (there := path.stat().st_size) > end:
+            if (there := path.stat().st_size) < first:
+                path.unlink()  # a machine that ended had not written all that was drained of it
+                continue
+            if there > end:
                 log.warning("A torn end is cut off. file=%s bytes=%d", path, there - end)
                 os.truncate(path, end)
             self._sizes[number] = end
             self.size += end - first
+        if self._position.offset and self._position.segment not in self._sizes:
+            # All of it was drained. One that is written anew must not begin in its middle.
+            self._position = Position(self._position.segment + 1, 0)
 
     def _read_position(self) -> Position:
         try:

@@ -148,6 +148,7 @@ class ResponseDestination(Destination):
         """Tell what was too much. Raises UnreachableError."""
         if self._limits is None:
             return
+        self._limits.look()
         for rule, alert in list(self._limits.due()):
             reason = self._act(alert)
             if reason is not None:

@@ -2,7 +2,9 @@
 
 A rule's time begins with the first one that is told. Those that are too many until it is over are
 told in one summary behind it. What was told and counted is on disk before Kafka's offsets go on, so
-that a process that is killed neither tells more nor forgets what it counted. Time is given.
+that a process that is killed neither tells more nor forgets what it counted. Processes of one host
+read there what the others have told, and take over what those that are gone have counted. Time is
+given.
 """
 
 import fcntl
@@ -26,6 +28,8 @@ REMEMBERED: Final = 1000
 LINKED: Final = 100
 """Alerts that a summary names by uid."""
 PROCESSES: Final = 100
+LOOK_MS: Final = 1000
+"""How often it is looked what other processes have told."""
 
 
 @dataclass(slots=True)
@@ -44,7 +48,7 @@ class Window:
 
 
 class Limits:
-    """Of one response in one process. `now`: milliseconds of the epoch."""
+    """Of one response in the processes of a host. `now`: milliseconds of the epoch."""
 
     def __init__(
         self, response: str, most: int, per_ms: int, folder: Path, now: Callable[[], int]
@@ -55,6 +59,8 @@ class Limits:
         self._now = now
         self._windows: dict[str, Window] = {}
         self._keys: dict[str, None] = {}
+        self._others: list[dict[str, Window]] = []
+        self._looked = 0
         self._file = Path()
         self._lock = -1
         self.dirty = False
@@ -74,19 +80,37 @@ class Limits:
             else:
                 raise UnreachableError(f"{self._folder}: {PROCESSES} processes run this response")
             self._load(self._file)
+        except OSError as error:
+            raise UnreachableError(f"{error.filename}: {error.strerror}") from None
+        self._look()
+
+    def look(self) -> None:
+        """Learn what other processes have told, once a second. Raises UnreachableError."""
+        if not 0 <= self._now() - self._looked < LOOK_MS:
+            self._look()
+
+    def _look(self) -> None:
+        self._looked = self._now()
+        self._others = []
+        try:
             for file in sorted(self._folder.glob(f"{self._response}.*.json")):
-                self._take_over(file)
+                if file != self._file and not self._take_over(file):
+                    self._others.append(_read(file)[0])
         except OSError as error:
             raise UnreachableError(f"{error.filename}: {error.strerror}") from None
 
-    def _take_over(self, file: Path) -> None:
-        """What a process has counted that is gone."""
-        lock = -1 if file == self._file else self._locked(file)
-        if lock >= 0:
+    def _take_over(self, file: Path) -> bool:
+        """What a process has counted, if it is gone."""
+        lock = self._locked(file)
+        if lock < 0:
+            return False
+        try:
             self._load(file)
             self.keep()
-            file.unlink()
+            file.unlink(missing_ok=True)
+        finally:
             os.close(lock)
+        return True
 
     def close(self) -> None:
         """Leave it to others."""
@@ -96,7 +120,7 @@ class Limits:
                     self.keep()
             os.close(self._lock)
             self._lock = -1
-        self._windows, self._keys = {}, {}
+        self._windows, self._keys, self._others = {}, {}, []
         self.dirty = False
 
     def knows(self, key: str) -> bool:
@@ -105,8 +129,10 @@ class Limits:
 
     def allows(self, rule: str) -> bool:
         """Whether one more of a rule may be told now."""
-        window = self._windows.get(rule)
-        return window is None or window.told < self._most or self._over(window)
+        mine = self._windows.get(rule)
+        windows = [mine, *(each.get(rule) for each in self._others)]
+        told = sum(each.told for each in windows if each is not None and not self._over(each))
+        return told < self._most
 
     def told(self, alert: Notification) -> None:
         """It was told."""
@@ -118,7 +144,9 @@ class Limits:
 
     def held(self, alert: Notification) -> None:
         """It was one too many."""
-        window = self._windows[alert.rule]
+        window = self._windows.get(alert.rule)
+        if window is None:  # others have told so many
+            window = self._windows[alert.rule] = Window(begun=self._now())
         begin, end = (_moment(alert, name) for name in ("start_time", "end_time"))
         window.since = min(window.since, begin) if window.held else begin
         window.until = max(window.until, end)
@@ -188,18 +216,23 @@ class Limits:
 
     def _load(self, file: Path) -> None:
         """What is in a file, beside what is known already."""
-        try:
-            content = orjson.loads(file.read_bytes())
-            windows = {rule: Window(**each) for rule, each in content["windows"].items()}
-            keys = dict.fromkeys(content["keys"])
-        except FileNotFoundError:
-            return
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UnreachableError(f"{file}: cannot be read; remove it") from None
+        windows, keys = _read(file)
         for rule, window in windows.items():
             mine = self._windows.get(rule)
             self._windows[rule] = window if mine is None else _together(mine, window)
         self._keys |= keys
+
+
+def _read(file: Path) -> tuple[dict[str, Window], dict[str, None]]:
+    """What a file has, nothing if it is not there. Raises OSError, UnreachableError."""
+    try:
+        content = orjson.loads(file.read_bytes())
+        windows = {rule: Window(**each) for rule, each in content["windows"].items()}
+        return windows, dict.fromkeys(content["keys"])
+    except FileNotFoundError:
+        return {}, {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UnreachableError(f"{file}: cannot be read; remove it") from None
 
 
 def _together(one: Window, other: Window) -> Window:

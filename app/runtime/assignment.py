@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from app.runtime.batch import Ranges
+from app.runtime.batch import Ranges, latest, ranges
 from app.runtime.changelog import Changelogs, Offsets
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
@@ -18,13 +18,17 @@ from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
 from app.runtime.stores import MAX_AGE, Stores
 from app.runtime.watchdog import Pulse, Watchdog
-from topology.records import Output, Position, SubTopology
+from topology.records import Batch, Output, Position, SubTopology
 from topology.topics import Partition
 
 log = logging.getLogger("northbound.runtime")
 
-METADATA_BYTES = 4096
-"""The brokers' offset.metadata.max.bytes."""
+METADATA_BYTES = 4096 - 32
+"""The brokers' offset.metadata.max.bytes, without the stamp that is behind it."""
+STAMP = "\n@"
+"""Behind the metadata of a committed offset: the time stamp of the record before it, in ms."""
+SLACK_MS = 10_000
+"""How far the time stamps of a topic's records may be out of order."""
 SLICE = 5.0
 SLOWEST = 20_000
 """Entries a second that a sub-topology reads of its stores at least, on a busy disk."""
@@ -58,6 +62,7 @@ class Assignment:
         self.standby = Standby(settings, clients, watchdog, statistics)
         self._committed: dict[Partition, Position] = {}
         self._metadata: dict[Partition, str] = {}
+        self._stamps: dict[Partition, int] = {}
         self._kept: dict[tuple[str, int], Store] = {}
         self.next: dict[Partition, int] = {}
         self.stores: dict[tuple[str, int], Store] = {}
@@ -141,7 +146,7 @@ class Assignment:
                 self._kept.pop(where, None)
         self._dropped = time.time()
         self.next, self.stores = {}, {}
-        self._committed, self._metadata = {}, {}
+        self._committed, self._metadata, self._stamps = {}, {}, {}
         self._statistics.ready = False
         with self._statistics.lock:
             self._statistics.positions, self._statistics.ends = {}, {}
@@ -154,10 +159,11 @@ class Assignment:
             [TopicPartition(topic, number, at) for (topic, number), at in self.next.items()]
         )
 
-    def advance(self, done: Ranges, metadata: Mapping[Partition, str]) -> None:
+    def advance(self, done: Batch, metadata: Mapping[Partition, str]) -> None:
         """These records are done; the metadata goes with the offset commit."""
-        for where, (_, last) in done.items():
+        for where, (_, last) in ranges(done).items():
             self.next[where] = last + 1
+        self._stamps |= latest(done)
         self.annotate(metadata)
 
     def annotate(self, metadata: Mapping[Partition, str]) -> None:
@@ -199,10 +205,14 @@ class Assignment:
     def offsets(self, *, everything: bool = False) -> list[TopicPartition]:
         """What to commit: changed positions, or all of them, each with its metadata."""
         return [
-            TopicPartition(topic, number, position.offset, position.metadata)
+            TopicPartition(topic, number, position.offset, self._text((topic, number), position))
             for (topic, number), position in self._positions_now().items()
             if everything or position != self._committed[topic, number]
         ]
+
+    def _text(self, where: Partition, position: Position) -> str:
+        stamp = self._stamps.get(where)
+        return position.metadata if stamp is None else f"{position.metadata}{STAMP}{stamp}"
 
     def changes(self) -> Iterable[Output]:
         """The stores' changes, to the changelog partition that has the input's number."""
@@ -252,7 +262,10 @@ class Assignment:
         positions = {}
         for where, committed in found.items():
             low, high = bounds[where]
-            offset, metadata = committed.offset, committed.metadata or ""
+            offset = committed.offset
+            metadata, _, stamp = (committed.metadata or "").partition(STAMP)
+            if stamp:
+                self._stamps[where] = int(stamp)
             if offset < 0:  # never committed
                 offset, metadata = low, ""
             elif offset < low:
@@ -266,16 +279,39 @@ class Assignment:
                 )
                 offset = low
             elif offset > high:
+                begin = self._behind_end(consumer, where, low, high)
                 log.error(
-                    "The topic is shorter than what was read of it; it was made anew and is read "
-                    "from its beginning. topic=%s partition=%d committed=%d end=%d",
+                    "The topic is shorter than what was read of it: its end was cut off, or it was "
+                    "made anew. Reading goes on with what is newer than the record read last. "
+                    "topic=%s partition=%d committed=%d end=%d begin=%d",
                     *where,
                     offset,
                     high,
+                    begin,
                 )
-                offset, metadata = low, ""
+                offset, metadata = begin, metadata if begin > low else ""
             positions[where] = Position(offset, metadata)
         return positions
+
+    def _behind_end(self, consumer: Any, where: Partition, low: int, high: int) -> int:
+        """Where to go on in a topic that ends before what was read of it: at its first record that
+        is about as new as the one read last, or newer. A broker whose power failed may have lost
+        the end of a log, and all of a topic that was made anew is newer."""
+        stamp = self._stamps.get(where)
+        if stamp is None:
+            return low
+        limit = self._settings.call_timeout
+        wanted = TopicPartition(*where, stamp - SLACK_MS)
+        with self._watchdog.guard(f"{self._settings.name}: offsets for times", limit + 2):
+            try:
+                (found,) = consumer.offsets_for_times([wanted], limit)
+                if found.error is not None:
+                    raise KafkaException(found.error)
+            except KafkaException as error:
+                raise EngineError(
+                    f"Offsets could not be listed within {limit:g} s: {error}"
+                ) from error
+        return int(found.offset) if low <= found.offset <= high else high
 
     def _read_committed(
         self, consumer: Any, partitions: Sequence[Partition]

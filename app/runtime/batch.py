@@ -121,6 +121,14 @@ def ranges(batch: Batch) -> Ranges:
     return found
 
 
+def latest(batch: Batch) -> dict[Partition, int]:
+    """The time stamp of the last record of each partition, in ms."""
+    return {
+        (batch.topic, run.partition): int(batch.timestamps[run.stop - 1])
+        for run in runs(batch.partitions)
+    }
+
+
 def union(many: Iterable[Ranges]) -> Ranges:
     """For each partition from the first offset of any to the last of any."""
     found: Ranges = {}

@@ -78,6 +78,8 @@ class Engine:
         self._stopping = False
         self._aborts = 0
         self._aborted = 0.0
+        self._doubt: dict[Partition, int] = {}
+        """Positions of a commit that did not answer."""
         self._rhythm = Rhythm(settings.commit_interval)
         self._delivered = 0.0
 
@@ -135,9 +137,14 @@ class Engine:
         self._outbox.close(EngineError("the worker has stopped"))
         self._pulse.end()
 
-    def fail(self) -> None:
-        """A stage or an agent raised: commit nothing of its batch. The process is to end."""
+    def fail(self, reason: BaseException | None = None) -> None:
+        """A stage or an agent raised: commit nothing of its batch. The process is to end.
+
+        A `reason` that is Kafka's or the disk's, as an EngineError is, counts for no record.
+        """
         self._stopping = True
+        if isinstance(reason, EngineError) and not isinstance(reason, RecordRefusedError):
+            self._in_flight.end()
         try:
             self._abort()
         except EngineError as error:
@@ -157,8 +164,8 @@ class Engine:
                 for delivery in done:
                     delivery.work()
             self.stop(done)
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self.fail(error)
             raise
 
     def process(self, batch: Batch, *, rejected: bool = False) -> Outcome:
@@ -235,7 +242,7 @@ class Engine:
         for delivery in done:
             outcome = delivery.outcome
             self.statistics.outputs += self._transactions.produce(outcome.outputs)
-            self._assignment.advance(ranges(delivery.batch), outcome.metadata)
+            self._assignment.advance(delivery.batch, outcome.metadata)
             self._counts.update(outcome.counts)
             self._records += len(delivery)
         if done:
@@ -271,11 +278,18 @@ class Engine:
         if (leaving and assignment.stores) or assignment.place_due:
             transactions.flush_all()
             ends = assignment.ends()
-        transactions.commit(
-            assignment.offsets(everything=leaving), self._intake.consumer.consumer_group_metadata()
-        )
-        assignment.commit(ends)
+        offsets = assignment.offsets(everything=leaving)
+        try:
+            transactions.commit(offsets, self._intake.consumer.consumer_group_metadata())
+        except TransactionAborted:
+            if transactions.uncertain:
+                self._doubt = {
+                    where: last + 1 for where, (_, last) in assignment.uncommitted().items()
+                }
+                self._outbox.doubt(parcels)
+            raise
         self._outbox.committed(parcels)
+        assignment.commit(ends)
         self._in_flight.settle(assignment.next)
         ended = time.monotonic()
         self.statistics.commit(self._records, self._counts, ended - started, watermarks)
@@ -329,6 +343,16 @@ class Engine:
         self._in_flight.end()
         if partitions := self._abort():
             self._assignment.take(self._intake.consumer, partitions, self._pulse)
+        if self._outbox.doubted:
+            self._decide()
+
+    def _decide(self) -> None:
+        """What became of a commit that did not answer: its offsets tell, if it had new ones."""
+        committed = None
+        for where, position in self._doubt.items():
+            if where in self._assignment.next:
+                committed = self._assignment.next[where] >= position
+        self._outbox.decided(committed=committed)
 
     def _rejoin(self, reason: MemberEnded) -> None:
         """Abort, and join the group again from the last commit.
@@ -383,6 +407,7 @@ class Engine:
             except TransactionAborted as reason:
                 log.warning("Aborted at revocation. engine=%s: %s", self.settings.name, reason)
                 self._abort()
+                self._outbox.decided(committed=None)
         self._assignment.drop()
 
     def _lost(self, partitions: list[Partition]) -> None:

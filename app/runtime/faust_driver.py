@@ -107,7 +107,7 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
             await kafka(engine.stop, done)
         except Exception as error:
             self._stopping = True
-            await kafka(engine.fail)
+            await kafka(engine.fail, error)
             await self.app.crash(error)
 
     async def _deliver(self, engine: Engine, deliveries: list[Delivery]) -> None:

@@ -5,6 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from app.runtime.errors import EngineError
+
+UNKNOWN = (
+    "The transaction's commit did not answer, and nothing tells whether it was done: the record "
+    "may have been written. Look for it before it is sent again."
+)
+
 
 def _nobody(_: BaseException | None) -> None:
     """Nobody waits."""
@@ -15,7 +22,7 @@ class Parcel:
     """`timestamp` is in milliseconds, 0 for now; `partition` None is by the key's hash.
 
     `done` is called once, from the engine's thread: with None when the record has arrived, or with
-    the reason why it will not come.
+    the reason why it will not come, or why nobody knows whether it has.
     """
 
     topic: str
@@ -30,12 +37,14 @@ class Parcel:
 class Outbox:
     """Records sent outside of a batch wait in `posted` for the next commit, even over an abort.
 
-    Those sent within a batch are `sent`: under way in the open transaction.
+    Those sent within a batch are `sent`: under way in the open transaction. Posted ones whose
+    commit did not answer are `doubted` until it is known what became of it: they go out once.
     """
 
     def __init__(self) -> None:
         self._posted: deque[Parcel] = deque()
         self._sent: list[Parcel] = []
+        self._doubted: list[Parcel] = []
         self._closed: BaseException | None = None
         self._lock = threading.Lock()
 
@@ -76,6 +85,28 @@ class Outbox:
         self.arrived()
         self._answer(list(parcels), None)
 
+    def doubt(self, parcels: Sequence[Parcel]) -> None:
+        """The commit of these posted ones has not said whether it was done."""
+        for _ in parcels:
+            self._posted.popleft()
+        self._doubted += parcels
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it is not known of some what became of their commit."""
+        return bool(self._doubted)
+
+    def decided(self, *, committed: bool | None) -> None:
+        """What became of it; None: that cannot be known, and the sender is told so."""
+        if committed is False:
+            with self._lock:
+                self._posted.extendleft(reversed(self._doubted))
+            self._doubted.clear()
+        elif committed:
+            self._answer(self._doubted, None)
+        else:
+            self._answer(self._doubted, EngineError(UNKNOWN))
+
     def aborted(self, reason: BaseException) -> None:
         """What was under way is lost; its batch comes again."""
         self._answer(self._sent, reason)
@@ -85,6 +116,7 @@ class Outbox:
         with self._lock:
             self._closed = self._closed or reason
         self.aborted(reason)
+        self.decided(committed=None)
         while self._posted:
             self._posted.popleft().done(reason)
 

@@ -45,6 +45,8 @@ class Transactions:
         self._began = 0.0
         self._expired = False
         self.open = False
+        self.uncertain = False
+        """Whether the last commit may have been done, although it failed."""
 
     def start(self) -> None:
         """Make the producer; this fences off and aborts what a predecessor left open."""
@@ -93,6 +95,7 @@ class Transactions:
         Raises TransactionAborted when the transaction cannot be committed and must be aborted.
         """
         self._begin()
+        self.uncertain = False
         producer = self._producer
         if offsets:
             self._call(
@@ -102,7 +105,12 @@ class Transactions:
                 group,
                 SLICE,
             )
-        self._call("commit_transaction", producer.commit_transaction, SLICE)
+        try:
+            self._call("commit_transaction", producer.commit_transaction, SLICE)
+        except TransactionAborted:
+            # A producer that is of no use any more has not been told that it is aborted.
+            self.uncertain = self._expired
+            raise
         self.open = False
         self._queue.reset()
 

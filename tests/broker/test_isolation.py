@@ -146,7 +146,7 @@ def attacker(
     internal = {"bootstrap.servers": kafka.bootstrap}
     admin = topics.connect(internal)
     both = ("acme", "acme-2")
-    stores = [StoreTopic("windows", 86_400_000)]
+    stores = [StoreTopic("windows")]
     feeds = [Feeds(tenant) for tenant in both]
     topics.ensure(admin, declare(names, [RawTopic("qumulo")], feeds, stores), 1)
     producer = Producer(internal)

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 from confluent_kafka import Message
 
 from app.broker.server import EmbeddedKafka
 from app.deliver.destination import UnreachableError
 from app.deliver.file import FileDestination, FileSettings
+from app.deliver.refusals import Refusals
 from tests.deliver.rig import Tenant, committed, delivering, record, whole_and_in_order
 from tests.ingest.peers import wait_for
 
@@ -129,6 +131,35 @@ def test_moved_away(tmp_path: Path) -> None:
     made.close()
     assert (tmp_path / "theirs").read_bytes().count(b"\n") == 5
     assert values(path) == [record(number) for number in range(5, 10)]
+
+
+def test_what_cannot_be_opened_again_closes_no_other_file(tmp_path: Path) -> None:
+    """Somebody moved the file away and made a folder of its name: the lane closes what is its own
+    once, as the number of its file may be another's by then."""
+    path = tmp_path / "archive.log"
+    made = destination(path)
+    made.write(messages(0, 5))
+    path.rename(tmp_path / "moved.log")
+    path.mkdir()
+    with pytest.raises(UnreachableError):
+        made.finish(0.0)
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+    made.close()
+    for each in others:
+        os.fstat(each)
+        os.close(each)
+
+
+def test_a_cut_refusal_spoils_no_other(tmp_path: Path) -> None:
+    """A full disk has left half a line: what is refused next has a line of its own."""
+    refusals = Refusals("siem", tmp_path / "refused.ndjson")
+    refused = Message(topic="feed", partition=0, offset=1, key=b"k", value=b"v")
+    refusals.keep([(refused, "no")])
+    whole = refusals.file.read_bytes()
+    refusals.file.write_bytes(whole + whole[:30])
+    refusals.keep([(refused, "never")])
+    *_, last = refusals.file.read_bytes().splitlines()
+    assert orjson.loads(last)["reason"] == "never"
 
 
 def test_full_disk() -> None:

@@ -1,5 +1,6 @@
 """What comes, closes or breaks while a spool drains loses nothing and ends nobody."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,38 @@ def test_a_topic_that_is_missing_for_a_while_refuses_no_line() -> None:
     for now in (5.0, 9.0):
         publisher.poll(now)
     assert (producer.got, publisher.refused.total()) == ([b"a", b"b"], 0)
+
+
+def test_a_position_that_was_not_saved_hides_nothing(tmp_path: Path) -> None:
+    """A disk that was full, or a kill between the two steps, leaves the place in a segment that is
+    gone: what is spooled after a restart is read from its beginning."""
+    spool = Spool(tmp_path, ROOM)
+    first, second = (Batch([each * 10], b"peer", "peer", None, 1) for each in (b"a", b"b"))
+    spool.append(first)
+    spool.append(second)
+    _, end = spool.read(1)
+    spool.commit(end, 1)
+    saved = (tmp_path / "position").read_text()
+    _, end = spool.read(1)
+    spool.commit(end, 1)
+    spool.close()
+    (tmp_path / "position").write_text(saved)
+    again = Spool(tmp_path, ROOM)
+    again.append(Batch([b"new"], b"peer", "peer", None, 1))
+    assert [each.lines for each in again.read(10)[0]] == [[b"new"]]
+
+
+def test_a_segment_shorter_than_what_was_drained_hides_nothing(tmp_path: Path) -> None:
+    """A machine without power may have written the position and not the lines before it."""
+    spool = Spool(tmp_path, ROOM)
+    for each in (b"a", b"b"):
+        spool.append(Batch([each * 10], b"peer", "peer", None, 1))
+    _, end = spool.read(1)
+    spool.commit(end, 1)
+    spool.close()
+    (segment,) = tmp_path.glob("*.spool")
+    os.truncate(segment, 3)
+    again = Spool(tmp_path, ROOM)
+    assert again.depth == 0
+    again.append(Batch([b"new"], b"peer", "peer", None, 1))
+    assert [each.lines for each in again.read(10)[0]] == [[b"new"]]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.deliver.destination import UnreachableError
-from app.respond.limit import Limits
+from app.respond.limit import LOOK_MS, Limits
 from app.respond.notification import Notification
 from tests.respond.findings import RULE, alert
 
@@ -104,19 +104,41 @@ def test_what_was_counted_is_known(tmp_path: Path) -> None:
 
 
 def test_several_processes(tmp_path: Path) -> None:
-    """Each counts for itself; the next start sums up what one that is gone has counted."""
+    """What one has told counts for the others; those that go on sum up what one that is gone has
+    counted, without a restart."""
+    clock = Clock()
+    one, two = limits(tmp_path, clock, most=2), limits(tmp_path, clock, most=2)
+    assert take(one, alert(0))
+    one.keep()
+    clock.now = LOOK_MS
+    two.look()
+    assert [take(two, alert(number)) for number in (10, 11)] == [True, False]
+    two.keep()
+    clock.now = 2 * LOOK_MS
+    one.look()
+    assert not take(one, alert(1))
+    one.keep()
+    os.close(one._lock)  # killed
+    clock.now = HOUR + 2 * LOOK_MS
+    two.look()
+    ((_, told),) = two.due()
+    assert told.attributes["count"] == 2
+    assert sorted(told.attributes["unmapped.alerts"]) == ["uid-1", "uid-11"]
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_what_all_processes_have_told_is_enough_for_one_that_told_none(tmp_path: Path) -> None:
+    """It counts from the first one that is too many, and tells them when its own time is over."""
     clock = Clock()
     one, two = limits(tmp_path, clock, most=1), limits(tmp_path, clock, most=1)
-    for number in range(2):
-        take(one, alert(number))
-        take(two, alert(10 + number))
-    one.close()
-    two.close()
-    clock.now = HOUR
-    ((_, told),) = limits(tmp_path, clock).due()
-    assert told.attributes["count"] == 2
-    assert told.attributes["unmapped.alerts"] == ["uid-1", "uid-11"]
-    assert len(list(tmp_path.glob("*.json"))) == 1
+    take(one, alert(0))
+    one.keep()
+    clock.now = LOOK_MS
+    two.look()
+    assert not take(two, alert(1))
+    clock.now = HOUR + LOOK_MS
+    ((_, told),) = two.due()
+    assert told.attributes["unmapped.alerts"] == ["uid-1"]
 
 
 def test_files_are_private(tmp_path: Path) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from app.runtime.assignment import STAMP
 from topology.topics import Partition
+
+TIME = 1_700_000_000_000
+"""Time stamp of a record at offset 0; of the next ones a millisecond more each."""
 
 
 def abortable(text: str = "abort me") -> KafkaException:
@@ -35,6 +39,10 @@ class FakeKafka:
         self.log: dict[Partition, list[tuple[int, bytes | None, bytes | None]]] = defaultdict(list)
         self.low: dict[Partition, int] = defaultdict(int)
         self.offsets: dict[Partition, tuple[int, str]] = {}
+        """The metadata is without the stamp."""
+        self.stamps: dict[Partition, str] = {}
+        self.times: dict[tuple[str, int, int], int] = {}
+        """Time stamps of records that have another one than `record` gives."""
         self.calls: list[str] = []
         self.faults: dict[str, deque[Exception | None]] = defaultdict(deque)
         self.events: deque[tuple[str, list[Partition]]] = deque()
@@ -48,6 +56,10 @@ class FakeKafka:
         for value in values:
             log.append((self.end((topic, partition)) + gap, b"k" + value, value))
             gap = 0
+
+    def time(self, where: Partition, offset: int) -> int:
+        """The time stamp of a record."""
+        return self.times.get((*where, offset), TIME + offset)
 
     def end(self, where: Partition) -> int:
         log = self.log[where]
@@ -141,7 +153,8 @@ class FakeConsumer:
         for where, position in self.positions.items():
             for offset, key, value in self.kafka.log[where]:
                 if offset >= position and len(messages) < count:
-                    messages.append(record(where, offset, value, key))
+                    at = self.kafka.time(where, offset)
+                    messages.append(record(where, offset, value, key, at))
                     self.positions[where] = offset + 1
         if not messages and self.config.get("enable.partition.eof"):
             messages = [
@@ -161,10 +174,24 @@ class FakeConsumer:
             TopicPartition(
                 one.topic,
                 one.partition,
-                *self.kafka.offsets.get((one.topic, one.partition), (-1001, "")),
+                *self._committed((one.topic, one.partition)),
             )
             for one in wanted
         ]
+
+    def _committed(self, where: Partition) -> tuple[int, str]:
+        offset, metadata = self.kafka.offsets.get(where, (-1001, ""))
+        return offset, metadata + self.kafka.stamps.get(where, "")
+
+    def offsets_for_times(self, wanted: Sequence[TopicPartition], _: float) -> list[TopicPartition]:
+        found = []
+        for one in wanted:
+            where = one.topic, one.partition
+            newer = [
+                n for n, *_ in self.kafka.log[where] if self.kafka.time(where, n) >= one.offset
+            ]
+            found.append(TopicPartition(*where, newer[0] if newer else -1))
+        return found
 
     def consumer_group_metadata(self) -> str:
         return "metadata"
@@ -189,6 +216,7 @@ class FakeProducer:
         self.queue: list[Any] = []
         self.pending: list[tuple[str, int, bytes | None, bytes | None]] = []
         self.offsets: dict[Partition, tuple[int, str]] = {}
+        self.stamps: dict[Partition, str] = {}
         self.open = False
         self.failed: str | None = None
 
@@ -241,6 +269,10 @@ class FakeProducer:
         assert self.open
         assert group == "metadata"
         self.offsets = {(o.topic, o.partition): (o.offset, o.metadata) for o in offsets}
+        self.stamps = {}
+        for where, (offset, text) in self.offsets.items():
+            metadata, sign, stamp = text.partition(STAMP)
+            self.offsets[where], self.stamps[where] = (offset, metadata), sign + stamp
 
     def commit_transaction(self, _: float) -> None:
         self.flush(0)
@@ -251,6 +283,7 @@ class FakeProducer:
             where = (topic, partition)
             self.kafka.log[where].append((self.kafka.end(where), key, value))
         self.kafka.offsets.update(self.offsets)
+        self.kafka.stamps.update(self.stamps)
         self.forget()
 
     def abort_transaction(self, _: float) -> None:
@@ -260,9 +293,16 @@ class FakeProducer:
 
     def forget(self) -> None:
         self.queue, self.pending, self.offsets, self.open = [], [], {}, False
+        self.stamps = {}
 
 
-def record(where: Partition, offset: int, value: bytes | None, key: bytes | None = None) -> Message:
+def record(
+    where: Partition,
+    offset: int,
+    value: bytes | None,
+    key: bytes | None = None,
+    time: int | None = None,
+) -> Message:
     """A consumed record."""
     return Message(
         topic=where[0],
@@ -270,5 +310,5 @@ def record(where: Partition, offset: int, value: bytes | None, key: bytes | None
         offset=offset,
         key=key,
         value=value,
-        timestamp=(1, 1_700_000_000_000 + offset),
+        timestamp=(1, TIME + offset if time is None else time),
     )

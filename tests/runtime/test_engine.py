@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from app.runtime.assignment import STAMP
+from app.runtime.disk_store import DiskError
 from app.runtime.engine import ABORTS, Engine
 from app.runtime.errors import EngineError, RecordRefusedError
 from app.runtime.intake import REJOINS
-from app.runtime.parcel import Parcel
+from app.runtime.parcel import UNKNOWN, Parcel
 from app.runtime.rhythm import BEHIND, SOONEST
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineCollector
 from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
-from tests.runtime.fakes import FakeKafka, abortable, fatal, record, retriable
+from tests.runtime.fakes import TIME, FakeKafka, abortable, fatal, record, retriable
 from topology.records import Batch, KeyValueStore, Outcome, Output, Position
 from topology.topics import Partition
 
@@ -538,13 +540,43 @@ def test_a_position_out_of_range_is_found_again(kafka: FakeKafka) -> None:
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning(kafka: FakeKafka) -> None:
-    """A committed offset beyond the end belongs to a topic that is gone."""
+    """A committed offset beyond the end belongs to a topic that is gone: all records are newer."""
     kafka.offsets[A] = (100, "old")
+    kafka.stamps[A] = f"{STAMP}{TIME - 60_000}"
     kafka.write("in", 0, b"a")
     engine, copy = engine_on(kafka)
     turn(engine)
     assert copy.story[0] == ("assign", {A: (0, ""), B: (0, "")})
     assert kafka.values("out") == [b"a"]
+
+
+def test_a_topic_whose_end_was_cut_off_is_not_read_again(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker whose power failed has lost the newest records: what is left of those that were read
+    comes once, what was written since is read, and event time goes on."""
+    monkeypatch.setattr("app.runtime.assignment.SLACK_MS", 0)
+    kafka.write("in", 0, *(b"%d" % number for number in range(100)))
+    engine, copy = engine_on(kafka)
+    copy.metadata = {A: "mark"}
+    turn(engine)
+    engine.stop()
+    assert kafka.offsets[A] == (100, "mark")
+    del kafka.log[A][60:]
+    kafka.write("in", 0, b"new", b"newer")
+    kafka.times = {("in", 0, 60): TIME + 3_600_000, ("in", 0, 61): TIME + 3_600_001}
+    kafka.events.append(("assign", [A, B]))
+    engine, copy = engine_on(kafka)
+    turn(engine)
+    assert copy.story[0] == ("assign", {A: (60, "mark"), B: (0, "")})
+    assert kafka.values("out")[100:] == [b"new", b"newer"]
+    # And where nothing was written since.
+    engine.stop()
+    del kafka.log[A][30:]
+    kafka.events.append(("assign", [A, B]))
+    _, copy = engine_on(kafka)
+    turn(_)
+    assert copy.story[0] == ("assign", {A: (30, "mark"), B: (0, "")})
 
 
 def end_member(kafka: FakeKafka) -> None:
@@ -721,6 +753,68 @@ def test_what_is_wrong_with_kafka_is_no_records_fault(kafka: FakeKafka, tmp_path
         except EngineError:
             engine.fail()
     assert (rejected, kafka.values("out")) == ([], [b"a"])
+
+
+def test_a_disk_that_refuses_is_no_records_fault(kafka: FakeKafka, tmp_path: Path) -> None:
+    """A full disk ends the process while a record is in work, as often as it starts; once there is
+    room, the record is worked on, not rejected."""
+    kafka.write("in", 0, b"a")
+    kafka.events.clear()
+    rejected: list[Any] = []
+    for start in range(6):
+        kafka.events.append(("assign", [A, B]))
+        engine, copy = engine_on(kafka, Copy(stores=()), state=tmp_path)
+        copy.reject = lambda batch, reason: rejected.append((batch, reason))  # type: ignore[attr-defined]
+        if start < 5:
+            copy.process = refusing  # type: ignore[method-assign]
+        try:
+            turn(engine, 20)
+        except DiskError as error:
+            engine.fail(error)
+    assert (rejected, kafka.values("out")) == ([], [b"a"])
+
+
+def refusing(_: Batch) -> Outcome:
+    """A stage whose store is on a full disk."""
+    raise DiskError("no room")
+
+
+@pytest.mark.parametrize(("done", "progress"), [(True, True), (False, True), (True, False)])
+def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, done: bool, progress: bool
+) -> None:
+    """The offsets of the transaction tell whether it was committed. Where it had none, the sender
+    is told that nobody knows."""
+    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.1)
+    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.1)
+    engine, _ = engine_on(kafka, transaction_timeout=0.0)
+    turn(engine)
+    if progress:
+        kafka.write("in", 0, b"a")
+    first, commit = kafka.producers[0], kafka.producers[0].commit_transaction
+    come_back = threading.Event()
+
+    def unanswered(seconds: float) -> None:
+        if done:
+            commit(seconds)
+        come_back.wait(60)
+
+    monkeypatch.setattr(first, "commit_transaction", unanswered)
+    answers: list[Any] = []
+    delivered = engine.turn() if progress else []
+    for each in delivered:
+        each.work()
+    engine.post(Parcel("sent", b"once", done=answers.append))
+    engine.turn(delivered)
+    turn(engine, 4)
+    come_back.set()
+    assert len(kafka.producers) == 2
+    assert kafka.values("sent") == [b"once"]
+    assert kafka.values("out") == ([b"a"] if progress else [])
+    if progress:
+        assert answers == [None]
+    else:
+        assert [str(each) for each in answers] == [UNKNOWN]
 
 
 def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:

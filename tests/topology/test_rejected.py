@@ -11,7 +11,6 @@ from app.planning import build_plan, declared
 from schemas.codec import decode
 from topology.pipeline import pipeline
 from topology.records import Batch
-from topology.topics import DAY_MS
 
 CONFIG = """
 version: 1
@@ -51,10 +50,12 @@ def test_every_sub_topology_takes_what_is_rejected(tmp_path: Path, expose: str) 
         assert REASON in letter["reason"]
 
 
-def test_what_waits_for_a_late_source_is_kept_so_long(tmp_path: Path) -> None:
-    """Kafka removes no entry of the alerts' store while the lateness of a source holds it."""
+def test_no_clock_removes_what_waits(tmp_path: Path) -> None:
+    """Kafka removes no entry of the alerts' store: neither while the lateness of a source holds it,
+    nor when rules are taken up whose timespan is longer; and matches wait as long as raw lines."""
     config = load(written(tmp_path, lateness="7d"))
-    topics = declared(config, build_plan(config, {}))
-    (store,) = [each for each in topics if each.name == config.names.changelog("alerts")]
-    assert store.retention_ms is not None
-    assert store.retention_ms >= 8 * DAY_MS
+    topics = {each.name: each for each in declared(config, build_plan(config, {}))}
+    changelog = topics[config.names.changelog("alerts")].settings()
+    assert changelog["cleanup.policy"] == "compact"
+    matches, raw = topics[config.names.matches], topics[config.names.raw("qumulo")]
+    assert matches.settings()["retention.ms"] == raw.settings()["retention.ms"]

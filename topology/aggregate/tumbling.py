@@ -15,7 +15,7 @@ import polars as pl
 from schemas import packed
 from topology.keys import opened
 from topology.rules import Records, Scalar, Tumbling
-from topology.texts import as_text
+from topology.texts import all_shortened, as_text
 
 NOTHING = -(2**63)
 """Watermark of a partition before its first record."""
@@ -76,7 +76,8 @@ def _tally(
     closed = starts + (aggregate.window_ms + aggregate.grace_ms) <= stream[rows]
     rows, starts = rows[~closed], starts[~closed]
     groups = events if shown is None else shown
-    keys = [as_text(groups[name].gather(rows)).to_list() for name in aggregate.by]
+    texts = (as_text(groups[name].gather(rows)).to_list() for name in aggregate.by)
+    keys = [all_shortened(each) for each in texts]
     windows: dict[tuple[str, ...], dict[int, int]] = {}
     without = 0
     for start, group in zip(starts.tolist(), zip(*keys, strict=True), strict=True):

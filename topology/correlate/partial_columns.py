@@ -16,7 +16,7 @@ import polars as pl
 from schemas import packed, packed_columns
 from topology.partitioner import partitions as partition_of
 from topology.rules import NUMBER, STEPS
-from topology.texts import as_text
+from topology.texts import as_text, column_shortened
 
 MANY = 256
 """Hits from which on a batch's matches of a rule are worked on in columns."""
@@ -93,7 +93,7 @@ def texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> pl.Series:
     found: pl.Series | None = None
     for name in names:
         if name in events.columns:
-            values = as_text(events[name].gather(rows))
+            values = column_shortened(as_text(events[name].gather(rows)))
             found = values if found is None else found.zip_with(found.is_not_null(), values)
             if not found.null_count():
                 return found
@@ -131,19 +131,18 @@ def first_and_last(found: pl.DataFrame, timespan_ms: int) -> pl.DataFrame:
 
 
 def divide(found: pl.DataFrame, rule: str, largest: int) -> Partials:
-    """Partials of at most `largest` matches from what `matches` found; at least one."""
+    """Partials of at most `largest` matches from what `matches` found, or of so few that what they
+    count fits a record; at least one."""
     group = [found[name] for name in found.columns if name.startswith("g")]
-    firsts = _firsts(group, found.height, largest)
-    counts = np.diff(np.append(firsts, found.height))
-    groups = [column.gather(firsts) for column in group]
-    values = _values(found, firsts, counts)
-    return Partials(rule, found, groups, firsts, counts, values)
-
-
-def is_large(made: Partials) -> bool:
-    """Whether a Partial counts so much text that a record may not hold it."""
-    longest = None if made.values is None else made.values.bin.size().max()
-    return isinstance(longest, int) and longest > FITS
+    while True:
+        firsts = _firsts(group, found.height, largest)
+        counts = np.diff(np.append(firsts, found.height))
+        values = _values(found, firsts, counts)
+        longest = None if values is None else values.bin.size().max()
+        if largest == 1 or not isinstance(longest, int) or longest <= FITS:
+            groups = [column.gather(firsts) for column in group]
+            return Partials(rule, found, groups, firsts, counts, values)
+        largest = max(1, largest // 4)
 
 
 def write(

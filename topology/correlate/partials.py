@@ -19,7 +19,7 @@ from schemas import packed
 from topology.correlate import partial_columns
 from topology.keys import opened
 from topology.rules import STEPS, Correlation, Hits, Records, Rule, Rules, is_number
-from topology.texts import as_text
+from topology.texts import all_shortened, as_text
 
 LARGEST = 4_096
 """Matches in one Partial; more of them make several."""
@@ -181,7 +181,7 @@ def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> list[str |
     found: list[str | None] = [None] * len(rows)
     for name in names:
         if name in events.columns:
-            values = as_text(events[name].gather(rows)).to_list()
+            values = all_shortened(as_text(events[name].gather(rows)).to_list())
             found = [v if f is None else f for f, v in zip(found, values, strict=True)]
             if None not in found:
                 break
@@ -233,10 +233,6 @@ class _Writer:
         if correlation.first_seen:
             found = partial_columns.first_and_last(found, correlation.timespan_ms)
         made = partial_columns.divide(found, correlation.rule.id, LARGEST)
-        most = LARGEST
-        while most > 1 and partial_columns.is_large(made):
-            most = max(1, most // 4)
-            made = partial_columns.divide(found, correlation.rule.id, most)
         tenants = self._served(correlation.rule)
         if self._partitions is not None and len(made.firsts) >= partial_columns.GROUPS:
             for tenant in tenants:

@@ -7,12 +7,14 @@ that consumers that drop repeated uids keep them apart. All times are event time
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from topology.rules import Alert, Level, Rule
+from topology.texts import LONGEST, is_shortened, shortened
 
 VERSION = "1.6.0"
 CATEGORY, CLASS = 2, 2004
@@ -33,7 +35,12 @@ STATUS_NEW, STATUS_OTHER = 1, 99
 
 
 def encode(alert: Alert, product_version: str) -> bytes:
-    """The finding as one line of JSON; equal alerts give equal bytes."""
+    """The finding as one line of JSON; equal alerts give equal bytes.
+
+    Values that are too long for it are cut (topology/texts.py) and `metadata.is_truncated` says so.
+    """
+    if any(len(value) > LONGEST for value in _shown(alert)):
+        alert = _fitting(alert)
     rule = alert.rule
     severity_id, severity = SEVERITIES[rule.level]
     activity = _activity(alert)
@@ -54,6 +61,7 @@ def encode(alert: Alert, product_version: str) -> bytes:
             "is_alert": True,
             "message": _message(alert),
             "metadata": {
+                **({"is_truncated": True} if _is_truncated(alert) else {}),
                 "product": {
                     "name": "Northbound",
                     "vendor_name": "Northbound",
@@ -75,6 +83,25 @@ def encode(alert: Alert, product_version: str) -> bytes:
         }
     )
     return orjson.dumps(members)
+
+
+def _fitting(alert: Alert) -> Alert:
+    """Without values that are longer than matches of today have."""
+    group = tuple((name, shortened(value)) for name, value in alert.group)
+    evidence = tuple({k: shortened(v) for k, v in shown.items()} for shown in alert.evidence)
+    return replace(alert, group=group, evidence=evidence)
+
+
+def _is_truncated(alert: Alert) -> bool:
+    """Whether a value of the group or of the event is not there as a whole (topology/texts.py)."""
+    return any(map(is_shortened, _shown(alert)))
+
+
+def _shown(alert: Alert) -> Iterator[str]:
+    for _, value in alert.group:
+        yield value
+    for shown in alert.evidence:
+        yield from shown.values()
 
 
 def _activity(alert: Alert) -> int:

@@ -57,15 +57,14 @@ class StdinConnector(PublishingConnector[StdinSettings]):
             while not framer.error:
                 await self.room()
                 data = await asyncio.to_thread(_read)
+                if data:  # also at a stop: nobody can read it from the pipe again
+                    self.ledger.bytes += len(data)
+                    self._take(framer.feed(data))
+                elif data is not None:
+                    break
                 if self.ending.is_set():
                     self.problem = "stopped before the end of standard input"
                     return
-                if data is None:
-                    continue
-                if not data:
-                    break
-                self.ledger.bytes += len(data)
-                self._take(framer.feed(data))
             self._take(framer.end())
             if framer.error:
                 self.problem = f"{framer.error}. What follows was not published"
