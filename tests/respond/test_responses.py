@@ -57,7 +57,7 @@ class Alerts:
         self._producer.init_transactions(30)
 
     def write(self, values: Sequence[bytes]) -> None:
-        """One transaction, keyed by uid as the workers do it."""
+        """One transaction, keyed by uid as the workers do it; not while one writes steadily."""
         self._producer.begin_transaction()
         for value in values:
             try:
@@ -135,9 +135,9 @@ def test_webhook_killed(
             wait_for(lambda: len(hook.taken()) > share * count, "some alerts")  # noqa: B023
             hook.kill()
             hook.start()
+        writer.join()
         alerts.write([b"no alert", finding(-1, state="final")])
         alerts.write([finding(-2, group=(("x", "poison"),)), finding(-3, group=(("x", "fails"),))])
-        writer.join()
         wait_for(lambda: set(hook.told()) == expected(count, "page"), "all alerts", 120)
         wait_for(lambda: settled(made), "no lag", 120)
         totals = made[0].totals()
