@@ -69,9 +69,9 @@ def tool(name: str, tmp_path: Path) -> dict[str, str]:
     if shutil.which(name):
         return dict(os.environ)
     place = tmp_path / "tools"
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    install = [place / "bin" / "pip", "install", "-q", TOOLCHAINS[name]]
-    subprocess.run(install, check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python"]
+    subprocess.run([*pip, "install", "-q", TOOLCHAINS[name]], check=True, timeout=300)
     return {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
 
 
@@ -132,7 +132,14 @@ def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path) -> None:
     pid = tmp_path / "rsyslog.pid"
     _, names = bundle.client_configuration(folder)
     log = Path(f"/var/log/northbound-{names['alerts'].split('.')[-2]}.log")
+    log.unlink(missing_ok=True)  # of a run that was killed
     output = (tmp_path / "rsyslog.out").open("wb")
+
+    def read() -> list[str]:
+        """Whole lines: rsyslog writes blocks, which end within a line or a character."""
+        data = log.read_bytes() if log.exists() else b""
+        return [line.decode() for line in data.split(b"\n")[:-1]]
+
     server = subprocess.Popen(
         ["rsyslogd", "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(pid)],
         env={
@@ -144,14 +151,13 @@ def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path) -> None:
         stderr=output,
     )
     try:
-        read = lambda: log.read_text("utf-8").splitlines() if log.exists() else []  # noqa: E731
         wait_for(lambda: len(read()) >= len(FIRST), "all records in the file", 60)
         send(kafka, folder, LATER)
         wait_for(lambda: len(read()) >= len(FIRST) + len(LATER), "what came later", 60)
         assert read() == FIRST + LATER
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        server.wait(60)
         output.close()
         print((tmp_path / "rsyslog.out").read_text("utf-8", "replace"))
         log.unlink(missing_ok=True)
