@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -64,6 +65,15 @@ def send(kafka: EmbeddedKafka, folder: Path, values: Sequence[str], *, abort: bo
         producer.commit_transaction(60)
 
 
+def fetch(command: Sequence[str | Path], **options: Any) -> None:
+    """From a registry, which may not answer for a moment."""
+    for left in (2, 1, 0):
+        done = subprocess.run(command, check=False, timeout=300, **options)
+        if done.returncode == 0:
+            return
+        assert left, f"{command} ended with {done.returncode}"
+
+
 def tool(name: str, tmp_path: Path) -> dict[str, str]:
     """An environment in which a tool of a toolchain is there."""
     if shutil.which(name):
@@ -71,7 +81,7 @@ def tool(name: str, tmp_path: Path) -> dict[str, str]:
     place = tmp_path / "tools"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python"]
-    subprocess.run([*pip, "install", "-q", TOOLCHAINS[name]], check=True, timeout=300)
+    fetch([*pip, "install", "-q", TOOLCHAINS[name]])
     return {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}"}
 
 
@@ -106,7 +116,7 @@ def test_consumers_of_the_bundle(
 ) -> None:
     """All committed records and no other; what comes later after a restart, and nothing again."""
     environment = tool(name, tmp_path)
-    subprocess.run(setup, cwd=folder, env=environment, check=True, timeout=300)
+    fetch(setup, cwd=folder, env=environment)
     assert run(folder, [*command, "alerts", str(len(FIRST))], environment) == FIRST
     send(kafka, folder, LATER)
     assert run(folder, [*command, "alerts", str(len(LATER))], environment) == LATER
