@@ -30,8 +30,10 @@ MOVING = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError._TIMED_OUT,
 }
-"""What a broker says whose topic of offsets has only just been made."""
+"""What a broker says whose topic of offsets has only just been made, and what one that is busy
+makes of it."""
 RECORD = re.compile(rb'\{"host":"h(\d+)","n":(\d+),[^}]*\}')
 
 
@@ -92,6 +94,25 @@ class Tenant:
         thread.start()
         return thread
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """`record`s in transactions for as long as the block takes, however slow the machine is;
+        `written` says how many. Nobody else may write meanwhile."""
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                self.write(map(record, range(self.written, self.written + 100)))
+                stop.wait(0.05)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
 
 @contextmanager
 def delivering(config: Config) -> Iterator[list[Delivery]]:
@@ -108,7 +129,7 @@ def delivering(config: Config) -> Iterator[list[Delivery]]:
         for each in made:
             each.stop()
         for each in made:
-            each.join(time.monotonic() + 15)
+            each.join(time.monotonic() + 60)
 
 
 def whole_and_in_order(found: Iterable[bytes], count: int) -> int:
@@ -237,7 +258,7 @@ def committed(config: Config, name: str) -> dict[int, int]:
         return bool(found)
 
     try:
-        wait_for(asked, "committed offsets", 15)
+        wait_for(asked, "committed offsets")
     finally:
         consumer.close()
     return {each.partition: each.offset for each in found}
