@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -116,19 +115,17 @@ def test_a_full_spool_counts_what_it_drops(tmp_path: Path) -> None:
 
 @pytest.mark.broker
 @pytest.mark.kill
-def test_kafka_away_udp_spills_and_drains(
-    make_kafka: Callable[..., EmbeddedKafka], tmp_path: Path
-) -> None:
+def test_kafka_away_udp_spills_and_drains(shaken_kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """UDP goes on while the broker stands still; then all is there once, in order.
 
     The second listener's spool is too small: its loss is counted, and the books balance.
     """
-    kafka = with_topic(make_kafka(), partitions=2)
+    kafka = with_topic(shaken_kafka, 2, "spilled")
     lines = [b"<13>line %06d " % n + b"x" * 300 for n in range(20_000)]
 
     async def work() -> None:
-        big = listener("nas", protocol="udp", spool=tmp_path / "big", spool_bytes=64 << 20)
-        small = listener("nas", protocol="udp", spool=tmp_path / "small", spool_bytes=1 << 20)
+        big = listener("spilled", protocol="udp", spool=tmp_path / "big", spool_bytes=64 << 20)
+        small = listener("spilled", protocol="udp", spool=tmp_path / "small", spool_bytes=1 << 20)
         agent = make_agent(kafka.bootstrap, big, small)
         await agent.start()
         await until(lambda: agent.ready, "readiness")
@@ -161,7 +158,7 @@ def test_kafka_away_udp_spills_and_drains(
         assert all(each.balanced for each in agent.ledgers())
         total = sum(each.published for each in agent.ledgers())
         assert await agent.stop() == 0
-        found = await asyncio.to_thread(read_topic, kafka.bootstrap, "raw.nas", total)
+        found = await asyncio.to_thread(read_topic, kafka.bootstrap, "raw.spilled", total)
         assert len(found) == total
         assert set(values(found)) == set(lines)
 
@@ -170,12 +167,12 @@ def test_kafka_away_udp_spills_and_drains(
 
 @pytest.mark.broker
 @pytest.mark.kill
-def test_spool_agent_kill(make_kafka: Callable[..., EmbeddedKafka], tmp_path: Path) -> None:
+def test_spool_agent_kill(shaken_kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """Kafka away, kill -9 of the agent: what was in the spool is in Kafka afterwards, once.
 
     A stop in order while Kafka is away puts the rest into the spool too and ends with 0.
     """
-    kafka = with_topic(make_kafka(), partitions=1)
+    kafka = with_topic(shaken_kafka, 1)
     file = tmp_path / "northbound.yaml"
     content = {
         "version": 1,
