@@ -89,12 +89,13 @@ def _read(
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for message in consumer.consume(10_000, 0.05):
-                if message.error() is None:
+                if (error := message.error()) is None:
                     found.append(message)
                     at_end.discard(message.partition())
-                else:
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                elif error.code() == KafkaError._PARTITION_EOF:
                     at_end.add(message.partition())
+                else:
+                    assert error.retriable(), error
             if len(at_end) == len(numbers) and complete(found):
                 break
         return sorted(found, key=lambda message: (message.partition(), message.offset()))

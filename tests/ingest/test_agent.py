@@ -16,6 +16,7 @@ import pytest
 from app.broker.server import EmbeddedKafka
 from app.demo.sender import SendError, send
 from app.demo.stream import Stream
+from app.ingest import topics
 from app.ingest.framing import frames
 from app.ingest.topics import IngestError
 from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
@@ -305,8 +306,11 @@ def test_a_port_in_use_says_what_to_do(kafka: EmbeddedKafka, source: str) -> Non
     run(work())
 
 
-def test_a_missing_topic_says_what_to_do(kafka: EmbeddedKafka) -> None:
+def test_a_missing_topic_says_what_to_do(
+    kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The agent does not wait for ever for a topic that nobody made."""
+    monkeypatch.setattr(topics, "SETTLE_S", 0.2)
     agent = make_agent(kafka.bootstrap, listener("nobody"))
     with pytest.raises(IngestError, match=r"no topic raw\.nobody in Kafka: run `northbound topics"):
         run(agent.start())
