@@ -1,8 +1,9 @@
 """Fixtures for all tests: the seed, Hypothesis' profile and a real broker.
 
 `kafka` is one broker for the whole session: use topics, groups and ids of your own on it and never
-stop it. `make_kafka` starts brokers that a test may kill. `make test` runs two sessions beside each
-other, whole files at a time, so nothing a test uses may have a fixed address or place.
+stop it. `shaken_kafka` is one for a file whose tests may, `make_kafka` starts those of one test.
+`make test` runs two sessions beside each other, whole files at a time, so nothing a test uses may
+have a fixed address or place.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from app.broker import ports
 from app.broker.server import EmbeddedKafka
@@ -22,8 +23,15 @@ CONNECTIONS_PER_ADDRESS = 8
 
 SEED = int(os.environ.get("NORTHBOUND_SEED", "1"))
 
-# No example database and no deadline: a run is repeated by its seed alone, on a busy machine too.
-settings.register_profile("northbound", database=None, deadline=None, print_blob=True)
+# No example database, and nothing that fails for being slow: a run is repeated by its seed alone,
+# on a busy machine too.
+settings.register_profile(
+    "northbound",
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("northbound")
 
 
@@ -105,6 +113,15 @@ def make_kafka(
     yield make
     for broker in started:
         broker.stop()
+
+
+@pytest.fixture(scope="module")
+def shaken_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A broker of one file, whose tests may stop and kill it; each leaves it running."""
+    folder = tmp_path_factory.mktemp("kafka")
+    broker = EmbeddedKafka(folder, listen="127.0.0.1:0", advertise="localhost:0", heap="512m")
+    with broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

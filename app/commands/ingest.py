@@ -9,7 +9,7 @@ import socket
 import time
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import orjson
 import typer
@@ -37,6 +37,11 @@ RENEW_S = 600.0
 """How often it is looked whether Northbound's own certificate is due."""
 
 STATUS_FILE = "ingest.json"
+
+Stamp: TypeAlias = tuple[int, int]
+"""When a file was changed (ns), and its octets."""
+State: TypeAlias = dict[Path, Stamp]
+"""Of the files whose changes are taken up."""
 
 
 def ingest(
@@ -66,6 +71,7 @@ def ingest(
     from app.ingest.topics import IngestError
     from app.supervisor import end_with_parent
 
+    begun = _stamp(config)
     settings = configured(config)
     if stdin:
         _ingest_stdin(settings, source, framing, json=json)
@@ -85,7 +91,7 @@ def ingest(
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            left = runner.run(_run(config, settings, linger_ms))
+            left = runner.run(_run(config, begun, settings, linger_ms))
     except (ConfigError, IngestError) as error:
         fail(error)
     if left:
@@ -216,10 +222,12 @@ def _own_certificate(config: Config) -> Path | None:
     return made.server
 
 
-async def _run(path: Path, config: Config, linger_ms: int) -> int:
+async def _run(path: Path, begun: Stamp, config: Config, linger_ms: int) -> int:
+    """`begun`: of northbound.yaml before it was read."""
     from app.ingest.agent import IngestAgent
 
     settings = agent_settings(config, linger_ms)
+    seen = {**_state(path, settings), path: begun}
     agent = IngestAgent(settings, config.client(), config.names)
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -227,17 +235,21 @@ async def _run(path: Path, config: Config, linger_ms: int) -> int:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     await agent.start()
-    watching = asyncio.create_task(_watch(path, agent, linger_ms, reload), name="watch")
+    watching = asyncio.create_task(_watch(path, seen, agent, linger_ms, reload), name="watch")
     await stop.wait()
     watching.cancel()
     return await agent.stop()
 
 
-async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: asyncio.Event) -> None:
-    """Take up what changes, on SIGHUP at once; on a mistake go on as before."""
+async def _watch(
+    path: Path, seen: State, agent: "IngestAgent", linger_ms: int, reload: asyncio.Event
+) -> None:
+    """Take up what changes, on SIGHUP at once; on a mistake go on as before.
+
+    `seen` is from before the files were read: what changes while they are is read once more.
+    """
     from app.ingest.topics import IngestError
 
-    seen = _state(path, agent)
     renewed = time.monotonic()
     while True:
         if time.monotonic() > renewed + RENEW_S:
@@ -245,7 +257,8 @@ async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: async
             _renew(path)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(reload.wait(), LOOK_S)
-        if not reload.is_set() and _state(path, agent) == seen:
+        now = _state(path, agent.settings)
+        if not reload.is_set() and now == seen:
             continue
         reload.clear()
         try:
@@ -254,7 +267,8 @@ async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: async
             log.error("The configuration before stays where this is wrong:\n%s", error)  # noqa: TRY400
         else:
             log.info("The configuration was read again.")
-        seen = _state(path, agent)
+        after = _state(path, agent.settings)
+        seen = {file: now.get(file, stamp) for file, stamp in after.items()}
 
 
 def _renew(path: Path) -> None:
@@ -265,16 +279,18 @@ def _renew(path: Path) -> None:
         log.error("The certificate cannot be renewed: %s", error)  # noqa: TRY400
 
 
-def _state(path: Path, agent: "IngestAgent") -> list[tuple[int, int]]:
+def _state(path: Path, settings: AgentSettings) -> State:
     """Whether a file has changed shows in this."""
-    tls = [each.tls for each in agent.settings.listeners if each.tls is not None]
+    tls = [each.tls for each in settings.listeners if each.tls is not None]
     files = [path, *(each.certificate for each in tls), *(each.key for each in tls if each.key)]
-    files += [file for each in agent.settings.connectors for file in each.files]
-    found = []
-    for file in files:
-        try:
-            status = file.stat()
-            found.append((status.st_mtime_ns, status.st_size))
-        except OSError:
-            found.append((0, 0))
-    return found
+    files += [file for each in settings.connectors for file in each.files]
+    return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: Path) -> Stamp:
+    """Zeros where it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

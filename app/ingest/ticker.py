@@ -29,6 +29,7 @@ TICK_KEY: Final = b"tick"
 REQUEST_S: Final = 10.0
 PROBE_S: Final = 5.0
 """Kafka is asked at least so often, so that `reachable` is fresh."""
+LOOK_S: Final = 0.2
 PARTITIONS_S: Final = 60.0
 """How often the partitions of a topic are read anew."""
 
@@ -71,6 +72,7 @@ class Ticker:
         self._quiet = Quiet()
         self._counts: dict[str, int] = {}
         self._counts_at = -PARTITIONS_S
+        self._ended = False
         common = {**client, **quietly(), "reconnect.backoff.max.ms": 1_000}
         self._client = common
         self._admin = AdminClient(common)
@@ -92,6 +94,12 @@ class Ticker:
 
     async def run(self) -> None:
         """Until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self._ended = True
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         phase = random.random()  # noqa: S311  # nothing secret
         due = {topic: loop.time() + phase * each for topic, each in self._intervals.items()}
@@ -127,14 +135,24 @@ class Ticker:
             self._counts_at = -PARTITIONS_S
             return {}
         futures = self._admin.list_offsets(wanted, request_timeout=REQUEST_S)
+        until = time.monotonic() + 2 * REQUEST_S
         ends = {
-            (part.topic, part.partition): found.result(2 * REQUEST_S).offset
+            (part.topic, part.partition): self._result(found, until).offset
             for part, found in futures.items()
         }
         self.reachable_at = time.monotonic()
         if any(end < 0 for end in ends.values()):
             self._counts_at = -PARTITIONS_S  # a leader went away; asking anew tells who leads now
         return ends
+
+    def _result(self, found: Any, until: float) -> Any:
+        """Of a future; who stops while Kafka is away need not wait for it."""
+        while True:
+            try:
+                return found.result(LOOK_S)
+            except FutureTimeoutError:
+                if self._ended or time.monotonic() > until:
+                    raise
 
     def write(self, ends: Mapping[Partition, int]) -> None:
         """A tick on every quiet partition."""

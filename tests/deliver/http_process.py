@@ -1,11 +1,13 @@
 """HTTP receivers as processes that can be killed and started again."""
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from app.broker import ports
+from tests.ingest.peers import wait_for
 
 
 class HttpProcess:
@@ -19,11 +21,19 @@ class HttpProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Once more."""
+        """Once more, until it listens."""
         script = Path(__file__).with_name("http_receiver.py")
         argv = [sys.executable, str(script), str(self.port), str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log)
+        wait_for(self._listens, "a receiver that listens")
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         """End it at once."""

@@ -30,8 +30,10 @@ MOVING = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError._TIMED_OUT,
 }
-"""What a broker says whose topic of offsets has only just been made."""
+"""What a broker says whose topic of offsets has only just been made, and what one that is busy
+makes of it."""
 RECORD = re.compile(rb'\{"host":"h(\d+)","n":(\d+),[^}]*\}')
 
 
@@ -108,7 +110,7 @@ def delivering(config: Config) -> Iterator[list[Delivery]]:
         for each in made:
             each.stop()
         for each in made:
-            each.join(time.monotonic() + 15)
+            each.join(time.monotonic() + 60)
 
 
 def whole_and_in_order(found: Iterable[bytes], count: int) -> int:
@@ -237,7 +239,7 @@ def committed(config: Config, name: str) -> dict[int, int]:
         return bool(found)
 
     try:
-        wait_for(asked, "committed offsets", 15)
+        wait_for(asked, "committed offsets")
     finally:
         consumer.close()
     return {each.partition: each.offset for each in found}

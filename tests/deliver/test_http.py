@@ -109,7 +109,8 @@ def test_too_large(
     """A batch that is too large for the receiver (413) goes in parts; nothing of it is refused."""
     (tmp_path / "token").write_text(TOKEN)
     to = {"type": "azure", "rule": "dcr-1", "stream": "Custom-A", "batch_size": "8MiB"}
-    to |= {"addresses": [receiver.address], "token_file": "token", "batch_records": 20_000}
+    to |= {"addresses": [receiver.address], "token_file": "token"}
+    to |= {"batch_records": 10_000, "batch_wait": "30s"}  # all of them, however they are fetched
     tenant = Tenant(kafka, tmp_path, unique("http"), [{"name": "siem", "to": to}])
     tenant.write(map(record, range(10_000)))
     receiver.start()
@@ -128,7 +129,8 @@ def test_waits_as_long_as_told(
 ) -> None:
     """429 with Retry-After: the receiver is left alone for so long, then has everything."""
     (receiver.folder / "busy").write_text("3")
-    to = {"type": "http", "addresses": [receiver.address], "batch_wait": "50ms"}
+    to = {"type": "http", "addresses": [receiver.address]}
+    to |= {"batch_records": KEYS, "batch_wait": "30s"}  # one request, however they are fetched
     tenant = Tenant(kafka, tmp_path, unique("http"), [{"name": "siem", "to": to}])
     tenant.write(map(record, range(KEYS)))
     receiver.start()

@@ -3,12 +3,14 @@
 A machine without apt or root skips these tests with that reason; continuous integration fails.
 """
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +25,7 @@ PACKAGES = {
     "nats-server": ["nats-server"],
     "aiosmtpd": ["python3-aiosmtpd"],
 }
-APT = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120"]
+APT = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
 
 
 def need(*programs: str) -> None:
@@ -38,14 +40,26 @@ def need(*programs: str) -> None:
 
 def absent(*programs: str) -> list[str]:
     """Which of these programs are not there, after what can be installed was."""
-    missing = [each for each in programs if _find(each) is None]
+    missing = _missing(programs)
     if missing and shutil.which("apt-get") and os.geteuid() == 0:
-        packages = [package for each in missing for package in PACKAGES[each]]
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for argv in ([*APT, "update"], [*APT, "install", "--no-install-recommends", *packages]):
-            subprocess.run(argv, env=environment, check=False, capture_output=True, timeout=300)
-        missing = [each for each in programs if _find(each) is None]
+        # Two sessions beside each other: an update that meets another one fails at once, and what
+        # is installed meanwhile is looked for in half the lists.
+        with (Path(tempfile.gettempdir()) / "northbound-tests-apt.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if missing := _missing(programs):
+                _install([package for each in missing for package in PACKAGES[each]])
+        missing = _missing(programs)
     return missing
+
+
+def _missing(programs: Iterable[str]) -> list[str]:
+    return [each for each in programs if _find(each) is None]
+
+
+def _install(packages: list[str]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for argv in ([*APT, "update"], [*APT, "install", "--no-install-recommends", *packages]):
+        subprocess.run(argv, env=environment, check=False, capture_output=True, timeout=300)
 
 
 def _find(program: str) -> str | None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from app.ingest.agent import IngestAgent
 from app.ingest.settings import AgentSettings, ListenerSettings
@@ -50,21 +50,54 @@ async def until(condition: Callable[[], object], what: str, seconds: float = 60.
 
 
 def read_topic(bootstrap: str, topic: str, count: int, seconds: float = 60.0) -> list[Message]:
-    """All records of a topic, partition by partition; waits until `count` are there."""
+    """All records of a topic, partition by partition, to its end; waits until `count` are there."""
+    return _read(bootstrap, topic, lambda found: len(found) >= count, seconds)
+
+
+def read_all(
+    bootstrap: str, topic: str, wanted: Iterable[bytes], seconds: float = 120.0
+) -> list[Message]:
+    """As `read_topic`, until each of `wanted` is there: a count would be met by what came twice."""
+    missing = set(wanted)
+    seen = 0
+
+    def complete(found: list[Message]) -> bool:
+        nonlocal seen
+        missing.difference_update(values(found[seen:]))
+        seen = len(found)
+        return not missing
+
+    return _read(bootstrap, topic, complete, seconds)
+
+
+def _read(
+    bootstrap: str, topic: str, complete: Callable[[list[Message]], bool], seconds: float
+) -> list[Message]:
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "reader", "fetch.wait.max.ms": 50}
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "reader",
+            "fetch.wait.max.ms": 50,
+            "enable.partition.eof": True,  # silence for a while is no end
+        }
     )
     try:
-        numbers = consumer.list_topics(topic, timeout=15).topics[topic].partitions
+        numbers = consumer.list_topics(topic, timeout=30).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
         found: list[Message] = []
+        at_end: set[int] = set()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            batch = consumer.consume(10_000, 0.2)
-            found += batch
-            if len(found) >= count and not batch:
+            for message in consumer.consume(10_000, 0.05):
+                if (error := message.error()) is None:
+                    found.append(message)
+                    at_end.discard(message.partition())
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    at_end.add(message.partition())
+                else:
+                    assert error.retriable(), error
+            if len(at_end) == len(numbers) and complete(found):
                 break
-        assert not [message.error() for message in found if message.error()]
         return sorted(found, key=lambda message: (message.partition(), message.offset()))
     finally:
         consumer.close()

@@ -22,19 +22,20 @@ COUNT = 30_000
 BUFFER_KIB = 4_096
 
 
-def with_topic(kafka: EmbeddedKafka, partitions: int) -> EmbeddedKafka:
-    """A broker of the test's own with the topic raw.nas."""
+def with_topic(kafka: EmbeddedKafka, partitions: int, source: str = "nas") -> EmbeddedKafka:
+    """A broker that is not the session's, with the raw topic of this source."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_topics([NewTopic("raw.nas", partitions)])["raw.nas"].result(30)
+    topic = f"raw.{source}"
+    admin.create_topics([NewTopic(topic, partitions)])[topic].result(30)
     return kafka
 
 
-def test_a_stopped_broker_holds_senders_back(make_kafka: Callable[..., EmbeddedKafka]) -> None:
+def test_a_stopped_broker_holds_senders_back(shaken_kafka: EmbeddedKafka) -> None:
     """With the broker stopped (SIGSTOP) the sender blocks, memory stays; after SIGCONT all arrives.
 
     30 MB are sent through a bound of 4 MiB; what is beyond it stays in the sender.
     """
-    kafka = with_topic(make_kafka(), partitions=2)
+    kafka = with_topic(shaken_kafka, 2, "stopped")
     sent = 0
 
     def pour(address: tuple[str, int]) -> None:
@@ -47,7 +48,7 @@ def test_a_stopped_broker_holds_senders_back(make_kafka: Callable[..., EmbeddedK
 
     async def work() -> None:
         nonlocal sent
-        agent = make_agent(kafka.bootstrap, listener("nas"), buffer_kib=BUFFER_KIB)
+        agent = make_agent(kafka.bootstrap, listener("stopped"), buffer_kib=BUFFER_KIB)
         await agent.start()
         await until(lambda: agent.ready, "readiness")
         os.kill(kafka.pid, signal.SIGSTOP)
@@ -77,22 +78,20 @@ def test_a_stopped_broker_holds_senders_back(make_kafka: Callable[..., EmbeddedK
         assert await agent.stop() == 0
 
     run(work())
-    found = values(read_topic(kafka.bootstrap, "raw.nas", COUNT))
+    found = values(read_topic(kafka.bootstrap, "raw.stopped", COUNT))
     assert found == [LINE % n for n in range(COUNT)]
 
 
-def test_a_broker_that_is_killed_loses_and_doubles_nothing(
-    make_kafka: Callable[..., EmbeddedKafka],
-) -> None:
+def test_a_broker_that_is_killed_loses_and_doubles_nothing(shaken_kafka: EmbeddedKafka) -> None:
     """Kill -9 of the broker in mid-stream: once it is back, each line is there once.
 
     An agent that then has to end without Kafka says how many messages it could not publish.
     """
-    kafka = with_topic(make_kafka(), partitions=2)
+    kafka = with_topic(shaken_kafka, 2, "killed")
     lines = [b"<13>number %06d" % n for n in range(40_000)]
 
     async def work() -> None:
-        agent = make_agent(kafka.bootstrap, listener("nas"), flush_s=1.0)
+        agent = make_agent(kafka.bootstrap, listener("killed"), flush_s=1.0)
         await agent.start()
         _, writer = await asyncio.open_connection(*agent.listeners[0].address)
         for first in range(0, len(lines), 500):
@@ -104,9 +103,9 @@ def test_a_broker_that_is_killed_loses_and_doubles_nothing(
             if first == 25_000:
                 await asyncio.to_thread(kafka.start)
         await until(lambda: agent.ledgers()[0].published == len(lines), "all lines", 120)
-        found = await asyncio.to_thread(read_topic, kafka.bootstrap, "raw.nas", len(lines))
+        found = await asyncio.to_thread(read_topic, kafka.bootstrap, "raw.killed", len(lines))
         assert values(found) == lines
-        kafka.kill()
+        kafka.kill()  # it is the last that needs it
         writer.write(b"<13>one\n<13>two\n")
         await until(lambda: agent.ledgers()[0].received == len(lines) + 2, "two lines")
         assert await agent.stop() == 2

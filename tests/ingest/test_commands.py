@@ -18,6 +18,7 @@ from app.broker.server import EmbeddedKafka
 from app.cli import app
 from app.commands.ingest import agent_settings
 from app.config import load
+from tests.ingest.peers import wait_for
 from tests.ingest.rig import read_topic, values
 
 LINE = b"<14>1 2026-01-27T14:12:23.9558Z nas-%d qumulo - - - line %d"
@@ -71,14 +72,14 @@ def test_ingest_runs_until_sigterm(config: tuple[Path, str], kafka: EmbeddedKafk
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
+
+    def written() -> bool:
+        assert process.poll() is None
+        return status.exists()
+
     try:
-        deadline = time.monotonic() + 60
-        address = ""
-        while not address and time.monotonic() < deadline:
-            assert process.poll() is None
-            if status.exists():
-                address = orjson.loads(status.read_bytes())["listeners"][0]["address"]
-            time.sleep(0.05)
+        wait_for(written, "the status file")
+        address = orjson.loads(status.read_bytes())["listeners"][0]["address"]
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port))) as client:
             client.sendall(b"<13>one\n<13>two\n<13>three")
@@ -87,8 +88,8 @@ def test_ingest_runs_until_sigterm(config: tuple[Path, str], kafka: EmbeddedKafk
     finally:
         process.kill()
         process.wait()
-    written = orjson.loads(status.read_bytes())
-    assert written["listeners"][0]["published"] == 3
+    told = orjson.loads(status.read_bytes())
+    assert told["listeners"][0]["published"] == 3
     found = values(read_topic(kafka.bootstrap, f"raw.{source}", 3))
     assert sorted([b"<13>one", b"<13>two", b"<13>three"]) == sorted(found)
 

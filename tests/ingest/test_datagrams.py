@@ -31,7 +31,6 @@ def test_udp(kafka: EmbeddedKafka, source: str, host: str) -> None:
 
     Trailers are stripped, empty datagrams counted.
     """
-    family = socket.AF_INET if host == "127.0.0.1" else socket.AF_INET6
     peers = ["127.0.0.1", "127.0.0.2", "127.0.0.3"] if host != "::1" else ["::1"]
 
     async def work() -> None:
@@ -50,20 +49,20 @@ def test_udp(kafka: EmbeddedKafka, source: str, host: str) -> None:
         for n in range(1_000):
             for number, client in enumerate(clients):
                 client.send(LINE % (number, n) + (b"\r\n", b"\0", b"\n", b"")[n % 4])
-            if n % 50 == 0:
-                await asyncio.sleep(0.01)
+            if n % 50 == 49:  # else the kernel drops what a busy machine does not fetch in time
+                so_far = (n + 1) * len(clients)
+                await until(lambda: agent.ledgers()[0].received == so_far, "a burst")  # noqa: B023
         clients[0].send(b"")
         clients[0].send(b"\n")
         clients[0].send(b"x" * 60_000)
         total = 1_000 * len(peers) + 1
-        await until(lambda: agent.ledgers()[0].published == total, "all datagrams", 20)
+        await until(lambda: agent.ledgers()[0].published == total, "all datagrams")
         ledger = agent.ledgers()[0]
         assert (ledger.empty, ledger.kernel_drops, ledger.balanced) == (2, 0, True)
         assert await agent.stop() == 0
         for client in clients:
             client.close()
 
-    assert family
     run(work())
     found = defaultdict(list)
     for message in read_topic(kafka.bootstrap, f"raw.{source}", 1_000 * len(peers) + 1):
@@ -127,7 +126,7 @@ def test_unix_sockets(kafka: EmbeddedKafka, source: str, tmp_path: Path, datagra
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
     stale.close()
-    lines = [LINE % (0, n) for n in range(20_000)]
+    lines = [LINE % (0, n) for n in range(5_000)]
 
     async def work() -> None:
         settings = listener(source, protocol="unix", datagram=datagram, path=path, mode=0o600)

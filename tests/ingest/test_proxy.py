@@ -82,7 +82,7 @@ def test_the_sender_behind_a_proxy(kafka: EmbeddedKafka, source: str) -> None:
             reader, writer = await asyncio.open_connection(*address)
             writer.write(wire)
             with contextlib.suppress(ConnectionResetError):
-                assert await asyncio.wait_for(reader.read(), 20) == b""
+                assert await asyncio.wait_for(reader.read(), 60) == b""
             writer.close()
         await until(lambda: agent.ledgers()[0].published == len(GOOD), "the good ones")
         await until(lambda: agent.ledgers()[0].faults["proxy"] == len(BAD), "the bad ones")
@@ -124,7 +124,7 @@ def test_proxy_before_tls(kafka: EmbeddedKafka, source: str, tmp_path: Path) -> 
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
         with socket.create_connection(address) as plain:
-            plain.settimeout(20)
+            plain.settimeout(60)
             first = v2("192.0.2.8")
             while True:
                 try:

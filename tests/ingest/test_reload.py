@@ -14,7 +14,9 @@ import orjson
 import pytest
 import yaml
 
+from app.broker import ports
 from app.broker.server import EmbeddedKafka
+from app.ingest import topics
 from app.ingest.topics import IngestError
 from tests.ingest.peers import wait_for
 from tests.ingest.rig import listener, make_agent, read_topic, run, until, values
@@ -28,12 +30,9 @@ def source(create_topic: Callable[..., str]) -> str:
     return create_topic("raw.reload").removeprefix("raw.")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def test_listeners_come_and_go(kafka: EmbeddedKafka, source: str) -> None:
+def test_listeners_come_and_go(
+    kafka: EmbeddedKafka, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One listener stays with its connections, one goes after its lines are out, one comes.
 
     A listener that cannot be opened leaves the one that was there before.
@@ -60,6 +59,7 @@ def test_listeners_come_and_go(kafka: EmbeddedKafka, source: str) -> None:
             object.__setattr__(busy, "port", taken.getsockname()[1])
             with pytest.raises(IngestError, match="Stop what uses the port"):
                 await agent.apply(make_agent(kafka.bootstrap, first, third, busy).settings)
+        monkeypatch.setattr(topics, "SETTLE_S", 0.2)
         with pytest.raises(IngestError, match="no topic raw"):
             await agent.apply(make_agent(kafka.bootstrap, listener("nowhere")).settings)
         assert [each.settings for each in agent.listeners] == [first, third]
@@ -75,7 +75,8 @@ def test_listeners_come_and_go(kafka: EmbeddedKafka, source: str) -> None:
 def test_sighup_and_file_change(kafka: EmbeddedKafka, source: str, tmp_path: Path) -> None:
     """The process takes up a change of the file by itself, and names a mistake and goes on."""
     file = tmp_path / "northbound.yaml"
-    ports = [free_port(), free_port()]
+    first = ports.free("127.0.0.1", 2)
+    both = [first, first + 1]
 
     def write(*listening: int, **more: Any) -> None:
         content = {
@@ -100,7 +101,7 @@ def test_sighup_and_file_change(kafka: EmbeddedKafka, source: str, tmp_path: Pat
         return [each["address"].rpartition(":")[2] for each in found["listeners"]]
 
     log = tmp_path / "agent.log"
-    write(ports[0])
+    write(first)
     argv = [sys.executable, "-c", "from app.cli import main; main()", "ingest"]
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -109,18 +110,18 @@ def test_sighup_and_file_change(kafka: EmbeddedKafka, source: str, tmp_path: Pat
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
     try:
-        wait_for(lambda: listening() == [str(ports[0])], "the agent")
-        with socket.create_connection(("127.0.0.1", ports[0])) as client:
-            write(*ports)
-            wait_for(lambda: listening() == list(map(str, ports)), "the second listener")
-            write(*ports, listener=[])
+        wait_for(lambda: listening() == [str(first)], "the agent")
+        with socket.create_connection(("127.0.0.1", first)) as client:
+            write(*both)
+            wait_for(lambda: listening() == list(map(str, both)), "the second listener")
+            write(*both, listener=[])
             process.send_signal(signal.SIGHUP)
             wait_for(lambda: b"unknown key" in log.read_bytes(), "the complaint")
             assert process.poll() is None
-            assert listening() == list(map(str, ports))
-            write(ports[0])
+            assert listening() == list(map(str, both))
+            write(first)
             process.send_signal(signal.SIGHUP)
-            wait_for(lambda: listening() == [str(ports[0])], "the first alone")
+            wait_for(lambda: listening() == [str(first)], "the first alone")
             client.sendall(b"<13>all the time\n")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

@@ -193,6 +193,6 @@ def test_a_silent_source_is_an_event(
     found = [
         orjson.loads(each.value()) for each in read_topic(kafka.bootstrap, f"raw.{monitor}", 2)
     ]
-    assert [each["monitor"] for each in found] == ["source_silent", "source_back"]
     assert {each["source"] for each in found} == {source}
-    assert [each["alert"] for each in found] == [True, False]
+    told = [(each["monitor"], each["alert"]) for each in found]
+    assert told[:2] == [("source_silent", True), ("source_back", False)]

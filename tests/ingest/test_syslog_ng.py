@@ -17,7 +17,7 @@ from tests.ingest.rig import listener, make_agent, read_topic, run, values
 
 pytestmark = pytest.mark.broker
 
-COUNT = 20_000
+COUNT = 5_000
 FRAME = re.compile(rb'<13>1 \S+ \S+ - - - \[meta sequenceId="\d+"\] (.*)\n')
 """RFC 5424 with what syslog-ng knows of a bare line; it counts a line feed at the end in."""
 

@@ -1,6 +1,7 @@
 """TLS on TCP and RELP: certificates of Northbound's own CA, client certificates, port checks."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import socket
@@ -50,7 +51,7 @@ def test_counted_frames_over_tls(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """RFC 5425: a verified connection delivers every frame; port checks and garbage do no harm."""
-    lines = [A1 + b" %d" % n for n in range(20_000)]
+    lines = [A1 + b" %d" % n for n in range(5_000)]
 
     async def work() -> None:
         tls = TlsSettings(made.server)
@@ -63,8 +64,9 @@ def test_counted_frames_over_tls(
         assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
         with socket.create_connection((host, port)) as plain:
             plain.sendall(b"<13>this is no TLS\n" * 10)
-            plain.settimeout(20)
-            await asyncio.to_thread(plain.recv, 100)
+            plain.settimeout(60)
+            with contextlib.suppress(ConnectionResetError):
+                await asyncio.to_thread(plain.recv, 100)
         _, writer = await asyncio.open_connection(
             host, port, ssl=client(made), server_hostname="localhost"
         )
@@ -83,7 +85,7 @@ def test_a_sender_that_hangs_up_at_once(
     kafka: EmbeddedKafka, source: str, made: certificates.Certificates
 ) -> None:
     """One that closes its socket without a TLS goodbye, as loggen does, loses nothing."""
-    lines = [A1 + b" %06d" % n for n in range(50_000)]
+    lines = [A1 + b" %06d" % n for n in range(20_000)]
 
     def send(address: tuple[str, int]) -> None:
         plain = socket.create_connection(address)
@@ -202,7 +204,7 @@ def test_rsyslog_over_tls(
     """
     now = dt.datetime.now(dt.UTC)
     own = certificates.ensure(made.server.parent, ["localhost"], now, "sender.pem")
-    lines = [A1 + b" %06d" % n for n in range(20_000)]
+    lines = [A1 + b" %06d" % n for n in range(5_000)]
 
     async def work() -> None:
         settings = listener(source, protocol=protocol, tls=TlsSettings(made.server))

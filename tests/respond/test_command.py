@@ -29,7 +29,7 @@ def command(
     folder: Path,
     text: str,
     *arguments: str,
-    seconds: float = 20.0,
+    seconds: float = 60.0,
     waiting: Callable[[], None] = lambda: None,
 ) -> Command:
     argv = (program(folder, text), *arguments)

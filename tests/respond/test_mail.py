@@ -30,7 +30,7 @@ def settings(server: MailServer, **more: Any) -> MailSettings:
         "recipients": ("soc@example.com", "cert@example.com"),
         "subject": "[{severity}] {finding_info.title}",
         "body": None,
-        "timeout_s": 10.0,
+        "timeout_s": 60.0,
     }
     return MailSettings(**{**given, **more})
 

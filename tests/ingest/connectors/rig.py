@@ -13,7 +13,7 @@ import orjson
 import yaml
 
 from tests.ingest.peers import wait_for
-from tests.ingest.rig import read_topic
+from tests.ingest.rig import read_all
 
 ARGV = [sys.executable, "-c", "from app.cli import main; main()", "ingest"]
 
@@ -108,6 +108,6 @@ class Agent:
 def compare(bootstrap: str, topic: str, wanted: Iterable[bytes]) -> tuple[int, int, list[bytes]]:
     """How many lines are missing in a topic, how many came twice, and all of them in order."""
     expected = Counter(wanted)
-    found = [message.value() for message in read_topic(bootstrap, topic, sum(expected.values()))]
+    found = [message.value() for message in read_all(bootstrap, topic, expected)]
     counted = Counter(found)
     return (expected - counted).total(), (counted - expected).total(), found

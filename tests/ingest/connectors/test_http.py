@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.broker import certificates
+from app.broker import certificates, ports
 from app.broker.server import EmbeddedKafka
 from app.ingest.agent import IngestAgent
 from app.ingest.connectors import http as connector
@@ -87,9 +87,10 @@ def test_all_lines_of_many_requests(kafka: EmbeddedKafka, source: str) -> None:
     found = read_topic(kafka.bootstrap, f"raw.{source}", 10_000)
     assert sorted(values(found)) == sorted(line for body in bodies for line in body)
     assert {message.key() for message in found} == {b"127.0.0.1"}
-    for body in bodies:
-        wanted = set(body)
-        assert [line for line in values(found) if line in wanted] == body
+    came: list[list[bytes]] = [[] for _ in bodies]
+    for line in filter(None, values(found)):
+        came[json.loads(line)["request"]].append(line)
+    assert came == bodies
 
 
 def test_refusals(
@@ -210,7 +211,7 @@ def test_https(kafka: EmbeddedKafka, source: str, tmp_path: Path) -> None:
     """A certificate of Northbound's own CA, verified; a sender that asks first whether it may."""
     now = dt.datetime.now(dt.UTC)
     made = certificates.ensure(tmp_path / "tls", ["localhost"], now, "ingest.pem")
-    (tmp_path / "body").write_bytes(b"line\n" * 100_000)
+    (tmp_path / "body").write_bytes(b"line\n" * 20_000)
     context = ssl.create_default_context(cafile=made.ca)
 
     async def work() -> None:
@@ -224,11 +225,11 @@ def test_https(kafka: EmbeddedKafka, source: str, tmp_path: Path) -> None:
                 expect100=True,
             ) as answer,
         ):
-            assert (answer.status, await answer.json()) == (200, {"accepted": 100_000})
+            assert (answer.status, await answer.json()) == (200, {"accepted": 20_000})
         await agent.stop()
 
     run(work())
-    assert len(read_topic(kafka.bootstrap, f"raw.{source}", 100_000)) == 100_000
+    assert len(read_topic(kafka.bootstrap, f"raw.{source}", 20_000)) == 20_000
 
 
 @pytest.mark.kill
@@ -237,7 +238,7 @@ def test_kafka_away(
 ) -> None:
     """While Kafka does not answer, neither does 200: 503 with Retry-After, at once where it is
     known. Afterwards everything works again, and what was answered with 200 is there."""
-    monkeypatch.setattr(connector, "ACK_S", 2.0)
+    monkeypatch.setattr(connector, "ACK_S", 60.0)
     kafka = make_kafka()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(30)
@@ -260,7 +261,10 @@ def test_kafka_away(
             assert await post(0) == 200
             os.kill(kafka.pid, signal.SIGSTOP)
             try:
-                assert await post(1) == 503
+                with monkeypatch.context() as soon:
+                    soon.setattr(connector, "ACK_S", 2.0)
+                    assert await post(1) == 503
+                await until(lambda: agent.listeners[0].stalled, "the stall")
                 assert [await post(n) for n in range(2, 20)] == [503] * 18
                 assert agent.ledgers()[0].received == 2
             finally:
@@ -280,7 +284,7 @@ def test_what_was_answered_survives_kill_9(
     kafka: EmbeddedKafka, source: str, tmp_path: Path
 ) -> None:
     """Every line of a request that got 200 is in Kafka, whenever the agent is killed."""
-    port = free_port()
+    port = ports.free("127.0.0.1")
     (tmp_path / "token").write_text(TOKEN)
     keys = {"type": "http", "listen": f"127.0.0.1:{port}", "token_file": "token"}
     agent = Agent(tmp_path, kafka.bootstrap, source, keys)
@@ -328,8 +332,3 @@ def test_what_was_answered_survives_kill_9(
     listing = subprocess.run(["ps", "-ef"], check=True, capture_output=True, text=True).stdout
     assert TOKEN not in listing + agent.log.read_text()
     assert set(answered) <= set(values(read_topic(kafka.bootstrap, f"raw.{source}", len(answered))))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

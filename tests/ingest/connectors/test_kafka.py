@@ -27,11 +27,12 @@ from app.ingest.connectors.kafka import KafkaSettings
 from app.ingest.topics import IngestError
 from tests.ingest.connectors.rig import Agent
 from tests.ingest.peers import wait_for
-from tests.ingest.rig import make_agent, read_topic, run, until, values
+from tests.ingest.rig import make_agent, read_all, read_topic, run, until, values
 from topology.topics import Feeds, Names, declare
 
 pytestmark = pytest.mark.broker
 
+RECORD = b"record %08d"
 START_MS = int(time.time() * 1000) - 600_000
 
 
@@ -64,9 +65,9 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for _ in range(50):
+            for _ in range(20 if len(self._producer) < 10_000 else 0):  # a broker that is away
                 number = self.sent
-                value, key = b"record %08d" % number, b"host-%d" % (number % 7)
+                value, key = RECORD % number, b"host-%d" % (number % 7)
                 self._producer.produce(self._topic, value, key, timestamp=START_MS + number)
                 self.sent += 1
             self._producer.poll(0)
@@ -95,16 +96,16 @@ def test_exactly_once_across_kill_9(
 
     def progress() -> None:
         before = agent.ledgers()[0]["published"]
-        wait_for(lambda: agent.ledgers()[0]["published"] > before + 2_000, "records to be copied")
+        wait_for(lambda: agent.ledgers()[0]["published"] > before + 500, "records to be copied", 90)
 
     def copied() -> list[Message]:
-        """Records here that are no ticks, once there are as many as were sent."""
-        everything = read_topic(ours.bootstrap, "raw.nas", sender.sent, 30)
-        found = [message for message in everything if message.value() is not None]
-        return found if len(found) >= sender.sent else []
+        """Records here that are no ticks, once all that were sent are there."""
+        sent = (RECORD % number for number in range(sender.sent))
+        everything = read_all(ours.bootstrap, "raw.nas", sent)
+        return [message for message in everything if message.value() is not None]
 
     try:
-        for _ in range(4):
+        for _ in range(3):
             agent.start()
             progress()
             agent.kill()
@@ -117,7 +118,6 @@ def test_exactly_once_across_kill_9(
         ours.start()
         progress()
         count = sender.stop()
-        wait_for(copied, "all records", 120)
         found = copied()
         agent.stop()
         agent.start()
@@ -125,7 +125,7 @@ def test_exactly_once_across_kill_9(
     finally:
         agent.end()
     assert len(found) == count
-    assert Counter(values(found)) == Counter(b"record %08d" % n for n in range(count))
+    assert Counter(values(found)) == Counter(RECORD % n for n in range(count))
     by_key: dict[bytes, list[int]] = {}
     for message in found:
         number = int(message.value()[7:])
@@ -185,7 +185,8 @@ def test_odd_records(
     async def work(expected: int) -> None:
         agent = copy(topic)
         await agent.start()
-        await until(lambda: agent.ledgers()[0].published == expected, "records")
+        # Half a minute of it goes by as librdkafka waits for what is behind the refused record.
+        await until(lambda: agent.ledgers()[0].published == expected, "records", 120)
         ledger = agent.ledgers()[0]
         assert ledger.balanced
         if expected == 3:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.broker import ports
 from app.broker.server import EmbeddedKafka
 from app.commands.ingest import agent_settings
 from app.config import load
@@ -26,16 +26,11 @@ PASSWORD = "a-secret-of-the-server"
 MESSAGE = b"message %08d"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A server with JetStream that asks for a password; its address."""
     need("nats-server")
-    port = free_port()
+    port = ports.free("127.0.0.1")
     conf = tmp_path / "nats.conf"
     conf.write_text(
         f'listen: "127.0.0.1:{port}"\n'
@@ -48,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 async def connect(server: str) -> Any:
     """A client, once the server is up."""
-    for _ in range(200):
+    for _ in range(1_000):
         try:
             return await nats.connect(server, user="northbound", password=PASSWORD)
         except (OSError, nats.errors.Error):
@@ -66,18 +61,18 @@ class Sender:
         self._made = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._made.wait(30)
+        assert self._made.wait(60)
 
     async def _run(self) -> None:
         client = await connect(self._server)
-        stream = client.jetstream()
+        stream = client.jetstream(timeout=60)
         await stream.add_stream(name="AUDIT", subjects=["audit.>"])
         self._made.set()
         while not self._stop.is_set():
             numbers = range(self.sent, self.sent + 50)
             await asyncio.gather(*(stream.publish("audit.nas", MESSAGE % n) for n in numbers))
             self.sent += 50
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
         await client.close()
 
     def stop(self) -> int:
@@ -90,9 +85,18 @@ class Sender:
 async def consumer_of(server: str) -> Any:
     """What the server knows of the connector's consumer."""
     client = await connect(server)
-    found = await client.jetstream().consumer_info("AUDIT", "follower")
+    found = await client.jetstream(timeout=60).consumer_info("AUDIT", "follower")
     await client.close()
     return found
+
+
+async def redeliver_soon(server: str) -> None:
+    """What a killed agent did not acknowledge comes again after 5 s, not after half a minute."""
+    config = (await consumer_of(server)).config
+    config.ack_wait = 5.0
+    client = await connect(server)
+    await client.jetstream(timeout=60).add_consumer("AUDIT", config)
+    await client.close()
 
 
 @pytest.mark.kill
@@ -126,6 +130,7 @@ def test_kill_9_and_stops(
             agent.stop()
         stopped = values(read_topic(kafka.bootstrap, topic, 1_000))
         assert len(stopped) == len(set(stopped))
+        asyncio.run(redeliver_soon(server))
         for _ in range(3):
             agent.start()
             progress()
@@ -185,6 +190,7 @@ def test_nothing_is_acknowledged_before_kafka_has_it(
             assert found.ack_floor.stream_seq < count
             assert found.num_ack_pending > 0
             agent.kill()
+            asyncio.run(redeliver_soon(server))
         finally:
             os.kill(kafka.pid, signal.SIGCONT)
         agent.start()
