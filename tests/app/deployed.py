@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.broker import admin
+from app.broker import admin, ports
 from app.config import Config, load
 from app.planning import build_plan, declared
 from tests.runtime.processes import ROOT
@@ -25,12 +25,13 @@ def deploy(folder: Path, text: str) -> Config:
 
 
 @contextmanager
-def working(config: Config, level: str = "warn") -> Iterator[Path]:
+def working(config: Config, level: str = "warn", app: str = "app.worker") -> Iterator[Path]:
     """A worker for the block, ended in order behind it; its log."""
     log = config.home / "worker.log"
+    web = str(ports.free("127.0.0.1"))
     with log.open("wb") as output:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", level],
+            [sys.executable, "-m", "faust", "-A", app, "worker", "-l", level, "--web-port", web],
             cwd=ROOT,
             env={**os.environ, "NORTHBOUND_CONFIG": str(config.home / "northbound.yaml")},
             stdout=output,

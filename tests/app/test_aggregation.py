@@ -3,10 +3,8 @@
 The truth is what the topology test driver makes of the raw topics, in one go.
 """
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,13 +16,13 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin
+from app.broker import admin, ports
 from app.broker.server import EmbeddedKafka
 from app.config import Config, load
 from app.lag import lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError, read
-from tests.runtime.processes import ROOT, wait_for
+from tests.runtime.processes import ROOT, end, start_faust, wait_for
 from tests.topology.deployment import line
 from topology.pipeline import pipeline
 from topology.testing import Step, TopologyTestDriver
@@ -77,15 +75,8 @@ workers: {{store: {store}}}
 
 
 def _start(config: Config) -> subprocess.Popen[bytes]:
-    with (config.home / "worker.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"],
-            cwd=ROOT,
-            env={**os.environ, "NORTHBOUND_CONFIG": str(config.home / "northbound.yaml")},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    file = config.home / "northbound.yaml"
+    return start_faust(file, ports.free("127.0.0.1"), config.home / "worker.log")
 
 
 def _send(config: Config, source: str, first: int, count: int) -> None:
@@ -185,9 +176,7 @@ def test_kill_the_worker_and_every_record_is_accounted_for(
         process.send_signal(signal.SIGTERM)
         assert process.wait(90) == 0
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        end(process)
     found = _found(config)
     assert found == _truth(config)
     events = [orjson.loads(value) for value in found["events"].elements()]

@@ -3,11 +3,9 @@
 The truth is what the topology test driver makes of the raw topic with everything in one agent.
 """
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,14 +17,14 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from app.broker import admin
+from app.broker import admin, ports
 from app.broker.server import EmbeddedKafka
 from app.config import Config, load
 from app.deployment import Deployment, DeploymentError
 from app.lag import Level, lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError, read
-from tests.runtime.processes import ROOT, wait_for
+from tests.runtime.processes import ROOT, end, start_faust, wait_for
 from tests.topology.deployment import line
 from topology.pipeline import pipeline
 from topology.testing import Step, TopologyTestDriver
@@ -87,19 +85,10 @@ class Worker:
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with (self._folder / f"{self._agents}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "faust", "-A", "app.worker", "worker", "-l", "warn"],
-                cwd=ROOT,
-                env={
-                    **os.environ,
-                    "NORTHBOUND_CONFIG": str(self._folder / "northbound.yaml"),
-                    "NORTHBOUND_AGENTS": self._agents,
-                },
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        log = self._folder / f"{self._agents}.log"
+        port = ports.free("127.0.0.1")
+        agents = {"NORTHBOUND_AGENTS": self._agents}
+        return start_faust(self._folder / "northbound.yaml", port, log, **agents)
 
     def kill(self) -> None:
         """kill -9, and start it again."""
@@ -113,9 +102,7 @@ class Worker:
         return self.process.wait(90)
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_rules_change_and_what_they_counted_stays(config: Config) -> None:
         return [alert["finding_info"]["title"] for alert in _alerts(config)]
 
     added = config.home / "rules" / "eve.yml"
-    with working(config, "info") as log:
+    with working(config, "info", "tests.app.quick_worker") as log:
         send("eve")
         assert titles() == []
         added.write_text(EVE.replace("user: eve", "users: eve"), encoding="utf-8")

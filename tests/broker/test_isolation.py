@@ -219,7 +219,7 @@ def test_an_address_has_so_many_connections(attacker: Attacker) -> None:
         assert one_more() is None
         assert consume(own, lambda a: a.group(a.tenant, "limit"))(attacker) == "read"
         held.pop().close()
-        held.append(wait_for(one_more, "a connection in the place of the one that ended", 30))
+        held.append(wait_for(one_more, "a connection in the place of the one that ended"))
     finally:
         for each in held:
             each.close()
