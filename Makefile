@@ -1,6 +1,9 @@
 # Every target works on a fresh clone with only Python >= 3.11, make and a shell.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
+# Empty is unset. Some images forbid bytecode, and then each process compiles all of Northbound's
+# sources anew at its start: a sixth of a worker's, and the tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
 VENV := .venv

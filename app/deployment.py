@@ -5,7 +5,6 @@
 
 import datetime as dt
 import errno
-import fcntl
 import os
 import socket
 import sys
@@ -29,6 +28,7 @@ from app.respond.registry import all_settings
 from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, read_status
 from app.supervisor import Child, Supervisor
+from app.up_lock import LOCK, owner, try_lock
 from topology.plan import Plan
 
 READY_S = 60.0
@@ -39,7 +39,6 @@ DYING_S = 3.0
 FULL_BYTES = 32 * 1024
 """A disk with less room than this is full."""
 TRIES = 3
-LOCK = "up.lock"
 POLL_S = 0.1
 
 
@@ -142,7 +141,7 @@ class Deployment:
             self._lock = (state / LOCK).open("ab+", buffering=0)
         except OSError as error:
             raise self._unwritable(error) from None
-        if not _try_lock(self._lock):
+        if not try_lock(self._lock):
             self._lock.close()
             self._lock = None
             raise DeploymentError(
@@ -344,21 +343,4 @@ class Deployment:
         )
 
 
-def owner(state: Path) -> int | None:
-    """The process that is up with this state directory; None when there is none."""
-    try:
-        with (state / LOCK).open("rb") as lock:
-            return None if _try_lock(lock) else int(lock.read() or 0)
-    except OSError:
-        return None
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-__all__ = ["ClusterError", "Deployment", "DeploymentError", "owner"]
+__all__ = ["ClusterError", "Deployment", "DeploymentError"]

@@ -3,20 +3,18 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from topology.levels import Level
 from topology.lists import ActiveList, Step
 
 Hits: TypeAlias = dict[int, npt.NDArray[np.int64]]
 """Rule index (position in `Rules.events`) → sorted row positions; no entry without a hit."""
 
-Level: TypeAlias = Literal["informational", "low", "medium", "high", "critical"]
-LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-"""The least first."""
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
 Bound: TypeAlias = tuple[Operator, int | float]
 NUMERIC_TYPES = ("value_sum", "value_avg", "value_percentile", "value_median")

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.commands.options import ConfigOption, configured
-from app.config import DEFAULT_PATH, ConfigError, host_port
+from app.config import DEFAULT_PATH, Config, ConfigError, host_port
 from app.output import WRONG_USAGE, fail
+
+if TYPE_CHECKING:
+    from app.deliver.settings import DeliverySettings
 
 STATUS = "deliver"
 
@@ -34,7 +37,6 @@ def deliver(
     Example: northbound deliver acme-siem
     """
     from app.deliver.process import run
-    from app.respond.registry import all_settings
     from app.supervisor import end_with_parent
 
     settings = configured(config)
@@ -56,7 +58,21 @@ def deliver(
     status = STATUS if name is None else f"{STATUS}-{name}"
     address = host_port(web or settings.delivering.web)
     try:
-        made, names = all_settings(settings, name), settings.names
+        made, names = _chosen(settings, name), settings.names
         asyncio.run(run(made, settings.client(), names, address, settings.state, status))
     except (ConfigError, OSError) as error:
         fail(error)
+
+
+def _chosen(config: Config, name: str | None) -> "list[DeliverySettings]":
+    """All, or the one of this name. Deliveries alone need nothing of what alerts are matched on.
+
+    Raises ConfigError with every mistake.
+    """
+    if config.responses:
+        from app.respond import registry
+
+        return registry.all_settings(config, name)
+    from app.deliver.registry import all_settings
+
+    return all_settings(config, [each for each in config.deliveries if name in (None, each.name)])

@@ -53,15 +53,16 @@ def setup(
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
         schema_ids(settings)
+        audited = audit.Writer(client, names)
         before = difference.compare(settings, kafka, topics)
         for change in admin.ensure(kafka, topics, settings.replication):
-            audit.record(client, names, f"topic.{change.action}", change.topic)
+            audited.record(f"topic.{change.action}", change.topic)
             typer.echo(str(change))
         for name in settings.tenants:
             missing = name in before.tenants
             tenants.add(kafka, names, name, settings.credentials)
             if missing:
-                audit.record(client, names, "tenant.add", name)
+                audited.record("tenant.add", name)
             if bundles is not None:
                 writer.write(settings, name, bundles / name)
             typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")

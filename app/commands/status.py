@@ -20,9 +20,9 @@ def status(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> 
 
     Example: northbound status --json
     """
-    from app.deployment import owner
     from app.reading import ReadingError
     from app.status import read_status
+    from app.up_lock import owner
 
     settings = configured(config)
     processes = _processes(read_status(settings.state))

@@ -100,6 +100,7 @@ def add(
             todo = difference_lines.told(settings, client, topics, name)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return
+        audited = audit.Writer(settings.client(), settings.names)
         admin.ensure(client, topics, settings.replication)
         tenants.add(client, settings.names, name, settings.credentials, password)
         left = quotas.ensure(
@@ -109,7 +110,7 @@ def add(
             difference_lines.commands_for(settings),
         )
         details = {"password": "given"} if password else {}
-        audit.record(settings.client(), settings.names, "tenant.add", name, details)
+        audited.record("tenant.add", name, details)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
         f"(`northbound up`). Next: northbound tenants bundle {name}"

@@ -148,13 +148,12 @@ def create(
         changes = admin.plan(client, declaration(settings))
         if not dry_run and not unmanaged:
             made: list[Change] = []
+            audited = audit.Writer(settings.client(), settings.names)
             try:
                 admin.apply(client, changes, settings.replication, made.append)
             finally:
                 for change in made:
-                    audit.record(
-                        settings.client(), settings.names, f"topic.{change.action}", change.topic
-                    )
+                    audited.record(f"topic.{change.action}", change.topic)
     table = [{"topic": each.topic, "action": each.action, "change": str(each)} for each in changes]
     if not table and not as_json(json):
         typer.echo("Every topic is as declared.")

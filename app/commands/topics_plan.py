@@ -117,10 +117,10 @@ def _write_down(settings: Config, made: Sequence[tuple[str, str, dict[str, str]]
     """On the audit topic, also when a later change was refused."""
     from app import audit
 
-    client, names = settings.client(), settings.names
+    audited = audit.Writer(settings.client(), settings.names)
     for action, target, details in made:
-        if (action, target) != ("topic.delete", names.audit):
-            audit.record(client, names, action, target, details)
+        if (action, target) != ("topic.delete", settings.names.audit):
+            audited.record(action, target, details)
 
 
 def _compared(settings: Config, delete: Sequence[str], *, revoke: bool) -> "Difference":

@@ -55,7 +55,7 @@ def down(*, config: ConfigOption = DEFAULT_PATH) -> None:
 
     Example: northbound down
     """
-    from app.deployment import owner
+    from app.up_lock import owner
 
     settings = configured(config)
     pid = owner(settings.state)

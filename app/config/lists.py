@@ -6,8 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from app.config.connection import Strict
 from app.config.fields import Duration, source_name
+from topology.levels import Level
 from topology.lists import ActiveList, OnAlert
-from topology.rules import Level
 
 
 def _once(names: list[str]) -> list[str]:

@@ -9,7 +9,11 @@ import json, sys
 from importlib import import_module
 
 for modules in (
-    ["app.cli", "app.commands.tenants", "app.commands.ingest", "app.ingest.agent", "app.consumers"],
+    [
+        *("app.cli", "app.commands.tenants", "app.consumers", "app.commands.ingest"),
+        *("app.ingest.agent", "app.commands.status", "app.status", "app.up_lock", "app.lag"),
+        *("app.commands.deliver", "app.deliver.process", "app.deliver.registry"),
+    ],
     ["app.planning"],
 ):
     for name in modules:
@@ -19,8 +23,8 @@ for modules in (
 
 
 def test_light_commands_load_nothing_heavy() -> None:
-    """Help, lists of tenants and the ingest agent start without Polars; whatever reads rules and
-    sources, such as `tenants add`, without pySigma, Faust and aiohttp."""
+    """Help, lists of tenants, status, the ingest agent and deliveries start without Polars;
+    whatever reads rules and sources, as `tenants add` does, without pySigma, Faust and aiohttp."""
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=True
     )

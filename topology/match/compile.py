@@ -11,6 +11,7 @@ from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
 from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
 
+from topology.levels import Level
 from topology.lists import ActiveList
 from topology.match.correlations import compile_correlation, timespan_problems
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
@@ -24,7 +25,7 @@ from topology.match.references import Parsed, in_order
 from topology.match.ruleset import RuleSet
 from topology.match.tree import Forest, Node, leaves
 from topology.match.values import PlaceholderError, Placeholders, UnsupportedError, Walker
-from topology.rules import EventRule, Level, LogSource, Rule
+from topology.rules import EventRule, LogSource, Rule
 
 __all__ = ["FieldMap", "RuleErrors", "RuleSet", "compile_rules", "read_field_map"]
 

@@ -6,10 +6,11 @@ time, once; and what tests a list waits for the rules that alert into it, as for
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from topology.levels import LEVELS
 from topology.lists import ActiveList, OnAlert, Step
 from topology.match.documents import Document, Problem
 from topology.match.fieldmap import FieldMap, find_map
-from topology.rules import LEVELS, Correlation, EventRule, Rule, Rules
+from topology.rules import Correlation, EventRule, Rule, Rules
 
 
 class OnAlerts:

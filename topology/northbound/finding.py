@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from topology.rules import Alert, Level, Rule
+from topology.levels import Level
+from topology.rules import Alert, Rule
 from topology.texts import LONGEST, is_shortened, shortened
 
 VERSION = "1.6.0"
