@@ -5,9 +5,10 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from app.broker import bundle, credentials, rights
+from app.broker import bundle, client_certificates, credentials, rights
 from app.broker.bundle import Access, RegistryAccess
 from app.broker.bundle.librdkafka import settings
+from app.broker.client_issuer import pem
 from app.broker.cluster_error import ClusterError
 from app.config import Config, host_port
 from app.config.schema_registry import RegistryLogin
@@ -17,24 +18,36 @@ LOGIN_S = 10.0
 
 
 def access(config: Config, tenant: str, region: str | None = None) -> Access:
-    """How the tenant reads its feeds. Raises ClusterError if its password or a CA is not here.
+    """How the tenant reads its feeds. Raises ClusterError if its password, its certificate or a CA
+    is not here.
 
     `region`: of kafka.regions, whose brokers come first; without it, the tenant's own.
     """
     regions = {name: each.servers for name, each in config.kafka.regions.items()}
     names, found = config.names, config.tenants[tenant]
-    kept = credentials.read(config.credentials, tenant)
+    by_certificate = found.login == "certificate"
+    certificate, kept = None, None
+    if by_certificate:
+        certificate = pem(client_certificates.newest(config.credentials, tenant))
+        if region is not None:
+            raise ClusterError(f"{tenant} logs in by certificate, which no other region knows.")
+        regions = {}
+    else:
+        kept = credentials.read(config.credentials, tenant)
     chosen = region or found.region
     topics = {"events": names.events(tenant), "alerts": names.alerts(tenant)}
     return Access(
         tenant=tenant,
-        servers=_servers(config) if chosen is None else regions[chosen],
+        servers=_servers(config, by_certificate=by_certificate)
+        if chosen is None
+        else regions[chosen],
         user=rights.user_name(names, tenant),
-        password=kept.password,
+        password="" if kept is None else kept.password,
         topics={feed: topic for feed, topic in topics.items() if feed in found.feeds},
         group_prefix=rights.group_prefix(names, tenant),
         ca=_all_cas(config),
-        mechanism=kept.mechanism or found.mechanism,
+        mechanism=(kept and kept.mechanism) or found.mechanism,
+        certificate=certificate,
         format=found.format,
         registry=_registry(config) if found.format == "avro" else None,
         regions=regions,
@@ -63,6 +76,10 @@ def login(found: Access) -> str | None:
     if found.ca is not None:
         del client["ssl.ca.location"]
         client["ssl.ca.pem"] = found.ca.decode()
+    if found.certificate is not None:
+        for key, pem in zip(("certificate", "key"), found.certificate, strict=True):
+            del client[f"ssl.{key}.location"]
+            client[f"ssl.{key}.pem"] = pem.decode()
     connection = AdminClient(client)
     try:
         connection.list_topics(timeout=LOGIN_S)
@@ -74,13 +91,14 @@ def login(found: Access) -> str | None:
     return None
 
 
-def _servers(config: Config) -> str:
+def _servers(config: Config, *, by_certificate: bool) -> str:
     """Servers as consumers outside reach them; the embedded broker n has the port + n."""
     external, embedded = config.kafka.external, config.kafka.embedded
     if external is not None:
         return external.northbound or external.bootstrap
     assert embedded is not None  # noqa: S101  # the configuration has exactly one of the two
-    host, port = host_port(embedded.northbound.advertise)
+    listener = embedded.northbound.certificates if by_certificate else None
+    host, port = host_port((listener or embedded.northbound).advertise)
     shown = f"[{host}]" if ":" in host else host
     return ",".join(f"{shown}:{port + number}" for number in range(embedded.brokers))
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from app.broker import admin, certificates, credentials, difference_lines, ports, quotas, tenants
+from app import logins
+from app.broker import admin, certificates, difference_lines, ports, quotas
 from app.broker.brought_certificate import Brought
 from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError, no_room
@@ -178,7 +179,7 @@ class Deployment:
         embedded = self.config.kafka.embedded
         if embedded is None:
             return
-        own = embedded.northbound.tls
+        own, own_listener = embedded.northbound.tls, embedded.northbound.certificates
         self.report("Starting Apache Kafka")
         self.kafka = EmbeddedKafka(
             self.config.data,
@@ -192,6 +193,9 @@ class Deployment:
             else Brought(*map(self.config.path, (own.certificate, own.key, own.ca))),
             also=self.config.region_hosts,
             connections_per_address=embedded.northbound.connections_per_address,
+            by_certificate=None
+            if own_listener is None
+            else (own_listener.listen, own_listener.advertise),
             progress=lambda done, total: self.report(f"Fetching Kafka's jars: {done} of {total}"),
         )
         self.kafka.start()
@@ -223,13 +227,10 @@ class Deployment:
             if change.action != "create":
                 self.report(str(change))
         for tenant in self.config.tenants:
-            tenants.add(client, self.config.names, tenant, self.config.credentials)
-            if credentials.read(self.config.credentials, tenant).previous is not None:
-                self.report(
-                    f"{tenant} has an old password, too, until `northbound tenants rotate {tenant} "
-                    "--finish`"
-                )
-        quota, how = quotas.declared(self.config), difference_lines.commands_for(self.config)
+            logins.ensure(self.config, client, tenant)
+            for each in logins.told(self.config, tenant, dt.datetime.now(dt.UTC)):
+                self.report(each)
+        quota, how = quotas.of_users(self.config), difference_lines.commands_for(self.config)
         for each in quotas.ensure(self.client(), self.config.names, quota, how):
             self.report(f"To do by whoever manages the cluster: {each}")
 

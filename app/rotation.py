@@ -1,18 +1,20 @@
-"""A tenant's new password: at once, or with a time in which the old one works, too.
+"""A tenant's new password or certificate: at once, or with a time in which the old one works, too.
 
 Kafka keeps a salted password for each SCRAM mechanism of a user. While a rotation is open the old
 password stays on the mechanism that the tenant's bundle had, and the new one is on the other; user,
-rights, quota and consumer groups are the same.
+rights, quota and consumer groups are the same. Of certificates two work while both have rights.
 """
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from confluent_kafka.admin import AdminClient
 
-from app import bundles
-from app.broker import credentials, passwords, tenants
+from app import bundles, logins
+from app.broker import certificate_logins, credentials, passwords, quotas, tenants
+from app.broker.client_certificates import held, newest
 from app.broker.cluster_error import ClusterError
 from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.difference_lines import commands_for
@@ -49,6 +51,13 @@ def rotate(
     if external is not None and not external.manage:
         return _unmanaged(config, tenant, kind, password)
     admin, names, folder = connect(), config.names, config.credentials
+    if config.tenants[tenant].login == "certificate":
+        return _certificate(config, admin, tenant, kind, password)
+    if held(folder, tenant) and kind is not Kind.OVERLAP:
+        credentials.read(folder, tenant)
+        certificate_logins.revoke(admin, config.client(), names, held(folder, tenant))
+        if kind is Kind.FINISH:
+            return Done(f"{tenant}'s certificates are refused; its password works.")
     if kind is Kind.FINISH:
         tenants.finish_rotation(admin, names, tenant, folder)
     elif kind is Kind.NOW:
@@ -58,6 +67,52 @@ def rotate(
         tenants.begin_rotation(admin, names, tenant, folder, mechanism, password)
         return Done(_text(config, tenant, kind) + _checked(config, admin, tenant))
     return Done(_text(config, tenant, kind))
+
+
+def _certificate(
+    config: Config, admin: AdminClient, tenant: str, kind: Kind, password: str | None
+) -> Done:
+    """The same for a tenant that logs in by certificate: all older logins end but in an overlap."""
+    names, folder = config.names, config.credentials
+    if password is not None:
+        raise ClusterError(f"{tenant} logs in by certificate, so that it takes no password.")
+    old = logins.rotating(config, tenant)
+    if kind is Kind.OVERLAP and old is not None:
+        raise ClusterError(
+            f"A rotation of {tenant} is open. End it with `northbound tenants rotate {tenant} "
+            f"--finish`, after which the older {old} is refused."
+        )
+    if kind is Kind.FINISH and old is None:
+        raise ClusterError(f"No rotation of {tenant} is open; one certificate works, the newest.")
+    newest(folder, tenant)
+    said = ""
+    if kind is not Kind.FINISH:
+        now = dt.datetime.now(dt.UTC)
+        new = certificate_logins.issue(admin, names, tenant, folder, logins.tls(config), now)
+        quotas.ensure(config.client(), names, quotas.of_users(config, tenant), commands_for(config))
+        try:
+            refused = bundles.login(bundles.access(config, tenant))
+        except ClusterError as error:
+            said = f" It could not be tried from here ({error}): run doctor.py."
+        else:
+            if refused is not None:
+                certificate_logins.revoke(admin, config.client(), names, [new])
+                raise ClusterError(
+                    f"The listener refuses the new certificate ({refused}), so that the old one "
+                    "stays."
+                )
+        said = f"{tenant} has a new certificate, until {new.ends:%Y-%m-%d}.{said} "
+        if kind is Kind.OVERLAP:
+            return Done(
+                f"{said}The old one works, too, until `northbound tenants rotate {tenant} "
+                "--finish`, or its own end."
+            )
+    certificate_logins.end_older(admin, config.client(), names, tenant, folder)
+    certificate_logins.end_password(admin, names, tenant, folder)
+    return Done(
+        f"{said}Older ones read nothing any more, over open connections neither; a password that "
+        "it had is refused."
+    )
 
 
 def _checked(config: Config, admin: AdminClient, tenant: str) -> str:

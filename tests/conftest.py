@@ -82,6 +82,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
         advertise="localhost:0",
         heap="512m",
         connections_per_address=CONNECTIONS_PER_ADDRESS,
+        by_certificate=("127.0.0.1:0", "localhost:0"),
     )
     try:
         broker.start()

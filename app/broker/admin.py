@@ -26,7 +26,11 @@ from topology.topics import Topic
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
-KEY_STORE = "listener.name.northbound.ssl.keystore.location"
+KEY_STORES = (
+    "listener.name.northbound.ssl.keystore.location",
+    "listener.name.certificate.ssl.keystore.location",
+)
+"""Settings of the listeners for consumers; the second is there for tenants with certificates."""
 
 
 def connect(client: Mapping[str, Any]) -> AdminClient:
@@ -293,8 +297,13 @@ def wait_known(admin: AdminClient, topics: Mapping[str, int]) -> None:
             time.sleep(POLL_S)
 
 
-def reload_certificate(client: Mapping[str, Any], brokers: Sequence[int], file: str) -> None:
-    """Have brokers read the key store of the northbound listener again, which `file` is.
+def reload_certificate(
+    client: Mapping[str, Any],
+    brokers: Sequence[int],
+    file: str,
+    settings: Sequence[str] = KEY_STORES[:1],
+) -> None:
+    """Have brokers read the key store of their listeners again, which `file` is.
 
     A change of a broker's own settings makes it look at its files (Kafka's dynamic configuration);
     the setting is taken away again, as it would outlive a data folder that is moved.
@@ -306,7 +315,9 @@ def reload_certificate(client: Mapping[str, Any], brokers: Sequence[int], file: 
             ConfigResource(
                 ConfigResource.Type.BROKER,
                 str(number),
-                incremental_configs=[ConfigEntry(KEY_STORE, file, incremental_operation=operation)],
+                incremental_configs=[
+                    ConfigEntry(each, file, incremental_operation=operation) for each in settings
+                ],
             )
             for number in brokers
         ]

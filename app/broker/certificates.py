@@ -50,7 +50,7 @@ def ensure(
     files = Certificates(folder / "ca.pem", folder / server)
     key_file = folder / "ca.key"
     if not files.ca.is_file():
-        _make_ca(files.ca, key_file, now)
+        make_ca(files.ca, key_file, now)
     ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
     if ca.not_valid_after_utc <= now:
         raise BrokerError(
@@ -59,14 +59,14 @@ def ensure(
         )
     wanted = sorted({*hosts, *ALWAYS})
     if not _good(files.server, ca, wanted, now):
-        _make_server(files.server, ca, _ca_key(key_file, ca), wanted, now)
+        _make_server(files.server, ca, read_ca_key(key_file, ca), wanted, now)
     return files
 
 
-def _ca_key(file: Path, ca: x509.Certificate) -> CaKey:
+def read_ca_key(file: Path, ca: x509.Certificate) -> CaKey:
     """The CA's key. Raises BrokerError where it is not there, or another one's."""
     lost = (
-        f"put back both from a backup, or remove {file.with_name('ca.pem')}, after which every "
+        f"put back both from a backup, or remove {file.with_suffix('.pem')}, after which every "
         "tenant needs a new bundle."
     )
     try:
@@ -103,7 +103,7 @@ def _alternative(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,  # Kafka's PEM key store reads nothing else
@@ -111,7 +111,7 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _usage(*, ca: bool) -> x509.KeyUsage:
+def usage(*, ca: bool) -> x509.KeyUsage:
     # Python 3.13 verifies strictly (VERIFY_X509_STRICT) and refuses a CA without key usage.
     return x509.KeyUsage(
         digital_signature=True,
@@ -126,7 +126,7 @@ def _usage(*, ca: bool) -> x509.KeyUsage:
     )
 
 
-def _builder(
+def builder(
     subject: x509.Name,
     issuer: x509.Name,
     public: ec.EllipticCurvePublicKey,
@@ -145,16 +145,17 @@ def _builder(
     )
 
 
-def _make_ca(file: Path, key_file: Path, now: dt.datetime) -> None:
+def make_ca(file: Path, key_file: Path, now: dt.datetime, called: str = "Northbound CA") -> None:
+    """A CA that may issue certificates, and no other CAs."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"Northbound CA {now:%Y-%m-%d}")
+    name = _name(f"{called} {now:%Y-%m-%d}")
     certificate = (
-        _builder(name, name, key.public_key(), CA_DAYS, now)
+        builder(name, name, key.public_key(), CA_DAYS, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(ca=True), critical=True)
+        .add_extension(usage(ca=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    write_private(key_file, _private_pem(key))
+    write_private(key_file, private_pem(key))
     write_private(file, certificate.public_bytes(serialization.Encoding.PEM))
 
 
@@ -167,10 +168,10 @@ def _make_server(
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(_name(hosts[0]), ca.subject, key.public_key(), _days(ca, now), now)
+        builder(_name(hosts[0]), ca.subject, key.public_key(), _days(ca, now), now)
         .add_extension(x509.SubjectAlternativeName(map(_alternative, hosts)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(ca=False), critical=True)
+        .add_extension(usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
@@ -179,7 +180,7 @@ def _make_server(
     )
     chain = (certificate, ca)
     pem = [part.public_bytes(serialization.Encoding.PEM) for part in chain]
-    write_private(file, _private_pem(key) + b"".join(pem))
+    write_private(file, private_pem(key) + b"".join(pem))
 
 
 def _days(ca: x509.Certificate, now: dt.datetime) -> float:

@@ -19,6 +19,8 @@ class Addresses:
     internal: str
     listen: str
     advertise: str
+    by_certificate: tuple[str, str] | None = None
+    """Listener and advertised address for tenants with a certificate; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def load(data: Path, count: int, addresses: Addresses) -> Cluster:
         "controller": ports.split(first.controller)[1],
         "listen": ports.split(first.listen)[1],
     }
+    if first.by_certificate is not None:
+        chosen["by_certificate"] = ports.split(first.by_certificate[0])[1]
     content = {"cluster": cluster_id, "brokers": count, "ports": chosen}
     write_private(file, json.dumps(content).encode())
     return Cluster(cluster_id, nodes)
@@ -89,12 +93,24 @@ def _choose(count: int, addresses: Addresses, last: dict[str, int]) -> list[Endp
     internal = first_port("internal", internal_host, internal)
     listen = first_port("listen", listen_host, listen)
     controller = first_port("controller", internal_host, 0)
+    certificate: list[tuple[str, str] | None] = [None] * count
+    if addresses.by_certificate is not None:
+        hosts = [ports.split(each) for each in addresses.by_certificate]
+        own = first_port("by_certificate", hosts[0][0], hosts[0][1])
+        certificate = [
+            (
+                ports.join(hosts[0][0], own + number),
+                ports.join(hosts[1][0], (hosts[1][1] or own) + number),
+            )
+            for number in range(count)
+        ]
     return [
         Endpoints(
             ports.join(internal_host, internal + number),
             ports.join(internal_host, controller + number),
             ports.join(listen_host, listen + number),
             ports.join(advertise_host, (advertise or listen) + number),
+            certificate[number],
         )
         for number in range(count)
     ]

@@ -5,12 +5,11 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from confluent_kafka.admin import AclBinding, AdminClient
 
-from app.broker import admin, quota_requests, quotas, rights, tenants
+from app.broker import admin, client_certificates, quota_requests, quotas, rights, tenants
 from app.broker.cluster_error import ClusterError, RefusedError
 from app.broker.credentials import MECHANISMS
 from app.broker.rights import acl_text, user_name
@@ -23,11 +22,26 @@ Kind: TypeAlias = Literal["topic", "user", "acl", "quota"]
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the configuration asks for. `quotas` has every tenant that is compared."""
+    """What the configuration asks for. `quotas` has every tenant that is compared.
+
+    `by_certificate`: tenants that need no password. `logins`: by tenant, the users of the
+    certificates that it has.
+    """
 
     names: Names
     topics: Sequence[Topic]
     quotas: Mapping[str, Quota]
+    by_certificate: Collection[str] = ()
+    logins: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    @property
+    def users_quotas(self) -> dict[str, Quota]:
+        """Quotas of all users: those of certificates are of their tenants."""
+        return quotas.with_certificates(self.quotas, self.logins)
+
+    def lacks_certificate(self, tenant: str) -> bool:
+        """Whether the tenant's first certificate has to be issued."""
+        return tenant in self.by_certificate and not self.logins.get(tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,11 @@ class Difference:
     @property
     def tenants(self) -> list[str]:
         """Those whose user or rights are not complete."""
-        return [each for each in self.declared.quotas if self.users[each] or self.missing[each]]
+        return [
+            each
+            for each in self.declared.quotas
+            if self.users[each] or self.missing[each] or self.declared.lacks_certificate(each)
+        ]
 
 
 def look(client: Mapping[str, Any], connection: AdminClient, declared: Declared) -> Cluster:
@@ -100,7 +118,7 @@ def look(client: Mapping[str, Any], connection: AdminClient, declared: Declared)
         sorted(admin.listed(connection)),
         seen("user", lambda: tenants.mechanisms(connection, names, who)) if who else {},
         seen("acl", lambda: rights.describe(connection, names, who)) if who else {},
-        seen("quota", lambda: quotas.describe(client, names, who)) if who else {},
+        seen("quota", lambda: quotas.describe(client, names, declared.users_quotas)) if who else {},
         refusals,
     )
 
@@ -114,17 +132,22 @@ def differ(
     changes, problems = differences(declared.topics, cluster.topics)
     unseen = [topic for topic in declared.topics if topic.name in cluster.topics.hidden]
     users = cluster.users or {}
-    missing, surplus = rights.differences(names, who, cluster.rights or {})
+    missing, surplus = rights.differences(names, who, cluster.rights or {}, declared.logins)
     left = undeclared(names, declared.topics, cluster.everything)
     return Difference(
         declared,
         changes,
         differences(unseen, Seen())[0],
         _deletable(declared, cluster, delete),
-        {each: [m for m in MECHANISMS if m not in users.get(each, ())] for each in who},
+        {
+            each: []
+            if each in declared.by_certificate
+            else [m for m in MECHANISMS if m not in users.get(each, ())]
+            for each in who
+        },
         missing,
         surplus,
-        quotas.differences(declared.quotas, cluster.quotas or {}),
+        quotas.differences(declared.users_quotas, cluster.quotas or {}),
         cluster.quotas or {},
         cluster.refusals,
         [name for name in left if name not in delete],
@@ -155,7 +178,14 @@ def compare(
     revoke: bool = False,
 ) -> Difference:
     """Of all tenants, or of some. Raises ClusterError."""
-    declared = Declared(settings.names, topics, quotas.declared(settings, *who))
+    found = quotas.declared(settings, *who)
+    declared = Declared(
+        settings.names,
+        topics,
+        found,
+        [each for each in found if settings.tenants[each].login == "certificate"],
+        client_certificates.logins(settings.credentials, list(found)),
+    )
     cluster = look(settings.client(), connection, declared)
     return differ(declared, cluster, delete=delete, revoke=revoke)
 
@@ -166,12 +196,13 @@ def apply(
     found: Difference,
     *,
     replication: int,
-    credentials: Path,
+    add: Callable[[str], None],
     done: Callable[[str, str, dict[str, str]], None],
 ) -> None:
     """Make all changes but those of what may not be seen. Raises ClusterError.
 
-    `done` hears of each that is made, as the audit topic has it: action, target, details.
+    `add` makes a tenant's user and rights (logins.ensure). `done` hears of each that is made, as
+    the audit topic has it: action, target, details.
     """
     names = found.declared.names
     admin.apply(
@@ -182,7 +213,7 @@ def apply(
     )
     if "user" not in found.blind:
         for tenant in found.tenants:
-            tenants.add(connection, names, tenant, credentials)
+            add(tenant)
             done("tenant.add", tenant, {})
     if "quota" not in found.blind:
         for tenant, change in found.quotas.items():

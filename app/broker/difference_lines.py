@@ -51,8 +51,13 @@ def items(found: Difference, commands: Commands, credentials: Path) -> list[Item
             how = tuple(commands.user(user, lacking, str(file)))
             sign: Sign = "+" if len(lacking) == len(MECHANISMS) else "~"
             lines.append(Item(sign, "user", user, ", ".join(lacking), how))
-    for tenant, bindings in found.missing.items():
-        lines += _rights("+", user_name(names, tenant), bindings, commands)
+    lines += [
+        Item("+", "user", user_name(names, tenant), "a certificate, issued by tenants add")
+        for tenant in found.users
+        if found.declared.lacks_certificate(tenant)
+    ]
+    for bindings in found.missing.values():
+        lines += _rights("+", bindings, commands)
     for tenant, change in found.quotas.items():
         user, now = user_name(names, tenant), found.quotas_now.get(tenant, {})
         what = ", ".join(_quota(key, now.get(key), value) for key, value in change.items())
@@ -61,13 +66,14 @@ def items(found: Difference, commands: Commands, credentials: Path) -> list[Item
     for name in found.deleted:
         how = tuple(commands.delete_topic(name))
         lines.append(Item("-", "topic", name, "with every record in it", how))
-    for tenant, bindings in found.surplus.items():
-        user = user_name(names, tenant)
+    for bindings in found.surplus.values():
         if found.revoke:
-            lines += _rights("-", user, bindings, commands)
+            lines += _rights("-", bindings, commands)
         else:
             lines += [
-                Item(" ", "acl", user, f"{_right(each)}: not declared, left alone (--revoke)")
+                Item(
+                    " ", "acl", _user(each), f"{_right(each)}: not declared, left alone (--revoke)"
+                )
                 for each in bindings
             ]
     lines += [
@@ -122,12 +128,20 @@ def _topic(change: Change, how: tuple[str, ...]) -> Item:
     return Item("+", "topic", change.topic, what, how)
 
 
-def _rights(
-    sign: Sign, user: str, bindings: Sequence[AclBinding], commands: Commands
-) -> list[Item]:
-    """One line for each resource."""
+def _user(binding: AclBinding) -> str:
+    return str(binding.principal).removeprefix("User:")
+
+
+def _rights(sign: Sign, bindings: Sequence[AclBinding], commands: Commands) -> list[Item]:
+    """One line for each user and resource."""
     return [
-        Item(sign, "acl", user, _right(*group), (commands.rights(group, remove=sign == "-"),))
+        Item(
+            sign,
+            "acl",
+            _user(group[0]),
+            _right(*group),
+            (commands.rights(group, remove=sign == "-"),),
+        )
         for group in rights.by_resource(bindings)
     ]
 

@@ -7,7 +7,7 @@ asks for more, and takes no other tenant's share for it.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from app.broker import quota_requests
+from app.broker import client_certificates, quota_requests
 from app.broker.cluster_error import RefusedError
 from app.broker.kafka_commands import Commands
 from app.broker.rights import user_name
@@ -22,6 +22,22 @@ KEYS: Final = (BYTES, PERCENT)
 def declared(config: Config, *tenants: str) -> dict[str, Quota]:
     """Of all tenants, or of some."""
     return {name: config.tenants[name].quota for name in tenants or config.tenants}
+
+
+def with_certificates(
+    found: Mapping[str, Quota], logins: Mapping[str, Iterable[str]]
+) -> dict[str, Quota]:
+    """The same, each certificate of a tenant (`logins`) with the tenant's own: it is a user of
+    its own."""
+    return {
+        who: quota for tenant, quota in found.items() for who in (tenant, *logins.get(tenant, ()))
+    }
+
+
+def of_users(config: Config, *tenants: str) -> dict[str, Quota]:
+    """Of all users of all tenants, or of some. Raises ClusterError."""
+    found = declared(config, *tenants)
+    return with_certificates(found, client_certificates.logins(config.credentials, list(found)))
 
 
 def wanted(quota: Quota) -> dict[str, float]:

@@ -48,8 +48,17 @@ def group_prefix(names: Names, tenant: str) -> str:
     return f"{names.prefix}{tenant}."
 
 
-def wanted(names: Names, tenant: str) -> list[AclBinding]:
-    """The tenant's rights: read and describe its topics and its groups."""
+def is_of(names: Names, tenant: str, who: str) -> bool:
+    """Whether a principal is the tenant's user, or the user of a certificate of it."""
+    own = principal(names, tenant)
+    return who == own or who.startswith(f"{own}/")
+
+
+def wanted(names: Names, tenant: str, logins: Iterable[str] = ()) -> list[AclBinding]:
+    """The tenant's rights: read and describe its topics and its groups.
+
+    `logins`: the users of its certificates (client_certificates.py), which have the same.
+    """
     check_name(tenant)
     resources = (
         (ResourceType.TOPIC, names.tenant_prefix(tenant)),
@@ -60,11 +69,12 @@ def wanted(names: Names, tenant: str) -> list[AclBinding]:
             resource,
             prefix,
             ResourcePatternType.PREFIXED,
-            principal(names, tenant),
+            principal(names, who),
             "*",
             operation,
             AclPermissionType.ALLOW,
         )
+        for who in (tenant, *logins)
         for resource, prefix in resources
         for operation in (AclOperation.READ, AclOperation.DESCRIBE)
     ]
@@ -75,7 +85,9 @@ def feed_topic(names: Names, tenant: str, feed: str) -> str:
     return names.events(tenant) if feed == "events" else names.alerts(tenant)
 
 
-def pauses(names: Names, tenant: str, feeds: Iterable[str]) -> list[AclBinding]:
+def pauses(
+    names: Names, tenant: str, feeds: Iterable[str], logins: Iterable[str] = ()
+) -> list[AclBinding]:
     """What keeps a tenant from reading feeds for a while; it goes before every right."""
     check_name(tenant)
     return [
@@ -83,11 +95,12 @@ def pauses(names: Names, tenant: str, feeds: Iterable[str]) -> list[AclBinding]:
             ResourceType.TOPIC,
             feed_topic(names, tenant, feed),
             ResourcePatternType.LITERAL,
-            principal(names, tenant),
+            principal(names, who),
             "*",
             AclOperation.READ,
             AclPermissionType.DENY,
         )
+        for who in (tenant, *logins)
         for feed in feeds
     ]
 
@@ -126,7 +139,7 @@ def paused_topics(admin: AdminClient, names: Names, tenants: Iterable[str]) -> s
 def describe(
     admin: AdminClient, names: Names, tenants: Iterable[str]
 ) -> dict[str, list[AclBinding]]:
-    """All rights of each tenant's user.
+    """All rights of each tenant's user, and of the users of its certificates.
 
     Raises ClusterError, and RefusedError where rights may not be seen.
     """
@@ -134,24 +147,36 @@ def describe(
     with cluster_error("list rights"):
         bindings = admin.describe_acls(_filter(None)).result(TIMEOUT_S)
     return {
-        tenant: [each for each in bindings if each.principal == principal(names, tenant)]
+        tenant: [each for each in bindings if is_of(names, tenant, each.principal)]
         for tenant in tenants
     }
 
 
+def users_of(admin: AdminClient, names: Names, tenant: str) -> set[str]:
+    """The tenant's user and those of its certificates, as far as they have rights.
+
+    Raises ClusterError, and RefusedError where rights may not be seen.
+    """
+    found = describe(admin, names, [tenant])[tenant]
+    return {each.principal.removeprefix("User:") for each in found}
+
+
 def differences(
-    names: Names, tenants: Iterable[str], found: Mapping[str, Collection[AclBinding]]
+    names: Names,
+    tenants: Iterable[str],
+    found: Mapping[str, Collection[AclBinding]],
+    logins: Mapping[str, Collection[str]],
 ) -> tuple[dict[str, list[AclBinding]], dict[str, list[AclBinding]]]:
     """By tenant, the rights that are missing, and those that nobody declares; asks nobody.
 
-    What a pause denies is neither.
+    What a pause denies is neither. `logins`: by tenant, the users of its certificates.
     """
     missing: dict[str, list[AclBinding]] = {}
     surplus: dict[str, list[AclBinding]] = {}
     for tenant in tenants:
         has = found.get(tenant, ())
-        needed = wanted(names, tenant)
-        known = [*needed, *pauses(names, tenant, FEEDS)]
+        needed = wanted(names, tenant, logins.get(tenant, ()))
+        known = [*needed, *pauses(names, tenant, FEEDS, logins.get(tenant, ()))]
         missing[tenant] = [each for each in needed if each not in has]
         surplus[tenant] = [each for each in has if each not in known]
     return missing, surplus

@@ -1,7 +1,8 @@
 """The embedded Apache Kafka: real KRaft brokers in a data folder, started, resumed and stopped.
 
 Listeners: INTERNAL (plaintext, loopback, super user) for Northbound's own processes, CONTROLLER
-(loopback), NORTHBOUND (SASL_SSL with SCRAM) for consumers outside.
+(loopback), NORTHBOUND (SASL_SSL with SCRAM) for consumers outside and, where it is configured,
+CERTIFICATE (SSL with client certificates) for those that log in by one.
 """
 
 import datetime as dt
@@ -22,10 +23,12 @@ from app.broker import (
     brought_certificate,
     certificates,
     class_archive,
+    client_issuer,
     cluster,
     jars,
     ports,
 )
+from app.broker.admin import KEY_STORES
 from app.broker.brought_certificate import Brought
 from app.broker.cluster import Addresses
 from app.broker.errors import BrokerError, no_room
@@ -45,7 +48,8 @@ class EmbeddedKafka:
     """Brokers of one cluster. Port 0 in an address means a free port, the same at each start.
 
     `data` holds everything: storage, certificates, logs. Broker n uses the given ports + n. `also`:
-    other names under which consumers reach the brokers, for the certificate.
+    other names under which consumers reach the brokers, for the certificate. `by_certificate`:
+    where to listen for tenants with a certificate, and what they are told.
     """
 
     def __init__(
@@ -62,10 +66,11 @@ class EmbeddedKafka:
         brought: Brought | None = None,
         also: Sequence[str] = (),
         connections_per_address: int | None = None,
+        by_certificate: tuple[str, str] | None = None,
     ) -> None:
         self.data = data.absolute()
         self._count = brokers
-        self._addresses = Addresses(internal, listen, advertise)
+        self._addresses = Addresses(internal, listen, advertise, by_certificate)
         self._heap = heap
         self._java = java
         self._progress = progress
@@ -92,6 +97,12 @@ class EmbeddedKafka:
         return ",".join(each.advertise for each in self._endpoints)
 
     @property
+    def by_certificate(self) -> str:
+        """Servers of the SSL listener, as advertised; empty where there is none."""
+        found = (each.by_certificate for each in self._endpoints)
+        return ",".join(each[1] for each in found if each is not None)
+
+    @property
     def ca(self) -> Path:
         """The CA certificate that consumers verify the northbound listener with."""
         return self.data / "tls" / "ca.pem" if self._brought is None else self._brought.ca
@@ -111,6 +122,7 @@ class EmbeddedKafka:
             {"bootstrap.servers": self.bootstrap},
             [node.number for node in self._nodes if node.pid is not None],
             str(certificate),
+            KEY_STORES if self.by_certificate else KEY_STORES[:1],
         )
         self._served = digest
         return True
@@ -186,25 +198,34 @@ class EmbeddedKafka:
             self._nodes = [
                 Node(number, self.data / f"node-{number}", tools) for number in range(self._count)
             ]
-        certificate = self._certificate(dt.datetime.now(dt.UTC))
+        now = dt.datetime.now(dt.UTC)
+        certificate = self._certificate(now)
+        clients_ca = (
+            client_issuer.ensure_ca(self.data / "tls", now) if self.by_certificate else None
+        )
         if not self.pids:
             self._served = hashlib.sha256(certificate.read_bytes()).digest()
         for node, own in zip(self._nodes, self._endpoints, strict=True):
             if node.pid is None:
                 ports.require(own.internal, "kafka.embedded.internal")
                 ports.require(own.listen, "kafka.embedded.northbound.listen")
+                if own.by_certificate is not None:
+                    key = "kafka.embedded.northbound.certificates.listen"
+                    ports.require(own.by_certificate[0], key)
                 settings = server_properties(
                     node.number,
                     self._endpoints,
                     node.data,
                     certificate,
                     self._connections_per_address,
+                    clients_ca,
                 )
                 node.write(settings, self._cluster_id)
 
     def _certificate(self, now: dt.datetime) -> Path:
         """The brokers' key store, as it should be at `now`. Raises BrokerError."""
-        advertised = (ports.split(each.advertise)[0] for each in self._endpoints)
+        told = (each.split(",") for each in (self.northbound, self.by_certificate) if each)
+        advertised = (ports.split(each)[0] for addresses in told for each in addresses)
         hosts = list(dict.fromkeys([*advertised, *self._also]))
         folder = self.data / "tls"
         if self._brought is None:
@@ -225,9 +246,10 @@ class EmbeddedKafka:
     def _wait_ready(self, deadline: float) -> None:
         """Wait until every listener is open and every broker is in the cluster's metadata."""
         for own in self._endpoints:
-            listen_host, port = ports.split(own.listen)
-            here = ports.reachable(listen_host)
-            for host, number in (ports.split(own.internal), (here, port)):
+            listeners = [own.listen, *(own.by_certificate or ())[:1]]
+            outside = [ports.split(each) for each in listeners]
+            here = [(ports.reachable(host), port) for host, port in outside]
+            for host, number in (ports.split(own.internal), *here):
                 while not _open(host, number):
                     self._still(deadline)
                     time.sleep(POLL_S)

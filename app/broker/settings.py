@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.broker import ports
+from app.broker.client_certificates import MAPPING
 
 INDEX_SIZE = "log.index.size.max.bytes"
+PROTOCOLS = "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,NORTHBOUND:SASL_SSL"
 ANY_NUMBER = 2**31 - 1
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -37,6 +39,8 @@ class Endpoints:
     controller: str
     listen: str
     advertise: str
+    by_certificate: tuple[str, str] | None = None
+    """Where it listens for tenants with a certificate, and what these are told; None: nowhere."""
 
 
 def replication(brokers: int) -> int:
@@ -55,13 +59,17 @@ def server_properties(
     data: Path,
     certificate: Path,
     connections_per_address: int | None = None,
+    clients_ca: Path | None = None,
 ) -> dict[str, str]:
-    """Settings of broker and controller number `node` of `nodes`."""
+    """Settings of broker and controller number `node` of `nodes`.
+
+    `certificate`: the server's key store; `clients_ca`: what the listener for certificates trusts.
+    """
     own = nodes[node]
     copies, enough = str(replication(len(nodes))), str(insync(len(nodes)))
     voters = [f"{number}@{each.controller}" for number, each in enumerate(nodes)]
     northbound = "listener.name.northbound."
-    return {
+    settings = {
         "process.roles": "broker,controller",
         "node.id": str(node),
         "controller.quorum.voters": ",".join(voters),
@@ -71,9 +79,7 @@ def server_properties(
             f"INTERNAL://{own.internal},CONTROLLER://{own.controller},NORTHBOUND://{own.listen}"
         ),
         "advertised.listeners": f"INTERNAL://{own.internal},NORTHBOUND://{own.advertise}",
-        "listener.security.protocol.map": (
-            "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,NORTHBOUND:SASL_SSL"
-        ),
+        "listener.security.protocol.map": PROTOCOLS,
         "log.dirs": str(data),
         # Consumers outside: SCRAM over TLS, one way.
         "sasl.enabled.mechanisms": ",".join(SCRAM),
@@ -93,6 +99,7 @@ def server_properties(
         f"{northbound}ssl.client.auth": "none",
         # A consumer proves its password again after an hour, so a rotated one ends its sessions.
         f"{northbound}connections.max.reauth.ms": "3600000",
+        **_by_certificate(own, certificate, clients_ca),
         **_connection_limit(nodes, connections_per_address),
         # Only the loopback listeners have no user; everybody else needs an ACL.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -131,6 +138,29 @@ def server_properties(
         "log.segment.bytes": "134217728",
         # Changelogs are compacted while they grow: what waits for the cleaner is read by a restore.
         "log.cleaner.backoff.ms": "2000",
+    }
+    if own.by_certificate is not None:
+        listen, advertise = own.by_certificate
+        settings["listeners"] += f",CERTIFICATE://{listen}"
+        settings["advertised.listeners"] += f",CERTIFICATE://{advertise}"
+        settings["listener.security.protocol.map"] += ",CERTIFICATE:SSL"
+    return settings
+
+
+def _by_certificate(own: Endpoints, certificate: Path, clients_ca: Path | None) -> dict[str, str]:
+    """The listener whose users are named by their certificates. It is one of its own: with
+    ssl.client.auth on SASL_SSL the user would still be that of SASL."""
+    if own.by_certificate is None:
+        return {}
+    prefix = "listener.name.certificate."
+    return {
+        f"{prefix}ssl.keystore.type": "PEM",
+        f"{prefix}ssl.keystore.location": str(certificate),
+        f"{prefix}ssl.truststore.type": "PEM",
+        f"{prefix}ssl.truststore.location": str(clients_ca),
+        f"{prefix}ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+        f"{prefix}ssl.client.auth": "required",
+        f"{prefix}ssl.principal.mapping.rules": MAPPING,
     }
 
 

@@ -1,6 +1,7 @@
 """A tenant in Kafka: a SCRAM user with a password, and its rights (rights.py)."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from app.broker import credentials, passwords, rights
-from app.broker.cluster_error import ClusterError, cluster_error
+from app.broker import client_certificates, credentials, passwords, rights
+from app.broker.cluster_error import ClusterError, RefusedError, cluster_error
 from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.kafka_commands import ITERATIONS
 from app.broker.permission import require_describe
@@ -53,7 +54,7 @@ def add(
     keep(folder, tenant, password)
     kept = credentials.read(folder, tenant)
     _set_passwords(admin, user_name(names, tenant), kept, MECHANISMS)
-    rights.give(admin, rights.wanted(names, tenant))
+    rights.give(admin, rights.wanted(names, tenant, _logins(folder, tenant)))
 
 
 def keep(folder: Path, tenant: str, password: str | None = None) -> None:
@@ -147,15 +148,24 @@ def _change(
         raise
 
 
-def pause(admin: AdminClient, names: Names, tenant: str, feeds: Iterable[str]) -> None:
-    """Let the tenant read nothing of these feeds. They are written on, and read after `resume`."""
-    rights.give(admin, rights.pauses(names, tenant, feeds))
+def pause(
+    admin: AdminClient,
+    names: Names,
+    tenant: str,
+    feeds: Iterable[str],
+    logins: Iterable[str] = (),
+) -> None:
+    """Let the tenant read nothing of these feeds. They are written on, and read after `resume`.
+
+    `logins`: the users of its certificates.
+    """
+    rights.give(admin, rights.pauses(names, tenant, feeds, logins))
 
 
-def resume(admin: AdminClient, names: Names, tenant: str) -> list[str]:
+def resume(admin: AdminClient, names: Names, tenant: str, logins: Iterable[str] = ()) -> list[str]:
     """Let the tenant read on where its consumers stopped; the feeds that were paused."""
     before = rights.paused(rights.describe(admin, names, [tenant])[tenant], names, tenant)
-    rights.take(admin, rights.pauses(names, tenant, FEEDS))
+    rights.take(admin, rights.pauses(names, tenant, FEEDS, logins))
     return before
 
 
@@ -163,13 +173,29 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     """Take the tenant's rights and user away; its topics stay. Open connections read nothing any
     more, because rights are checked at each request. A tenant that is not there is no error."""
     check_name(tenant)
+    users = {user_name(names, each) for each in (tenant, *_logins(folder, tenant))}
+    with suppress(RefusedError):  # else also those whose files are gone
+        users |= rights.users_of(admin, names, tenant)
+    for user in sorted(users):
+        rights.take_all(admin, f"User:{user}")
+    remove_password(admin, names, tenant, folder)
+    for certificate in client_certificates.held(folder, tenant):
+        certificate.file.unlink(missing_ok=True)
+
+
+def remove_password(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
+    """Refuse every password of the tenant from now on. Connections that were opened with one end
+    within an hour. None is no error."""
     user = user_name(names, tenant)
-    rights.take_all(admin, f"User:{user}")
     for mechanism in KNOWN.values():
         with cluster_error(f"delete user {user}", ignore=KafkaError.RESOURCE_NOT_FOUND):
             _alter(admin, UserScramCredentialDeletion(user, mechanism))
     wait_settled(lambda: not _mechanisms(admin, user), f"user {user}")
     credentials.remove(folder, tenant)
+
+
+def _logins(folder: Path, tenant: str) -> list[str]:
+    return [each.login for each in client_certificates.held(folder, tenant)]
 
 
 def mechanisms(admin: AdminClient, names: Names, tenants: Iterable[str]) -> dict[str, list[str]]:

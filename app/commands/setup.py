@@ -31,9 +31,9 @@ def setup(
 
     Example: northbound setup --bundles bundles
     """
-    from app import audit
+    from app import audit, logins
     from app import bundles as writer
-    from app.broker import admin, difference, difference_lines, quotas, tenants
+    from app.broker import admin, difference, difference_lines, quotas
     from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
@@ -60,14 +60,14 @@ def setup(
             typer.echo(str(change))
         for name in settings.tenants:
             missing = name in before.tenants
-            tenants.add(kafka, names, name, settings.credentials)
+            logins.ensure(settings, kafka, name)
             if missing:
                 audited.record("tenant.add", name)
             if bundles is not None:
                 writer.write(settings, name, bundles / name)
             typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")
         how = difference_lines.commands_for(settings)
-        for each in quotas.ensure(client, names, quotas.declared(settings), how):
+        for each in quotas.ensure(client, names, quotas.of_users(settings), how):
             typer.echo(f"To do by whoever manages the cluster: {each}")
 
 

@@ -1,5 +1,6 @@
 """`northbound tenants add|list|rotate|remove|bundle`: who receives what, and with which rights."""
 
+import datetime as dt
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,9 @@ def add(
     mechanism: Annotated[
         str | None, typer.Option(help="SCRAM-SHA-256 (default) or SCRAM-SHA-512, of its bundle.")
     ] = None,
+    by_certificate: Annotated[
+        bool, typer.Option("--by-certificate", help="It logs in by a certificate, not a password.")
+    ] = False,
     ask_password: AskOption = False,
     password_file: FileOption = None,
     config: ConfigOption = DEFAULT_PATH,
@@ -65,7 +69,7 @@ def add(
 
     Example: northbound tenants add acme --source qumulo
     """
-    from app import audit
+    from app import audit, logins
     from app.broker import admin, difference_lines, quotas, rights, tenants
     from app.schema_registry.subjects import schema_ids
 
@@ -75,6 +79,8 @@ def add(
     except ValueError as error:
         fail(error, WRONG_USAGE)
     password = _password(ask_password, password_file, [name, settings.names.prefix])
+    if by_certificate and (password or mechanism):
+        fail("--by-certificate takes no password and no mechanism.", WRONG_USAGE)
     with reported():
         if name not in settings.tenants:
             content = {
@@ -83,9 +89,10 @@ def add(
                 "format": format_,
                 **_choices(mask or [], keep or [], leave_out or []),
                 **({"mechanism": mechanism} if mechanism else {}),
+                **({"login": "certificate"} if by_certificate else {}),
             }
             settings, declared = _configure(config, settings, name, content)
-        elif source or feed or mask or keep or leave_out or mechanism:
+        elif source or feed or mask or keep or leave_out or mechanism or by_certificate:
             fail(
                 f"{name} is configured already; change it in {_written_in(settings, config, name)}"
             )
@@ -102,11 +109,11 @@ def add(
             return
         audited = audit.Writer(settings.client(), settings.names)
         admin.ensure(client, topics, settings.replication)
-        tenants.add(client, settings.names, name, settings.credentials, password)
+        logins.ensure(settings, client, name, password)
         left = quotas.ensure(
             settings.client(),
             settings.names,
-            quotas.declared(settings, name),
+            quotas.of_users(settings, name),
             difference_lines.commands_for(settings),
         )
         details = {"password": "given"} if password else {}
@@ -126,21 +133,29 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
 
     Example: northbound tenants list
     """
-    from app import consumers
-    from app.broker import credentials, rights, tenants
+    from app import consumers, logins
+    from app.broker import client_certificates, rights, tenants
 
     settings = configured(config)
     with reported():
         client = connected(settings)
         found = tenants.users(client, settings.names, settings.tenants)
+        held = {
+            name: client_certificates.held(settings.credentials, name) for name in settings.tenants
+        }
+        rotating = {name: logins.rotating(settings, name) for name in settings.tenants}
         reading = consumers.readers(settings, settings.tenants)
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=client_certificates.WARN_DAYS)
     table = []
     for name, tenant in settings.tenants.items():
         user = found.get(name)
         has = user.rights if user else ()
         paused = rights.paused(has, settings.names, name)
-        denied = rights.pauses(settings.names, name, paused)
-        missing, surplus = rights.differences(settings.names, [name], {name: has})
+        users = [each.login for each in held[name]]
+        denied = rights.pauses(settings.names, name, paused, users)
+        missing, surplus = rights.differences(settings.names, [name], {name: has}, {name: users})
+        by_certificate = tenant.login == "certificate"
+        known = bool(held[name]) if by_certificate else bool(user and user.mechanisms)
         groups = reading[name]
         lags = [each.lag for each in groups if each.lag is not None]
         table.append(
@@ -149,14 +164,17 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
                 "sources": tenant.sources,
                 "feeds": tenant.feeds,
                 "format": tenant.format,
-                "user": user.name if user and user.mechanisms else None,
+                "login": tenant.login,
+                "user": user.name if user and known else None,
+                "certificates": [
+                    {"user": rights.user_name(settings.names, each.login), "ends": each.ends}
+                    for each in held[name]
+                ],
                 "mechanisms": list(user.mechanisms) if user else [],
                 "rights": sorted(rights.acl_text(each) for each in has if each not in denied),
                 "paused": paused,
-                "rotating": credentials.rotating(settings.credentials, name),
-                "state": _state(
-                    missing[name], surplus[name], paused, known=bool(user and user.mechanisms)
-                ),
+                "rotating": rotating[name] is not None,
+                "state": _state(missing[name], surplus[name], paused, known=known),
                 "connected": sum(len(each.members) for each in groups),
                 "lag": max(lags, default=None),
                 "rate": round(sum(each.rate for each in groups), 1),
@@ -173,7 +191,11 @@ def list_(*, json: JsonOption = False, config: ConfigOption = DEFAULT_PATH) -> N
             }
         )
         if table[-1]["rotating"]:
-            table[-1]["state"] = f"{table[-1]['state']}, old password works, too"
+            table[-1]["state"] = f"{table[-1]['state']}, old {rotating[name]} works, too"
+        if by_certificate and held[name] and held[name][-1].ends < soon:
+            table[-1]["state"] = (
+                f"{table[-1]['state']}, certificate to {held[name][-1].ends:%Y-%m-%d}"
+            )
     columns = ["tenant", "sources", "feeds", "user", "state", "connected", "lag", "rate"]
     rows(table, columns, json=json, title="Tenants")
 
@@ -205,7 +227,8 @@ def bundle(
     folder = out or settings.home / "bundles" / name
     with reported():
         bundles.write(settings, name, folder, region)
-    typer.echo(f"{folder} holds {name}'s password: hand it over on a private way. See README.md.")
+    secret = "key" if settings.tenants[name].login == "certificate" else "password"
+    typer.echo(f"{folder} holds {name}'s {secret}: hand it over on a private way. See README.md.")
     if zipped:
         typer.echo(f"{pack(folder)} holds the same.")
 
@@ -225,11 +248,11 @@ def rotate(
     out: OutOption = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Give the tenant a new password and write a new bundle; the old password is refused at once,
-    and clients have to reconnect with the new bundle, unless --overlap.
+    """Give the tenant a new password, or certificate, and write a new bundle; the old one is
+    refused at once, and clients have to reconnect with the new bundle, unless --overlap.
 
     With --overlap the new bundle logs in by the other SCRAM mechanism, for which Kafka keeps a
-    password of its own; both bundles work until --finish.
+    password of its own, or with a second certificate; both bundles work until --finish.
 
     Example: northbound tenants rotate acme --overlap
     """
@@ -283,7 +306,7 @@ def pause(
     Example: northbound tenants pause acme --feed events
     """
     from app import audit, unmanaged
-    from app.broker import rights, tenants
+    from app.broker import client_certificates, rights, tenants
 
     settings = configured(config)
     _known(settings, name)
@@ -298,7 +321,8 @@ def pause(
         )
     confirm(f"Stop {name} from reading {' and '.join(feeds)}?", yes=yes)
     with reported():
-        tenants.pause(connected(settings), settings.names, name, feeds)
+        users = client_certificates.logins(settings.credentials, [name])[name]
+        tenants.pause(connected(settings), settings.names, name, feeds, users)
         details = {"feeds": ", ".join(feeds)}
         audit.record(settings.client(), settings.names, "tenant.pause", name, details)
     mine = [each for each in settings.deliveries if each.tenant == name]
@@ -315,7 +339,7 @@ def resume(name: NameArgument, *, config: ConfigOption = DEFAULT_PATH) -> None:
     Example: northbound tenants resume acme
     """
     from app import audit, unmanaged
-    from app.broker import tenants
+    from app.broker import client_certificates, tenants
 
     settings = configured(config)
     _known(settings, name)
@@ -325,7 +349,8 @@ def resume(name: NameArgument, *, config: ConfigOption = DEFAULT_PATH) -> None:
             unmanaged.resume(settings, name),
         )
     with reported():
-        feeds = tenants.resume(connected(settings), settings.names, name)
+        users = client_certificates.logins(settings.credentials, [name])[name]
+        feeds = tenants.resume(connected(settings), settings.names, name, users)
         if feeds:
             details = {"feeds": ", ".join(feeds)}
             audit.record(settings.client(), settings.names, "tenant.resume", name, details)
@@ -345,7 +370,7 @@ def remove(
     Example: northbound tenants remove acme
     """
     from app import audit, unmanaged
-    from app.broker import admin, credentials, quotas, rights, tenants
+    from app.broker import admin, client_certificates, credentials, quotas, rights, tenants
 
     settings = configured(config)
     try:
@@ -368,8 +393,10 @@ def remove(
         )
     with reported():
         client = connected(settings)
+        users = [name, *client_certificates.logins(settings.credentials, [name])[name]]
         tenants.remove(client, settings.names, name, settings.credentials)
-        quotas.remove(settings.client(), settings.names, name)
+        for each in users:
+            quotas.remove(settings.client(), settings.names, each)
         file.unlink(missing_ok=True)
         if topics:
             prefix = settings.names.tenant_prefix(name)

@@ -74,6 +74,7 @@ def apply(
 
     Example: northbound topics apply --yes
     """
+    from app import logins
     from app.broker import difference
 
     settings = configured(config)
@@ -94,13 +95,14 @@ def apply(
         if changes:
             confirm("Make these changes?", yes=yes)
             made: list[tuple[str, str, dict[str, str]]] = []
+            connection = connected(settings)
             try:
                 difference.apply(
                     settings.client(),
-                    connected(settings),
+                    connection,
                     found,
                     replication=settings.replication,
-                    credentials=settings.credentials,
+                    add=lambda tenant: logins.ensure(settings, connection, tenant),
                     done=lambda *change: made.append(change),
                 )
             finally:

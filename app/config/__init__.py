@@ -184,6 +184,29 @@ def _shared(config: Config, document: Document) -> list[str]:
     return problems
 
 
+def _by_certificate(config: Config) -> list[str]:
+    """Tenants that log in by certificate where there is no listener for them."""
+    embedded = config.kafka.embedded
+    problems = []
+    for name, tenant in config.tenants.items():
+        if tenant.login != "certificate":
+            continue
+        text = None
+        if embedded is None:
+            text = "saw certificate, expected password: on an existing cluster whoever manages it "
+            text += "issues certificates"
+        elif embedded.northbound.certificates is None:
+            text = (
+                "saw certificate, which needs the listener kafka.embedded.northbound.certificates"
+            )
+        if text is not None:
+            problems.append(config.problem(("tenants", name, "login"), text))
+        if tenant.region is not None:
+            text = "expected none with login: certificate: kafka.regions names other listeners"
+            problems.append(config.problem(("tenants", name, "region"), text))
+    return problems
+
+
 def _deliveries(config: Config, document: Document, tenants: str) -> list[str]:
     """Deliveries of tenants, feeds or names that are not right."""
     problems = []
@@ -271,6 +294,7 @@ def _cross_check(config: Config, document: Document) -> list[str]:
         for name, tenant in config.tenants.items()
         if tenant.region is not None and tenant.region not in config.kafka.regions
     ]
+    problems += _by_certificate(config)
     tenants = ", ".join(config.tenants) or "none"
     problems += [
         document.problem(

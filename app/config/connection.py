@@ -38,6 +38,15 @@ class OwnCertificate(Strict):
     """CA certificates in PEM that go into the bundles."""
 
 
+class CertificateListener(Strict):
+    """The SSL listener for tenants with `login: certificate`."""
+
+    listen: Address = "0.0.0.0:9194"
+    """Where the broker listens; brokers after the first take the next ports."""
+    advertise: Address = "localhost:9194"
+    """The name and port that these tenants are told, which is in the broker's certificate, too."""
+
+
 class NorthboundListener(Strict):
     """The SASL_SSL listener that consumers outside connect to."""
 
@@ -47,6 +56,9 @@ class NorthboundListener(Strict):
     """The name and port that consumers are told; the certificate is made for this name."""
     tls: OwnCertificate | None = None
     """Instead of a certificate by Northbound's own CA."""
+    certificates: CertificateListener | None = None
+    """Where tenants connect that log in by a certificate (`login: certificate`); without it, none
+    can."""
     connections_per_address: Positive | None = None
     """How many connections a broker takes from one IP address (Kafka's max.connections.per.ip),
     whoever logs in; without it, any number. Of the addresses of this machine's own processes it
@@ -66,6 +78,21 @@ class Embedded(Strict):
     """Java heap of each broker."""
     northbound: NorthboundListener = NorthboundListener()
     """The listener for consumers."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Embedded":
+        if self.northbound.certificates is not None:
+            ports = [
+                int(each.rpartition(":")[2])
+                for each in (self.northbound.listen, self.northbound.certificates.listen)
+            ]
+            if all(ports) and abs(ports[0] - ports[1]) < self.brokers:
+                raise ValueError(
+                    f"northbound.listen and northbound.certificates.listen have ports {ports[0]} "
+                    f"and {ports[1]}, and each of {self.brokers} brokers takes the next of both: "
+                    "expected them further apart"
+                )
+        return self
 
 
 def password_of(

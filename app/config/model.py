@@ -152,6 +152,9 @@ class Tenant(Strict):
     """Whose brokers its bundle names first; without it, those of this deployment."""
     mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
     """How its bundle logs in. The user has a password for either, so that it may use the other."""
+    login: Literal["password", "certificate"] = "password"
+    """certificate: it logs in by a client certificate that Northbound issues, on the listener
+    `kafka.embedded.northbound.certificates`, and has no password (docs/tenants.md)."""
     raw_data: bool = True
     """False: events leave out the original line."""
     quota: Quota = Quota()

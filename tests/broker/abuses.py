@@ -56,7 +56,10 @@ CLOSED = "closed"
 
 @dataclass
 class Attacker:
-    """A tenant with its own credentials, and who is beside it. `heard`: what it was told."""
+    """A tenant with its own credentials, and who is beside it. `heard`: what it was told.
+
+    `certificate`: file with key and certificate, by which it logs in instead of its password.
+    """
 
     names: Names
     tenant: str
@@ -66,6 +69,7 @@ class Attacker:
     password: str
     foreign_password: str
     heard: list[str] = field(default_factory=list)
+    certificate: Path | None = None
     admin: AdminClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +90,14 @@ class Attacker:
             "ssl.ca.location": self.ca,
             "log_level": 0,
         }
+        if self.certificate is not None:
+            pem = str(self.certificate)
+            settings = {key: value for key, value in settings.items() if "sasl" not in key}
+            settings |= {
+                "security.protocol": "SSL",
+                "ssl.certificate.location": pem,
+                "ssl.key.location": pem,
+            }
         settings |= {key.replace("_", "."): value for key, value in changes.items()}
         return {key: value for key, value in settings.items() if value is not None}
 

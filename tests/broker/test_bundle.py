@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 import yaml
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from app import bundles
-from app.broker import bundle, certificates, tenants
+from app.broker import bundle, certificates, client_issuer, tenants
 from app.broker.bundle import consumer
 from app.broker.bundle.access import Access
+from app.broker.cluster_error import ClusterError
 from app.broker.java import candidates
 from app.config import Config, ConfigError, load
 from topology.northbound import SERIALIZERS
@@ -72,6 +74,50 @@ def test_secrets_are_private(ca: bytes, tmp_path: Path) -> None:
     assert all(
         PASSWORD not in repr(file) for make in bundle.FORMATS.values() for file in make(access)
     )
+
+
+def make_certificate(folder: Path) -> tuple[bytes, bytes]:
+    now = dt.datetime.now(dt.UTC)
+    client_issuer.ensure_ca(folder / "ca", now)
+    found = client_issuer.issue(folder / "issued", folder / "ca", "acme", "", now)
+    assert found.file.stat().st_mode & 0o777 == 0o600
+    return client_issuer.pem(found)
+
+
+def test_a_certificate_instead_of_a_password(ca: bytes, tmp_path: Path) -> None:
+    """No file asks for a password, each knows the certificate, and the key is private wherever it
+    is. Java's key store has both."""
+    certificate, key = make_certificate(tmp_path)
+    access = replace(make_access(ca), password="", certificate=(certificate, key))
+    folder = tmp_path / "bundle"
+    bundle.write(access, folder)
+    texts = {file.name: file.read_bytes() for file in folder.iterdir()}
+    store = texts.pop("keystore.p12")
+    assert (folder / "keystore.p12").stat().st_mode & 0o777 == 0o600
+    loaded, own, _ = pkcs12.load_key_and_certificates(store, b"changeit")
+    assert loaded is not None
+    assert own == x509.load_pem_x509_certificate(certificate)
+    line = key.splitlines()[1]
+    private = {name for name, text in texts.items() if line in text}
+    assert private == {"client.key", "elastic-agent.yml", "rsyslog.conf"}
+    assert all((folder / name).stat().st_mode & 0o777 == 0o600 for name in private)
+    own_parts = (b"client.pem", b"keystore.p12", b"BEGIN CERTIFICATE")
+    for name in SECRET:
+        assert b"sasl" not in texts[name].lower(), name
+        assert any(part in texts[name] for part in own_parts), name
+    assert line.decode() not in repr(access)
+    readme = texts["README.md"].decode()
+    assert "with SSL and the client certificate `client.pem`" in readme
+    assert "password are readable" not in readme
+
+
+def test_a_name_that_is_too_long_for_a_certificate(tmp_path: Path) -> None:
+    """It is refused with what to shorten, before anything is written."""
+    now = dt.datetime.now(dt.UTC)
+    client_issuer.ensure_ca(tmp_path / "ca", now)
+    with pytest.raises(ClusterError, match="at most 64 are possible"):
+        client_issuer.issue(tmp_path, tmp_path / "ca", "a" * 40, "p" * 20 + ".", now)
+    assert list(tmp_path.glob("*.pem")) == []
 
 
 def test_regions(ca: bytes, tmp_path: Path) -> None:

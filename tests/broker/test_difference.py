@@ -132,6 +132,29 @@ def test_partitions_that_may_never_change() -> None:
     assert "set kafka.matches_partitions to 2" in found.problems[0]
 
 
+def test_a_tenant_with_certificates() -> None:
+    """It needs no password, its first certificate has to be issued, and each that it has needs the
+    tenant's rights and quota; what another one has is told."""
+    first = replace(DECLARED, by_certificate=["acme"])
+    cluster = replace(WHOLE, users={})
+    found = lines(difference.differ(first, cluster))
+    assert [(each.kind, each.name, each.what) for each in found] == [
+        ("user", "p.acme", "a certificate, issued by tenants add")
+    ]
+    held = replace(first, logins={"acme": ["acme/2-ab"]})
+    other = rights.wanted(NAMES, "acme", ["acme/1-cd"])
+    found = lines(difference.differ(held, replace(cluster, rights={"acme": other})))
+    assert [(each.sign, each.kind, each.name) for each in found] == [
+        *[("+", "acl", "p.acme/2-ab")] * 2,
+        ("+", "quota", "p.acme/2-ab"),
+        *[(" ", "acl", "p.acme/1-cd")] * 4,
+    ]
+    paused = rights.pauses(NAMES, "acme", ["events"], ["acme/2-ab"])
+    has = {"acme": [*rights.wanted(NAMES, "acme", ["acme/2-ab"]), *paused]}
+    same = {"acme": QUOTA, "acme/2-ab": QUOTA}
+    assert lines(difference.differ(held, replace(cluster, rights=has, quotas=same))) == []
+
+
 def test_what_may_not_be_seen_is_planned_whole() -> None:
     """As if nothing of it were there, and marked, so that nobody takes it for a difference."""
     hidden = Seen(seen(ALERTS).topics, seen(ALERTS).settings, {RAW.name: "no right"})

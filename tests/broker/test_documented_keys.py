@@ -15,13 +15,14 @@ import pytest
 import yaml
 
 from app.broker import bundle, certificates
-from tests.broker.test_bundle import make_access
+from tests.broker.test_bundle import make_access, make_certificate
 
 LOGSTASH = {
     # logstash-integration-kafka, docs/input-kafka.asciidoc
     *("bootstrap_servers", "topics", "group_id", "client_id", "auto_offset_reset"),
     *("isolation_level", "session_timeout_ms", "security_protocol", "sasl_mechanism"),
     *("sasl_jaas_config", "ssl_truststore_location", "ssl_truststore_type"),
+    *("ssl_keystore_location", "ssl_keystore_type", "ssl_keystore_password"),
     *("ssl_truststore_password", "codec", "tags"),
     *("schema_registry_url", "schema_registry_key", "schema_registry_secret"),
     *("schema_registry_ssl_truststore_location", "schema_registry_ssl_truststore_type"),
@@ -37,6 +38,7 @@ FILEBEAT = {
     *("type", "id", "hosts", "topics", "group_id", "client_id", "version", "initial_offset"),
     *("isolation_level", "username", "password", "sasl.mechanism", "parsers"),
     *("ssl.enabled", "ssl.verification_mode", "ssl.certificate_authorities"),
+    *("ssl.certificate", "ssl.key"),
     *("parsers.ndjson.target", "parsers.ndjson.overwrite_keys", "parsers.ndjson"),
 }
 AGENT = {
@@ -45,12 +47,14 @@ AGENT = {
     *("version", "initial_offset", "isolation_level", "username", "password", "sasl.mechanism"),
     *("parsers", "parsers.ndjson", "parsers.ndjson.target", "parsers.ndjson.overwrite_keys"),
     *("ssl", "ssl.enabled", "ssl.verification_mode", "ssl.certificate_authorities"),
+    *("ssl.certificate", "ssl.key"),
 }
 VECTOR = {
     # vectordotdev/vector, website/cue/reference/components/sources/generated/kafka.cue
     *("type", "bootstrap_servers", "group_id", "topics", "auto_offset_reset"),
     *("session_timeout_ms", "sasl", "sasl.enabled", "sasl.mechanism", "sasl.username"),
     *("sasl.password", "tls", "tls.enabled", "tls.ca_file", "librdkafka_options"),
+    *("tls.crt_file", "tls.key_file"),
     *("librdkafka_options.client.id", "librdkafka_options.isolation.level"),
     *("decoding", "decoding.codec", "decoding.avro", "decoding.avro.schema"),
     "decoding.avro.strip_schema_id_prefix",
@@ -60,12 +64,14 @@ FLUENT_BIT = {
     *("name", "tag", "brokers", "topics", "group_id", "client_id", "format"),
     *("rdkafka.security.protocol", "rdkafka.sasl.mechanism", "rdkafka.sasl.username"),
     *("rdkafka.sasl.password", "rdkafka.ssl.ca.location", "rdkafka.session.timeout.ms"),
+    *("rdkafka.ssl.certificate.location", "rdkafka.ssl.key.location"),
     *("rdkafka.auto.offset.reset", "rdkafka.isolation.level"),
 }
 REDPANDA = {
     # redpanda-data/rp-connect-docs, the redpanda input
     *("seed_brokers", "topics", "consumer_group", "client_id", "start_offset"),
     *("session_timeout", "transaction_isolation_level", "tls", "tls.enabled"),
+    *("tls.client_certs", "tls.client_certs.cert_file", "tls.client_certs.key_file"),
     *("tls.root_cas_file", "sasl", "sasl.mechanism", "sasl.username", "sasl.password"),
 }
 DECODE = {
@@ -88,6 +94,7 @@ CONSUMER = {
     *("bootstrap.servers", "client.id", "group.id", "session.timeout.ms", "auto.offset.reset"),
     *("isolation.level", "security.protocol", "sasl.mechanism", "sasl.jaas.config"),
     *("ssl.truststore.location", "ssl.truststore.type", "ssl.truststore.password"),
+    *("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password"),
 }
 
 
@@ -103,14 +110,17 @@ def keys(content: Any, stem: str = "") -> Iterator[str]:
             yield from keys(value, stem)
 
 
-@pytest.fixture(params=["json", "registry"])
+@pytest.fixture(params=["json", "registry", "certificate"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A bundle of JSON, and one of Avro through a registry with its own CA and a user."""
+    """A bundle of JSON, one of Avro through a registry with its own CA and a user, and one that
+    logs in by a certificate."""
     ca = certificates.ensure(tmp_path / "tls", [], dt.datetime.now(dt.UTC)).ca.read_bytes()
     access = make_access(ca)
     if request.param == "registry":
         registry = bundle.RegistryAccess("https://registry.example", "reader", "S3cret", ca)
         access = replace(access, format="avro", registry=registry)
+    if request.param == "certificate":
+        access = replace(access, certificate=make_certificate(tmp_path))
     made = tmp_path / "bundle"
     bundle.write(access, made)
     return made

@@ -3,6 +3,7 @@
 The attempts are in abuses.py. `acme` attacks `acme-2`, whose name begins with its own.
 """
 
+import datetime as dt
 import os
 import ssl
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import ConfigResource
 
 from app.broker import admin as topics
-from app.broker import credentials, rights, tenants
+from app.broker import certificate_logins, client_issuer, credentials, rights, tenants
 from app.broker.server import EmbeddedKafka
 from tests.broker import abuses
 from tests.broker.abuses import (
@@ -40,7 +41,7 @@ pytestmark = [
 TOPIC, GROUP = "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"
 CLUSTER, LOGIN = "CLUSTER_AUTHORIZATION_FAILED", "_AUTHENTICATION"
 BROKER, TOPICS = ConfigResource.Type.BROKER, ConfigResource.Type.TOPIC
-NOT_IN = ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_AUTHENTICATION")
+NOT_IN = ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_AUTHENTICATION", "_SSL")
 WRONG = "Wrong-Wrong-Wrong-17"
 
 ABUSES: dict[str, tuple[Attempt, str | tuple[str, ...]]] = {
@@ -134,6 +135,18 @@ ABUSES: dict[str, tuple[Attempt, str | tuple[str, ...]]] = {
     "HTTP over TLS": (abuses.sends(b"GET / HTTP/1.1\r\n\r\n"), CLOSED),
 }
 """What is tried → how it ends."""
+BY_CERTIFICATE = [
+    *("the other's topic", "raw lines", "the audit topic", "Kafka's own topic of offsets"),
+    *("offsets of the other's topic", "its own topic in the other's group"),
+    *("the other's consumers", "how far the other has read", "a topic that there is not"),
+    *("groups of others", "settings of a broker", "quotas", "a record in its own topic"),
+    *("a record in the other's topic", "a transaction", "a topic under its prefix"),
+    *("an end of its topic", "an end of its records", "longer retention"),
+    *("a setting of the broker", "the other's offsets", "an end of the other's group"),
+    *("a right for itself", "an end of all rights", "a password of its own choice"),
+    *("a higher quota", "another leader"),
+]
+"""What is tried again with a certificate: it is another user, and comes by another listener."""
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +192,61 @@ def attacker(
     assert len(rights.describe(admin, names, both)["acme-2"]) == 4
 
 
+@pytest.fixture(scope="module")
+def certified(
+    kafka: EmbeddedKafka, attacker: Attacker, tmp_path_factory: pytest.TempPathFactory
+) -> Attacker:
+    """The same tenant with a certificate."""
+    found = certificate_logins.issue(
+        topics.connect({"bootstrap.servers": kafka.bootstrap}),
+        attacker.names,
+        "acme",
+        tmp_path_factory.mktemp("certified"),
+        kafka.data / "tls",
+        dt.datetime.now(dt.UTC),
+    )
+    certified = replace(attacker, servers=kafka.by_certificate, certificate=found.file)
+    wait_for(lambda: abuses.seen(certified) != "[]", "its topics, which it may see a moment on", 30)
+    return certified
+
+
 @pytest.mark.parametrize("abuse", ABUSES)
 def test_it_is_refused(attacker: Attacker, abuse: str) -> None:
     """How each attempt ends is in the table; none succeeds."""
     attempt, expected = ABUSES[abuse]
     assert attempt(attacker) in ([expected] if isinstance(expected, str) else expected)
+
+
+@pytest.mark.parametrize("abuse", BY_CERTIFICATE)
+def test_it_is_refused_with_a_certificate(certified: Attacker, abuse: str) -> None:
+    """Who logs in by a certificate may do no more: each attempt ends as it does with a password."""
+    attempt, expected = ABUSES[abuse]
+    assert attempt(certified) in ([expected] if isinstance(expected, str) else expected)
+
+
+def test_only_a_certificate_that_is_good_logs_in(
+    kafka: EmbeddedKafka, certified: Attacker, tmp_path: Path
+) -> None:
+    """Not one that has ended, one of another CA or of the brokers' own, nor none, nor a password;
+    one that was revoked reads nothing any more."""
+    now, tls = dt.datetime.now(dt.UTC), kafka.data / "tls"
+    client_issuer.ensure_ca(tmp_path / "other", now)
+
+    def issued(ca: Path, days: float) -> Path:
+        found = client_issuer.issue(tmp_path, ca, "acme", certified.names.prefix, now, days)
+        return found.file
+
+    ended, foreign = issued(tls, -1 / 48), issued(tmp_path / "other", 1)
+    for file in (ended, foreign, tls / "server.pem"):
+        assert login()(replace(certified, certificate=file)) in NOT_IN, file
+    without = {"ssl_certificate_location": None, "ssl_key_location": None}
+    assert login(**without)(certified) in NOT_IN
+    assert login(security_protocol="SASL_SSL")(replace(certified, certificate=None)) in NOT_IN
+    # Good by its dates and its CA, and without rights: as one that was revoked.
+    unknown = replace(certified, certificate=issued(tls, 1))
+    assert consume(own, own_group)(unknown) in (TOPIC, GROUP)
+    assert abuses.seen(unknown) == "[]"
+    assert consume(own, own_group)(certified) == "read"
 
 
 def test_it_sees_its_own_topics_alone(attacker: Attacker) -> None:
@@ -246,9 +309,9 @@ def test_a_refusal_does_not_tell_what_there_is(attacker: Attacker) -> None:
     assert told[0] == told[1]
 
 
-def test_no_secret_is_told(kafka: EmbeddedKafka, attacker: Attacker) -> None:
+def test_no_secret_is_told(kafka: EmbeddedKafka, attacker: Attacker, certified: Attacker) -> None:
     """Neither what the tenant was told, nor Kafka's logs and settings, nor the arguments and
-    environment of any process have a password."""
+    environment of any process have a password, or the key of a certificate."""
     secrets = [attacker.password, attacker.foreign_password, WRONG]
     files = [file for file in kafka.data.glob("node-*/*") if file.is_file()]
     assert {"server.log", "server.properties"} <= {file.name for file in files}
@@ -261,6 +324,8 @@ def test_no_secret_is_told(kafka: EmbeddedKafka, attacker: Attacker) -> None:
                 texts[f"{process}/environ"] = (process / "environ").read_bytes()
         except OSError:
             continue
-    found = [where for where, text in texts.items() for each in secrets if each.encode() in text]
+    key = certified.certificate.read_bytes().splitlines()[1]
+    given = [*(each.encode() for each in secrets), key]
+    found = [where for where, text in texts.items() for each in given if each in text]
     assert found == []
     assert attacker.heard

@@ -13,7 +13,7 @@ from confluent_kafka.admin import ConfigResource, ConfigSource
 from cryptography import x509
 
 from app.broker import bundle, certificates, ports, tenants
-from app.broker.admin import KEY_STORE, connect
+from app.broker.admin import KEY_STORES, connect
 from app.broker.brought_certificate import Brought
 from app.broker.errors import BrokerError
 from app.broker.server import EmbeddedKafka
@@ -27,9 +27,12 @@ NAMES = Names("")
 LATER = dt.timedelta(days=certificates.SERVER_DAYS - certificates.RENEW_DAYS + 1)
 
 
-def served(kafka: EmbeddedKafka, ca: Path | None = None) -> x509.Certificate:
-    """The certificate that the northbound listener shows; its chain and name are verified."""
-    host, port = ports.split(kafka.northbound)
+def served(
+    kafka: EmbeddedKafka, ca: Path | None = None, servers: str | None = None
+) -> x509.Certificate:
+    """The certificate that the northbound listener, or that of `servers`, shows; its chain and name
+    are verified."""
+    host, port = ports.split(servers or kafka.northbound)
     context = ssl.create_default_context(cafile=ca or kafka.ca)
     with (
         socket.create_connection(("127.0.0.1", port), 60) as plain,
@@ -40,10 +43,12 @@ def served(kafka: EmbeddedKafka, ca: Path | None = None) -> x509.Certificate:
     return x509.load_der_x509_certificate(shown)
 
 
-def everywhere(kafka: EmbeddedKafka, shows: Callable[[x509.Certificate], bool]) -> bool:
+def everywhere(
+    kafka: EmbeddedKafka, shows: Callable[[x509.Certificate], bool], servers: str | None = None
+) -> bool:
     """Whether each of the listener's threads does, which take new connections in turns and new
     certificates one after the other."""
-    return all(shows(served(kafka)) for _ in range(6))
+    return all(shows(served(kafka, servers=servers)) for _ in range(6))
 
 
 def san(certificate: x509.Certificate) -> list[str]:
@@ -57,7 +62,7 @@ def test_renewed_while_a_consumer_reads(
     """Before it ends there is a new one by the same CA, without a restart: a consumer reads on over
     its connection, new connections see the new certificate; nothing of it is left in Kafka's
     settings. The next start, with another advertised name, has that name and the same CA."""
-    kafka = make_kafka()
+    kafka = make_kafka(by_certificate=("127.0.0.1:0", "localhost:0"))
     pid, ca, first = kafka.pid, kafka.ca.read_bytes(), served(kafka)
     assert not kafka.renew()
     bundle_of(kafka, NAMES, "acme", tmp_path)
@@ -80,7 +85,11 @@ def test_renewed_while_a_consumer_reads(
         certificates.ensure(kafka.data / "tls", ["localhost"], dt.datetime.now(dt.UTC) - LATER)
         assert kafka.renew()
         old = first.serial_number
-        wait_for(lambda: everywhere(kafka, lambda shown: shown.serial_number != old), "new")
+        for servers in (kafka.northbound, kafka.by_certificate):
+            wait_for(
+                lambda of=servers: everywhere(kafka, lambda shown: shown.serial_number != old, of),
+                "new",
+            )
         reads()
         assert lost == []
     finally:
@@ -90,7 +99,7 @@ def test_renewed_while_a_consumer_reads(
     admin = connect({"bootstrap.servers": kafka.bootstrap})
     resource = ConfigResource(ConfigResource.Type.BROKER, "0")
     (answer,) = admin.describe_configs([resource]).values()
-    assert answer.result(30)[KEY_STORE].source == ConfigSource.STATIC_BROKER_CONFIG.value
+    assert answer.result(30)[KEY_STORES[0]].source == ConfigSource.STATIC_BROKER_CONFIG.value
     kafka.stop()
     moved = tmp_path / "moved"
     shutil.move(kafka.data, moved)

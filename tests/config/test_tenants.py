@@ -133,3 +133,30 @@ def test_a_mistake_in_a_file_of_its_own(tmp_path: Path) -> None:
         f"{own}:5: fields.keep[0]:",
     ]
     assert caught.value.problems[3].startswith(f"{own}:10: filters[0].drop.x.b|nope: ")
+
+
+def test_a_certificate_needs_its_listener(tmp_path: Path) -> None:
+    """Tenants that log in by certificate have it on the embedded broker, where it was asked for,
+    and in no other region."""
+    path = tmp_path / "northbound.yaml"
+    choices = "    login: certificate\n    region: eu"
+    regions = 'regions: {{eu: {{servers: "eu:9094"}}}}'
+    listener = "northbound: {{certificates: {{}}}}"
+    cases = {
+        f"embedded: {{{{}}}}, {regions}": ["needs the listener", "tenants.acme.region"],
+        f"external: {{{{bootstrap: k:9092}}}}, {regions}": ["whoever manages it", "region"],
+        f"embedded: {{{{{listener}}}}}, {regions}": ["tenants.acme.region"],
+    }
+    for kafka, told in cases.items():
+        file = FILE.replace("embedded: {{}}", kafka)
+        path.write_text(file.format(choices=choices), encoding="utf-8")
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        problems = caught.value.problems
+        assert len(problems) == len(told), problems
+        for problem, text in zip(problems, told, strict=True):
+            assert text in problem
+    near = "northbound: {{certificates: {{listen: 0.0.0.0:9096}}}}, brokers: 3"
+    path.write_text(FILE.replace("{{}}", f"{{{{{near}}}}}", 1).format(choices=""), "utf-8")
+    with pytest.raises(ConfigError, match="expected them further apart"):
+        load(path)

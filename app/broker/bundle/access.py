@@ -18,6 +18,8 @@ class RegistryAccess:
         return None if self.ca is None else REGISTRY_CA
 
 
+CLIENT_CERTIFICATE, CLIENT_KEY, KEY_STORE = "client.pem", "client.key", "keystore.p12"
+"""Files of a tenant that logs in by certificate; the last has both, for Java."""
 REGISTRY_CA = "registry-ca.pem"
 
 
@@ -33,6 +35,8 @@ class Access:
     format: of the records (topology/northbound SERIALIZERS).
     registry: where the schemas of avro are; None: the bundle has them.
     regions: region → bootstrap servers there, which the same user may use as well.
+    certificate: client certificate and its key in PEM, by which the tenant logs in; None: by
+    password.
     """
 
     tenant: str
@@ -46,6 +50,12 @@ class Access:
     format: str = "ocsf-json"
     registry: RegistryAccess | None = None
     regions: dict[str, str] = field(default_factory=dict)
+    certificate: tuple[bytes, bytes] | None = field(default=None, repr=False)
+
+    @property
+    def protocol(self) -> str:
+        """Kafka's security protocol."""
+        return "SASL_SSL" if self.certificate is None else "SSL"
 
     @property
     def group(self) -> str:

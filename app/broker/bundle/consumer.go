@@ -66,13 +66,8 @@ func run() error {
 			return fmt.Errorf("%s holds no certificate", file)
 		}
 	}
-	login := scram.Auth{User: value("sasl.username"), Pass: value("sasl.password")}
-	mechanism := login.AsSha256Mechanism()
-	if value("sasl.mechanisms") == "SCRAM-SHA-512" {
-		mechanism = login.AsSha512Mechanism()
-	}
 	group := value("group.id")
-	client, err := kgo.NewClient(
+	options := []kgo.Opt{
 		kgo.SeedBrokers(strings.Split(value("bootstrap.servers"), ",")...),
 		kgo.ClientID(value("client.id")),
 		kgo.ConsumerGroup(group[:strings.LastIndex(group, ".")+1]+"go"),
@@ -81,9 +76,23 @@ func run() error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.SessionTimeout(60*time.Second),
 		kgo.DialTLSConfig(settings),
-		kgo.SASL(mechanism),
 		kgo.DisableAutoCommit(),
-	)
+	}
+	if file := value("ssl.certificate.location"); file != "" {
+		own, err := tls.LoadX509KeyPair(file, value("ssl.key.location"))
+		if err != nil {
+			return err
+		}
+		settings.Certificates = []tls.Certificate{own}
+	} else {
+		login := scram.Auth{User: value("sasl.username"), Pass: value("sasl.password")}
+		mechanism := login.AsSha256Mechanism()
+		if value("sasl.mechanisms") == "SCRAM-SHA-512" {
+			mechanism = login.AsSha512Mechanism()
+		}
+		options = append(options, kgo.SASL(mechanism))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
 	}

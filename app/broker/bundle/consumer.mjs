@@ -18,17 +18,23 @@ const folder = dirname(fileURLToPath(import.meta.url))
 const { kafka: given, topics } = JSON.parse(readFileSync(join(folder, 'northbound.json')))
 const feed = process.argv[2] ?? 'alerts'
 const count = Number(process.argv[3] ?? 0)
-const ca = given['ssl.ca.location']
+const file = (key) => readFileSync(join(folder, given[key]))
+const own = given['ssl.certificate.location']
 
 const kafka = new Kafka({
   clientId: given['client.id'],
   brokers: given['bootstrap.servers'].split(','),
-  ssl: ca ? { ca: [readFileSync(join(folder, ca))] } : true,
-  sasl: {
-    mechanism: given['sasl.mechanisms'].toLowerCase(),
-    username: given['sasl.username'],
-    password: given['sasl.password'],
+  ssl: {
+    ...(given['ssl.ca.location'] && { ca: [file('ssl.ca.location')] }),
+    ...(own && { cert: file('ssl.certificate.location'), key: file('ssl.key.location') }),
   },
+  ...(!own && {
+    sasl: {
+      mechanism: given['sasl.mechanisms'].toLowerCase(),
+      username: given['sasl.username'],
+      password: given['sasl.password'],
+    },
+  }),
   logLevel: logLevel.ERROR,
 })
 const prefix = given['group.id'].slice(0, given['group.id'].lastIndexOf('.') + 1)

@@ -26,7 +26,9 @@ except ModuleNotFoundError:
 
 REFUSED = {
     KafkaError._AUTHENTICATION: "the user name or password was refused",  # noqa: SLF001
-    KafkaError._SSL: "TLS failed; is ca.pem the CA of this server?",  # noqa: SLF001
+    KafkaError._SSL: (  # noqa: SLF001
+        "TLS failed; is ca.pem the CA of this server, and client.pem, if there is one, still valid?"
+    ),
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "this user may not read the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "this user may not use the consumer group",
 }
@@ -50,8 +52,9 @@ def configuration(
                 f"no region {region} in northbound.json; there is {', '.join(regions) or 'none'}"
             )
         client["bootstrap.servers"] = regions[region]
-    if "ssl.ca.location" in client:
-        client["ssl.ca.location"] = str(folder / client["ssl.ca.location"])
+    for key in ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location"):
+        if key in client:
+            client[key] = str(folder / client[key])
     if group:
         prefix = client["group.id"].rpartition(".")[0]
         client["group.id"] = group if "." in group else f"{prefix}.{group}"

@@ -44,10 +44,9 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
     advice = "pip install -U confluent-kafka: Kafka 4 refuses the SCRAM of librdkafka before 2.6.1"
     yield new, "librdkafka", version if new else f"{version}. {advice}"
     servers = str(client["bootstrap.servers"]).split(",")
-    ca = client.get("ssl.ca.location")
     reached = False
     for server in servers:
-        for result in reach(server, ca):
+        for result in reach(server, client):
             yield result
             reached = reached or (result[0] and result[1].startswith("TLS"))
     if not reached:
@@ -58,14 +57,16 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
         try:
             metadata = consumer.list_topics(timeout=TIMEOUT_S)
         except KafkaException as error:
-            yield False, "login", f"{error.args[0].str()}. {LOGIN}"
+            advice = LOGIN if "sasl.username" in client else CERTIFICATE
+            yield False, "login", f"{error.args[0].str()}. {advice}"
         if metadata is None:
             return
-        yield True, "login", f"as {client['sasl.username']} by {client['sasl.mechanisms']}"
+        how = client.get("sasl.mechanisms", "certificate")
+        yield True, "login", f"as {client.get('sasl.username', client['client.id'])} by {how}"
         for broker in metadata.brokers.values():
             address = f"{broker.host}:{broker.port}"
             if address not in servers:
-                yield from reach(address, ca)
+                yield from reach(address, client)
         for feed, topic in topics.items():
             yield from read_feed(consumer, feed, topic, str(client["group.id"]))
     finally:
@@ -75,6 +76,12 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
 LOGIN = (
     "The user name or the password is not the one that the brokers know: ask for a new bundle (the "
     "old password ends with `northbound tenants rotate`)"
+)
+
+
+CERTIFICATE = (
+    "client.pem is not one that the brokers take, or it has ended: ask for a new bundle (the old "
+    "certificate ends with `northbound tenants rotate`)"
 )
 
 
@@ -89,15 +96,20 @@ def read(folder: Path, region: str) -> tuple[dict[str, object], dict[str, str]]:
                 f"no region {region} in northbound.json; there is {', '.join(regions) or 'none'}"
             )
         client["bootstrap.servers"] = regions[region]
-    if "ssl.ca.location" in client:
-        client["ssl.ca.location"] = str(folder / client["ssl.ca.location"])
+    for key in ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location"):
+        if key in client:
+            client[key] = str(folder / client[key])
     return client, content["topics"]
 
 
 def files(folder: Path, client: dict[str, object]) -> Iterator[Result]:
-    mode = (folder / "northbound.json").stat().st_mode & 0o077
-    private = f"others may read it, and it holds the password: chmod 600 {folder}/northbound.json"
-    yield mode == 0, "northbound.json", private if mode else "private"
+    secret = Path(str(client.get("ssl.key.location", folder / "northbound.json")))
+    mode = secret.stat().st_mode & 0o077
+    holds = "the password" if secret.name == "northbound.json" else "the key"
+    private = f"others may read it, and it holds {holds}: chmod 600 {secret}"
+    yield mode == 0, secret.name, private if mode else "private"
+    if "ssl.certificate.location" in client:
+        yield own_certificate(str(client["ssl.certificate.location"]))
     ca = client.get("ssl.ca.location")
     if ca is None:
         yield True, "CA", "the system's own"
@@ -109,8 +121,20 @@ def files(folder: Path, client: dict[str, object]) -> Iterator[Result]:
         yield False, "CA", f"{ca}: {error}. Take ca.pem from the bundle again"
 
 
-def reach(server: str, ca: object) -> Iterator[Result]:
+def own_certificate(file: str) -> Result:
+    """Whether the certificate that this folder logs in by is good for some time."""
+    # The standard library's only reader of certificates in files.
+    found = ssl._ssl._test_decode_cert(file)  # type: ignore[attr-defined]  # noqa: SLF001
+    days = int(ssl.cert_time_to_seconds(found["notAfter"]) - time.time()) // 86_400
+    said = f"until {found['notAfter']}"
+    if days < SOON_DAYS:
+        said += f". It ends in {days} days: ask for a new bundle"
+    return days >= SOON_DAYS, "client.pem", said
+
+
+def reach(server: str, client: dict[str, object]) -> Iterator[Result]:
     """Resolve, connect, and check certificate and name."""
+    ca = client.get("ssl.ca.location")
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
     try:
@@ -127,6 +151,10 @@ def reach(server: str, ca: object) -> Iterator[Result]:
         return
     yield True, f"port {server}", "open"
     context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    if "ssl.certificate.location" in client:
+        context.load_cert_chain(
+            str(client["ssl.certificate.location"]), str(client["ssl.key.location"])
+        )
     with connection:
         try:
             with context.wrap_socket(connection, server_hostname=host) as secured:

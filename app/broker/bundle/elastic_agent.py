@@ -40,8 +40,11 @@ def files(access: Access) -> list[File]:
 
 
 def _tls(access: Access) -> dict[str, object]:
-    """Agents work in folders of their own, so the CA itself is in here and not a path."""
+    """Agents work in folders of their own, so CA and certificate are in here and no paths."""
     found: dict[str, object] = {"enabled": True, "verification_mode": "full"}
     if access.ca is not None:
         found["certificate_authorities"] = [access.ca.decode("ascii")]
+    if access.certificate is not None:
+        certificate, key = access.certificate
+        found |= {"certificate": certificate.decode("ascii"), "key": key.decode("ascii")}
     return found

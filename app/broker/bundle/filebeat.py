@@ -5,7 +5,7 @@ Keys: Filebeat reference, kafka input.
 
 import yaml
 
-from app.broker.bundle.access import Access, File
+from app.broker.bundle.access import CLIENT_CERTIFICATE, CLIENT_KEY, Access, File
 
 HEAD = """\
 # filebeat -e --strict.perms=false -c filebeat.yml --path.home .
@@ -15,6 +15,11 @@ HEAD = """\
 
 def files(access: Access) -> list[File]:
     trust = {} if access.ca is None else {"ssl.certificate_authorities": ["ca.pem"]}
+    own = (
+        {}
+        if access.certificate is None
+        else {"ssl.certificate": CLIENT_CERTIFICATE, "ssl.key": CLIENT_KEY}
+    )
     inputs = [
         {
             "type": "kafka",
@@ -23,6 +28,7 @@ def files(access: Access) -> list[File]:
             "ssl.enabled": True,
             "ssl.verification_mode": "full",
             **trust,
+            **own,
             "parsers": [{"ndjson": {"target": "", "overwrite_keys": False}}],
         }
         for feed, topic in access.topics.items()
@@ -42,7 +48,13 @@ def reading(access: Access, topic: str, group: str) -> dict[str, object]:
         "version": "2.6.0",
         "initial_offset": "oldest",
         "isolation_level": "read_committed",
-        "username": access.user,
-        "password": access.password,
-        "sasl.mechanism": access.mechanism,
+        **(
+            {}
+            if access.certificate is not None
+            else {
+                "username": access.user,
+                "password": access.password,
+                "sasl.mechanism": access.mechanism,
+            }
+        ),
     }

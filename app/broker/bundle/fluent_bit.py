@@ -3,6 +3,7 @@
 import yaml
 
 from app.broker.bundle.access import Access, File
+from app.broker.bundle.librdkafka import login
 
 HEAD = """\
 # fluent-bit -c fluent-bit.yaml, in this folder: the path of the CA is relative.
@@ -18,10 +19,11 @@ def files(access: Access) -> list[File]:
         "group_id": f"{access.group_prefix}fluent-bit",
         "client_id": access.user,
         "format": "json",
-        "rdkafka.security.protocol": "SASL_SSL",
-        "rdkafka.sasl.mechanism": access.mechanism,
-        "rdkafka.sasl.username": access.user,
-        "rdkafka.sasl.password": access.password,
+        "rdkafka.security.protocol": access.protocol,
+        **{
+            f"rdkafka.{key.replace('mechanisms', 'mechanism')}": value
+            for key, value in login(access).items()
+        },
         **({} if access.ca is None else {"rdkafka.ssl.ca.location": "ca.pem"}),
         "rdkafka.session.timeout.ms": "60000",
         "rdkafka.auto.offset.reset": "earliest",

@@ -1,8 +1,9 @@
-"""java.properties with two trust stores, truststore.jks and truststore.p12 (password changeit)."""
+"""java.properties with two trust stores, truststore.jks and truststore.p12 (password changeit), and
+keystore.p12 for a tenant that logs in by certificate."""
 
 from app.broker.bundle import schema_registry
-from app.broker.bundle.access import Access, File
-from app.broker.bundle.trust_stores import STORE_PASSWORD, trust_stores
+from app.broker.bundle.access import KEY_STORE, Access, File
+from app.broker.bundle.trust_stores import STORE_PASSWORD, key_store, trust_stores
 
 BACKSLASH = "\\"
 """Begins an escape in a file of properties."""
@@ -16,6 +17,17 @@ def jaas(access: Access) -> str:
     )
 
 
+def login(access: Access) -> dict[str, str]:
+    """Who connects, as Java clients have it."""
+    if access.certificate is not None:
+        return {
+            "ssl.keystore.location": KEY_STORE,
+            "ssl.keystore.type": "PKCS12",
+            "ssl.keystore.password": STORE_PASSWORD,
+        }
+    return {"sasl.mechanism": access.mechanism, "sasl.jaas.config": jaas(access)}
+
+
 def files(access: Access) -> list[File]:
     stores = {} if access.ca is None else trust_stores(access.ca)
     lines = [
@@ -25,9 +37,8 @@ def files(access: Access) -> list[File]:
         "session.timeout.ms=60000",
         "auto.offset.reset=earliest",
         "isolation.level=read_committed",
-        "security.protocol=SASL_SSL",
-        f"sasl.mechanism={access.mechanism}",
-        f"sasl.jaas.config={jaas(access)}",
+        f"security.protocol={access.protocol}",
+        *(f"{key}={value}" for key, value in login(access).items()),
     ]
     if stores:
         lines += [
@@ -49,5 +60,10 @@ def files(access: Access) -> list[File]:
     text = "\n".join(lines) + "\n"
     return [
         File("java.properties", text.encode(), secret=True),
+        *(
+            []
+            if access.certificate is None
+            else [File(KEY_STORE, key_store(*access.certificate), secret=True)]
+        ),
         *(File(name, content) for name, content in stores.items()),
     ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.broker.bundle.access import Access, File
+from app.broker.bundle.access import CLIENT_CERTIFICATE, CLIENT_KEY, Access, File
 
 
 def settings(access: Access) -> dict[str, Any]:
@@ -14,12 +14,21 @@ def settings(access: Access) -> dict[str, Any]:
         "group.id": access.group,
         "session.timeout.ms": 60000,
         "auto.offset.reset": "earliest",
-        "security.protocol": "SASL_SSL",
+        "security.protocol": access.protocol,
+        **login(access),
+        **({} if access.ca is None else {"ssl.ca.location": "ca.pem"}),
+        "isolation.level": "read_committed",
+    }
+
+
+def login(access: Access) -> dict[str, str]:
+    """Who connects: a user with a password, or a certificate; files are of the bundle's folder."""
+    if access.certificate is not None:
+        return {"ssl.certificate.location": CLIENT_CERTIFICATE, "ssl.key.location": CLIENT_KEY}
+    return {
         "sasl.mechanisms": access.mechanism,
         "sasl.username": access.user,
         "sasl.password": access.password,
-        **({} if access.ca is None else {"ssl.ca.location": "ca.pem"}),
-        "isolation.level": "read_committed",
     }
 
 

@@ -4,7 +4,7 @@ Keys: documentation of logstash-integration-kafka (input) and of
 microsoft-sentinel-log-analytics-logstash-output-plugin.
 """
 
-from app.broker.bundle.access import Access, File, RegistryAccess
+from app.broker.bundle.access import KEY_STORE, Access, File, RegistryAccess
 from app.broker.bundle.java import jaas
 from app.broker.bundle.schema_registry import TRUST_STORE
 from app.broker.bundle.trust_stores import STORE_PASSWORD
@@ -12,9 +12,7 @@ from app.broker.bundle.trust_stores import STORE_PASSWORD
 INPUT = """\
 # In this folder, as paths are relative:
 # bin/logstash -f '{{logstash-input,logstash-output-stdout}}.conf'
-# To keep the password out of this file: bin/logstash-keystore add NORTHBOUND_PASSWORD, and
-# password="${{NORTHBOUND_PASSWORD}}" below.
-input {{
+{hint}input {{
 {inputs}}}
 """
 KAFKA = """\
@@ -26,11 +24,22 @@ KAFKA = """\
     auto_offset_reset => "earliest"
     isolation_level => "read_committed"
     session_timeout_ms => 60000
-    security_protocol => "SASL_SSL"
+    security_protocol => "{protocol}"
+{login}{trust}{codec}    tags => ["northbound", "{feed}"]
+  }}
+"""
+HINT = """\
+# To keep the password out of this file: bin/logstash-keystore add NORTHBOUND_PASSWORD, and
+# password="${NORTHBOUND_PASSWORD}" below.
+"""
+SCRAM = """\
     sasl_mechanism => "{mechanism}"
     sasl_jaas_config => '{jaas}'
-{trust}{codec}    tags => ["northbound", "{feed}"]
-  }}
+"""
+CERTIFICATE = f"""\
+    ssl_keystore_location => "{KEY_STORE}"
+    ssl_keystore_type => "PKCS12"
+    ssl_keystore_password => "{STORE_PASSWORD}"
 """
 TRUST = f"""\
     ssl_truststore_location => "truststore.p12"
@@ -70,16 +79,19 @@ def files(access: Access) -> list[File]:
             topic=topic,
             group=f"{access.group_prefix}logstash-{feed}",
             user=access.user,
-            mechanism=access.mechanism,
-            jaas=jaas(access),
+            protocol=access.protocol,
+            login=CERTIFICATE
+            if access.certificate is not None
+            else SCRAM.format(mechanism=access.mechanism, jaas=jaas(access)),
             trust="" if access.ca is None else TRUST,
             codec=JSON if access.registry is None else _registry(access.registry),
             feed=feed,
         )
         for feed, topic in access.topics.items()
     )
+    hint = "" if access.certificate is not None else HINT
     return [
-        File("logstash-input.conf", INPUT.format(inputs=inputs).encode(), secret=True),
+        File("logstash-input.conf", INPUT.format(inputs=inputs, hint=hint).encode(), secret=True),
         File("logstash-output-stdout.conf", STDOUT),
         File("logstash-output-sentinel.conf", SENTINEL),
     ]

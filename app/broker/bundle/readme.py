@@ -1,14 +1,23 @@
 """README.md: what the receiver of a bundle needs to know. Holds no secret."""
 
-from app.broker.bundle.access import REGISTRY_CA, Access, File
+from cryptography import x509
+
+from app.broker.bundle.access import (
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    KEY_STORE,
+    REGISTRY_CA,
+    Access,
+    File,
+)
 from app.broker.bundle.schema_registry import TRUST_STORE
 from app.broker.bundle.trust_stores import STORE_PASSWORD
 
 TEXT = """\
 # Northbound feed of {tenant}
 
-Connect to `{servers}` with SASL_SSL and {mechanism} as user `{user}`. Files that hold the
-password are readable by their owner alone; keep them so.
+Connect to `{servers}` with {login}. Files that hold the
+{secret} are readable by their owner alone; keep them so.
 
 | feed | topic |
 |---|---|
@@ -21,9 +30,7 @@ password are readable by their owner alone; keep them so.
 
 If that does not work, `python3 doctor.py` says what to change.
 
-Or, in this folder, `kcat -F client.properties -G {group} {some_topic}`. Clients on librdkafka need
-its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of older ones with
-"invalid credentials" (librdkafka #4895), Debian 12's kcat among them.
+Or, in this folder, `kcat -F client.properties -G {group} {some_topic}`.{librdkafka}
 
 ## Files
 
@@ -43,7 +50,7 @@ its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of ol
 | `fluent-bit.yaml` | Fluent Bit (1) |
 | `redpanda-connect.yaml` | Redpanda Connect (1) |
 | `splunk-connector.json` | Splunk Connect for Kafka; `splunk-connector.txt` says how (1) |
-{trust}{avro}
+{trust}{certificate}{avro}
 
 (1) Checked by configuration only: against the keys that the product documents, not by running it.
 
@@ -72,6 +79,12 @@ consumer group has its offsets in each cluster apart.
 TRUST = """\
 | `ca.pem` | the CA of the brokers, for clients that read PEM |
 | `truststore.p12`, `truststore.jks` | the same CA for Java |"""
+SCRAM = """ Clients on librdkafka need
+its version 2.6.1 or newer (`kcat -V` shows it): Kafka 4 answers the SCRAM of older ones with
+"invalid credentials" (librdkafka #4895), Debian 12's kcat among them."""
+CERTIFICATE = f"""
+| `{CLIENT_CERTIFICATE}`, `{CLIENT_KEY}` | your certificate, good until {{ends}}, and its key |
+| `{KEY_STORE}` | both for Java |"""
 AVRO = """
 | `event.v*.avsc` | the schemas of the records |"""
 AVRO_RULE = """\
@@ -98,8 +111,10 @@ def files(access: Access) -> list[File]:
     text = TEXT.format(
         tenant=access.tenant,
         servers=access.servers,
-        mechanism=access.mechanism,
-        user=access.user,
+        login=_login(access),
+        secret="password" if access.certificate is None else "key",
+        librdkafka=SCRAM if access.certificate is None else "",
+        certificate=_certificate(access),
         topics="\n".join(f"| {feed} | `{topic}` |" for feed, topic in access.topics.items()),
         regions=_regions(access),
         group=access.group,
@@ -111,6 +126,19 @@ def files(access: Access) -> list[File]:
         changeit="" if access.ca is None else CHANGEIT,
     )
     return [File("README.md", text.encode())]
+
+
+def _login(access: Access) -> str:
+    if access.certificate is None:
+        return f"SASL_SSL and {access.mechanism} as user `{access.user}`"
+    return f"SSL and the client certificate `{CLIENT_CERTIFICATE}`"
+
+
+def _certificate(access: Access) -> str:
+    if access.certificate is None:
+        return ""
+    until = x509.load_pem_x509_certificate(access.certificate[0]).not_valid_after_utc
+    return CERTIFICATE.format(ends=f"{until:%Y-%m-%d}")
 
 
 def _avro_rule(access: Access) -> str:

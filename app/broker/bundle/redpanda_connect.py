@@ -7,7 +7,13 @@ from typing import Any
 
 import yaml
 
-from app.broker.bundle.access import Access, File, RegistryAccess
+from app.broker.bundle.access import (
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    Access,
+    File,
+    RegistryAccess,
+)
 
 HEAD = """\
 # redpanda-connect run redpanda-connect.yaml, in this folder: the path of the CA is relative.
@@ -15,7 +21,7 @@ HEAD = """\
 
 
 def files(access: Access) -> list[File]:
-    kafka = {
+    kafka: dict[str, Any] = {
         "seed_brokers": access.servers.split(","),
         "topics": list(access.topics.values()),
         "consumer_group": f"{access.group_prefix}redpanda-connect",
@@ -24,14 +30,17 @@ def files(access: Access) -> list[File]:
         "session_timeout": "1m",
         "transaction_isolation_level": "read_committed",
         "tls": {"enabled": True, **({} if access.ca is None else {"root_cas_file": "ca.pem"})},
-        "sasl": [
-            {
-                "mechanism": access.mechanism,
-                "username": access.user,
-                "password": access.password,
-            }
-        ],
     }
+    if access.certificate is not None:
+        own = {"cert_file": CLIENT_CERTIFICATE, "key_file": CLIENT_KEY}
+        kafka["tls"] |= {"client_certs": [own]}
+    else:
+        login = {
+            "mechanism": access.mechanism,
+            "username": access.user,
+            "password": access.password,
+        }
+        kafka["sasl"] = [login]
     content: dict[str, Any] = {"input": {"redpanda": kafka}}
     if access.registry is not None:
         content["pipeline"] = {"processors": [{"schema_registry_decode": _decode(access.registry)}]}

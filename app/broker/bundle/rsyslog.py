@@ -27,6 +27,10 @@ def files(access: Access) -> list[File]:
     if access.ca is not None:
         del chosen["ssl.ca.location"]
         chosen["ssl.ca.pem"] = access.ca.decode("ascii").replace("\n", "\\n")
+    if access.certificate is not None:
+        for key, pem in zip(("certificate", "key"), access.certificate, strict=True):
+            del chosen[f"ssl.{key}.location"]
+            chosen[f"ssl.{key}.pem"] = pem.decode("ascii").replace("\n", "\\n")
     parameters = [f"{key}={value}" for key, value in chosen.items()]
     inputs = [
         INPUT.format(

@@ -8,12 +8,13 @@ import json
 
 from app.broker.bundle import schema_registry
 from app.broker.bundle.access import Access, File, RegistryAccess
-from app.broker.bundle.java import jaas
+from app.broker.bundle.java import login
 from app.broker.bundle.trust_stores import STORE_PASSWORD
 
 README = """\
 # The Connect workers need `connector.client.config.override.policy=All` and a cluster of their own
-# for their topics. Put truststore.p12 where the workers run, name its path in the connector, then
+# for their topics. Put truststore.p12 (and keystore.p12, if
+# there is one) where the workers run, name their paths in the connector, then
 # curl -H 'Content-Type: application/json' -d @splunk-connector.json http://WORKER:8083/connectors
 """
 
@@ -26,9 +27,8 @@ def files(access: Access) -> list[File]:
         "session.timeout.ms": "60000",
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": access.mechanism,
-        "sasl.jaas.config": jaas(access),
+        "security.protocol": access.protocol,
+        **login(access),
     }
     if access.ca is not None:
         consumer |= {

@@ -1,12 +1,14 @@
-"""Java's trust stores: JKS and PKCS#12."""
+"""Java's trust stores, JKS and PKCS#12, and its key store."""
 
 import hashlib
 import struct
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    load_pem_private_key,
     pkcs12,
 )
 
@@ -32,6 +34,20 @@ def trust_stores(ca: bytes) -> dict[str, bytes]:
 def _pkcs12(named: dict[str, x509.Certificate]) -> bytes:
     return pkcs12.serialize_java_truststore(
         [pkcs12.PKCS12Certificate(each, alias.encode()) for alias, each in named.items()],
+        BestAvailableEncryption(STORE_PASSWORD.encode()),
+    )
+
+
+def key_store(certificate: bytes, key: bytes) -> bytes:
+    """A certificate and its key as PKCS#12. Who may read the file has the key: its password, which
+    is the trust stores', keeps nobody out."""
+    private = load_pem_private_key(key, password=None)
+    assert isinstance(private, EllipticCurvePrivateKey)  # noqa: S101  # Northbound made it
+    return pkcs12.serialize_key_and_certificates(
+        ALIAS.encode(),
+        private,
+        x509.load_pem_x509_certificate(certificate),
+        None,
         BestAvailableEncryption(STORE_PASSWORD.encode()),
     )
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import yaml
 
-from app.broker.bundle.access import Access, File
+from app.broker.bundle.access import CLIENT_CERTIFICATE, CLIENT_KEY, Access, File
 from schemas import codec, event
 
 AVRO: Final = {
@@ -25,13 +25,8 @@ def files(access: Access) -> list[File]:
         "topics": list(access.topics.values()),
         "auto_offset_reset": "earliest",
         "session_timeout_ms": 60000,
-        "sasl": {
-            "enabled": True,
-            "mechanism": access.mechanism,
-            "username": access.user,
-            "password": access.password,
-        },
-        "tls": {"enabled": True, **({} if access.ca is None else {"ca_file": "ca.pem"})},
+        **({"sasl": _sasl(access)} if access.certificate is None else {}),
+        "tls": _tls(access),
         "librdkafka_options": {"client.id": access.user, "isolation.level": "read_committed"},
         "decoding": {"codec": "json"} if access.registry is None else AVRO,
     }
@@ -44,3 +39,21 @@ def files(access: Access) -> list[File]:
     content = {"sources": {"northbound": source}, "sinks": {"out": sink}}
     text = HEAD + yaml.safe_dump(content, sort_keys=False)
     return [File("vector.yaml", text.encode(), secret=True)]
+
+
+def _sasl(access: Access) -> dict[str, object]:
+    return {
+        "enabled": True,
+        "mechanism": access.mechanism,
+        "username": access.user,
+        "password": access.password,
+    }
+
+
+def _tls(access: Access) -> dict[str, object]:
+    found: dict[str, object] = {"enabled": True}
+    if access.ca is not None:
+        found["ca_file"] = "ca.pem"
+    if access.certificate is not None:
+        found |= {"crt_file": CLIENT_CERTIFICATE, "key_file": CLIENT_KEY}
+    return found
