@@ -15,7 +15,7 @@ from topology import findings
 from topology.correlate import chunks
 from topology.correlate.list_key import Content, Entry, Passed
 from topology.list_contents import placed, texts
-from topology.lists import ACTIONS, Step
+from topology.lists import ACTIONS, TESTS, Step
 from topology.rules import Alert, Correlation, EventRule
 
 NUMBERS: Final = ("time", "start", "end", "count")
@@ -38,7 +38,10 @@ def check(content: Content) -> None:
         raise ValueError(f"saw {content['a']!r}, expected one of {', '.join(ACTIONS)} and a rule")
     (content.get("t") or 0).__index__()
     (content.get("n") or "").encode()
-    for name in "vekwcg":
+    (content.get("v") or {}).items()
+    if content["a"] not in TESTS:
+        return
+    for name in "ekwcg":
         (content.get(name) or {}).items()
     for name in "kwc":
         for part in (content.get(name) or {}).values():
