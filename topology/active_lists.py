@@ -80,14 +80,10 @@ class ActiveLists:
         """
         state = PartitionLists(store, progress, KeptTests(store))
         stale: list[bytes] = []
+        together: dict[bytes, PartialBatch] = {}
         for entry, value in store.items():  # for each of millions of entries
             if KeptTests.owns(entry):
-                tests = state.kept.restore(entry, value)
-                topics = self._topics_of(f"{tests.tenant}\0{tests.rule}".encode())
-                if topics is None:
-                    stale.append(entry)
-                else:
-                    state.kept.recall(entry, tests, topics)
+                together[entry] = state.kept.restore(entry, value)
                 continue
             key = entry[:-SUFFIX]
             topics = self._topics_of(key)
@@ -101,6 +97,12 @@ class ActiveLists:
                     state.watch(topics, goes, key)
         for queue in state.due.values():
             heapify(queue)
+        for entry, tests in sorted(together.items()):
+            topics = self._topics_of(f"{tests.tenant}\0{tests.rule}".encode())
+            if topics is None:
+                stale.append(entry)
+            else:
+                state.kept.recall(entry, tests, topics)
         for entry in stale:
             store.delete(entry)
         return state
