@@ -16,9 +16,11 @@ import orjson
 import polars as pl
 from confluent_kafka import KafkaException, Message, TopicPartition
 
+from app.list_edits import Edit, edited
 from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, partitions, take
 from app.runtime.batch import build
 from topology.events import EventsSubTopology
+from topology.lists import SHARED
 from topology.pipeline import alerts
 from topology.plan import Plan
 from topology.records import Batch, Outcome, Output, Position
@@ -28,13 +30,23 @@ from topology.topics import Partition
 FOREVER_MS: Final = 253_402_300_799_999
 """The end of the year 9999: a watermark there closes every window."""
 POLL: Final = 10_000
+BEFORE_MS: Final = 0
+"""When lists that are given were filled: before all that comes, whatever its event time."""
 
 
 class Backtest:
     """One run. `take` raw records in the order of each partition, then `finish` once."""
 
-    def __init__(self, plan: Plan, starts: Mapping[Partition, int]) -> None:
-        """`starts`: the first offset of every raw partition that holds records to be read."""
+    def __init__(
+        self,
+        plan: Plan,
+        starts: Mapping[Partition, int],
+        lists: Mapping[str, tuple[str, Sequence[Edit]]] | None = None,
+    ) -> None:
+        """`starts`: the first offset of every raw partition that holds records to be read. `lists`:
+        who fills a list, and with what, before everything; the others are empty. Raises ValueError
+        for a key or value that is too long.
+        """
         tenants = {
             name: replace(tenant, events=False, format="ocsf-json")
             for name, tenant in plan.tenants.items()
@@ -56,6 +68,12 @@ class Backtest:
         }
         self._events.assign({where: Position(at) for where, at in starts.items()}, self._open)
         self._alerts.assign({(matches, 0): Position(0)}, self._stores)
+        for name, (by, edits) in (lists or {}).items():
+            listed = next(each for each in plan.rules.rules.lists if each.name == name)
+            for scope in [SHARED] if listed.shared else tenants:
+                records = edited(listed, scope, edits, by=by, now_ms=BEFORE_MS, run="backtest")
+                keys, values = zip(*records, strict=True)
+                self._alerts.process(self._matches(Output(matches, values, keys)))
 
     def take(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The final alerts that these records decide."""

@@ -19,10 +19,12 @@ from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
 from topology.correlate.group import HEAD, LEAST
 from topology.correlate.list_key import Content, Passed, read_times
+from topology.kept_tests import KeptTests
 from topology.keys import SUFFIX, group_of, opened, rule_of
 from topology.list_contents import change, placed, record_of, texts
 from topology.lists import LIST, SHARED, Step, before
 from topology.outbox import Outbox
+from topology.partial_batch import PartialBatch
 from topology.partition_lists import PartitionLists
 from topology.progress import Progress
 from topology.records import KeyValueStore
@@ -76,9 +78,13 @@ class ActiveLists:
 
         Raises ValueError for entries of an unknown version.
         """
-        state = PartitionLists(store, progress)
+        state = PartitionLists(store, progress, KeptTests(store))
         stale: list[bytes] = []
+        together: dict[bytes, PartialBatch] = {}
         for entry, value in store.items():  # for each of millions of entries
+            if KeptTests.owns(entry):
+                together[entry] = state.kept.restore(entry, value)
+                continue
             key = entry[:-SUFFIX]
             topics = self._topics_of(key)
             if topics is None:
@@ -91,9 +97,24 @@ class ActiveLists:
                     state.watch(topics, goes, key)
         for queue in state.due.values():
             heapify(queue)
+        for entry, tests in sorted(together.items()):
+            topics = self._topics_of(f"{tests.tenant}\0{tests.rule}".encode())
+            if topics is None:
+                stale.append(entry)
+            else:
+                state.kept.recall(entry, tests, topics)
         for entry in stale:
             store.delete(entry)
         return state
+
+    def take_many(
+        self, state: PartitionLists, found: PartialBatch, keys: Sequence[bytes]
+    ) -> Sequence[int]:
+        """Keep those tests that most likely nothing will pass; the rows that are left to `take`."""
+        topics = self._topics_of(f"{found.tenant}\0{found.rule}".encode())
+        if topics is None:
+            return range(len(keys))
+        return state.kept.take(found, keys, topics, state.progress.reached(topics), state.live)
 
     def take(
         self, state: PartitionLists, key: bytes, members: tuple[bytes, bytes, bytes], work: Outbox
@@ -107,12 +128,17 @@ class ActiveLists:
         for _, _, text in matches:
             list_alerts.check(orjson.loads(str(text)))
         live = state.key(key)
-        judged = live.judged_to(state.progress.reached(topics))
+        reached = state.progress.reached(topics)
+        for earlier, kept in state.kept.move(key, reached):
+            live.add(earlier, kept)
+            state.changed[key] = live
+            state.queue(topics, key, live)
+        judged = live.judged_to(reached)
         piece = chunks.piece(*members)
         if matches[0][0] < judged:
-            kept = sorted(each for each in map(_edited(judged), matches) if each[0] >= judged)
-            work.counts["matches_after_close"] += len(matches) - len(kept)
-            matches, piece = kept, chunks.pack(kept)
+            timely = sorted(each for each in map(_edited(judged), matches) if each[0] >= judged)
+            work.counts["matches_after_close"] += len(matches) - len(timely)
+            matches, piece = timely, chunks.pack(timely)
         if matches:
             live.add(matches, piece)
             state.changed[key] = live
@@ -122,6 +148,8 @@ class ActiveLists:
         """Judge what the watermark of a topic has passed."""
         for topics in [each for each in state.due if topic in each]:
             self._settle(state, topics, state.progress.reached(topics), work)
+        for topics in [each for each in state.kept.waiting() if topic in each]:
+            state.kept.advance(topics, state.progress.reached(topics))
         for topics in [each for each in state.going if topic in each]:
             self._go(state, topics, state.progress.reached(topics))
 

@@ -257,7 +257,12 @@ class AlertsSubTopology:
     def _list_batch(
         self, state: PartitionState, batch: Batch, row: int, found: PartialBatch, work: Outbox
     ) -> None:
-        for place, key in enumerate(found.keys()):
+        keys = found.keys()
+        left: Sequence[int] = range(len(keys))
+        if self._lists is not None and state.lists is not None:
+            left = self._lists.take_many(state.lists, found, keys)
+        for place in left:
+            key = keys[place]
             try:
                 self._list(state, key, found.members(place), work)
             except StoreError:

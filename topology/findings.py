@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
@@ -75,20 +75,33 @@ def of_events(partial: Partial, rule: EventRule) -> Iterator[Alert]:
     uids = partial.uids.decode().split("\n")
     shown = orjson.loads(partial.evidence) if partial.evidence else [{}] * len(times)
     for time, uid, evidence in zip(times, uids, shown, strict=True):
-        yield Alert(
-            uid=alert_uid(key, uid),
-            tenant=partial.tenant,
-            rule=rule.rule,
-            kind="event",
-            state="final",
-            time=time,
-            start=time,
-            end=time,
-            count=1,
-            uids=(uid,),
-            evidence=(evidence,) if evidence else (),
-            sources=(partial.source,),
-        )
+        yield of_event(key, partial.tenant, rule, (time, uid), evidence, partial.source)
+
+
+def of_event(
+    key: bytes,
+    tenant: str,
+    rule: EventRule,
+    event: tuple[int, str],
+    evidence: Mapping[str, str],
+    source: str,
+) -> Alert:
+    """The final alert of one event, by time and uid. `key`: of the rule without a group."""
+    time, uid = event
+    return Alert(
+        uid=alert_uid(key, uid),
+        tenant=tenant,
+        rule=rule.rule,
+        kind="event",
+        state="final",
+        time=time,
+        start=time,
+        end=time,
+        count=1,
+        uids=(uid,),
+        evidence=(evidence,) if evidence else (),
+        sources=(source,),
+    )
 
 
 def of_window(key: bytes, aggregate: Tumbling, start: int, sources: Sequence[str]) -> Alert:

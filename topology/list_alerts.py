@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
-from schemas import packed
 from topology import findings
-from topology.correlate import chunks
 from topology.correlate.list_key import Content, Entry, Passed
+from topology.keys import group_key
 from topology.list_contents import placed, texts
-from topology.lists import ACTIONS, Step
+from topology.lists import ACTIONS, TESTS, Step
 from topology.rules import Alert, Correlation, EventRule
 
 NUMBERS: Final = ("time", "start", "end", "count")
@@ -38,7 +35,10 @@ def check(content: Content) -> None:
         raise ValueError(f"saw {content['a']!r}, expected one of {', '.join(ACTIONS)} and a rule")
     (content.get("t") or 0).__index__()
     (content.get("n") or "").encode()
-    for name in "vekwcg":
+    (content.get("v") or {}).items()
+    if content["a"] not in TESTS:
+        return
+    for name in "ekwcg":
         (content.get(name) or {}).items()
     for name in "kwc":
         for part in (content.get(name) or {}).values():
@@ -62,17 +62,8 @@ def alert(tenant: str, entry: EventRule | Correlation, passed: Passed) -> Alert:
     shown = {name: text for name, text in (content.get("e") or {}).items() if text is not None}
     if isinstance(entry, Correlation):
         return _of_correlation(tenant, entry, content, shown)
-    partial = packed.Partial(
-        tenant,
-        entry.rule.id,
-        (),
-        chunks.TIME.pack(time),
-        uid.encode(),
-        b"",
-        orjson.dumps([shown]),
-        content.get("o") or "",
-    )
-    return next(findings.of_events(partial, entry))
+    key = group_key(tenant, entry.rule.id, ())
+    return findings.of_event(key, tenant, entry, (time, uid), shown, content.get("o") or "")
 
 
 def _of_correlation(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from heapq import heappush
 
 from topology.correlate.list_key import ListKey
+from topology.kept_tests import KeptTests
 from topology.progress import Progress
 from topology.records import KeyValueStore
 
@@ -15,6 +16,7 @@ class PartitionLists:
 
     store: KeyValueStore
     progress: Progress
+    kept: KeptTests
     live: dict[bytes, ListKey] = field(default_factory=dict)
     changed: dict[bytes, ListKey] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)

@@ -41,7 +41,7 @@ def show(
     Example: northbound lists show watched_users
     """
     settings = configured(config)
-    listed = _list(settings, name)
+    listed = known_list(settings, name)
     scopes = _scopes(settings, listed, tenant)
     found = _present(settings, listed, scopes)
     table = [
@@ -80,7 +80,7 @@ def add(
     from app.list_edits import Edit
 
     settings = configured(config)
-    listed = _list(settings, name)
+    listed = known_list(settings, name)
     kept: dict[str, str] = {}
     for each in value or ():
         label, equals, text = each.partition("=")
@@ -106,7 +106,7 @@ def remove(
     from app.list_edits import Edit
 
     settings = configured(config)
-    listed = _list(settings, name)
+    listed = known_list(settings, name)
     edit = Edit(_key(listed, key), None)
     _edit(settings, listed, tenant, [edit], "lists.remove", {"key": "\t".join(key)})
 
@@ -130,10 +130,10 @@ def import_(
     from app.list_edits import Edit
 
     settings = configured(config)
-    listed = _list(settings, name)
+    listed = known_list(settings, name)
     (scope,) = _scopes(settings, listed, tenant, one=True)
     until = _ttl(ttl, listed)
-    edits = [Edit(key, kept, until) for key, kept in _rows(file, listed)]
+    edits = [Edit(key, kept, until) for key, kept in read_rows(file, listed)]
     removed = 0
     if replace:
         stays = {edit.key for edit in edits}
@@ -144,7 +144,7 @@ def import_(
     _edit(settings, listed, tenant, edits, "lists.import", details)
 
 
-def _rows(file: Path, listed: "ActiveList") -> list[tuple[tuple[str, ...], dict[str, str]]]:
+def read_rows(file: Path, listed: "ActiveList") -> list[tuple[tuple[str, ...], dict[str, str]]]:
     """Keys and values of a CSV file; ends the command with every mistake."""
     import csv
 
@@ -215,7 +215,8 @@ def _present(settings: Config, listed: "ActiveList", scopes: Sequence[str]) -> "
             fail(f"{error}. `northbound topics create` makes it.")
 
 
-def _list(settings: Config, name: str) -> "ActiveList":
+def known_list(settings: Config, name: str) -> "ActiveList":
+    """A list of northbound.yaml; ends the command where there is none of that name."""
     found = settings.active_lists.get(name)
     if found is None:
         known = ", ".join(settings.lists) or "none"

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.commands.lists import _rows
+from app.commands.lists import read_rows
 from topology.lists import ActiveList
 
 CONFIG = """\
@@ -67,7 +67,7 @@ def test_rows_of_a_file(tmp_path: Path) -> None:
     """Columns beside the key are values; an empty one is none, and one key may come again."""
     file = tmp_path / "rows.csv"
     file.write_text("host,user,reason\nnas,eve,left\nnas,bob,\n", encoding="utf-8")
-    assert _rows(file, ActiveList("pairs", ("user", "host"))) == [
+    assert read_rows(file, ActiveList("pairs", ("user", "host"))) == [
         (("eve", "nas"), {"reason": "left"}),
         (("bob", "nas"), {}),
     ]

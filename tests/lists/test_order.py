@@ -13,7 +13,7 @@ from app.event_lines import read_events
 from tests.correlate.reference import finals
 from tests.lists.reference import Lists
 from tests.topology.deployment import START, line
-from topology import active_lists
+from topology import active_lists, kept_tests
 from topology.correlate import chunks, partial_columns
 from topology.lists import ActiveList
 from topology.match.compile import compile_rules, read_field_map
@@ -213,6 +213,7 @@ def runs(draw):
         "crashes": draw(st.sets(st.integers(0, 10), max_size=2)),
         "awake": draw(st.sampled_from([0, 1, 100])),
         "full": draw(st.sampled_from([1, 2, 256])),
+        "many": draw(st.sampled_from([1, 32])),
         "groups": draw(st.sampled_from([1, 64])),
     }
 
@@ -320,6 +321,7 @@ def test_rules_meet_lists_as_the_reference_says(streams, run):
         mock.patch.object(active_lists, "AWAKE", run["awake"]),
         mock.patch.object(chunks, "FULL", run["full"]),
         mock.patch.object(partial_columns, "GROUPS", run["groups"]),
+        mock.patch.object(kept_tests, "MANY", run["many"]),
     ):
         told, topology = played(streams, run)
     assert told == alerts_of(streams)
