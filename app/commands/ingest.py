@@ -252,6 +252,8 @@ async def _watch(path: Path, agent: "IngestAgent", linger_ms: int, reload: async
             await agent.apply(agent_settings(load(path), linger_ms))
         except (ConfigError, IngestError) as error:
             log.error("The configuration before stays where this is wrong:\n%s", error)  # noqa: TRY400
+        except Exception:
+            log.exception("The configuration could not be read again.")
         else:
             log.info("The configuration was read again.")
         seen = _state(path, agent)

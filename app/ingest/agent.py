@@ -91,7 +91,7 @@ class IngestAgent:
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in gone))
         await self._flush(gone)
         for each in gone:
-            await each.close()
+            await self._close(each)
             if each.in_flight:
                 problems.append(f"Kafka did not take {each.in_flight} messages of {each.address}")
         before, self.settings, self.listeners = self.settings, settings, kept
@@ -128,6 +128,13 @@ class IngestAgent:
         self._ticker = Ticker(self._client, topics, self._busy)
         self._ticking = asyncio.create_task(self._ticker.run(), name="ticker")
 
+    async def _close(self, listener: Listener) -> None:
+        """One whose spool's disk fails keeps no other from putting its lines into its own."""
+        try:
+            await listener.close()
+        except Exception:
+            log.exception("An input did not end in order. source=%s", listener.settings.source)
+
     async def _open(self, settings: InputSettings) -> None:
         topic = self._names.raw(settings.source)
         listener = make_listener(settings, self.settings, self._client, topic)
@@ -145,7 +152,7 @@ class IngestAgent:
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in self.listeners))
         await self._flush(self.listeners)
         for each in self.listeners:
-            await each.close()
+            await self._close(each)
         left = sum(each.in_flight for each in self.listeners)
         await asyncio.to_thread(self._sources.close)
         for task in [*self._tasks, *([self._ticking] if self._ticking else [])]:
