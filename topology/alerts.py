@@ -165,8 +165,9 @@ class AlertsSubTopology:
     def reject(self, batch: Batch, reason: str) -> Outcome:
         """Make dead letters of records that ended the process each time."""
         work = Outbox(self._names, self._version, self._formats, self._masked)
-        for row in range(len(batch)):
-            work.refuse(batch, row, RuntimeError(reason))
+        for row, value in enumerate(batch.values):
+            if value is not None:
+                work.refuse(batch, row, RuntimeError(reason))
         return work.outcome()
 
     def _come(self) -> list[Output]:
