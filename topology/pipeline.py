@@ -19,8 +19,8 @@ from topology.events import EventsSubTopology
 from topology.normalization import NormalizeSubTopology
 from topology.northbound.findings import Form
 from topology.plan import Plan
-from topology.records import Partition, SubTopology
-from topology.topics import StoreTopic
+from topology.records import SubTopology
+from topology.topics import Partition, StoreTopic
 
 
 @dataclass(frozen=True, slots=True)
