@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
@@ -772,6 +773,20 @@ def test_a_disk_that_refuses_is_no_records_fault(kafka: FakeKafka, tmp_path: Pat
         except DiskError as error:
             engine.fail(error)
     assert (rejected, kafka.values("out")) == ([], [b"a"])
+
+
+def test_a_panic_of_native_code_is_told_at_once(kafka: FakeKafka) -> None:
+    """It is no Exception in Python, which would leave the engine waiting for its batch."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka, Copy(stores=()))
+    copy.process = panicking  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="Polars panicked: out of range"):
+        turn(engine)
+
+
+def panicking(_: Batch) -> Outcome:
+    """A stage in which Polars meets what it did not expect."""
+    raise pl.exceptions.PanicException("out of range")
 
 
 def refusing(_: Batch) -> Outcome:
