@@ -800,8 +800,8 @@ def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
 ) -> None:
     """The offsets of the transaction tell whether it was committed. Where it had none, the sender
     is told that nobody knows."""
-    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.1)
-    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.1)
+    monkeypatch.setattr("app.runtime.transaction.SLICE", 1.0)
+    monkeypatch.setattr("app.runtime.transaction.GRACE", 1.0)
     engine, _ = engine_on(kafka, transaction_timeout=0.0)
     turn(engine)
     if progress:
