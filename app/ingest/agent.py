@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.ingest.complaints import Seldom
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
-from app.ingest.listeners import Listener, make_listener
+from app.ingest.listeners import Listener, left_over, make_listener
 from app.ingest.metrics import exposition
 from app.ingest.settings import AgentSettings, InputSettings
 from app.ingest.sources import SourceMonitor
@@ -67,6 +67,7 @@ class IngestAgent:
         except OSError as error:
             await self.stop()
             raise IngestError(error.strerror or str(error)) from None
+        self._tell_left_over()
         self._start_ticker()
         self._tasks = [
             asyncio.create_task(self._turns(), name="turns"),
@@ -102,11 +103,27 @@ class IngestAgent:
             except OSError as error:
                 problems.append(str(error.strerror or error))
                 await self._restore(fresh, before)
+        self._tell_left_over()
         self._sources.apply(settings)
         if before.ticks != settings.ticks:
             self._start_ticker()
         if problems:
             raise IngestError("\n".join(problems))
+
+    def _tell_left_over(self) -> None:
+        """Lines that wait on disk for a listener that is not there any more."""
+        try:
+            found = left_over(self.settings.listeners)
+        except OSError as error:
+            log.warning("The folder of spools cannot be read. error=%s", error)
+            return
+        for folder, size in found:
+            log.error(
+                "Lines wait in a spool that no listener has. Give the listener the source, address "
+                "and threads that it had until they are sent. folder=%s bytes=%d",
+                folder,
+                size,
+            )
 
     async def _restore(self, fresh: InputSettings, before: AgentSettings) -> None:
         """What listened at the address of a listener that cannot be opened listens there again."""
