@@ -15,6 +15,7 @@ from typing import Any, Final
 from app.ingest.complaints import Seldom
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
+from app.ingest.lines import LineListener
 from app.ingest.listeners import Listener, left_over, make_listener
 from app.ingest.metrics import exposition
 from app.ingest.settings import AgentSettings, InputSettings
@@ -36,6 +37,9 @@ class IngestAgent:
     def __init__(self, settings: AgentSettings, client: Mapping[str, Any], names: Names) -> None:
         self.settings = settings
         self.listeners: list[Listener] = []
+        self._leaving: list[Listener] = []
+        """Those that listen no more, and have lines that Kafka has not taken and nobody else has.
+        """
         self.web: tuple[str, int] | None = None
         self._client = client
         self._names = names
@@ -92,6 +96,9 @@ class IngestAgent:
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in gone))
         await self._flush(gone)
         for each in gone:
+            if each.in_flight and isinstance(each, LineListener) and each.spill is None:
+                self._leaving.append(each)
+                continue
             await self._close(each)
             if each.in_flight:
                 problems.append(f"Kafka did not take {each.in_flight} messages of {each.address}")
@@ -167,10 +174,11 @@ class IngestAgent:
         """
         self._stopping = True
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in self.listeners))
-        await self._flush(self.listeners)
-        for each in self.listeners:
+        every = [*self.listeners, *self._leaving]
+        await self._flush(every)
+        for each in every:
             await self._close(each)
-        left = sum(each.in_flight for each in self.listeners)
+        left = sum(each.in_flight for each in every)
         await asyncio.to_thread(self._sources.close)
         for task in [*self._tasks, *([self._ticking] if self._ticking else [])]:
             task.cancel()
@@ -230,6 +238,13 @@ class IngestAgent:
             self._turn(listeners)
             await asyncio.sleep(TURN_PAUSED_S)
 
+    async def _part(self) -> None:
+        """Serve those that leave until Kafka has what they took."""
+        self._turn(self._leaving)
+        for each in [each for each in self._leaving if not each.in_flight]:
+            self._leaving.remove(each)
+            await self._close(each)
+
     def _turn(self, listeners: Sequence[Listener]) -> None:
         """Serve each; one that fails, as with a disk, keeps no other from Kafka."""
         for each in listeners:
@@ -250,6 +265,7 @@ class IngestAgent:
                 else:
                     log.warning("Kafka takes no messages; senders are held back if it lasts.")
             self._turn(self.listeners)
+            await self._part()
             paused = any(each.paused for each in self.listeners)
             await asyncio.sleep(TURN_PAUSED_S if paused else TURN_S)
 
