@@ -7,7 +7,7 @@ partition, where the state of its group is.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -26,9 +26,11 @@ def send_again(
     """Dead letters sent again, counted by source.
 
     `source` limits it to one; `everything` begins at the oldest kept instead of where the last
-    run ended. Raises ReadingError when Kafka is away.
+    run ended. Runs for one source and for all know of each other. Raises ReadingError when Kafka is
+    away.
     """
-    group = f"{names.group('dead-letters-replay')}{f'-{source}' if source else ''}"
+    everyone = names.group("dead-letters-replay")
+    group = f"{everyone}-{source}" if source else everyone
     consumer = open_reader(client, group)
     producer = Producer(
         {**client, "transactional.id": group, "transaction.timeout.ms": 60_000}, logger=SILENT
@@ -39,6 +41,11 @@ def send_again(
         assigned = partitions(consumer, [names.dead_letters])
         if not everything:
             assigned = consumer.committed(assigned, timeout=TIMEOUT)
+        known = None
+        if not everything:
+            known = Sent(
+                lambda of: _reached(client, everyone if source else f"{everyone}-{of}", names)
+            )
         consumer.assign(assigned)
         ends = {item.partition: _end(consumer, item) for item in assigned}
         while _behind(consumer, ends):
@@ -47,7 +54,8 @@ def send_again(
             for message in messages:
                 error = message.error()
                 if error is None:
-                    sent.update(_send(producer, names, message.value(), source))
+                    place = message.partition(), message.offset()
+                    sent.update(_send(producer, names, message.value(), source, place, known))
                 elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public code
                     raise ReadingError(f"{message.topic()}: {error.str()}")
             producer.send_offsets_to_transaction(
@@ -61,6 +69,31 @@ def send_again(
     return sent
 
 
+class Sent:
+    """What the other kind of run has sent: for all sources, or for one. `reached`: where it ended,
+    by partition, for a source."""
+
+    def __init__(self, reached: Callable[[str], Mapping[int, int]]) -> None:
+        self._reached = reached
+        self._known: dict[str, Mapping[int, int]] = {}
+
+    def has(self, source: str, place: tuple[int, int]) -> bool:
+        """Whether it has sent the letter of a source at a partition and an offset."""
+        if source not in self._known:
+            self._known[source] = self._reached(source)
+        partition, offset = place
+        return offset < self._known[source].get(partition, -1)
+
+
+def _reached(client: Mapping[str, Any], group: str, names: Names) -> dict[int, int]:
+    consumer = open_reader(client, group)
+    try:
+        wanted = partitions(consumer, [names.dead_letters])
+        return {each.partition: each.offset for each in consumer.committed(wanted, timeout=TIMEOUT)}
+    finally:
+        consumer.close()
+
+
 def _end(consumer: Consumer, item: TopicPartition) -> int:
     return int(consumer.get_watermark_offsets(item, timeout=TIMEOUT)[1])
 
@@ -72,9 +105,19 @@ def _behind(consumer: Consumer, ends: Mapping[int, int]) -> bool:
     )
 
 
-def _send(producer: Producer, names: Names, value: bytes, source: str | None) -> list[str]:
+def _send(
+    producer: Producer,
+    names: Names,
+    value: bytes,
+    source: str | None,
+    at: tuple[int, int] = (0, 0),
+    known: Sent | None = None,
+) -> list[str]:
+    """`at`: partition and offset of the dead letter."""
     _, letter = decode(value)
     if source not in {None, letter["source"]}:
+        return []
+    if known is not None and known.has(letter["source"], at):
         return []
     key, place = REPLAY + letter["uid"].encode(), {}
     if letter["topic"] == names.matches:

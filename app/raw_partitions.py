@@ -22,6 +22,13 @@ class RawPartitions:
         self._offsets = OffsetReader(lambda: AdminClient(chosen))
         self._topics = topics
 
+    def known(self) -> set[Partition] | None:
+        """The same; None when Kafka does not say in time."""
+        try:
+            return set(self())
+        except EngineError:
+            return None
+
     def __call__(self) -> list[Partition]:
         """Those that ever got a record. Raises EngineError when Kafka does not say in time.
 

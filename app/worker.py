@@ -38,7 +38,7 @@ from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
 from topology.events import EventsSubTopology
-from topology.pipeline import ALERTS, Node, pipeline
+from topology.pipeline import ALERTS, Node, alerts, pipeline
 from topology.plan import Plan
 
 if TYPE_CHECKING:
@@ -179,7 +179,9 @@ def _add(app: App, config: Config, plan: Plan, node: Node, filled: RawPartitions
 
 
 def _built(node: Node, plan: Plan, filled: RawPartitions) -> "SubTopology":
-    return EventsSubTopology(plan, filled) if node.build is EventsSubTopology else node.build(plan)
+    if node.build is EventsSubTopology:
+        return EventsSubTopology(plan, filled)
+    return alerts(plan, filled.known) if node.name == ALERTS.name else node.build(plan)
 
 
 def _from_environment() -> App:

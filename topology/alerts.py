@@ -5,7 +5,7 @@ settle groups (final and superseded alerts) and remove what expired; tallies are
 depend on the matches alone: not on batches, arrival within lateness, partitions or restarts.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import product
 
@@ -75,7 +75,11 @@ class AlertsSubTopology:
         formats: Mapping[str, Form] | None = None,
         partitions: int = 1,
         masked: Collection[str] = frozenset(),
+        filled: Callable[[], Collection[Partition] | None] = lambda: None,
     ) -> None:
+        """`filled` names the raw partitions that hold records; None: it cannot tell. It is asked at
+        each take-over, so that nothing waits for those of a topic that was made anew."""
+        self._filled = filled
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
         self._aggregates = {entry.name: entry for entry in aggregates}
@@ -116,6 +120,7 @@ class AlertsSubTopology:
         stores: Mapping[tuple[str, int], KeyValueStore],
     ) -> None:
         """Take over partitions of `matches` with what their stores hold."""
+        filled = self._filled() if stores else None
         for (name, partition), store in stores.items():
             if name == STORE and partition not in self._states:
                 progress, asleep = Progress(store, self._partitions, self._waits.behind), Asleep()
@@ -123,6 +128,8 @@ class AlertsSubTopology:
                 kept = KeptBatches(store, progress, asleep, self._quiet.rule)
                 state = PartitionState(store, progress, Windows(store), asleep, quiet, kept)
                 self._take_over.read(state)
+                if filled is not None:
+                    progress.forget(filled)
                 if self._lists is not None:
                     state.lists = self._lists.open(stores[LISTS, partition], progress)
                 self._states[partition] = state
@@ -158,8 +165,9 @@ class AlertsSubTopology:
     def reject(self, batch: Batch, reason: str) -> Outcome:
         """Make dead letters of records that ended the process each time."""
         work = Outbox(self._names, self._version, self._formats, self._masked)
-        for row in range(len(batch)):
-            work.refuse(batch, row, RuntimeError(reason))
+        for row, value in enumerate(batch.values):
+            if value is not None:
+                work.refuse(batch, row, RuntimeError(reason))
         return work.outcome()
 
     def _come(self) -> list[Output]:

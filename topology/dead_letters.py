@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from schemas.codec import encode
 from topology.isolate import Failure
 from topology.received import RawRecord
-from topology.records import Outcome, Output
+from topology.records import Batch, Outcome, Output
+from topology.texts import shortened
 from topology.topics import Names
 
 
@@ -19,7 +20,7 @@ def dead_letters(
         topic, partition, offset, timestamp, key, value, uid = record(failure)
         letter = {
             "stage": failure.stage,
-            "reason": failure.reason,
+            "reason": shortened(failure.reason),  # it may quote the record
             "component": failure.component,
             "version": failure.version,
             "source": source,
@@ -36,9 +37,13 @@ def dead_letters(
 
 
 def rejected(
-    names: Names, source: str, count: int, reason: str, record: Callable[[Failure], RawRecord]
+    names: Names, source: str, batch: Batch, reason: str, record: Callable[[Failure], RawRecord]
 ) -> Outcome:
-    """Dead letters of all `count` records of a batch, which ended the process each time."""
-    failures = [Failure(row, "worker", reason, "", "") for row in range(count)]
+    """Dead letters of all records of a batch, which ended the process each time. A tick, which was
+    in work when the process ended for another reason, has nothing that could be kept."""
+    rows = [row for row, value in enumerate(batch.values) if value is not None]
+    failures = [Failure(row, "worker", reason, "", "") for row in rows]
     letters = dead_letters(names, source, failures, record)
-    return Outcome([letters], counts={"records": count, "dead_letters": count})
+    ticks = len(batch) - len(rows)
+    counts = {"records": len(rows), "dead_letters": len(rows), "ticks": ticks}
+    return Outcome([letters] if rows else [], counts=counts)

@@ -144,7 +144,7 @@ class EventsSubTopology:
             def record(failure: Failure) -> RawRecord:
                 return record_of(source, batch, uids, failure)
 
-        return rejected(names, source.name, len(batch), reason, record)
+        return rejected(names, source.name, batch, reason, record)
 
     def _outcome(
         self,

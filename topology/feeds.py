@@ -11,6 +11,7 @@ from topology.masked import Masked
 from topology.northbound import serializer
 from topology.plan import TenantPlan
 from topology.records import Output
+from topology.texts import column_shortened
 from topology.topics import Names
 
 LARGEST = 4_000_000
@@ -110,4 +111,5 @@ def _encode(events: pl.DataFrame, tenant: TenantPlan) -> pl.Series:
 def _keys(events: pl.DataFrame, column: str) -> pl.Series:
     if column not in events.columns:
         return pl.Series([b""]).new_from_index(0, events.height)
-    return events[column].cast(pl.String).cast(pl.Binary).fill_null(b"")
+    # With a value that just fits, a key as long as a line would be too much for a record.
+    return column_shortened(events[column].cast(pl.String)).cast(pl.Binary).fill_null(b"")

@@ -7,6 +7,9 @@ from schemas import packed
 
 SUFFIX = 9
 """Bytes that follow a group's key in a store: the kind of entry, and a number."""
+REMEMBERED = 512
+"""Characters of a group up to which its key is remembered: many thousands of long ones, which one
+sender can make, would take a worker's memory."""
 ESCAPED = re.compile(r"\\[\\0]")
 ESCAPES = {"\\\\": "\\", "\\0": "\0"}
 
@@ -40,7 +43,14 @@ def named_by(key: bytes) -> str:
     return name.decode(errors="replace")
 
 
-@lru_cache(maxsize=65_536)
 def opened(schema: str, tenant: str, name: str, group: tuple[str, ...]) -> tuple[bytes, bytes]:
-    """Key and beginning of a Partial or Tally; groups come back from batch to batch."""
+    """Key and beginning of a Partial or Tally."""
+    if sum(map(len, group)) > REMEMBERED:
+        return _opened.__wrapped__(schema, tenant, name, group)
+    return _opened(schema, tenant, name, group)
+
+
+@lru_cache(maxsize=65_536)
+def _opened(schema: str, tenant: str, name: str, group: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """Groups come back from batch to batch."""
     return group_key(tenant, name, group), packed.head(schema, tenant, name, group)

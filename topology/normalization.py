@@ -77,7 +77,7 @@ class NormalizeSubTopology:
         return rejected(
             names,
             source.name,
-            len(batch),
+            batch,
             reason,
             lambda failure: record_of(source, batch, uids, failure),
         )

@@ -10,6 +10,7 @@ from topology.northbound import finding
 from topology.northbound.findings import Form, encode_findings
 from topology.records import Batch, Outcome, Output
 from topology.rules import Alert
+from topology.texts import shortened
 from topology.topics import Names
 
 
@@ -65,7 +66,7 @@ class Outbox:
         letter = {
             "source": batch.topic,
             "stage": "alerts",
-            "reason": f"{type(error).__name__}: {error}",
+            "reason": shortened(f"{type(error).__name__}: {error}"),
             "component": "matches",
             "version": self._version,
             "raw": value,

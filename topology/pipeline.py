@@ -20,7 +20,7 @@ from topology.normalization import NormalizeSubTopology
 from topology.northbound.findings import Form
 from topology.plan import Plan
 from topology.records import SubTopology
-from topology.topics import StoreTopic
+from topology.topics import Partition, StoreTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,10 @@ def _alerts(plan: Plan) -> tuple[StoreTopic, ...]:
     return (StoreTopic("alerts"), *lists)
 
 
-def alerts(plan: Plan) -> AlertsSubTopology:
-    """Sub-topology 2 of a plan."""
+def alerts(
+    plan: Plan, filled: Callable[[], Collection[Partition] | None] = lambda: None
+) -> AlertsSubTopology:
+    """Sub-topology 2 of a plan. `filled`: raw partitions that hold records, None if unknown."""
     return AlertsSubTopology(
         plan.rules.rules,
         plan.aggregates,
@@ -81,6 +83,7 @@ def alerts(plan: Plan) -> AlertsSubTopology:
         },
         partitions=plan.matches_partitions,
         masked={name for name, tenant in plan.tenants.items() if tenant.mask is not None},
+        filled=filled,
     )
 
 

@@ -55,6 +55,17 @@ class Progress:
             topic, _, number = name.rpartition("\0")
             self._marks.setdefault(topic, {})[int(number)] = mark
 
+    def forget(self, filled: Collection[Partition]) -> None:
+        """Wait no longer for raw partitions that are not `filled`: they hold no record, so they are
+        of a topic that was made anew, or are not there any more."""
+        for topic, marks in self._marks.items():
+            for number in [] if topic[:1] == CHAIN else list(marks):
+                if (topic, number) not in filled:
+                    del marks[number]
+                    self._store.delete(MARK + f"{topic}\0{number}".encode())
+        self._marks = {topic: marks for topic, marks in self._marks.items() if marks}
+        self._asked.clear()
+
     def observe(self, partition: Partition, mark: int) -> bool:
         """Take a raw partition's watermark; whether its topic's watermark moved."""
         topic, number = partition

@@ -41,7 +41,7 @@ def is_shortened(text: str) -> bool:
 
 def all_shortened(texts: Sequence[str | None]) -> list[str | None]:
     """Each of them."""
-    return [None if text is None else shortened(text) for text in texts]
+    return [text if text is None or len(text) <= LONGEST else shortened(text) for text in texts]
 
 
 def column_shortened(texts: pl.Series) -> pl.Series:

@@ -111,6 +111,9 @@ def server_properties(
         "min.insync.replicas": enough,
         "offsets.topic.replication.factor": copies,
         "offsets.topic.num.partitions": "4",
+        # Kafka forgets after a week how far a group is that has no members: workers that are away,
+        # a delivery that was taken out for a while, `dead-letters replay`. All would come again.
+        "offsets.retention.minutes": str(366 * 24 * 60),
         "transaction.state.log.replication.factor": copies,
         "transaction.state.log.min.isr": enough,
         "transaction.state.log.num.partitions": "4",

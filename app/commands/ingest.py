@@ -265,6 +265,8 @@ async def _watch(
             await agent.apply(agent_settings(load(path), linger_ms))
         except (ConfigError, IngestError) as error:
             log.error("The configuration before stays where this is wrong:\n%s", error)  # noqa: TRY400
+        except Exception:
+            log.exception("The configuration could not be read again.")
         else:
             log.info("The configuration was read again.")
         after = _state(path, agent.settings)

@@ -97,6 +97,9 @@ class HttpExchange:
         except (OSError, http.client.HTTPException) as error:
             text = reason(error) if isinstance(error, OSError) else type(error).__name__
             raise UnreachableError(f"{self._shown}: {text or 'no answer'}") from None
+        except ValueError:  # it would show what it is about
+            problem = "the token, the password or a header has signs that no header may have"
+            raise UnreachableError(f"{self._shown}: {problem}") from None
         if 200 <= found.status < 300 or found.status in FOR_GOOD:
             return found.status, answer
         problem = f"{self._shown}: {found.status} {found.reason} {self.safe(answer)}".rstrip()

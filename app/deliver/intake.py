@@ -6,7 +6,7 @@ for a while it has to be `held` so that Kafka sees it alive.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -115,9 +115,19 @@ class Intake:
                 if message.error() is not None:
                     self._look_at(message)
             messages = [message for message in messages if message.error() is None]
-        for message in messages:
-            self._stamps[message.topic(), message.partition()] = message.timestamp()[1]
+        self._note(messages)
         return self._without_stopped(messages) if self._stopped else messages
+
+    def _note(self, messages: Sequence[Message]) -> None:
+        """The time stamps of the last ones; looks at no more of them than it has to."""
+        noted: set[Place] = set()
+        for message in reversed(messages):
+            place = message.topic(), message.partition()
+            if place not in noted:
+                noted.add(place)
+                self._stamps[place] = message.timestamp()[1]
+                if len(noted) == len(self.positions.places):
+                    return
 
     def reached(self) -> dict[Place, int]:
         """Where the partitions stand behind all that was read."""

@@ -15,9 +15,11 @@ class Secret:
     def read(self) -> str:
         """Without the line break at its end. Raises OSError that says where it is missing."""
         if self.variable is not None:
-            found = os.environ.get(self.variable, "")
+            found = os.environ.get(self.variable, "").strip("\r\n")
             if not found:
                 raise OSError(2, f"the environment has no {self.variable}; set it")
+            if not found.isprintable():  # what is made of it would say so, and show it
+                raise OSError(22, f"the environment's {self.variable}: expected one line of text")
             return found
         file = self.file or Path()
         try:

@@ -15,7 +15,8 @@ from typing import Any, Final
 from app.ingest.complaints import Seldom
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
-from app.ingest.listeners import Listener, make_listener
+from app.ingest.lines import LineListener
+from app.ingest.listeners import Listener, left_over, make_listener
 from app.ingest.metrics import exposition
 from app.ingest.settings import AgentSettings, InputSettings
 from app.ingest.sources import SourceMonitor
@@ -36,6 +37,9 @@ class IngestAgent:
     def __init__(self, settings: AgentSettings, client: Mapping[str, Any], names: Names) -> None:
         self.settings = settings
         self.listeners: list[Listener] = []
+        self._leaving: list[Listener] = []
+        """Those that listen no more, and have lines that Kafka has not taken and nobody else has.
+        """
         self.web: tuple[str, int] | None = None
         self._client = client
         self._names = names
@@ -67,6 +71,7 @@ class IngestAgent:
         except OSError as error:
             await self.stop()
             raise IngestError(error.strerror or str(error)) from None
+        self._tell_left_over()
         self._start_ticker()
         self._tasks = [
             asyncio.create_task(self._turns(), name="turns"),
@@ -91,7 +96,10 @@ class IngestAgent:
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in gone))
         await self._flush(gone)
         for each in gone:
-            await each.close()
+            if each.in_flight and isinstance(each, LineListener) and each.spill is None:
+                self._leaving.append(each)
+                continue
+            await self._close(each)
             if each.in_flight:
                 problems.append(f"Kafka did not take {each.in_flight} messages of {each.address}")
         before, self.settings, self.listeners = self.settings, settings, kept
@@ -102,11 +110,27 @@ class IngestAgent:
             except OSError as error:
                 problems.append(str(error.strerror or error))
                 await self._restore(fresh, before)
+        self._tell_left_over()
         self._sources.apply(settings)
         if before.ticks != settings.ticks:
             self._start_ticker()
         if problems:
             raise IngestError("\n".join(problems))
+
+    def _tell_left_over(self) -> None:
+        """Lines that wait on disk for a listener that is not there any more."""
+        try:
+            found = left_over(self.settings.listeners)
+        except OSError as error:
+            log.warning("The folder of spools cannot be read. error=%s", error)
+            return
+        for folder, size in found:
+            log.error(
+                "Lines wait in a spool that no listener has. Give the listener the source, address "
+                "and threads that it had until they are sent. folder=%s bytes=%d",
+                folder,
+                size,
+            )
 
     async def _restore(self, fresh: InputSettings, before: AgentSettings) -> None:
         """What listened at the address of a listener that cannot be opened listens there again."""
@@ -128,6 +152,13 @@ class IngestAgent:
         self._ticker = Ticker(self._client, topics, self._busy)
         self._ticking = asyncio.create_task(self._ticker.run(), name="ticker")
 
+    async def _close(self, listener: Listener) -> None:
+        """One whose spool's disk fails keeps no other from putting its lines into its own."""
+        try:
+            await listener.close()
+        except Exception:
+            log.exception("An input did not end in order. source=%s", listener.settings.source)
+
     async def _open(self, settings: InputSettings) -> None:
         topic = self._names.raw(settings.source)
         listener = make_listener(settings, self.settings, self._client, topic)
@@ -143,10 +174,11 @@ class IngestAgent:
         """
         self._stopping = True
         await asyncio.gather(*(each.stop(self.settings.drain_s) for each in self.listeners))
-        await self._flush(self.listeners)
-        for each in self.listeners:
-            await each.close()
-        left = sum(each.in_flight for each in self.listeners)
+        every = [*self.listeners, *self._leaving]
+        await self._flush(every)
+        for each in every:
+            await self._close(each)
+        left = sum(each.in_flight for each in every)
         await asyncio.to_thread(self._sources.close)
         for task in [*self._tasks, *([self._ticking] if self._ticking else [])]:
             task.cancel()
@@ -206,6 +238,13 @@ class IngestAgent:
             self._turn(listeners)
             await asyncio.sleep(TURN_PAUSED_S)
 
+    async def _part(self) -> None:
+        """Serve those that leave until Kafka has what they took."""
+        self._turn(self._leaving)
+        for each in [each for each in self._leaving if not each.in_flight]:
+            self._leaving.remove(each)
+            await self._close(each)
+
     def _turn(self, listeners: Sequence[Listener]) -> None:
         """Serve each; one that fails, as with a disk, keeps no other from Kafka."""
         for each in listeners:
@@ -226,6 +265,7 @@ class IngestAgent:
                 else:
                     log.warning("Kafka takes no messages; senders are held back if it lasts.")
             self._turn(self.listeners)
+            await self._part()
             paused = any(each.paused for each in self.listeners)
             await asyncio.sleep(TURN_PAUSED_S if paused else TURN_S)
 

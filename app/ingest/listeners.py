@@ -1,7 +1,8 @@
 """The registry of listeners, by protocol; connectors have their own (connectors/registry.py)."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from app.ingest.confirming import ConfirmingPublisher
@@ -89,7 +90,26 @@ def _publisher(
 def _spill(settings: ListenerSettings, publisher: Publisher, number: int) -> Spill | None:
     if not settings.spool_bytes or settings.spool is None:
         return None
+    folder = settings.spool / _name(settings, number)
+    return Spill(publisher, Spool(folder, settings.spool_bytes // settings.threads))
+
+
+def _name(settings: ListenerSettings, number: int) -> str:
+    """The folder of one thread's spool."""
     where = settings.path or f"{settings.host}-{settings.port}"
     name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{settings.source}-{settings.protocol}-{where}")
-    folder = settings.spool / f"{name}-{number}"
-    return Spill(publisher, Spool(folder, settings.spool_bytes // settings.threads))
+    return f"{name}-{number}"
+
+
+def left_over(listeners: Sequence[ListenerSettings]) -> list[tuple[Path, int]]:
+    """Spools beside those of these listeners that have something in them, and how many bytes: of
+    one that had another address, source or more threads. Nobody sends them, as another agent may
+    have them open."""
+    spooling = [each for each in listeners if each.spool_bytes and each.spool is not None]
+    ours = {_name(each, number) for each in spooling for number in range(each.threads)}
+    found: list[tuple[Path, int]] = []
+    for folder in sorted({each.spool for each in listeners if each.spool is not None}):
+        others = [each for each in folder.glob("*") if each.is_dir() and each.name not in ours]
+        sizes = {each: sum(file.stat().st_size for file in each.glob("*.spool")) for each in others}
+        found += [(each, size) for each, size in sorted(sizes.items()) if size]
+    return found

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import polars as pl
+
 from app.runtime.assignment import Assignment
 from app.runtime.batch import from_positions, ranges, union
 from app.runtime.clients import Clients, KafkaClients
@@ -185,7 +187,11 @@ class Engine:
                 work = partial(reject, reason="the record ended the worker's process")
         started = time.monotonic()
         with self.costs.measure():
-            outcome = work(batch)
+            try:
+                outcome = work(batch)
+            except pl.exceptions.PanicException as error:
+                # No Exception: nobody would hear of it before the watchdog does.
+                raise RuntimeError(f"Polars panicked: {error}") from error
         self.statistics.stage_seconds += time.monotonic() - started
         return outcome
 

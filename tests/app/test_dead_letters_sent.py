@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.dead_letters import _send
+from app.dead_letters import Sent, _send
 from schemas.codec import encode
 from topology.topics import Names
 from topology.uid import REPLAY
@@ -54,3 +54,19 @@ def test_a_match_goes_where_its_group_is() -> None:
     _send(producer, NAMES, letter(NAMES.matches, b"acme\0rule\0eve"), None)
     options = {"timestamp": 5, "partition": 3}
     assert producer.sent == [(NAMES.matches, b"raw", b"acme\0rule\0eve", options)]
+
+
+def test_what_a_run_for_one_source_has_sent_is_not_sent_by_one_for_all() -> None:
+    """Nor the other way round: each dead letter once, however the runs are cut."""
+    asked: list[str] = []
+
+    def reached(source: str) -> dict[int, int]:
+        asked.append(source)
+        return {0: 8} if source == "q" else {}
+
+    producer: Any = Producer()
+    known = Sent(reached)
+    value = letter(NAMES.raw("q"), b"peer")
+    assert _send(producer, NAMES, value, None, (0, 7), known) == []
+    assert _send(producer, NAMES, value, None, (0, 8), known) == ["q"]
+    assert (len(producer.sent), asked) == (1, ["q"])

@@ -15,6 +15,7 @@ from app.pipeline_tests import plan_of
 from topology.correlate import chunks
 from topology.correlate.group import Group
 from topology.correlate.partials import _Writer
+from topology.keys import _opened, opened
 from topology.list_records import _written
 from topology.northbound.finding import encode
 from topology.pipeline import pipeline
@@ -228,3 +229,16 @@ def test_what_is_kept_with_keys_of_a_list_is_divided_by_its_size(partitions: int
     records = _written({(("acme",), "seen"): [found]}, "nas", partitions, Counter())
     assert len(records.values) > 1
     assert max(map(len, records.values)) <= MOST
+
+
+def test_keys_of_long_groups_are_not_remembered() -> None:
+    """One sender can make as many as it likes; short ones come back from batch to batch."""
+    _opened.cache_clear()
+    for number in range(9):
+        made = opened("Partial", "acme", "rule", (f"{number}" + "x" * 8_000,))
+        assert made == opened("Partial", "acme", "rule", (f"{number}" + "x" * 8_000,))
+    assert _opened.cache_info().currsize == 0
+    assert opened("Partial", "acme", "rule", ("eve",)) == opened(
+        "Partial", "acme", "rule", ("eve",)
+    )
+    assert _opened.cache_info().hits == 1

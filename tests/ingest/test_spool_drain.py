@@ -7,7 +7,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from app.ingest.batch import Batch
+from app.ingest.listeners import left_over
 from app.ingest.publisher import Publisher
+from app.ingest.settings import ListenerSettings
 from app.ingest.spill import Spill
 from app.ingest.spool import Spool
 
@@ -159,3 +161,27 @@ def test_a_segment_shorter_than_what_was_drained_hides_nothing(tmp_path: Path) -
     assert again.depth == 0
     again.append(Batch([b"new"], b"peer", "peer", None, 1))
     assert [each.lines for each in again.read(10)[0]] == [[b"new"]]
+
+
+def test_spools_of_listeners_that_are_gone_are_told(tmp_path: Path) -> None:
+    """One whose port or number of threads has changed left lines behind; one that is empty, or in
+    use, is none of them."""
+
+    def udp(port: int, threads: int = 1) -> ListenerSettings:
+        return ListenerSettings(
+            source="nas",
+            host="0.0.0.0",  # nothing is opened
+            port=port,
+            protocol="udp",
+            spool=tmp_path,
+            spool_bytes=ROOM,
+            threads=threads,
+        )
+
+    for name in ("nas-udp-0.0.0.0-514-0", "nas-udp-0.0.0.0-514-1", "nas-udp-0.0.0.0-5514-0"):
+        Spool(tmp_path / name, ROOM).append(Batch([b"line"], b"peer", "peer", None, 1))
+    Spool(tmp_path / "nas-udp-0.0.0.0-6514-0", ROOM)
+    assert left_over([udp(514, 2), udp(5514)]) == []
+    found = left_over([udp(514), udp(6514)])
+    assert [each.name for each, _ in found] == ["nas-udp-0.0.0.0-514-1", "nas-udp-0.0.0.0-5514-0"]
+    assert all(size > 4 for _, size in found)

@@ -50,6 +50,17 @@ def test_an_alert_is_found_in_its_tenants_format(form: str) -> None:
     assert findings(values, "third-final") == []
 
 
+@pytest.mark.parametrize("time", [-(10**17), 10**17, 2**62, 253_402_300_800_000])
+@pytest.mark.parametrize(
+    "form", ["ocsf-json", "indicator-json", "ecs-json", "cef", "leef", "rfc5424", "avro"]
+)
+def test_a_time_that_no_calendar_has_stops_nobody(form: str, time: int) -> None:
+    """A sender may say any, and the alert is written in every format."""
+    alert = Alert("u", "acme", Rule("r", "R", "high"), "event", "final", time, time, time, 1)
+    values, keys = encode_findings([b"u"], [encode(alert, "1")], Form(form))
+    assert (len(values), list(keys)) == (1, [b"u"])
+
+
 def test_an_alert_of_two_tenants_has_its_events_once_each() -> None:
     """Both say the same."""
     both = findings([*records("indicator-json"), *records("indicator-json")], "first-final")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
@@ -774,6 +775,20 @@ def test_a_disk_that_refuses_is_no_records_fault(kafka: FakeKafka, tmp_path: Pat
     assert (rejected, kafka.values("out")) == ([], [b"a"])
 
 
+def test_a_panic_of_native_code_is_told_at_once(kafka: FakeKafka) -> None:
+    """It is no Exception in Python, which would leave the engine waiting for its batch."""
+    kafka.write("in", 0, b"a")
+    engine, copy = engine_on(kafka, Copy(stores=()))
+    copy.process = panicking  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="Polars panicked: out of range"):
+        turn(engine)
+
+
+def panicking(_: Batch) -> Outcome:
+    """A stage in which Polars meets what it did not expect."""
+    raise pl.exceptions.PanicException("out of range")
+
+
 def refusing(_: Batch) -> Outcome:
     """A stage whose store is on a full disk."""
     raise DiskError("no room")
@@ -786,8 +801,8 @@ def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
     """The offsets of the transaction tell whether it was committed. Where it had none, the sender
     is told that nobody knows."""
     # Within so long other calls come back on a busy machine, too.
-    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.8)
-    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.8)
+    monkeypatch.setattr("app.runtime.transaction.SLICE", 1.0)
+    monkeypatch.setattr("app.runtime.transaction.GRACE", 1.0)
     engine, _ = engine_on(kafka, transaction_timeout=0.0)
     turn(engine)
     if progress:

@@ -50,6 +50,24 @@ def test_every_sub_topology_takes_what_is_rejected(tmp_path: Path, expose: str) 
         assert REASON in letter["reason"]
 
 
+@pytest.mark.parametrize("expose", ["", "expose: [normalized]"])
+def test_a_tick_that_is_rejected_ends_no_worker(tmp_path: Path, expose: str) -> None:
+    """It was alone in work when a process was killed five times, as on a quiet source; there is
+    nothing to keep of it."""
+    plan = plan_of(load(written(tmp_path, expose)))
+    for each in pipeline(plan.expose):
+        batch = Batch(
+            each.topics(plan)[0],
+            np.zeros(1, np.int32),
+            np.array([7]),
+            np.array([1_795_780_800_000]),
+            [b"tick"],
+            [None],
+        )
+        outcome = each.build(plan).reject(batch, REASON)
+        assert (outcome.outputs, outcome.counts.get("dead_letters", 0)) == ([], 0)
+
+
 def test_no_clock_removes_what_waits(tmp_path: Path) -> None:
     """Kafka removes no entry of the alerts' store: neither while the lateness of a source holds it,
     nor when rules are taken up whose timespan is longer; and matches wait as long as raw lines."""

@@ -1,7 +1,7 @@
 """Alerts in every format that events have: a finding is an event of class 2004."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 import polars as pl
@@ -9,6 +9,10 @@ import polars as pl
 from schemas import ocsf
 from topology.northbound import serializer
 from topology.northbound.indicators import split
+
+CALENDAR: Final = -62_135_596_800_000, 253_402_300_799_999
+"""Milliseconds of the first and the last moment that has a date of four digits. Events may say any
+time, and windows reach beyond it."""
 
 
 class Form(NamedTuple):
@@ -25,10 +29,23 @@ def encode_findings(
     their order."""
     if form.format == "ocsf-json":
         return findings, keys
+    findings = [_dated(finding) for finding in findings]
     if form.format == "indicator-json":
         return split(keys, findings)
     flat = [dict(_flat(orjson.loads(finding))) for finding in findings]
     return serializer(*form)(pl.DataFrame(flat, infer_schema_length=None)), keys
+
+
+def _dated(finding: bytes) -> bytes:
+    """With times that every format can write; as it is, but for times that no calendar has."""
+    members = orjson.loads(finding)
+    first, last = CALENDAR
+    wrong = {
+        name: min(max(members[name], first), last)
+        for name in ("time", "start_time", "end_time")
+        if not first <= members[name] <= last
+    }
+    return orjson.dumps({**members, **wrong}) if wrong else finding
 
 
 def _flat(members: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

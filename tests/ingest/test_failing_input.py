@@ -1,0 +1,100 @@
+"""An input that fails, as with its disk, takes none of the others with it; one that leaves while
+Kafka is away takes none of its lines."""
+
+import asyncio
+import errno
+from types import SimpleNamespace
+from typing import Any
+
+from app.ingest.agent import IngestAgent
+from app.ingest.lines import LineListener
+from app.ingest.settings import AgentSettings
+from topology.topics import Names
+
+
+class Input:
+    """Counts what is asked of it; fails where it is told to."""
+
+    in_flight = 0
+    stalled = paused = waiting = False
+
+    def __init__(self, *, broken: bool) -> None:
+        self.settings = SimpleNamespace(source="q", spool_bytes=0)
+        self.broken = broken
+        self.turns = self.closes = 0
+
+    def turn(self) -> None:
+        self.turns += 1
+        self._fail()
+
+    async def stop(self, _: float) -> None: ...
+
+    async def close(self) -> None:
+        self.closes += 1
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.broken:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+async def served() -> list[Any]:
+    agent = IngestAgent(AgentSettings(listeners=(), ticks={}, web=None), {}, Names())
+    inputs: list[Any] = [Input(broken=True), Input(broken=False)]
+    agent.listeners = inputs
+    for _ in range(3):
+        agent._turn(agent.listeners)
+    await agent.stop()
+    return inputs
+
+
+def test_the_others_are_served_and_closed() -> None:
+    """In every turn, and at the end, when they put what Kafka has not taken into their spools."""
+    first, second = asyncio.run(served())
+    assert second.turns == first.turns >= 3
+    assert (first.closes, second.closes) == (1, 1)
+
+
+class Waiting(LineListener):
+    """A TCP listener with lines that Kafka takes when it is told to."""
+
+    def __init__(self) -> None:
+        self.settings: Any = SimpleNamespace(source="q", spool_bytes=0)
+        self.publisher: Any = SimpleNamespace(in_flight=3, stalled=True, full=False)
+        self.spill = None
+        self.paused = False
+        self.closes = 0
+
+    def turn(self) -> None: ...
+
+    async def stop(self, drain_s: float) -> None: ...
+
+    async def close(self) -> None:
+        self.closes += 1
+
+
+class Quiet(IngestAgent):
+    """Asks Kafka nothing."""
+
+    async def _require(self, settings: AgentSettings) -> None: ...
+
+    def _start_ticker(self) -> None: ...
+
+
+async def left() -> tuple[int, int]:
+    settings = AgentSettings(listeners=(), ticks={}, web=None, flush_s=0.0)
+    agent = Quiet(settings, {}, Names())
+    gone = Waiting()
+    agent.listeners = [gone]
+    await agent.apply(settings)
+    await agent._part()
+    before = gone.closes
+    gone.publisher.in_flight = 0
+    await agent._part()
+    await agent.stop()
+    return before, gone.closes
+
+
+def test_lines_of_a_listener_that_is_taken_out_wait_for_kafka() -> None:
+    """Their senders will not send them again, so it is closed once Kafka has them."""
+    assert asyncio.run(left()) == (0, 1)
