@@ -37,6 +37,7 @@ MOST: Final = 10_000
 """Records of one transaction."""
 GATHER_S: Final = 0.1
 CALL_S: Final = 30.0
+TURN_S: Final = 1.0
 PARTITIONS_S: Final = 30.0
 """How often it is looked whether a topic has new partitions."""
 RETRY_S: Final = 2.0
@@ -86,6 +87,7 @@ class Copy:
         self._from_end = from_end
         self._cluster = ""
         self._never: set[bytes] = set()  # values that our broker has refused
+        self._turned_down = False  # our broker has refused something of this transaction
         self._one_by_one = False  # what the next session does
         self._alone = False  # what this one does
         self._waiting_since: float | None = None
@@ -283,13 +285,14 @@ class Copy:
         keys = list(map(Message.key, messages))
         times = [moment for _, moment in map(Message.timestamp, messages)]
         lines = list(compress(values, wanted))
+        self._turned_down = False
         producer.begin_transaction()
         refused += self._produce(
             producer, lines, list(compress(keys, wanted)), list(compress(times, wanted))
         )
         for place, offset in reached.items():
             producer.produce(self._offsets_topic, b"%d" % offset, self._key(place))
-        producer.commit_transaction(CALL_S)
+        self._end(producer)
         self._waiting_since = None
         self._never.clear()
         self._count(
@@ -300,6 +303,21 @@ class Copy:
             transactions=1,
             transaction_s=time.monotonic() - started,
         )
+
+    def _end(self, producer: Producer) -> None:
+        """Commit. What is behind a refused record librdkafka does not send, but waits for."""
+        until = time.monotonic() + CALL_S
+        while True:
+            try:
+                producer.commit_transaction(TURN_S)  # goes on where the last call ended
+            except KafkaException as error:
+                if self._turned_down:
+                    raise CopyError("our cluster refuses a record for good") from None
+                timed_out = error.args[0].code() == KafkaError._TIMED_OUT  # noqa: SLF001
+                if not timed_out or time.monotonic() > until:
+                    raise
+            else:
+                return
 
     def _produce(
         self,
@@ -340,6 +358,7 @@ class Copy:
         """
         if error is None or error.code() not in PERMANENT:
             return
+        self._turned_down = True
         if self._alone:
             self._never.add(message.value())
             log.error("Kafka does not take a record. bytes=%d", len(message.value()))
