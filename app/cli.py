@@ -4,12 +4,13 @@ A command's module is imported when it is called, or when help names all: what o
 costs the others nothing at their start.
 """
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from app import output
 
@@ -44,6 +45,20 @@ COMMANDS: Final[Mapping[str, str]] = {
 """By name, in the order of --help: the module below app.commands, and what in it."""
 
 
+UID: Final = re.compile(r"-(?:[\w-]{21}|[\w-]{10}-\d+-\d+(?:-\d+)?(?:-aggregated)?)")
+"""An alert's or an event's uid (topology/findings.py, topology/uid.py) that begins with a dash."""
+
+
+class Command(TyperCommand):
+    """One that takes a uid as an argument also where an option could begin so."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does, with such arguments behind all options."""
+        if "--" not in args and (uids := [each for each in args if UID.fullmatch(each)]):
+            args = [*(each for each in args if each not in uids), "--", *uids]
+        return super().parse_args(ctx, args)
+
+
 class Registered(TyperGroup):
     """Commands of COMMANDS, each made when it is asked for."""
 
@@ -66,7 +81,7 @@ def _made(name: str) -> Any:
     if isinstance(found, typer.Typer):
         one.add_typer(found, name=name)
     else:
-        one.command(name=name)(found)
+        one.command(name=name, cls=Command)(found)
     return typer.main.get_group(one).commands[name]
 
 

@@ -83,7 +83,7 @@ def _run(config: Config, *arguments: str) -> Any:
 
 def test_from_the_alert_to_its_lines(config: Config) -> None:
     """All its events with their lines, byte for byte; then one event with what is made of it; what
-    nobody knows is said."""
+    nobody knows is said. A uid that begins with a dash is no option."""
     alert = _alert(config)
     assert alert is not None
     result = _run(config, alert["metadata"]["uid"])
@@ -101,11 +101,13 @@ def test_from_the_alert_to_its_lines(config: Config) -> None:
     assert event["line"] == LINES[2].decode()
     assert event["events"][0]["metadata"]["uid"] == one["uid"]
     assert event["events"][0]["file"]["path"] == "/data/ü.txt"
-    stem = one["uid"].split("-" + str(one["partition"]))[0]
+    stem = one["uid"][:11]
     for uid, problem in {
         f"{stem}-0-99": "at 99 is not kept any more",
         "AAAAAAAAAAA-0-1": "no raw topic here gives uids that begin with AAAAAAAAAAA",
+        "-AAAAAAAAAA-0-1": "no raw topic here gives uids that begin with -AAAAAAAAAA",
         "none": "no alert with this uid is kept in",
+        "-" + 21 * "c": "no alert with this uid is kept in",
     }.items():
         result = _run(config, uid)
         assert (result.exit_code, problem in result.stderr) == (1, True), result.stderr
