@@ -47,7 +47,7 @@ check: $(VENV)/.dev ## lint, types and layers
 
 test: check ## everything that .ci/run calls
 	@echo "SEED=$(SEED)"
-	NORTHBOUND_SEED=$(SEED) $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	NORTHBOUND_SEED=$(SEED) $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.dev ## benchmarks (CASE=job-j EVENTS=n RUNS=n)
 	@echo "SEED=$(SEED)"

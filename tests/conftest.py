@@ -2,7 +2,7 @@
 
 `kafka` is one broker for the whole session: use topics, groups and ids of your own on it and never
 stop it. `shaken_kafka` is one for a file whose tests may, `make_kafka` starts those of one test.
-`make test` runs two sessions beside each other, whole files at a time, so nothing a test uses may
+`make test` runs three sessions beside each other, whole files at a time, so nothing a test uses may
 have a fixed address or place.
 """
 
