@@ -159,6 +159,20 @@ def make_ca(file: Path, key_file: Path, now: dt.datetime, called: str = "Northbo
     write_private(file, certificate.public_bytes(serialization.Encoding.PEM))
 
 
+def signed(
+    begun: x509.CertificateBuilder, ca_key: CaKey, purpose: x509.ObjectIdentifier
+) -> x509.Certificate:
+    """A certificate that signs no others, for an extended key usage (RFC 5280, 4.2.1.12)."""
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    return (
+        begun.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage(ca=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(issuer, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+
+
 def _make_server(
     file: Path,
     ca: x509.Certificate,
@@ -167,16 +181,10 @@ def _make_server(
     now: dt.datetime,
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        builder(_name(hosts[0]), ca.subject, key.public_key(), _days(ca, now), now)
-        .add_extension(x509.SubjectAlternativeName(map(_alternative, hosts)), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage(ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
-        .sign(ca_key, hashes.SHA256())
+    begun = builder(_name(hosts[0]), ca.subject, key.public_key(), _days(ca, now), now)
+    names = x509.SubjectAlternativeName(map(_alternative, hosts))
+    certificate = signed(
+        begun.add_extension(names, critical=False), ca_key, ExtendedKeyUsageOID.SERVER_AUTH
     )
     chain = (certificate, ca)
     pem = [part.public_bytes(serialization.Encoding.PEM) for part in chain]

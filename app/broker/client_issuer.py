@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from app.broker.certificates import builder, ends, make_ca, private_pem, read_ca_key, usage
+from app.broker.certificates import builder, ends, make_ca, private_pem, read_ca_key, signed
 from app.broker.client_certificates import CA_FILE, ClientCertificate, held
 from app.broker.cluster_error import ClusterError
 from app.broker.errors import BrokerError
@@ -74,16 +74,8 @@ def issue(
     key = ec.generate_private_key(ec.SECP256R1())
     lasts = min(days, (ca.not_valid_after_utc - now) / dt.timedelta(days=1))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)])
-    certificate = (
-        builder(subject, ca.subject, key.public_key(), lasts, now)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage(ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
-        .sign(ca_key, hashes.SHA256())
-    )
+    begun = builder(subject, ca.subject, key.public_key(), lasts, now)
+    certificate = signed(begun, ca_key, ExtendedKeyUsageOID.CLIENT_AUTH)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = folder / f"{tenant}.{name}.pem"
     shown = certificate.public_bytes(serialization.Encoding.PEM)

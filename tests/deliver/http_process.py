@@ -1,13 +1,12 @@
 """HTTP receivers as processes that can be killed and started again."""
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from app.broker import ports
-from tests.ingest.peers import wait_for
+from tests.ingest.peers import listens, wait_for
 
 
 class HttpProcess:
@@ -26,14 +25,7 @@ class HttpProcess:
         argv = [sys.executable, str(script), str(self.port), str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log)
-        wait_for(self._listens, "a receiver that listens")
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-        except OSError:
-            return False
-        return True
+        wait_for(lambda: listens(self.port), "a receiver that listens")
 
     def kill(self) -> None:
         """End it at once."""

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -23,7 +22,7 @@ from app.deliver.delivery import Delivery
 from app.deliver.pauses import Pauses, asking
 from app.respond.registry import all_settings
 from tests.app.deployed import deploy
-from tests.ingest.peers import need, wait_for
+from tests.ingest.peers import listens, need, wait_for
 
 KEYS = 20
 MOVING = {
@@ -190,14 +189,7 @@ ruleset(name="in") {{ action(type="omfile" file="{out}" template="raw") }}
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._listens, "rsyslogd that listens")
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-        except OSError:
-            return False
-        return True
+        wait_for(lambda: listens(self.port), "rsyslogd that listens")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it, at once unless told otherwise."""

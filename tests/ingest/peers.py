@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -120,6 +121,15 @@ ruleset(name="out" queue.type="LinkedList" queue.size="500000" queue.timeoutEnqu
                 out.write(b"\n".join(lines) + b"\n")
 
         yield send
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from app.broker import ports
 from app.broker.server import EmbeddedKafka
-from tests.ingest.peers import need, rsyslog, running, wait_for
+from tests.ingest.peers import listens, need, rsyslog, running, wait_for
 from tests.ingest.rig import read_all, values
 
 pytestmark = [pytest.mark.broker, pytest.mark.kill]
@@ -82,15 +82,6 @@ def adapted(agents: list[Agent], syslog: int, relp: int) -> str:
             assert server in text
             text = text.replace(server, f"server agent-{number} 127.0.0.1:{mine} port {agent.web}")
     return re.sub(r" port 8514", "", text)
-
-
-def listens(port: int) -> bool:
-    """Whether a connection is accepted."""
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_two_agents_behind_haproxy(

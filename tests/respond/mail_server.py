@@ -4,7 +4,6 @@ import datetime as dt
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -12,7 +11,7 @@ from email.policy import default
 from pathlib import Path
 
 from app.broker import certificates, ports
-from tests.ingest.peers import need, wait_for
+from tests.ingest.peers import listens, need, wait_for
 
 PASSWORD = "s3cret-passw0rd"
 PYTHON = "/usr/bin/python3"
@@ -47,14 +46,7 @@ class MailServer:
                 stderr=log,
                 env=environment,
             )
-        wait_for(self._listens, "a mail server that listens")
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-        except OSError:
-            return False
-        return True
+        wait_for(lambda: listens(self.port), "a mail server that listens")
 
     def kill(self) -> None:
         """End it at once."""
