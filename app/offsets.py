@@ -13,6 +13,29 @@ from topology.topics import Partition
 RETRY_S = 0.1
 ATTEMPTS = 4
 """Requests that there is time for, when none is answered."""
+SLACK_MS = 10_000
+"""How far the time stamps of a topic's records may be out of order."""
+
+
+def newer(
+    consumer: Any, where: Partition, stamp: int | None, bounds: tuple[int, int], timeout: float
+) -> int:
+    """Where to go on in a partition that ends before what was read of it: at its first record that
+    is about as new as the one read last, or newer. A broker whose power failed may have lost the
+    end of a log, and all of a topic that was made anew is newer.
+
+    `stamp`: time stamp of the record read last, in ms; unknown, all is read. `bounds`: first and
+    next offset. Raises KafkaException.
+    """
+    low, high = bounds
+    if stamp is None:
+        return low
+    (found,) = consumer.offsets_for_times(
+        [TopicPartition(*where, stamp - SLACK_MS)], timeout=timeout
+    )
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return int(found.offset) if low <= found.offset <= high else high
 
 
 class OffsetReader:

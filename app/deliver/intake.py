@@ -16,14 +16,13 @@ from app.deliver.positions import Place, Positions
 from app.deliver.settings import DeliverySettings
 from app.deliver.totals import Totals
 from app.ingest.complaints import quietly
+from app.offsets import newer
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 10.0
 """How often Kafka is asked how far behind a lane is that fetches nothing."""
 ASK_S: Final = 2.0
-SLACK_MS: Final = 10_000
-"""How far the time stamps of a feed's records may be out of order."""
 CALL_S: Final = 15.0
 
 CONSUMER: Final[Mapping[str, Any]] = {
@@ -241,7 +240,7 @@ class Intake:
         done = self.positions.done.get(place, low)
         begin = low
         if done > high:
-            begin = self._newer(place, low, high)
+            begin = newer(self._consumer, place, self._stamps.get(place), (low, high), CALL_S)
             log.error(
                 "The feed is shorter than what was delivered of it: its end was cut off, or it was "
                 "made anew. Delivering goes on with what is newer than the record read last. "
@@ -265,15 +264,6 @@ class Intake:
         self._consumer.incremental_assign([TopicPartition(*place, begin)])
         self._stopped.discard(place)
         self.positions.assign({place: begin})
-
-    def _newer(self, place: Place, low: int, high: int) -> int:
-        """The first record about as new as the one read last: what is older was delivered."""
-        stamp = self._stamps.get(place)
-        if stamp is None:
-            return low
-        wanted = [TopicPartition(*place, stamp - SLACK_MS)]
-        (found,) = self._consumer.offsets_for_times(wanted, timeout=CALL_S)
-        return int(found.offset) if low <= found.offset <= high else high
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Begin each where it was committed, or where the delivery is to begin."""

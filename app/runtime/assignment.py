@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from app.offsets import newer
 from app.runtime.batch import Ranges, latest, ranges
 from app.runtime.changelog import Changelogs, Offsets
 from app.runtime.clients import Clients
@@ -27,8 +28,6 @@ METADATA_BYTES = 4096 - 32
 """The brokers' offset.metadata.max.bytes, without the stamp that is behind it."""
 STAMP = "\n@"
 """Behind the metadata of a committed offset: the time stamp of the record before it, in ms."""
-SLACK_MS = 10_000
-"""How far the time stamps of a topic's records may be out of order."""
 SLICE = 5.0
 SLOWEST = 20_000
 """Entries a second that a sub-topology reads of its stores at least, on a busy disk."""
@@ -294,24 +293,15 @@ class Assignment:
         return positions
 
     def _behind_end(self, consumer: Any, where: Partition, low: int, high: int) -> int:
-        """Where to go on in a topic that ends before what was read of it: at its first record that
-        is about as new as the one read last, or newer. A broker whose power failed may have lost
-        the end of a log, and all of a topic that was made anew is newer."""
-        stamp = self._stamps.get(where)
-        if stamp is None:
-            return low
+        """Where to go on in a topic that ends before what was read of it."""
         limit = self._settings.call_timeout
-        wanted = TopicPartition(*where, stamp - SLACK_MS)
         with self._watchdog.guard(f"{self._settings.name}: offsets for times", limit + 2):
             try:
-                (found,) = consumer.offsets_for_times([wanted], limit)
-                if found.error is not None:
-                    raise KafkaException(found.error)
+                return newer(consumer, where, self._stamps.get(where), (low, high), limit)
             except KafkaException as error:
                 raise EngineError(
                     f"Offsets could not be listed within {limit:g} s: {error}"
                 ) from error
-        return int(found.offset) if low <= found.offset <= high else high
 
     def _read_committed(
         self, consumer: Any, partitions: Sequence[Partition]

@@ -183,7 +183,11 @@ class FakeConsumer:
         offset, metadata = self.kafka.offsets.get(where, (-1001, ""))
         return offset, metadata + self.kafka.stamps.get(where, "")
 
-    def offsets_for_times(self, wanted: Sequence[TopicPartition], _: float) -> list[TopicPartition]:
+    def offsets_for_times(
+        self,
+        wanted: Sequence[TopicPartition],
+        timeout: float,  # noqa: ARG002  # librdkafka's name
+    ) -> list[TopicPartition]:
         found = []
         for one in wanted:
             where = one.topic, one.partition

@@ -556,7 +556,7 @@ def test_a_topic_whose_end_was_cut_off_is_not_read_again(
 ) -> None:
     """A broker whose power failed has lost the newest records: what is left of those that were read
     comes once, what was written since is read, and event time goes on."""
-    monkeypatch.setattr("app.runtime.assignment.SLACK_MS", 0)
+    monkeypatch.setattr("app.offsets.SLACK_MS", 0)
     kafka.write("in", 0, *(b"%d" % number for number in range(100)))
     engine, copy = engine_on(kafka)
     copy.metadata = {A: "mark"}
