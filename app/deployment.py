@@ -209,13 +209,12 @@ class Deployment:
 
     def _apply(self, plan: Plan) -> None:
         """Topics, users and rights as declared; with manage: false they are only compared."""
-        external = self.config.kafka.external
         if self.workers:
             schema_ids(self.config)
         client = admin.connect(self.client())
         topics = declared(self.config, plan)
         self._check_left_over(client)
-        if external is not None and not external.manage:
+        if self.config.unmanaged:
             for each in difference_lines.told(self.config, client, topics, unseen=False):
                 self.report(f"To do by whoever manages the cluster: {each}")
             return

@@ -47,8 +47,7 @@ def rotate(
 ) -> Done:
     """Rotate as `kind` says, to `password` or one that is made. Raises ClusterError, then with the
     old password as it was."""
-    external = config.kafka.external
-    if external is not None and not external.manage:
+    if config.unmanaged:
         return _unmanaged(config, tenant, kind, password)
     admin, names, folder = connect(), config.names, config.credentials
     if config.tenants[tenant].login == "certificate":

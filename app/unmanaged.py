@@ -12,12 +12,6 @@ from app.broker.difference_lines import commands_for
 from app.config.model import Config
 
 
-def is_unmanaged(config: Config) -> bool:
-    """Whether somebody else makes every change on the cluster."""
-    external = config.kafka.external
-    return external is not None and not external.manage
-
-
 def pause(config: Config, tenant: str, feeds: Iterable[str]) -> list[str]:
     """Keep the tenant from reading these feeds."""
     return _rights(config, rights.pauses(config.names, tenant, feeds), remove=False)

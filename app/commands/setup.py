@@ -48,7 +48,7 @@ def setup(
             else "Are all up? kafka.external.replication says how many are needed."
         )
         _wait_for_brokers(kafka, settings.replication, wait, advice)
-        if external is not None and not external.manage:
+        if settings.unmanaged:
             todo = difference_lines.told(settings, kafka, topics)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
             return

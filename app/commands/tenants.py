@@ -101,8 +101,7 @@ def add(
         topics = [topic for topic in declared if topic.tenant in {None, name}]
         schema_ids(settings, [name])
         client = connected(settings)
-        external = settings.kafka.external
-        if external is not None and not external.manage:
+        if settings.unmanaged:
             tenants.keep(settings.credentials, name, password)
             todo = difference_lines.told(settings, client, topics, name)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
@@ -313,7 +312,7 @@ def pause(
     feeds = feed or list(rights.FEEDS)
     if unknown := [each for each in feeds if each not in rights.FEEDS]:
         fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(rights.FEEDS)}", WRONG_USAGE)
-    if unmanaged.is_unmanaged(settings):
+    if settings.unmanaged:
         _left_to_others(
             f"{name} reads on until whoever manages the cluster has run the following; its "
             "deliveries then stop, too, where Northbound's user may Describe the cluster.",
@@ -343,7 +342,7 @@ def resume(name: NameArgument, *, config: ConfigOption = DEFAULT_PATH) -> None:
 
     settings = configured(config)
     _known(settings, name)
-    if unmanaged.is_unmanaged(settings):
+    if settings.unmanaged:
         _left_to_others(
             f"If {name} is paused, it reads on once whoever manages the cluster has run:",
             unmanaged.resume(settings, name),
@@ -382,7 +381,7 @@ def remove(
         fail(f"Tenant {name} stands in {config}: remove it there, then run this again.")
     also = f", and delete the topics {settings.names.tenant_prefix(name)}*" if topics else ""
     confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
-    if unmanaged.is_unmanaged(settings):
+    if settings.unmanaged:
         left = unmanaged.remove(settings, name, topics=topics)
         credentials.remove(settings.credentials, name)
         file.unlink(missing_ok=True)

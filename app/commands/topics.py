@@ -141,12 +141,10 @@ def create(
     from app.broker import admin
 
     settings = configured(config)
-    external = settings.kafka.external
-    unmanaged = external is not None and not external.manage
     with reported():
         client = connected(settings)
         changes = admin.plan(client, declaration(settings))
-        if not dry_run and not unmanaged:
+        if not dry_run and not settings.unmanaged:
             made: list[Change] = []
             audited = audit.Writer(settings.client(), settings.names)
             try:
@@ -158,7 +156,7 @@ def create(
     if not table and not as_json(json):
         typer.echo("Every topic is as declared.")
         return
-    title = "To do by whoever manages the cluster" if unmanaged else "Changes"
+    title = "To do by whoever manages the cluster" if settings.unmanaged else "Changes"
     rows(table, ["change"], json=json, title=f"{title}{' (nothing done)' if dry_run else ''}")
 
 
@@ -213,8 +211,7 @@ def delete(
     from app.broker import admin
 
     settings = configured(config)
-    external = settings.kafka.external
-    if external is not None and not external.manage:
+    if settings.unmanaged:
         fail("kafka.external.manage is false: whoever manages the cluster deletes topics.")
     with reported():
         client = connected(settings)

@@ -78,8 +78,7 @@ def apply(
     from app.broker import difference
 
     settings = configured(config)
-    external = settings.kafka.external
-    if external is not None and not external.manage:
+    if settings.unmanaged:
         fail(
             "kafka.external.manage is false: whoever manages the cluster makes the changes. "
             "`northbound topics plan --commands` prints them."

@@ -280,6 +280,12 @@ class Config(Strict):
         return [*self.rules, *(path for tenant in self.tenants.values() for path in tenant.rules)]
 
     @property
+    def unmanaged(self) -> bool:
+        """Whether somebody else makes every change on the cluster."""
+        external = self.kafka.external
+        return external is not None and not external.manage
+
+    @property
     def names(self) -> Names:
         """Physical names of topics and groups."""
         return Names(self.kafka.topic_prefix)
