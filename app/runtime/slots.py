@@ -7,17 +7,21 @@ in the state directory, and the directory has a random identity of its own.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
 import secrets
 import socket
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.runtime.errors import EngineError
 
 SLOTS = 1024
+_AT_EMPTY_PATH = 0x1000
+_STATX_BTIME = 0x800
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,18 @@ def _identity(folder: Path) -> str:
 
     A copy on another host, under another path or as another file is another worker's directory.
     """
-    file = folder / "identity"
-    lock = os.open(folder / "identity.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    file, guard = folder / "identity", folder / "identity.lock"
+    lock = os.open(guard, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        place = _place(file, lock)
+        identity = secrets.token_hex(5)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(file.read_bytes())
-            if kept["place"] == _place(file):
+            if kept["place"] == place:
                 return str(kept["identity"])
-        identity = secrets.token_hex(5)
-        with file.open("w", encoding="ascii") as opened:  # in place: its inode is part of the place
-            json.dump({"identity": identity, "place": _place(file)}, opened)
+        with file.open("w", encoding="ascii") as opened:
+            json.dump({"identity": identity, "place": place}, opened)
             opened.flush()
             os.fsync(opened.fileno())
         return identity
@@ -85,5 +90,25 @@ def _identity(folder: Path) -> str:
         os.close(lock)
 
 
-def _place(file: Path) -> list[str]:
-    return [socket.gethostname(), str(file.resolve()), str(file.stat().st_ino)]
+def _place(file: Path, guard: int) -> list[str]:
+    """Where an identity was made: the host, the path, and which file its lock is.
+
+    File systems give the inode of a removed file to the next one, so a backup that is put back may
+    get it; no copy gets the time of birth.
+    """
+    which = f"{os.fstat(guard).st_ino} {_birth(guard)}"
+    return [socket.gethostname(), str(file.resolve()), which]
+
+
+def _birth(descriptor: int) -> str:
+    """When a file came to be, by statx(2), which `os` lacks; empty where nobody keeps it."""
+    answer = ctypes.create_string_buffer(256)
+    try:
+        failed = ctypes.CDLL(None).statx(descriptor, b"", _AT_EMPTY_PATH, _STATX_BTIME, answer)
+    except AttributeError:  # a C library of before 2018
+        return ""
+    (mask,) = struct.unpack_from("=I", answer)
+    if failed or not mask & _STATX_BTIME:
+        return ""
+    seconds, nanoseconds = struct.unpack_from("=qI", answer, 80)
+    return f"{seconds}.{nanoseconds:09}"

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,42 @@ def test_a_copied_directory_gets_a_name_of_its_own(tmp_path: Path) -> None:
     slot.release()
     shutil.copytree(original, tmp_path / "backup")
     shutil.rmtree(original)
+    _wait_for_tick(tmp_path)
     shutil.copytree(tmp_path / "backup", original)
     assert take_slot(original).identity != slot.identity
+
+
+def _wait_for_tick(folder: Path) -> None:
+    """File times go on with the kernel's tick, some milliseconds: no backup is restored in one."""
+    first, deadline = _now(folder), time.monotonic() + 5
+    while _now(folder) == first:
+        assert time.monotonic() < deadline, "the file system's clock stands still"
+
+
+def _now(folder: Path) -> int:
+    (folder / "tick").unlink(missing_ok=True)
+    (folder / "tick").touch()
+    return (folder / "tick").stat().st_ctime_ns
+
+
+def test_a_file_with_the_inode_of_a_removed_one_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restored backup may get the inodes of the original; its files are of another day."""
+    slot = take_slot(tmp_path)
+    slot.release()
+    monkeypatch.setattr("app.runtime.slots._birth", lambda _: "1795801387.695752163")
+    assert take_slot(tmp_path).identity != slot.identity
+
+
+def test_new_owners_and_rights_keep_the_name(tmp_path: Path) -> None:
+    """Kubernetes sets the group of a volume's files anew at each start."""
+    slot = take_slot(tmp_path)
+    slot.release()
+    _wait_for_tick(tmp_path)
+    for file in (tmp_path / "slots").iterdir():
+        file.chmod(0o660)
+    assert take_slot(tmp_path).identity == slot.identity
 
 
 def test_another_host_gets_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
