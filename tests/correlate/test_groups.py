@@ -293,6 +293,28 @@ def test_late_matches_of_a_long_episode_cost_what_they_are():
     assert looks < 20_000
 
 
+@settings(max_examples=400)
+@given(arrivals(), st.one_of(CORRELATION, ABSENT), st.sets(st.integers(0, 20), max_size=4))
+def test_nothing_is_final_before_the_group_is_due(arrived, correlation, restarts):
+    """Each alert is judged when the watermark passes its end, by the rules of then: a change of
+    rules between its end and a later one would judge it by the new ones."""
+    store, watermark = MemoryStore(), -1
+    group = Group(store, KEY, correlation)
+    for number, (part, moved) in enumerate(arrived[1]):
+        if part:
+            matches = part if counts_values(correlation) else [(*m[:2], None) for m in part]
+            group.add(matches, chunks.pack(matches), watermark)
+        if number in restarts:
+            group.flush()
+            store.commit()
+            group = restored(store, correlation)
+        judged = judge(group._matches(), correlation, group._start, group.due())
+        assert judged.episodes == []
+        watermark = max(watermark, moved)
+        if group.due() < watermark:
+            group.settle(watermark)
+
+
 @settings(max_examples=100)
 @given(TIMES, CORRELATION)
 def test_ordered_arrival_supersedes_nothing(times, correlation):

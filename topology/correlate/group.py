@@ -104,8 +104,10 @@ class Group:
             number = int.from_bytes(suffix[1:], "big")
             self._last = max(self._last, self._chunks.restore(number, value))
             return
-        self._start, said, self._taken = _read_head(value)
+        self._start, said, self._taken, due = _read_head(value)
         self._said = [Said(*entry) for entry in said]
+        if self._correlation.rising:  # else it goes by the first match, which may have come later
+            self._open_due = due
 
     def recall(self, numbers: Iterable[int]) -> bool:
         """Take over what the store has of the group: its head, and chunks of these numbers.
@@ -166,6 +168,7 @@ class Group:
             else:
                 self._scan = None
                 if any(last - suppress <= said.time <= first + suppress for said in self._said):
+                    self._open_early(first + suppress)
                     return []
         scan = self._scan
         if scan is None:
@@ -183,6 +186,7 @@ class Group:
                 if not self._correlation.first_seen:
                     scan = self._scan = self._new_scan()
                 if any(abs(time - said.time) <= suppress for said in self._said):
+                    self._open_early(time + suppress)
                     continue
                 members = [match]
                 if not self._correlation.first_seen:
@@ -191,6 +195,15 @@ class Group:
                 self._head_changed = True
                 found.append(Episode(match, members, time + suppress))
         return found
+
+    def _open_early(self, due: int) -> None:
+        """Have it judged once an episode that opens before the one that was said is over.
+
+        Else the end of that one would judge both: too late where rules change between the two.
+        """
+        if any(due < said.time + self._correlation.suppress_ms for said in self._said):
+            self._open_due = due if self._open_due is None else min(due, self._open_due)
+            self._head_changed = True
 
     def _follows(self, time: int) -> bool:
         """Whether a match of this time comes behind the one that opened the scan's last episode,
@@ -253,9 +266,8 @@ class Group:
         self._chunks.flush()
         if self._head_changed:
             said = [(s.time, s.uid, s.start, s.end, s.count) for s in self._said]
-            self._store.put(
-                self._key + HEAD, VERSION + orjson.dumps([self._start, said, self._taken])
-            )
+            head = [self._start, said, self._taken, self._open_due]
+            self._store.put(self._key + HEAD, VERSION + orjson.dumps(head))
         self._head_changed = self.dirty = False
 
     def remove(self) -> None:
@@ -297,8 +309,9 @@ def due_of(suffix: bytes, value: bytes, correlation: Correlation) -> int:
         if correlation.rising:
             return latest + correlation.timespan_ms
         return first + correlation.timespan_ms - 1
-    start, said, _ = _read_head(value)
-    return min([entry[0] + correlation.suppress_ms for entry in said], default=start)
+    start, said, _, due = _read_head(value)
+    dues = [entry[0] + correlation.suppress_ms for entry in said]
+    return min([*dues, *([] if due is None else [due])], default=start)
 
 
 def dues_of(chunks: Sequence[bytes], correlation: Correlation) -> list[int]:
@@ -309,12 +322,13 @@ def dues_of(chunks: Sequence[bytes], correlation: Correlation) -> list[int]:
     return cast("list[int]", (first + (correlation.timespan_ms - 1)).tolist())
 
 
-def _read_head(value: bytes) -> tuple[int, list[Any], int]:
-    """Start, provisional alerts and what final ones took."""
+def _read_head(value: bytes) -> tuple[int, list[Any], int, int | None]:
+    """Start, provisional alerts, what final ones took, and when one is due that nobody heard of."""
     if value[:1] not in (VERSION, OLDER):
         raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
-    start, said, *taken = orjson.loads(value[1:])
-    return start, said, taken[0] if taken else LEAST
+    start, said, *later = orjson.loads(value[1:])
+    taken, due = [*later, None, None][:2]
+    return start, said, LEAST if taken is None else taken, due
 
 
 def _time(match: Match) -> int:
