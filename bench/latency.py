@@ -19,8 +19,9 @@ WARM_UP_S = 15
 MEASURED_S = 20
 TAIL_S = 30.0
 
-SENT = re.compile(rb'"uid":"(\d{13,20})"')
-"""The object id of a sent line is the time of the call that produced it (bench/sender.py)."""
+SENT = re.compile(rb'"uid":"(\d{11,20})"')
+"""The object id of a sent line is the time of the call that produced it, in ns since the machine's
+start (bench/sender.py)."""
 
 
 def measure(system: System, setup: Setup, lines: Sequence[bytes]) -> tuple[float, float]:
