@@ -32,7 +32,7 @@ def _leader(rig: Rig, topic: str) -> int:
 
 def _back(rig: Rig) -> None:
     rig.start_brokers()
-    rig.until(lambda: _replicated(rig), "every partition is in sync again", 60)
+    rig.until(lambda: _replicated(rig), "every partition is in sync again", 120)
 
 
 def _leaders(rig: Rig) -> None:
