@@ -62,6 +62,9 @@ class Assignment:
         self._committed: dict[Partition, Position] = {}
         self._metadata: dict[Partition, str] = {}
         self._stamps: dict[Partition, int] = {}
+        self._cut: set[Partition] = set()
+        """Whose committed offset lies beyond the end. The new one is committed at once: after a
+        restart, behind what is written meanwhile, nothing would show that there was a gap."""
         self._kept: dict[tuple[str, int], Store] = {}
         self.next: dict[Partition, int] = {}
         self.stores: dict[tuple[str, int], Store] = {}
@@ -146,6 +149,7 @@ class Assignment:
         self._dropped = time.time()
         self.next, self.stores = {}, {}
         self._committed, self._metadata, self._stamps = {}, {}, {}
+        self._cut = set()
         self._statistics.ready = False
         with self._statistics.lock:
             self._statistics.positions, self._statistics.ends = {}, {}
@@ -189,7 +193,7 @@ class Assignment:
     @property
     def progress(self) -> bool:
         """Whether there are offsets or metadata to commit."""
-        return bool(self._metadata) or any(
+        return bool(self._metadata or self._cut) or any(
             at != self._committed[where].offset for where, at in self.next.items()
         )
 
@@ -206,7 +210,9 @@ class Assignment:
         return [
             TopicPartition(topic, number, position.offset, self._text((topic, number), position))
             for (topic, number), position in self._positions_now().items()
-            if everything or position != self._committed[topic, number]
+            if everything
+            or (topic, number) in self._cut
+            or position != self._committed[topic, number]
         ]
 
     def _text(self, where: Partition, position: Position) -> str:
@@ -240,6 +246,7 @@ class Assignment:
         `ends` are changelog ends read in the same transaction: up to there all is known.
         """
         self._committed, self._metadata = self._positions_now(), {}
+        self._cut = set()
         for where, store in self.stores.items():
             store.commit(ends.get(where))
         if ends:
@@ -279,6 +286,7 @@ class Assignment:
                 offset = low
             elif offset > high:
                 begin = self._behind_end(consumer, where, low, high)
+                self._cut.add(where)
                 log.error(
                     "The topic is shorter than what was read of it: its end was cut off, or it was "
                     "made anew. Reading goes on with what is newer than the record read last. "

@@ -580,6 +580,26 @@ def test_a_topic_whose_end_was_cut_off_is_not_read_again(
     assert copy.story[0] == ("assign", {A: (30, "mark"), B: (0, "")})
 
 
+def test_a_topic_that_was_cut_off_and_grew_while_no_worker_ran_is_read(kafka: FakeKafka) -> None:
+    """Where reading goes on behind the gap is committed though there is nothing to read: else the
+    next worker would leave out what lies before the position of the last one."""
+    kafka.write("in", 0, *(b"%d" % number for number in range(100)))
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    engine.stop()
+    kafka.log[A].clear()
+    kafka.events.append(("assign", [A, B]))
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    engine.stop()
+    kafka.write("in", 0, *(b"new %d" % number for number in range(200)))
+    kafka.events.append(("assign", [A, B]))
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    assert kafka.values("out")[100:] == [b"new %d" % number for number in range(200)]
+    assert kafka.offsets[A] == (200, "")
+
+
 def end_member(kafka: FakeKafka) -> None:
     """The last consumer is told that it was fenced."""
     error = KafkaError(KafkaError._FATAL, "fenced")
