@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from app.runtime.aborts import ABORTS
 from app.runtime.assignment import STAMP
 from app.runtime.disk_store import DiskError
-from app.runtime.engine import ABORTS, Engine
+from app.runtime.engine import Engine
 from app.runtime.errors import EngineError, RecordRefusedError
 from app.runtime.intake import REJOINS
 from app.runtime.parcel import UNKNOWN, Parcel
