@@ -11,7 +11,7 @@ from typing import Any
 from app.runtime.assignment import Assignment
 from app.runtime.clients import Clients
 from app.runtime.delivery import Delivery
-from app.runtime.errors import TransactionAborted
+from app.runtime.errors import EngineError, TransactionAborted
 from app.runtime.inflight import InFlight
 from app.runtime.parcel import Outbox, Parcel
 from app.runtime.rhythm import Rhythm
@@ -98,7 +98,7 @@ class Commits:
         offsets = assignment.offsets(everything=leaving)
         try:
             transactions.commit(offsets, consumer.consumer_group_metadata())
-        except TransactionAborted:
+        except (EngineError, TransactionAborted):
             if transactions.uncertain:
                 self._doubt = {
                     where: last + 1 for where, (_, last) in assignment.uncommitted().items()

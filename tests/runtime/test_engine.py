@@ -854,6 +854,27 @@ def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
         assert [str(each) for each in answers] == [UNKNOWN]
 
 
+@pytest.mark.parametrize(
+    ("call", "told"), [("commit", UNKNOWN), ("offsets", "the worker ended before the record was")]
+)
+def test_what_a_timer_sends_is_not_said_to_be_lost_where_nobody_knows(
+    kafka: FakeKafka, call: str, told: str
+) -> None:
+    """A commit that ends the process may have been done; whoever sent the record and takes it for
+    lost sends it twice. Before the commit is asked for it is lost."""
+    answers: list[Any] = []
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    kafka.write("in", 0, b"a")
+    delivered = cycle(engine, [])
+    engine.post(Parcel("sent", b"once", done=answers.append))
+    kafka.faults[call].append(fatal())
+    with pytest.raises(EngineError, match="Fenced") as raised:
+        engine.turn(delivered)
+    engine.fail(raised.value)
+    assert [str(each).startswith(told) for each in answers] == [True]
+
+
 def test_posted_records_survive_an_abort(kafka: FakeKafka) -> None:
     """What a timer sends is answered when it is committed, and is sent again after an abort."""
     answers: list[Any] = []
