@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.broker.admin import TIMEOUT_S, connect
-from app.broker.cluster_error import cluster_error
+from app.broker.cluster_error import ClusterError, cluster_error
 
 KEY_STORES = (
     "listener.name.northbound.ssl.keystore.location",
@@ -29,18 +29,22 @@ def reload_certificate(
     Raises ClusterError.
     """
     admin = connect(client)
+    refused: list[ClusterError] = []
     for operation in (AlterConfigOpType.SET, AlterConfigOpType.DELETE):
-        resources = [
-            ConfigResource(
-                ConfigResource.Type.BROKER,
-                str(number),
-                incremental_configs=[
-                    ConfigEntry(each, file, incremental_operation=operation) for each in settings
-                ],
+        for number in brokers:  # librdkafka takes one broker in a call
+            entries = [
+                ConfigEntry(each, file, incremental_operation=operation) for each in settings
+            ]
+            resource = ConfigResource(
+                ConfigResource.Type.BROKER, str(number), incremental_configs=entries
             )
-            for number in brokers
-        ]
-        with cluster_error("have the brokers read their certificate again"):
-            futures = admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S)
-            for future in futures.values():
-                future.result()
+            try:
+                with cluster_error(f"have broker {number} read its certificate again"):
+                    (future,) = admin.incremental_alter_configs(
+                        [resource], request_timeout=TIMEOUT_S
+                    ).values()
+                    future.result()
+            except ClusterError as error:
+                refused.append(error)
+    if refused:
+        raise refused[0]
