@@ -55,7 +55,14 @@ def add(
 def choices(
     mask: Sequence[str], keep: Sequence[str], leave_out: Sequence[str]
 ) -> dict[str, object]:
-    """What of its feeds a tenant has chosen, as its file has it."""
+    """What of its feeds a tenant has chosen, as its file has it. `mask`: each as ATTRIBUTE=ACTION.
+
+    Raises ConfigError.
+    """
+    if wrong := [each for each in mask if "=" not in each]:
+        raise ConfigError(
+            [f"--mask: saw {each!r}, expected {each}=hash or {each}=drop" for each in wrong]
+        )
     pairs = [each.rpartition("=") for each in mask]
     fields = {"keep": list(keep), "leave_out": list(leave_out)}
     found: dict[str, dict[str, object]] = {

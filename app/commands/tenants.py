@@ -28,7 +28,9 @@ def add(
     feed: Annotated[
         list[str] | None, typer.Option(help="events or alerts; repeat. Default: both.")
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="Of its feeds.")] = "ocsf-json",
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Of its feeds. Default: ocsf-json.")
+    ] = None,
     mask: Annotated[
         list[str] | None,
         typer.Option(help="Attribute that it may not read, as actor.user.name=hash or =drop."),
@@ -70,13 +72,13 @@ def add(
             content = {
                 "sources": source or list(settings.sources),
                 "feeds": feed or ["events", "alerts"],
-                "format": format_,
+                "format": format_ or "ocsf-json",
                 **tenant_files.choices(mask or [], keep or [], leave_out or []),
                 **({"mechanism": mechanism} if mechanism else {}),
                 **({"login": "certificate"} if by_certificate else {}),
             }
             settings, declared = tenant_files.add(config, settings, name, content, declaration)
-        elif source or feed or mask or keep or leave_out or mechanism or by_certificate:
+        elif any((source, feed, format_, mask, keep, leave_out, mechanism, by_certificate)):
             place = tenant_files.written_in(settings, config, name)
             fail(f"{name} is configured already; change it in {place}")
         else:
