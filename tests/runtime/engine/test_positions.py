@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from app.runtime.assignment import STAMP
+from app.runtime.start_offsets import STAMP
 from app.runtime.statistics import EngineCollector
 from tests.runtime.engine.rig import A, B, engine_on, turn
 from tests.runtime.fakes import TIME, FakeKafka, record
