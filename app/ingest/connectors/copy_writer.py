@@ -83,6 +83,10 @@ class CopyWriter:
         self._waiting_since = None
         return saved
 
+    def close(self) -> None:
+        """Let go of the producer: what it has not committed, the next one aborts."""
+        self._producer = None
+
     def write(
         self, messages: Sequence[Message], cluster: str, reached: Mapping[Place, Position]
     ) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from app.ingest.connectors.copy_error import CopyError
 from app.ingest.connectors.copy_totals import Totals
@@ -85,14 +85,14 @@ class Copy:
             self._stop.wait(wait)
 
     def _session(self) -> None:
-        saved = self._writer.open()
-        if saved is None:
-            return
-        self._source.open()
         try:
-            self._follow(saved)
+            saved = self._writer.open()
+            if saved is not None:
+                self._source.open()
+                self._follow(saved)
         finally:
             self._source.close()
+            self._writer.close()
 
     def _follow(self, saved: Mapping[tuple[str, Place], Position]) -> None:
         source, writer = self._source, self._writer
@@ -101,13 +101,16 @@ class Copy:
             if source.find(saved, at_end=at_end) and at_end:
                 writer.write([], source.cluster, source.positions)
                 at_end = False
-            messages = source.read()
-            if records := [each for each in messages if each.error() is None]:
+            records, events = source.read(), []
+            if any(map(Message.error, records)):
+                events = [each for each in records if each.error() is not None]
+                records = [each for each in records if each.error() is None]
+            if records:
                 positions = reached(records)
                 writer.write(records, source.cluster, positions)
                 source.positions.update(positions)
-            for message in messages:
-                if found := source.look_at(message):
+            for event in events:
+                if found := source.look_at(event):
                     fault, moved = found
                     # At once: after a restart, behind what is written meanwhile, nothing shows it.
                     writer.write([], source.cluster, moved)

@@ -88,8 +88,6 @@ class SourceTopics:
         """An event that is no record. Where the next record of a partition is not there, reading
         goes on elsewhere: which fault that is, and the new position."""
         error = message.error()
-        if error is None:
-            return None
         if error.code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # their public code
             log.warning("The other cluster: %s. copy=%s", error.str(), self._copy)
             return None
@@ -153,10 +151,11 @@ class SourceTopics:
 
 def reached(messages: Sequence[Message]) -> dict[Place, Position]:
     """Where the partitions of these records stand behind them."""
-    last = {(each.topic(), each.partition()): each for each in messages}
-    found = {}
-    for place, message in last.items():
-        kind, stamp = message.timestamp()
-        known = kind != TIMESTAMP_NOT_AVAILABLE
-        found[place] = Position(message.offset() + 1, stamp if known else None)
+    found: dict[Place, Position] = {}
+    for message in reversed(messages):
+        place = message.topic(), message.partition()
+        if place not in found:
+            kind, stamp = message.timestamp()
+            known = kind != TIMESTAMP_NOT_AVAILABLE
+            found[place] = Position(message.offset() + 1, stamp if known else None)
     return found
