@@ -158,10 +158,10 @@ def remove(
         for each in users:
             quotas.remove(settings.client(), settings.names, each)
         file.unlink(missing_ok=True)
+        audit.record(settings.client(), settings.names, "tenant.remove", name)
         if topics:
             prefix = settings.names.tenant_prefix(name)
             admin.delete(
                 client, [each for each in admin.existing(client) if each.startswith(prefix)]
             )
-        audit.record(settings.client(), settings.names, "tenant.remove", name)
     typer.echo(f"Tenant {name} is removed.")
