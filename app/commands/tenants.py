@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from app import tenant_files
 from app.commands.given_password import AskOption, FileOption, given_password
 from app.commands.known_tenant import NameArgument
 from app.commands.left_to_others import left_to_others
@@ -55,7 +56,7 @@ def add(
 
     Example: northbound tenants add acme --source qumulo
     """
-    from app import audit, logins, tenant_files
+    from app import audit, logins
     from app.broker import admin, difference_lines, quotas, rights, tenants
     from app.schema_registry.subjects import schema_ids
 
@@ -129,7 +130,7 @@ def remove(
 
     Example: northbound tenants remove acme
     """
-    from app import audit, tenant_files, unmanaged
+    from app import audit, unmanaged
     from app.broker import admin, client_certificates, credentials, quotas, rights, tenants
 
     settings = configured(config)
