@@ -83,9 +83,7 @@ class SourceOffsets:
         mine = self._mark.removesuffix(b"]") + b","
         error: KafkaError | None = None
         deadline = time.monotonic() + 2 * CALL_S
-        while time.monotonic() < deadline:
-            if stop.is_set():
-                return None
+        while not stop.is_set():
             for message in consumer.consume(AT_ONCE, 0.5):
                 if message.error() is not None:
                     error = message.error()
@@ -102,7 +100,9 @@ class SourceOffsets:
                 else:
                     stamp = dict(message.headers() or ()).get(STAMP)
                     found[where] = Position(int(value), None if stamp is None else int(stamp))
-        reason = "" if error is None else f": {error.str()}"
-        raise CopyError(
-            f"{self._topic} could not be read to its end within {2 * CALL_S:.0f} s{reason}"
-        )
+            if time.monotonic() > deadline:
+                reason = "" if error is None else f": {error.str()}"
+                raise CopyError(
+                    f"{self._topic} could not be read to its end within {2 * CALL_S:.0f} s{reason}"
+                )
+        return None
