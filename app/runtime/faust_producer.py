@@ -23,7 +23,9 @@ class Producer(BaseProducer):  # type: ignore[misc]
 
     def __init__(self, transport: Any, **options: Any) -> None:
         super().__init__(transport, **options)
-        self._servers: set[asyncio.Task[None]] = set()
+        self._servers: dict[Engine, asyncio.Task[None]] = {}
+        self._waiting: set[Engine] = set()
+        """Engines to which something was given since they were last served."""
 
     async def send(
         self,
@@ -52,10 +54,9 @@ class Producer(BaseProducer):  # type: ignore[misc]
         if message is not None:
             engine = message.delivery.engine
             await loop.run_in_executor(engine.kafka_thread, engine.send, parcel)
-            if not self._servers:
-                server = loop.create_task(self._serve(engine))
-                self._servers.add(server)
-                server.add_done_callback(self._servers.discard)
+            self._waiting.add(engine)
+            if engine not in self._servers:
+                self._servers[engine] = loop.create_task(self._serve(engine))
         else:
             self.app.post(parcel)
         return future
@@ -83,8 +84,14 @@ class Producer(BaseProducer):  # type: ignore[misc]
     async def _serve(self, engine: Engine) -> None:
         """Answer senders within a batch; nothing else polls the producer while they wait."""
         loop = asyncio.get_running_loop()
-        while not await loop.run_in_executor(engine.kafka_thread, engine.serve):
-            pass
+        answered = False
+        try:
+            while not answered or engine in self._waiting:
+                self._waiting.discard(engine)
+                answered = await loop.run_in_executor(engine.kafka_thread, engine.serve)
+        finally:
+            # In the same step of the loop as the last look at who waits: nobody comes in between.
+            del self._servers[engine]
 
 
 def _answer(
