@@ -1,5 +1,7 @@
 """`northbound tenants bundle|rotate`: what a tenant connects with, written and made anew."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -41,12 +43,14 @@ def bundle(
         known = ", ".join(settings.kafka.regions) or "none"
         fail(f"--region: saw {region!r}, expected one of kafka.regions: {known}", WRONG_USAGE)
     folder = out or settings.home / "bundles" / name
-    with reported():
+    with reported(), _written(name):
         bundles.write(settings, name, folder, region)
     secret = "key" if settings.tenants[name].login == "certificate" else "password"
     typer.echo(f"{folder} holds {name}'s {secret}: hand it over on a private way. See README.md.")
     if zipped:
-        typer.echo(f"{pack(folder)} holds the same.")
+        with _written(name):
+            packed = pack(folder)
+        typer.echo(f"{packed} holds the same.")
 
 
 def rotate(
@@ -91,9 +95,22 @@ def rotate(
         if not done.commands:
             details = {"overlap": kind.value, **({"password": "given"} if password else {})}
             audit.record(settings.client(), settings.names, "tenant.rotate", name, details)
-        bundles.write(settings, name, folder)
+        with _written(name):
+            bundles.write(settings, name, folder)
     if done.commands:
         typer.echo("Works once whoever manages the cluster has run:")
         for each in done.commands:
             typer.echo(each)
     typer.echo(f"{done.text} The new bundle is {folder}.")
+
+
+@contextmanager
+def _written(name: str) -> Iterator[None]:
+    """End the command where the folder cannot be written: what the tenant logs in by is kept."""
+    try:
+        yield
+    except OSError as error:
+        fail(
+            f"{error.filename}: {error.strerror}. The bundle is not whole; what {name} logs in by "
+            f"is kept here: `northbound tenants bundle {name} --out FOLDER` writes it."
+        )
