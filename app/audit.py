@@ -1,6 +1,7 @@
 """Writes to the audit topic who changed what: topics, tenants, credentials. Never a secret."""
 
 import getpass
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -17,7 +18,11 @@ TIMEOUT_S = 30.0
 
 def actor() -> str:
     """The person at the keyboard, as far as this machine knows: `user@host`."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user is often a number without a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class Writer:

@@ -16,22 +16,19 @@ import numpy.typing as npt
 import polars as pl
 
 from app.runtime.store import Store
+from bench.matches import BASE_MS, BATCH, RATE_PER_MS, Values, batch, events, flattened, plain
 from bench.measure import Measurement, show, write
 from bench.options import Options
-from schemas.codec import encode as avro
 from topology.alerts import AlertsSubTopology
 from topology.list_records import Listing
 from topology.lists import ActiveList
 from topology.match.compile import compile_rules
-from topology.records import Batch, Output
-from topology.rules import LogSource, Records
+from topology.records import Output
+from topology.rules import LogSource
 from topology.topics import Names
 
 CASE = "lists"
 EVENTS = 400_000
-BATCH = 20_000
-BASE_MS = 1_769_522_400_000
-RATE_PER_MS = 10
 LATENESS_MS = 2_000
 """How far all events are behind that are judged: one batch is."""
 KEYS = {"few": 100, "many": 20_000}
@@ -85,11 +82,11 @@ class Run:
 
     def batch(self) -> None:
         """The next events."""
-        events = self._events()
+        found = self._events()
         marks: npt.NDArray[np.int64] = np.full(BATCH, BASE_MS - LATENESS_MS, np.int64)
         before = time.process_time()
         records = self._listing.records(
-            events,
+            found,
             {0: np.arange(BATCH)},
             tenants=["acme"],
             source="s",
@@ -97,7 +94,8 @@ class Run:
             partitions=1,
         )
         self.spent[0] += time.process_time() - before
-        batches = [self._batch(*_listed(records), mark=True)]
+        watermark = BASE_MS + self._at // RATE_PER_MS - LATENESS_MS
+        batches = [batch(*flattened(records), watermark=watermark)]
         before = time.process_time()
         while batches:
             outcome = self._alerts.process(batches.pop())
@@ -105,7 +103,7 @@ class Run:
                 raise RuntimeError(f"matches were refused: {outcome.counts}")
             for output in outcome.outputs:
                 if output.topic == "matches":
-                    batches.append(self._batch(*_of(output)))
+                    batches.append(batch(*_of(output)))
                 else:
                     self.alerts += len(output.values)
         self._alerts.before_commit()
@@ -117,51 +115,14 @@ class Run:
     def _events(self) -> pl.DataFrame:
         rows = np.arange(self._at, self._at + BATCH)
         self._at += BATCH
-        user = pl.Series("user", self._random.integers(self._keys, size=BATCH))
-        path = pl.Series("path", self._random.integers(1_000, size=BATCH))
-        return pl.DataFrame(
-            {
-                "time": BASE_MS + rows // RATE_PER_MS,
-                "metadata.uid": pl.select(
-                    pl.format("AbCdEfGhIjK-3-{}", pl.Series(rows))
-                ).to_series(),
-                "user": pl.select(pl.format("AD\\user{}", user)).to_series(),
-                "path": pl.select(pl.format("/share/folder/{}.docx", path)).to_series(),
-                "actor.user.name": pl.select(pl.format("AD\\user{}", user)).to_series(),
-            }
-        )
-
-    def _batch(
-        self, keys: Sequence[bytes | None], values: Sequence[bytes | None], *, mark: bool = False
-    ) -> Batch:
-        if mark:
-            time_ms = BASE_MS + self._at // RATE_PER_MS - LATENESS_MS
-            watermark = {"topic": "raw.s", "partition": 0, "watermark": time_ms}
-            keys, values = [*keys, b""], [*values, avro("Watermark", watermark)]
-        count = len(values)
-        return Batch(
-            "matches",
-            np.zeros(count, np.int32),
-            np.arange(count, dtype=np.int64),
-            np.full(count, BASE_MS, np.int64),
-            keys,
-            values,
-        )
+        users = self._random.integers(self._keys, size=BATCH)
+        paths = self._random.integers(1_000, size=BATCH)
+        return events(rows, users, paths).with_columns(pl.col("user").alias("actor.user.name"))
 
 
-def _listed(records: Records) -> tuple[list[bytes | None], list[bytes | None]]:
-    keys, values = (_plain(each) for each in (records.keys, records.values))
-    batched = [value for _, value in records.batches]
-    return [*keys, *[b""] * len(batched)], [*values, *batched]
-
-
-def _of(output: Output) -> tuple[list[bytes | None], list[bytes | None]]:
-    none: list[bytes | None] = [None] * len(output.values)
-    return none if output.keys is None else _plain(output.keys), _plain(output.values)
-
-
-def _plain(column: Sequence[bytes | None] | pl.Series) -> list[bytes | None]:
-    return column.to_list() if isinstance(column, pl.Series) else list(column)
+def _of(output: Output) -> tuple[Values, Values]:
+    none: Values = [None] * len(output.values)
+    return none if output.keys is None else plain(output.keys), plain(output.values)
 
 
 def run(options: Options) -> int:

@@ -21,18 +21,14 @@ import numpy as np
 import polars as pl
 
 from app.runtime.store import Store
-from schemas.codec import encode as avro
+from bench.matches import BASE_MS, BATCH, RATE_PER_MS, batch, events, flattened
 from topology.alerts import AlertsSubTopology
 from topology.correlate.partials import partials
 from topology.match.compile import compile_rules
 from topology.match.ruleset import RuleSet
-from topology.records import Batch
-from topology.rules import LogSource, Records
+from topology.rules import LogSource
 from topology.topics import Names
 
-BASE_MS = 1_769_522_400_000
-RATE_PER_MS = 10
-BATCH = 20_000
 GROUPS, BUSY, BUSIER = 1_000, 10, 5
 CONTENTS = (100, 1_000, 5_000)
 """Matches in the window of a group, for what that costs."""
@@ -94,11 +90,11 @@ class Run:
 
     def batch(self, users: np.ndarray | None = None) -> None:
         """The next matches, of these groups or of those that the random numbers say."""
-        events, hits = self._events(users)
-        watermarks = np.full(events.height, BASE_MS - LATENESS_MS, np.int64)
+        found, hits = self._events(users)
+        watermarks = np.full(found.height, BASE_MS - LATENESS_MS, np.int64)
         before = time.process_time()
         records = partials(
-            events,
+            found,
             hits,
             self._rules.rules,
             tenants=["acme"],
@@ -107,9 +103,10 @@ class Run:
             partitions=1,
         )
         self.spent[0] += time.process_time() - before
-        batch = self._records(records)
+        watermark = BASE_MS + self._at // RATE_PER_MS - LATENESS_MS
+        made = batch(*flattened(records), watermark=watermark)
         before = time.process_time()
-        outcome = self._alerts.process(batch)
+        outcome = self._alerts.process(made)
         self._alerts.before_commit()
         self._store.commit()
         self.spent[1] += time.process_time() - before
@@ -128,41 +125,14 @@ class Run:
             weights = np.ones(self._groups)
             weights[: self._groups * BUSY // GROUPS] = BUSIER
             users = self._random.choice(self._groups, BATCH, p=weights / weights.sum())
-        user, row = pl.Series("user", users), pl.Series("row", rows)
-        path = pl.Series("path", self._random.integers(self._values, size=BATCH))
-        events = pl.DataFrame(
-            {
-                "time": BASE_MS + rows // RATE_PER_MS - earlier,
-                "metadata.uid": pl.select(pl.format("AbCdEfGhIjK-3-{}", row)).to_series(),
-                "user": pl.select(pl.format("AD\\user{}", user)).to_series(),
-                "path": pl.select(pl.format("/share/folder/{}.docx", path)).to_series(),
-            }
-        )
+        paths = self._random.integers(self._values, size=BATCH)
+        found = events(rows, users, paths).with_columns(pl.col("time") - earlier)
         # The third step is one that busy groups alone take, and seldom.
         steps = np.where((users < BUSY) & (rows % 97 == 0), 2, rows % 2)
         members = len(self._rules.rules.events)
         if members == 1:
-            return events, {0: np.arange(BATCH)}
-        return events, {step: np.flatnonzero(steps == step) for step in range(members)}
-
-    def _records(self, records: Records) -> Batch:
-        keys, values = (
-            each.to_list() if isinstance(each, pl.Series) else each
-            for each in (records.keys, records.values)
-        )
-        values = [*values, *(value for _, value in records.batches)]
-        mark = BASE_MS + self._at // RATE_PER_MS - LATENESS_MS
-        values.append(avro("Watermark", {"topic": "raw.s", "partition": 0, "watermark": mark}))
-        keys = [*keys, *[b""] * (len(values) - len(keys))]
-        count = len(values)
-        return Batch(
-            "matches",
-            np.zeros(count, np.int32),
-            np.arange(count, dtype=np.int64),
-            np.full(count, BASE_MS, np.int64),
-            keys,
-            values,
-        )
+            return found, {0: np.arange(BATCH)}
+        return found, {step: np.flatnonzero(steps == step) for step in range(members)}
 
 
 def _rules(kind: str, content: int, groups: int) -> RuleSet:

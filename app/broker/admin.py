@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -16,7 +16,6 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
-    OffsetSpec,
 )
 
 from app.broker.cluster_error import ClusterError, RefusedError, cluster_error
@@ -26,11 +25,6 @@ from topology.topics import Topic
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
-KEY_STORES = (
-    "listener.name.northbound.ssl.keystore.location",
-    "listener.name.certificate.ssl.keystore.location",
-)
-"""Settings of the listeners for consumers; the second is there for tenants with certificates."""
 
 
 def connect(client: Mapping[str, Any]) -> AdminClient:
@@ -102,41 +96,6 @@ def _ask_settings(admin: AdminClient, topics: Sequence[str]) -> dict[str, Any]:
 
 def _entries(answer: Mapping[str, Any]) -> dict[str, str]:
     return {name: entry.value for name, entry in answer.items() if entry.value is not None}
-
-
-def partitions(admin: AdminClient, topic: str) -> list[dict[str, Any]]:
-    """Partitions of a topic that exists: `partition`, `leader`, `replicas`, `in_sync` (broker
-    ids), `first` and `next` (offset of the oldest record and of the next one; None while nobody
-    leads the partition)."""
-    with cluster_error(f"describe topic {topic}"):
-        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)
-        described = futures[topic].result().partitions
-        first, after = (
-            {
-                where.partition: _known(future.result().offset)
-                for where, future in admin.list_offsets(
-                    {TopicPartition(topic, each.id): spec for each in described},
-                    request_timeout=TIMEOUT_S,
-                ).items()
-            }
-            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
-        )
-    return [
-        {
-            "partition": each.id,
-            "leader": None if each.leader is None else each.leader.id,
-            "replicas": [node.id for node in each.replicas],
-            "in_sync": [node.id for node in each.isr],
-            "first": first[each.id],
-            "next": after[each.id],
-        }
-        for each in described
-    ]
-
-
-def _known(offset: int) -> int | None:
-    """librdkafka says -1001, and no error, where a leader is dead."""
-    return offset if offset >= 0 else None
 
 
 def look(admin: AdminClient, names: Sequence[str]) -> Seen:
@@ -295,36 +254,6 @@ def wait_known(admin: AdminClient, topics: Mapping[str, int]) -> None:
             )
         if waiting:
             time.sleep(POLL_S)
-
-
-def reload_certificate(
-    client: Mapping[str, Any],
-    brokers: Sequence[int],
-    file: str,
-    settings: Sequence[str] = KEY_STORES[:1],
-) -> None:
-    """Have brokers read the key store of their listeners again, which `file` is.
-
-    A change of a broker's own settings makes it look at its files (Kafka's dynamic configuration);
-    the setting is taken away again, as it would outlive a data folder that is moved.
-    Raises ClusterError.
-    """
-    admin = connect(client)
-    for operation in (AlterConfigOpType.SET, AlterConfigOpType.DELETE):
-        resources = [
-            ConfigResource(
-                ConfigResource.Type.BROKER,
-                str(number),
-                incremental_configs=[
-                    ConfigEntry(each, file, incremental_operation=operation) for each in settings
-                ],
-            )
-            for number in brokers
-        ]
-        with cluster_error("have the brokers read their certificate again"):
-            futures = admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S)
-            for future in futures.values():
-                future.result()
 
 
 def delete(admin: AdminClient, topics: Sequence[str]) -> None:

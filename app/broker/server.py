@@ -19,16 +19,15 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from app.broker import (
-    admin,
     brought_certificate,
     certificates,
     class_archive,
     client_issuer,
     cluster,
     jars,
+    key_stores,
     ports,
 )
-from app.broker.admin import KEY_STORES
 from app.broker.brought_certificate import Brought
 from app.broker.cluster import Addresses
 from app.broker.errors import BrokerError, no_room
@@ -118,11 +117,11 @@ class EmbeddedKafka:
         digest = hashlib.sha256(certificate.read_bytes()).digest()
         if digest == self._served:
             return False
-        admin.reload_certificate(
+        key_stores.reload_certificate(
             {"bootstrap.servers": self.bootstrap},
             [node.number for node in self._nodes if node.pid is not None],
             str(certificate),
-            KEY_STORES if self.by_certificate else KEY_STORES[:1],
+            key_stores.KEY_STORES if self.by_certificate else key_stores.KEY_STORES[:1],
         )
         self._served = digest
         return True

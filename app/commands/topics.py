@@ -171,7 +171,7 @@ def describe(
 
     Example: northbound topics describe northbound.acme.alerts
     """
-    from app.broker import admin
+    from app.broker import admin, partitions
 
     settings = configured(config)
     with reported():
@@ -179,19 +179,19 @@ def describe(
         found = admin.existing(client, [topic])
         if topic not in found:
             fail(f"No topic {topic}; `northbound topics list` shows all.")
-        partitions = admin.partitions(client, topic)
+        described = partitions.described(client, topic)
         entries = admin.settings(client, [topic])[topic]
     if as_json(json):
         one: dict[str, Any] = {
             "topic": topic,
             "topic_id": found[topic].topic_id,
-            "partitions": partitions,
+            "partitions": described,
             "settings": entries,
         }
         rows([one], [], json=True)
         return
     columns = ["partition", "leader", "replicas", "in_sync", "first", "next"]
-    rows(partitions, columns, json=False, title=f"{topic} ({found[topic].topic_id})")
+    rows(described, columns, json=False, title=f"{topic} ({found[topic].topic_id})")
     shown = [{"setting": key, "value": value} for key, value in sorted(entries.items())]
     rows(shown, ["setting", "value"], json=False)
 

@@ -6,7 +6,7 @@ for a while it has to be `held` so that Kafka sees it alive.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -14,16 +14,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from app.deliver.pauses import Held
 from app.deliver.positions import Place, Positions
 from app.deliver.settings import DeliverySettings
+from app.deliver.start_offsets import StartOffsets
 from app.deliver.totals import Totals
 from app.ingest.complaints import quietly
-from app.offsets import newer
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 10.0
 """How often Kafka is asked how far behind a lane is that fetches nothing."""
 ASK_S: Final = 2.0
-CALL_S: Final = 15.0
 
 CONSUMER: Final[Mapping[str, Any]] = {
     "enable.auto.commit": False,
@@ -65,8 +64,9 @@ class Intake:
         self._stopped: set[Place] = set()
         self._looked = 0.0
         self._ends: dict[Place, int] = {}
-        self._stamps: dict[Place, int] = {}
-        """Time stamp of the record that was read last, in ms."""
+        self._moved: dict[Place, int] = {}
+        """Where partitions go on whose next record was not there."""
+        self._starts = StartOffsets(settings, totals)
 
     def open(self) -> None:
         """Join the group."""
@@ -74,6 +74,7 @@ class Intake:
         self._holding, self._trouble = False, None
         self._stopped.clear()
         self._ends.clear()
+        self._moved.clear()
         self._consumer = Consumer(self._client)
         self._consumer.subscribe(
             [feed.topic for feed in self._settings.feeds],
@@ -97,7 +98,7 @@ class Intake:
     @property
     def news(self) -> bool:
         """Whether offsets without records have been passed."""
-        return bool(self._ends)
+        return bool(self._ends or self._moved)
 
     def read(self, most: int, seconds: float) -> list[Message]:
         """Records, in the order of their partitions; waits so long for the first."""
@@ -114,19 +115,8 @@ class Intake:
                 if message.error() is not None:
                     self._look_at(message)
             messages = [message for message in messages if message.error() is None]
-        self._note(messages)
+        self._starts.note(messages, self.positions.places)
         return self._without_stopped(messages) if self._stopped else messages
-
-    def _note(self, messages: Sequence[Message]) -> None:
-        """The time stamps of the last ones; looks at no more of them than it has to."""
-        noted: set[Place] = set()
-        for message in reversed(messages):
-            place = message.topic(), message.partition()
-            if place not in noted:
-                noted.add(place)
-                self._stamps[place] = message.timestamp()[1]
-                if len(noted) == len(self.positions.places):
-                    return
 
     def reached(self) -> dict[Place, int]:
         """Where the partitions stand behind all that was read."""
@@ -140,11 +130,15 @@ class Intake:
         self._ends.clear()
         for place in self._stopped:
             found.pop(place, None)
+        for place, begin in self._moved.items():
+            found.setdefault(place, begin)
+        self._moved.clear()
         return found
 
     def rewind(self) -> None:
         """Read again what the receiver does not have."""
         self._ends.clear()
+        self._moved.clear()
         for place, offset in self.positions.done.items():
             self._consumer.seek(TopicPartition(*place, offset))
 
@@ -165,12 +159,8 @@ class Intake:
         offsets = self.positions.due()
         if not offsets:
             return
-        chosen = [
-            TopicPartition(*place, offset, str(self._stamps.get(place, "")))
-            for place, offset in offsets.items()
-        ]
         try:
-            self._consumer.commit(offsets=chosen, asynchronous=not wait)
+            self._consumer.commit(offsets=self._starts.to_commit(offsets), asynchronous=not wait)
         except KafkaException as error:
             # What is not committed is delivered again, nothing worse.
             log.warning("Offsets not committed. delivery=%s %s", self._settings.name, error)
@@ -234,36 +224,21 @@ class Intake:
             log.warning("Kafka: %s. delivery=%s", error.str(), self._settings.name)
 
     def _begin_anew(self, place: Place) -> None:
-        """The next record is not there: retention took it, or the end of the feed is gone."""
-        where = TopicPartition(*place)
-        low, high = self._bounds(where)
-        done = self.positions.done.get(place, low)
-        begin = low
-        if done > high:
-            begin = newer(self._consumer, place, self._stamps.get(place), (low, high), CALL_S)
-            log.error(
-                "The feed is shorter than what was delivered of it: its end was cut off, or it was "
-                "made anew. Delivering goes on with what is newer than the record read last. "
-                "delivery=%s topic=%s partition=%d delivered=%d end=%d begin=%d",
-                self._settings.name,
-                *place,
-                done,
-                high,
-                begin,
-            )
-        else:
-            log.error(
-                "Records were removed by retention before they were delivered. "
-                "delivery=%s topic=%s partition=%d offsets=%d",
-                self._settings.name,
-                *place,
-                low - done,
-            )
-            self._totals.expired += low - done
-        self._consumer.incremental_unassign([where])
+        """The next record is not there.
+
+        That the lane has moved is noted behind what is under way, which is read again if it is
+        lost, and is committed then: after a restart, behind what is written meanwhile, nothing
+        would show that there was a gap.
+        """
+        if place not in self.positions.places:
+            return
+        wanted = self._moved.get(place, self.positions.read(place))
+        begin = self._starts.behind(self._consumer, place, wanted)
+        self._consumer.incremental_unassign([TopicPartition(*place)])
         self._consumer.incremental_assign([TopicPartition(*place, begin)])
         self._stopped.discard(place)
-        self.positions.assign({place: begin})
+        self._ends.pop(place, None)
+        self._moved[place] = begin
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Begin each where it was committed, or where the delivery is to begin."""
@@ -275,16 +250,7 @@ class Intake:
             self._trouble = error
 
     def _begin(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        begin: dict[Place, int] = {}
-        fresh: dict[Place, int] = {}
-        for each in consumer.committed(partitions, timeout=CALL_S):
-            place, offset = (each.topic, each.partition), each.offset
-            if each.metadata:
-                self._stamps[place] = int(each.metadata)
-            if offset < 0:
-                low, high = self._bounds(each)
-                offset = fresh[place] = high if self._settings.from_end else low
-            begin[place] = offset
+        begin, fresh = self._starts.assigned(consumer, partitions)
         consumer.incremental_assign([TopicPartition(*where, at) for where, at in begin.items()])
         self.positions.assign(begin)
         # librdkafka remembers that a partition was paused when it was last here.
@@ -294,21 +260,6 @@ class Intake:
             # Else a restart before the first record would begin at an end further on.
             chosen = [TopicPartition(*where, at) for where, at in fresh.items()]
             consumer.commit(offsets=chosen, asynchronous=False)
-
-    def _bounds(self, partition: TopicPartition) -> tuple[int, int]:
-        """First and next offset; a topic that is new may have no leaders yet."""
-        until = time.monotonic() + CALL_S
-        while True:
-            try:
-                found = self._consumer.get_watermark_offsets(partition, timeout=CALL_S)
-                if found is not None:
-                    return found[0], found[1]
-            except KafkaException:
-                if time.monotonic() > until:
-                    raise
-            if time.monotonic() > until:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-            time.sleep(0.1)
 
     def _revoked(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Another lane gets these."""
@@ -321,6 +272,9 @@ class Intake:
         gone = {(each.topic, each.partition) for each in partitions}
         self.positions.revoke(gone)
         self._stopped -= gone
+        for place in gone:
+            self._ends.pop(place, None)
+            self._moved.pop(place, None)
 
 
 def _partitions(places: Iterable[Place]) -> list[TopicPartition]:

@@ -46,6 +46,11 @@ class Positions:
         self.sent += records
         self._under_way.append((self.sent, dict(reached)))
 
+    def read(self, place: Place) -> int:
+        """Where the partition stands behind all that was read of it, what is under way included."""
+        found = (reached[place] for _, reached in reversed(self._under_way) if place in reached)
+        return next(found, self.done[place])
+
     def settle(self, acknowledged: int) -> int:
         """The receiver has so many records since the destination was opened; how many are new."""
         new = acknowledged - self.acknowledged

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
-from app.offsets import newer
-from app.runtime.batch import Ranges, latest, ranges
+from app.runtime.batch import Ranges, ranges
 from app.runtime.changelog import Changelogs, Offsets
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
 from app.runtime.settings import EngineSettings
 from app.runtime.standby import Standby
+from app.runtime.start_offsets import StartOffsets
 from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
 from app.runtime.stores import MAX_AGE, Stores
@@ -26,9 +26,6 @@ log = logging.getLogger("northbound.runtime")
 
 METADATA_BYTES = 4096 - 32
 """The brokers' offset.metadata.max.bytes, without the stamp that is behind it."""
-STAMP = "\n@"
-"""Behind the metadata of a committed offset: the time stamp of the record before it, in ms."""
-SLICE = 5.0
 SLOWEST = 20_000
 """Entries a second that a sub-topology reads of its stores at least, on a busy disk."""
 PLACE_S = 2.0
@@ -54,6 +51,7 @@ class Assignment:
         self._watchdog = watchdog
         self._statistics = statistics
         self._offsets = Offsets(settings, clients, watchdog)
+        self._starts = StartOffsets(settings, self._offsets, watchdog, statistics)
         self._changelogs = Changelogs(settings, clients, self._offsets)
         self._opener = Stores(settings, clients, watchdog)
         self._placed = 0.0
@@ -61,7 +59,6 @@ class Assignment:
         self.standby = Standby(settings, clients, watchdog, statistics)
         self._committed: dict[Partition, Position] = {}
         self._metadata: dict[Partition, str] = {}
-        self._stamps: dict[Partition, int] = {}
         self._kept: dict[tuple[str, int], Store] = {}
         self.next: dict[Partition, int] = {}
         self.stores: dict[tuple[str, int], Store] = {}
@@ -73,7 +70,7 @@ class Assignment:
         so that nothing is read before its predecessor's end is known.
         """
         pulse.beat("reading committed offsets")
-        positions = self._positions(consumer, partitions)
+        positions = self._starts.positions(consumer, partitions)
         wanted = self._wanted(partitions)
         if time.time() - self._dropped > MAX_AGE:
             self._kept = {}  # deletions since then may have left the changelog
@@ -145,7 +142,8 @@ class Assignment:
                 self._kept.pop(where, None)
         self._dropped = time.time()
         self.next, self.stores = {}, {}
-        self._committed, self._metadata, self._stamps = {}, {}, {}
+        self._committed, self._metadata = {}, {}
+        self._starts.clear()
         self._statistics.ready = False
         with self._statistics.lock:
             self._statistics.positions, self._statistics.ends = {}, {}
@@ -162,7 +160,7 @@ class Assignment:
         """These records are done; the metadata goes with the offset commit."""
         for where, (_, last) in ranges(done).items():
             self.next[where] = last + 1
-        self._stamps |= latest(done)
+        self._starts.note(done)
         self.annotate(metadata)
 
     def annotate(self, metadata: Mapping[Partition, str]) -> None:
@@ -189,7 +187,7 @@ class Assignment:
     @property
     def progress(self) -> bool:
         """Whether there are offsets or metadata to commit."""
-        return bool(self._metadata) or any(
+        return bool(self._metadata or self._starts.cut) or any(
             at != self._committed[where].offset for where, at in self.next.items()
         )
 
@@ -204,14 +202,10 @@ class Assignment:
     def offsets(self, *, everything: bool = False) -> list[TopicPartition]:
         """What to commit: changed positions, or all of them, each with its metadata."""
         return [
-            TopicPartition(topic, number, position.offset, self._text((topic, number), position))
-            for (topic, number), position in self._positions_now().items()
-            if everything or position != self._committed[topic, number]
+            self._starts.to_commit(where, position)
+            for where, position in self._positions_now().items()
+            if everything or where in self._starts.cut or position != self._committed[where]
         ]
-
-    def _text(self, where: Partition, position: Position) -> str:
-        stamp = self._stamps.get(where)
-        return position.metadata if stamp is None else f"{position.metadata}{STAMP}{stamp}"
 
     def changes(self) -> Iterable[Output]:
         """The stores' changes, to the changelog partition that has the input's number."""
@@ -240,6 +234,7 @@ class Assignment:
         `ends` are changelog ends read in the same transaction: up to there all is known.
         """
         self._committed, self._metadata = self._positions_now(), {}
+        self._starts.cut.clear()
         for where, store in self.stores.items():
             store.commit(ends.get(where))
         if ends:
@@ -252,79 +247,6 @@ class Assignment:
             where: Position(at, self._metadata.get(where, self._committed[where].metadata))
             for where, at in self.next.items()
         }
-
-    def _positions(
-        self, consumer: Any, partitions: Sequence[Partition]
-    ) -> dict[Partition, Position]:
-        found = self._read_committed(consumer, partitions)
-        bounds = self._offsets.bounds(partitions)
-        positions = {}
-        for where, committed in found.items():
-            low, high = bounds[where]
-            offset = committed.offset
-            metadata, _, stamp = (committed.metadata or "").partition(STAMP)
-            if stamp:
-                self._stamps[where] = int(stamp)
-            if offset < 0:  # never committed
-                offset, metadata = low, ""
-            elif offset < low:
-                self._statistics.skipped += low - offset
-                log.error(
-                    "Records were removed before they were read; raise the topic's retention. "
-                    "topic=%s partition=%d first=%d count=%d",
-                    *where,
-                    offset,
-                    low - offset,
-                )
-                offset = low
-            elif offset > high:
-                begin = self._behind_end(consumer, where, low, high)
-                log.error(
-                    "The topic is shorter than what was read of it: its end was cut off, or it was "
-                    "made anew. Reading goes on with what is newer than the record read last. "
-                    "topic=%s partition=%d committed=%d end=%d begin=%d",
-                    *where,
-                    offset,
-                    high,
-                    begin,
-                )
-                offset, metadata = begin, metadata if begin > low else ""
-            positions[where] = Position(offset, metadata)
-        return positions
-
-    def _behind_end(self, consumer: Any, where: Partition, low: int, high: int) -> int:
-        """Where to go on in a topic that ends before what was read of it."""
-        limit = self._settings.call_timeout
-        with self._watchdog.guard(f"{self._settings.name}: offsets for times", limit + 2):
-            try:
-                return newer(consumer, where, self._stamps.get(where), (low, high), limit)
-            except KafkaException as error:
-                raise EngineError(
-                    f"Offsets could not be listed within {limit:g} s: {error}"
-                ) from error
-
-    def _read_committed(
-        self, consumer: Any, partitions: Sequence[Partition]
-    ) -> dict[Partition, TopicPartition]:
-        if not partitions:
-            return {}
-        wanted = [TopicPartition(topic, number) for topic, number in partitions]
-        limit = self._settings.start_timeout
-        deadline = time.monotonic() + limit
-        with self._watchdog.guard(f"{self._settings.name}: committed", limit + SLICE):
-            while True:
-                try:
-                    answer = consumer.committed(wanted, SLICE)
-                    for one in answer:
-                        if one.error is not None:
-                            raise KafkaException(one.error)
-                    return {(one.topic, one.partition): one for one in answer}
-                except KafkaException as error:
-                    if time.monotonic() > deadline:
-                        raise EngineError(
-                            f"Committed offsets of group {self._settings.group} were not to be "
-                            f"had within {limit:g} s: {error.args[0].str()}"
-                        ) from error
 
     def _count(self, report: Any) -> None:
         total = self._statistics.restore

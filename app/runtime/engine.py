@@ -9,36 +9,30 @@ are for one thread.
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
-import polars as pl
-
+from app.runtime.aborts import Aborts
 from app.runtime.assignment import Assignment
 from app.runtime.batch import from_positions, ranges, union
 from app.runtime.clients import Clients, KafkaClients
+from app.runtime.commits import Commits
 from app.runtime.delivery import Delivery
 from app.runtime.errors import EngineError, MemberEnded, RecordRefusedError, TransactionAborted
 from app.runtime.inflight import InFlight
 from app.runtime.intake import Intake
-from app.runtime.parcel import Outbox, Parcel
+from app.runtime.parcel import Parcel
 from app.runtime.rhythm import Rhythm
 from app.runtime.settings import EngineSettings
+from app.runtime.stage import Stage
 from app.runtime.statistics import EngineStatistics
-from app.runtime.transaction import Transactions
 from app.runtime.watchdog import Watchdog
 from topology.costs import Costs
 from topology.records import Batch, KeyValueStore, Outcome, SubTopology
 from topology.topics import Partition
 
 log = logging.getLogger("northbound.runtime")
-
-ABORTS = 10
-"""Aborts in a row after which the process ends."""
-STUCK = 0.8, 3
-"""It also ends after fewer, but so many, when they took this share of the stall time-out."""
 
 
 class Engine:
@@ -52,42 +46,43 @@ class Engine:
         watchdog: Watchdog,
         clients: Clients | None = None,
     ) -> None:
-        if sub_topology is not None and set(sub_topology.stores) != set(settings.changelogs):
-            raise EngineError(
-                f"Engine {settings.name}: stores {sorted(sub_topology.stores)} need one changelog "
-                f"each, but changelogs are given for {sorted(settings.changelogs)}"
-            )
         clients = clients or KafkaClients()
         self.settings = settings
-        self.sub_topology = sub_topology
         # Polars works in the calling thread where it has one thread only, as workers set it.
-        self.costs = Costs(time.thread_time)
-        self.statistics = EngineStatistics(settings.name, settings.group, costs=self.costs)
+        costs = Costs(time.thread_time)
+        self.statistics = EngineStatistics(settings.name, settings.group, costs=costs)
         self.kafka_thread = ThreadPoolExecutor(1, f"{settings.name}-kafka")
         self.stage_thread = ThreadPoolExecutor(1, f"{settings.name}-stage")
         self._pulse = watchdog.watch(f"engine {settings.name}", settings.start_timeout * 2)
-        self._transactions = Transactions(settings, clients, watchdog)
+        self._stage = Stage(settings, sub_topology, self.statistics)
         self._intake = Intake(settings, clients, watchdog, self.statistics)
         self._assignment = Assignment(settings, sub_topology, clients, watchdog, self.statistics)
-        self._outbox = Outbox()
         mark = settings.state and settings.state / f"{settings.instance}.inflight"
         self._in_flight = InFlight(mark)
-        self._backlog: deque[Delivery] = deque()
-        self._counts: Counter[str] = Counter()
-        self._records = 0
-        self._broken: TransactionAborted | None = None
-        self._replacement: SubTopology | None = None
-        self._stopping = False
-        self._aborts = 0
-        self._aborted = 0.0
-        self._doubt: dict[Partition, int] = {}
-        """Positions of a commit that did not answer."""
         self._rhythm = Rhythm(settings.commit_interval)
+        self._commits = Commits(
+            settings,
+            clients,
+            watchdog,
+            self._stage,
+            self._assignment,
+            self._in_flight,
+            self._rhythm,
+            self.statistics,
+        )
+        self._backlog: deque[Delivery] = deque()
+        self._stopping = False
+        self._aborts = Aborts(settings.stall_timeout)
         self._delivered = 0.0
+
+    @property
+    def sub_topology(self) -> SubTopology | None:
+        """The one at work."""
+        return self._stage.sub_topology
 
     def start(self) -> None:
         """Connect, end what a predecessor left open, and join the group."""
-        self._transactions.start()
+        self._commits.start()
         self._intake.open(assigned=self._assigned, revoked=self._revoked, lost=self._lost)
         self._assignment.standby.start()
         self._pulse.limit = self.settings.stall_timeout
@@ -101,11 +96,11 @@ class Engine:
         """
         try:
             self._accept(done)
-            if self._replacement is not None:
+            if self._stage.replaced:
                 self._exchange()
             # With suspects, each part has a transaction of its own, so that a refusal points at it.
             now = time.monotonic()
-            if self._pending and (now >= self._rhythm.due or self._in_flight.suspects):
+            if self._commits.pending and (now >= self._rhythm.due or self._in_flight.suspects):
                 self._commit()
             if not self._backlog:
                 self._poll()
@@ -128,15 +123,14 @@ class Engine:
         self._assignment.standby.stop()  # here: time after leaving counts against the session
         try:
             self._accept(done)
-            if self._pending:
+            if self._commits.pending:
                 self._commit()
         except TransactionAborted as reason:
             log.warning("Last transaction aborted. engine=%s reason=%s", self.settings.name, reason)
             self._in_flight.end()
             self._abort()
         self._intake.close()
-        self._transactions.close()
-        self._outbox.close(EngineError("the worker has stopped"))
+        self._commits.close(EngineError("the worker has stopped"))
         self._pulse.end()
 
     def fail(self, reason: BaseException | None = None) -> None:
@@ -151,9 +145,8 @@ class Engine:
             self._abort()
         except EngineError as error:
             log.error("Abort failed. engine=%s reason=%s", self.settings.name, error)  # noqa: TRY400
-        self._transactions.close()
         self._assignment.standby.stop()
-        self._outbox.close(EngineError("the worker ended before the record was committed"))
+        self._commits.close(EngineError("the worker ended before the record was committed"))
         self._pulse.end()
 
     def run(self, stop: threading.Event) -> None:
@@ -171,29 +164,9 @@ class Engine:
             raise
 
     def process(self, batch: Batch, *, rejected: bool = False) -> Outcome:
-        """Run the sub-topology on a batch; for the stage thread, one call at a time.
-
-        A rejected record goes to `SubTopology.reject(batch, reason)` where there is such a method.
-        """
-        sub_topology = self.sub_topology
-        if sub_topology is None:
-            raise EngineError(f"Engine {self.settings.name} has no sub-topology to process with.")
-        work = sub_topology.process
-        if rejected:
-            self.statistics.rejected += len(batch)
-            log.error("Record rejected: it ended the process. records=%s", ranges(batch))
-            reject = getattr(sub_topology, "reject", None)
-            if reject is not None:
-                work = partial(reject, reason="the record ended the worker's process")
-        started = time.monotonic()
-        with self.costs.measure():
-            try:
-                outcome = work(batch)
-            except pl.exceptions.PanicException as error:
-                # No Exception: nobody would hear of it before the watchdog does.
-                raise RuntimeError(f"Polars panicked: {error}") from error
-        self.statistics.stage_seconds += time.monotonic() - started
-        return outcome
+        """Run the sub-topology on a batch, or have it reject one; for the stage thread, one call at
+        a time."""
+        return self._stage.process(batch, rejected=rejected)
 
     def store(self, name: str, partition: int) -> KeyValueStore:
         """A store's partition, for plain agents."""
@@ -204,109 +177,43 @@ class Engine:
 
         It takes over what was committed, as it would after a restart.
         """
-        if set(sub_topology.stores) != set(self.settings.changelogs):
-            raise EngineError(
-                f"Engine {self.settings.name}: saw stores {sorted(sub_topology.stores)}, expected "
-                f"{sorted(self.settings.changelogs)}"
-            )
-        self._replacement = sub_topology
+        self._stage.replace(sub_topology)
 
     def post(self, parcel: Parcel) -> None:
         """Send a record with the next transaction. For any thread."""
-        self._outbox.post(parcel)
+        self._commits.post(parcel)
 
     def send(self, parcel: Parcel) -> None:
         """Send a record with the transaction of the batch that is in work."""
-        try:
-            self._transactions.send(parcel)
-        except TransactionAborted as reason:
-            self._broken = reason
-            parcel.done(reason)
-        else:
-            self.statistics.outputs += 1
-            self._outbox.sent(parcel)
+        self._commits.send(parcel)
 
     def serve(self) -> bool:
         """Answer senders within a batch; True when none waits."""
-        if self._outbox.under_way:
-            try:
-                if self._transactions.flush(0.05):
-                    self._outbox.arrived()
-            except TransactionAborted as reason:
-                self._broken = reason
-                self._outbox.aborted(reason)
-        return not self._outbox.under_way
-
-    @property
-    def _pending(self) -> bool:
-        return self._transactions.open or self._outbox.waiting or self._assignment.progress
+        return self._commits.serve()
 
     def _accept(self, done: Sequence[Delivery]) -> None:
         self._pulse.beat("taking over what was done")
-        if self._broken is not None:
-            raise self._broken
-        for delivery in done:
-            outcome = delivery.outcome
-            self.statistics.outputs += self._transactions.produce(outcome.outputs)
-            self._assignment.advance(delivery.batch, outcome.metadata)
-            self._counts.update(outcome.counts)
-            self._records += len(delivery)
+        self._commits.accept(done)
         if done:
             self._rhythm.worked(time.monotonic() - self._delivered)
             self._in_flight.end()
 
     def _exchange(self) -> None:
-        if self._pending:
+        if self._commits.pending:
             self._commit()
-        replacement, self._replacement = self._replacement, None
-        if replacement is not None:
-            self._assignment.exchange(replacement, self._pulse)
-            self.sub_topology = replacement
+        self._assignment.exchange(self._stage.exchange(), self._pulse)
 
     def _commit(self, *, leaving: bool = False) -> None:
-        """One transaction. `leaving`: also commit unchanged positions, which proves membership."""
         self._pulse.beat("committing")
-        started = time.monotonic()
-        assignment, transactions = self._assignment, self._transactions
-        watermarks: dict[Partition, int] = {}
-        if self.sub_topology is not None and assignment.next:
-            with self.costs.measure(("commit", "")):
-                outcome = self.sub_topology.before_commit()
-            self.statistics.outputs += transactions.produce(outcome.outputs)
-            assignment.annotate(outcome.metadata)
-            self._counts.update(outcome.counts)
-            watermarks = outcome.watermarks
-        transactions.produce(assignment.changes())
-        parcels = self._outbox.posted()
-        for parcel in parcels:
-            transactions.send(parcel)
-        ends = {}
-        if (leaving and assignment.stores) or assignment.place_due:
-            transactions.flush_all()
-            ends = assignment.ends()
-        offsets = assignment.offsets(everything=leaving)
-        try:
-            transactions.commit(offsets, self._intake.consumer.consumer_group_metadata())
-        except TransactionAborted:
-            if transactions.uncertain:
-                self._doubt = {
-                    where: last + 1 for where, (_, last) in assignment.uncommitted().items()
-                }
-                self._outbox.doubt(parcels)
-            raise
-        self._outbox.committed(parcels)
-        assignment.commit(ends)
-        self._in_flight.settle(assignment.next)
-        ended = time.monotonic()
-        self.statistics.commit(self._records, self._counts, ended - started, watermarks)
-        self._rhythm.committed(started, ended)
-        self._records, self._aborts = 0, 0
-        self._counts.clear()
+        self._commits.commit(self._intake.consumer, leaving=leaving)
+        self._aborts.over()
 
     def _poll(self) -> None:
         """Fetch the next batches into the backlog."""
         self._pulse.beat("polling")
-        batches = self._intake.poll(idle=not self._pending, until=self._rhythm.gather_until())
+        batches = self._intake.poll(
+            idle=not self._commits.pending, until=self._rhythm.gather_until()
+        )
         if batches is None:
             if self._assignment.next:
                 self._assignment.seek(self._intake.consumer)
@@ -337,28 +244,12 @@ class Engine:
     def _recover(self, reason: TransactionAborted) -> None:
         """Abort, forget what was not committed, and go on from the last commit."""
         log.warning("Transaction aborted. engine=%s reason=%s", self.settings.name, reason)
-        now = time.monotonic()
-        self._aborts += 1
-        if self._aborts == 1:
-            self._aborted = now
-        share, least = STUCK
-        stuck = now - self._aborted > share * self.settings.stall_timeout
-        if self._aborts > ABORTS or (stuck and self._aborts >= least):
-            raise EngineError(f"{self._aborts} transactions in a row were aborted: {reason}")
+        self._aborts.count(reason)
         self._pulse.beat("aborting")
         self._in_flight.end()
         if partitions := self._abort():
             self._assignment.take(self._intake.consumer, partitions, self._pulse)
-        if self._outbox.doubted:
-            self._decide()
-
-    def _decide(self) -> None:
-        """What became of a commit that did not answer: its offsets tell, if it had new ones."""
-        committed = None
-        for where, position in self._doubt.items():
-            if where in self._assignment.next:
-                committed = self._assignment.next[where] >= position
-        self._outbox.decided(committed=committed)
+        self._commits.decide()
 
     def _rejoin(self, reason: MemberEnded) -> None:
         """Abort, and join the group again from the last commit.
@@ -373,25 +264,12 @@ class Engine:
         self._intake.rejoin(reason)
 
     def _abort(self) -> list[Partition]:
-        """Abort, and own nothing any more; returns what was owned.
-
-        Nobody can commit offsets afterwards whose records were aborted: leaving the group would.
-        """
-        self.statistics.aborts += self._transactions.open
-        self._broken = None
-        self._rhythm.aborted()
+        """Abort, and own nothing any more; returns what was owned."""
         self._backlog.clear()
-        self._counts.clear()
-        self._records = 0
-        self._outbox.aborted(TransactionAborted("the transaction was aborted"))
-        try:
-            self._transactions.abort()
-        finally:
-            dropped = self._assignment.drop()
-        return dropped
+        return self._commits.abort()
 
     def _assigned(self, partitions: list[Partition]) -> None:
-        if self._assignment.next or self._transactions.open:
+        if self._assignment.next or self._commits.open:
             # Without a revocation before it: only an abort is right, whoever owns them now.
             self._abort()
         self.statistics.rebalances += 1
@@ -407,13 +285,13 @@ class Engine:
     def _revoked(self, partitions: list[Partition]) -> None:
         log.info("Partitions revoked. engine=%s count=%d", self.settings.name, len(partitions))
         leaving = bool(self._assignment.stores) and not self._stopping
-        if self._pending or leaving:
+        if self._commits.pending or leaving:
             try:
                 self._commit(leaving=leaving)
             except TransactionAborted as reason:
                 log.warning("Aborted at revocation. engine=%s: %s", self.settings.name, reason)
                 self._abort()
-                self._outbox.decided(committed=None)
+                self._commits.decide()
         self._assignment.drop()
 
     def _lost(self, partitions: list[Partition]) -> None:

@@ -1,4 +1,4 @@
-"""Faust's transport `northbound://`: its consumer and producer interfaces over our engines.
+"""Faust's transport `northbound://`: its consumer's interface over our engines, and its producer.
 
 Faust's own consumer, commit timers, fetcher and recovery never run. Private names of Faust that
 this relies on are listed in tests/runtime/test_faust_contract.py, one test each.
@@ -9,32 +9,20 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-import faust
-from faust.exceptions import ImproperlyConfigured
 from faust.transport.base import Transport as BaseTransport
-from faust.transport.producer import Producer as BaseProducer
 from faust.types import TP
 from faust.types.transports import ConsumerT
-from faust.types.tuples import RecordMetadata
 from mode import Service
 
 from app.runtime.delivery import Delivery
 from app.runtime.engine import Engine
 from app.runtime.errors import EngineError
-from app.runtime.faust_message import ROUTE, DeliveryMessage
-from app.runtime.parcel import Parcel
+from app.runtime.faust_message import ROUTE, DeliveryMessage, current_message
+from app.runtime.faust_producer import Producer
+from app.runtime.faust_refusal import refused
 
 STOP_SECONDS = 30.0
 BEAT_SECONDS = 1.0
-
-
-def current_message() -> DeliveryMessage | None:
-    """The delivery that the running agent works on, unless it is done with it."""
-    event = faust.current_event()
-    message = event.message if event is not None else None
-    if isinstance(message, DeliveryMessage) and not message.finished.done():
-        return message
-    return None
 
 
 class Consumer(Service, ConsumerT):  # type: ignore[misc]
@@ -183,19 +171,19 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
         """Faust's recovery does not run."""
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002
-        raise _refused("app.commit()", "the engine commits, with the outputs and the stores")
+        raise refused("app.commit()", "the engine commits, with the outputs and the stores")
 
     async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
-        raise _refused(f"creating topic {topic}", "create it with `northbound topics create`")
+        raise refused(f"creating topic {topic}", "create it with `northbound topics create`")
 
     async def seek(self, partition: TP, offset: int) -> None:  # noqa: ARG002
-        raise _refused("seek", "positions belong to the transaction")
+        raise refused("seek", "positions belong to the transaction")
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:  # noqa: ARG002
-        raise _refused("seek", "positions belong to the transaction")
+        raise refused("seek", "positions belong to the transaction")
 
     async def getmany(self, timeout: float) -> Any:  # noqa: ARG002
-        raise _refused("getmany", "agents get batches")
+        raise refused("getmany", "agents get batches")
 
     async def position(self, tp: TP) -> int | None:
         for engine in self.app.engines:
@@ -204,13 +192,13 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
         return None
 
     def highwater(self, tp: TP) -> int:
-        raise _refused(f"highwater of {tp}", "see the lags in /stats")
+        raise refused(f"highwater of {tp}", "see the lags in /stats")
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:  # noqa: ARG002
-        raise _refused("earliest_offsets", "stores are restored by the engine")
+        raise refused("earliest_offsets", "stores are restored by the engine")
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:  # noqa: ARG002
-        raise _refused("highwaters", "stores are restored by the engine")
+        raise refused("highwaters", "stores are restored by the engine")
 
     def topic_partitions(self, topic: str) -> int | None:  # noqa: ARG002
         return None
@@ -219,98 +207,9 @@ class Consumer(Service, ConsumerT):  # type: ignore[misc]
         return partition
 
 
-class Producer(BaseProducer):  # type: ignore[misc]
-    """Sends within the transaction of the batch that the caller works on.
-
-    What timers and web views send goes with the next transaction and is answered when that is
-    committed. Without engines (`faust send`) it goes out at once.
-    """
-
-    def __init__(self, transport: Any, **options: Any) -> None:
-        super().__init__(transport, **options)
-        self._servers: set[asyncio.Task[None]] = set()
-
-    async def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: Any,
-        *,
-        transactional_id: str | None = None,  # noqa: ARG002
-    ) -> asyncio.Future[RecordMetadata]:
-        """Returns a future of the record's metadata; its offset is not known (-1)."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[RecordMetadata] = loop.create_future()
-        where = TP(topic, -1 if partition is None else partition)
-        answer = RecordMetadata(topic, where.partition, where, -1, timestamp, 0)
-
-        def done(reason: BaseException | None) -> None:
-            loop.call_soon_threadsafe(_answer, future, answer, reason)
-
-        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-        stamp = int((timestamp or 0) * 1000)
-        parcel = Parcel(topic, value, key, partition, stamp, list(pairs), done)
-        message = current_message()
-        if message is not None:
-            engine = message.delivery.engine
-            await loop.run_in_executor(engine.kafka_thread, engine.send, parcel)
-            if not self._servers:
-                server = loop.create_task(self._serve(engine))
-                self._servers.add(server)
-                server.add_done_callback(self._servers.discard)
-        else:
-            self.app.post(parcel)
-        return future
-
-    async def send_and_wait(self, *arguments: Any, **options: Any) -> RecordMetadata:
-        return await (await self.send(*arguments, **options))
-
-    async def flush(self) -> None:
-        """What is within transactions is flushed by their commits."""
-        await self.buffer.flush()
-
-    async def on_stop(self) -> None:
-        await super().on_stop()
-        await asyncio.to_thread(self.app.close_direct)
-
-    async def create_topic(self, topic: str, *_: Any, **__: Any) -> None:
-        raise _refused(f"creating topic {topic}", "create it with `northbound topics create`")
-
-    def key_partition(self, topic: str, key: bytes) -> TP:
-        raise _refused(f"key_partition of {topic} and {key!r}", "librdkafka chooses the partition")
-
-    def supports_headers(self) -> bool:
-        return True
-
-    async def _serve(self, engine: Engine) -> None:
-        """Answer senders within a batch; nothing else polls the producer while they wait."""
-        loop = asyncio.get_running_loop()
-        while not await loop.run_in_executor(engine.kafka_thread, engine.serve):
-            pass
-
-
 class Transport(BaseTransport):  # type: ignore[misc]
     """Entry point `northbound` of the group `faust.transports`."""
 
     Consumer = Consumer
     Producer = Producer
     driver_version = "northbound"
-
-
-def _answer(
-    future: "asyncio.Future[RecordMetadata]", answer: RecordMetadata, reason: BaseException | None
-) -> None:
-    if future.done():
-        return
-    if reason is None:
-        future.set_result(answer)
-    else:
-        future.set_exception(reason)
-        future.exception()  # retrieved: not everybody waits for the answer
-
-
-def _refused(what: str, why: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"{what} is not available with the northbound transport: {why}.")

@@ -50,6 +50,15 @@ class DeliveryMessage(Message):  # type: ignore[misc]
             self.finished.set_result(None)
 
 
+def current_message() -> DeliveryMessage | None:
+    """The delivery that the running agent works on, unless it is done with it."""
+    event = faust.current_event()
+    message = event.message if event is not None else None
+    if isinstance(message, DeliveryMessage) and not message.finished.done():
+        return message
+    return None
+
+
 class DeliverySchema(faust.Schema):  # type: ignore[misc]
     """Events get the delivery as their value; what is sent is serialized as Faust does."""
 

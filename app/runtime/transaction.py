@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.runtime.caller import Caller, CallStuckError
 from app.runtime.clients import Clients
-from app.runtime.errors import EngineError, TransactionAborted
+from app.runtime.errors import EngineError, RecordRefusedError, TransactionAborted
 from app.runtime.output_queue import GRACE, OutputQueue
 from app.runtime.parcel import Parcel
 from app.runtime.settings import EngineSettings
@@ -94,8 +94,8 @@ class Transactions:
 
         Raises TransactionAborted when the transaction cannot be committed and must be aborted.
         """
-        self._begin()
         self.uncertain = False
+        self._begin()
         producer = self._producer
         if offsets:
             self._call(
@@ -107,9 +107,12 @@ class Transactions:
             )
         try:
             self._call("commit_transaction", producer.commit_transaction, SLICE)
-        except TransactionAborted:
+        except (TransactionAborted, RecordRefusedError):
             # A producer that is of no use any more has not been told that it is aborted.
             self.uncertain = self._expired
+            raise
+        except EngineError:
+            self.uncertain = True
             raise
         self.open = False
         self._queue.reset()

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from app.lag import lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError, read
 from tests.runtime.processes import ROOT, end, start_faust, wait_for
-from tests.topology.deployment import line
-from topology.pipeline import pipeline
-from topology.testing import Step, TopologyTestDriver
+from tests.topology.deployment import line, steps
+from topology.testing import TopologyTestDriver
 from topology.uid import origin
 
 pytestmark = [pytest.mark.broker, pytest.mark.kill]
@@ -116,9 +114,8 @@ def _truth(config: Config) -> dict[str, Any]:
     raw = [names.raw(source) for source in PARTITIONS]
     cluster, ids = admin.identity(admin.connect(config.client()), raw)
     plan = build_plan(config, {topic: origin(cluster, ids[topic]) for topic in raw})
-    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline()]
     counts = {names.raw(source): count for source, count in PARTITIONS.items()}
-    driver = TopologyTestDriver(steps, partitions={**counts, names.matches: 2})
+    driver = TopologyTestDriver(steps(plan), partitions={**counts, names.matches: 2})
     for topic in raw:
         for each in read(config.client(), [topic]):
             _, stamp = each.timestamp()

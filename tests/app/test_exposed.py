@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from app.lag import Level, lags
 from app.planning import build_plan, declared
 from app.reading import ReadingError, read
 from tests.runtime.processes import ROOT, end, start_faust, wait_for
-from tests.topology.deployment import line
-from topology.pipeline import pipeline
-from topology.testing import Step, TopologyTestDriver
+from tests.topology.deployment import line, steps
+from topology.testing import TopologyTestDriver
 from topology.uid import origin
 
 pytestmark = [pytest.mark.broker, pytest.mark.kill]
@@ -154,8 +152,9 @@ def _truth(config: Config) -> dict[str, Any]:
     cluster, ids = admin.identity(admin.connect(config.client()), [names.raw("q")])
     origins = {names.raw("q"): origin(cluster, ids[names.raw("q")])}
     plan = build_plan(config.model_copy(update={"expose": []}), origins)
-    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline()]
-    driver = TopologyTestDriver(steps, partitions={names.raw("q"): PARTITIONS, names.matches: 2})
+    driver = TopologyTestDriver(
+        steps(plan), partitions={names.raw("q"): PARTITIONS, names.matches: 2}
+    )
     for each in read(config.client(), [names.raw("q")]):
         _, stamp = each.timestamp()
         driver.pipe(

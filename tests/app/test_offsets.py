@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from app import lag, raw_partitions
-from app.broker import admin as broker_admin
+from app.broker import partitions
 from app.config import load
 from app.offsets import OffsetReader
 from app.reading import ReadingError
@@ -101,5 +101,5 @@ def test_lag_says_that_a_leader_is_away(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_topics_describe_shows_no_offset_that_is_none() -> None:
     """A partition that nobody leads has no begin and no end to show."""
-    found = broker_admin.partitions(Admin(1_000), "raw.nas")
+    found = partitions.described(Admin(1_000), "raw.nas")
     assert [(each["first"], each["next"]) for each in found] == [(7, 7), (None, None)]

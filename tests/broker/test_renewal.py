@@ -13,9 +13,10 @@ from confluent_kafka.admin import ConfigResource, ConfigSource
 from cryptography import x509
 
 from app.broker import bundle, certificates, ports, tenants
-from app.broker.admin import KEY_STORES, connect
+from app.broker.admin import connect
 from app.broker.brought_certificate import Brought
 from app.broker.errors import BrokerError
+from app.broker.key_stores import KEY_STORES
 from app.broker.server import EmbeddedKafka
 from tests.broker.bundles import bundle_of
 from tests.runtime.processes import wait_for

@@ -1,7 +1,6 @@
 """What matches hold of a line, however long: no record of Kafka becomes larger than it may be."""
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import jsonschema
@@ -10,18 +9,18 @@ import polars as pl
 import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
-from app.config import load
 from app.pipeline_tests import plan_of
+from tests.topology.configured import configured
+from tests.topology.deployment import steps
 from topology.correlate import chunks
 from topology.correlate.group import Group
 from topology.correlate.partials import _Writer
 from topology.keys import _opened, opened
 from topology.list_records import _written
 from topology.northbound.finding import encode
-from topology.pipeline import pipeline
 from topology.plan import Plan
 from topology.rules import Alert, Correlation, Rule
-from topology.testing import MemoryStore, Step, TopologyTestDriver
+from topology.testing import MemoryStore, TopologyTestDriver
 
 MOST = 4_190_000
 """message.max.bytes of the topics."""
@@ -76,25 +75,13 @@ correlation:
   condition: {gte: 2}
 """
 NOON = 1_795_780_800_000
-CONFIG = """
-version: 1
-kafka: {embedded: {}}
-rules: [rules.yml]
-sources:
-  qumulo: {format: qumulo}
-tenants:
-  acme: {sources: [qumulo]}
-"""
 
 
 def deployment(path: Path, rules: str = RULES) -> tuple[TopologyTestDriver, Plan]:
     """The whole topology with these rules."""
-    (path / "rules.yml").write_text(rules)
-    (path / "northbound.yaml").write_text(CONFIG)
-    plan = plan_of(load(path / "northbound.yaml"))
-    steps = [Step(partial(each.build, plan), each.topics(plan)) for each in pipeline(plan.expose)]
+    plan = plan_of(configured(path, rules=rules))
     parts = {plan.names.matches: plan.matches_partitions}
-    return TopologyTestDriver(steps, partitions=parts), plan
+    return TopologyTestDriver(steps(plan), partitions=parts), plan
 
 
 def test_a_group_of_long_values_is_in_several_entries() -> None:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from app.deliver.intake import Intake
 from app.deliver.totals import Totals
@@ -18,7 +18,8 @@ class Consumer:
 
     def __init__(self, low: int, high: int, newest: int) -> None:
         self.bounds, self.newest = (low, high), newest
-        self.committed_metadata = ""
+        self.read = -1001
+        self.stored: Any = TopicPartition(*FEED, 100, "")
         self.begun: list[tuple[str, int, int]] = []
 
     def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
@@ -30,16 +31,21 @@ class Consumer:
         return [TopicPartition(*FEED, self.newest)]
 
     def commit(self, offsets: list[TopicPartition], **_: Any) -> None:
-        self.committed_metadata = offsets[0].metadata
+        (self.stored,) = offsets
 
     def committed(self, *_: Any, **__: Any) -> list[TopicPartition]:
-        return [TopicPartition(*FEED, 100, self.committed_metadata)]
+        return [self.stored]
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.begun += [(one.topic, one.partition, one.offset) for one in partitions]
+        self.read = -1001
+
+    def position(self, _: Any) -> list[TopicPartition]:
+        return [TopicPartition(*FEED, self.read)]
 
     def poll(self, _: float) -> Message:
-        return Message(topic="feed", partition=0, offset=99, value=b"x", timestamp=(1, TIME))
+        self.read = 101
+        return Message(topic="feed", partition=0, offset=100, value=b"x", timestamp=(1, TIME))
 
     def incremental_unassign(self, _: Any) -> None: ...
 
@@ -58,32 +64,78 @@ def lane(consumer: Consumer) -> tuple[Intake, Totals]:
     return intake, totals
 
 
-@pytest.mark.parametrize(
-    ("newest", "begin"), [(60, 60), (-1, 62)], ids=["written since", "nothing written"]
-)
-def test_a_feed_whose_end_was_cut_off_is_not_delivered_again(newest: int, begin: int) -> None:
-    """A broker whose power failed has lost the newest records: no alert is answered twice, and what
-    was written since is delivered; also after a restart."""
-    consumer = Consumer(0, 200, newest)
-    before, _ = lane(consumer)
-    (message,) = before.read(1, 0.0)
-    before.positions.wrote(1, {FEED: message.offset() + 2})
-    before.positions.settle(1)
-    before.commit()
-    consumer.bounds = (0, 62)
-    intake, totals = lane(consumer)
+def gone(intake: Intake) -> None:
+    """Kafka says that the next record is not there."""
     error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
     intake._look_at(Message(topic="feed", partition=0, offset=100, error=error))
+
+
+def forward(intake: Intake, records: int, acknowledged: int) -> None:
+    """What a lane does with what it has read."""
+    intake.positions.wrote(records, intake.reached())
+    intake.positions.settle(acknowledged)
+    intake.commit()
+
+
+@pytest.mark.parametrize(
+    ("high", "newest", "begin"),
+    [(62, 60, 60), (62, -1, 62), (130, 60, 60)],
+    ids=["written since", "nothing written", "longer again"],
+)
+def test_a_feed_whose_end_was_cut_off_is_not_delivered_again(
+    high: int, newest: int, begin: int
+) -> None:
+    """A broker whose power failed has lost the newest records: no alert is answered twice, and what
+    was written since is delivered; also after a restart, and after one that comes when more was
+    written than was lost."""
+    consumer = Consumer(0, 200, newest)
+    before, _ = lane(consumer)
+    assert len(before.read(1, 0.0)) == 1
+    forward(before, 1, 1)
+    consumer.bounds = (0, high)
+    intake, totals = lane(consumer)
+    gone(intake)
     assert consumer.begun[-1] == (*FEED, begin)
+    assert intake.news
+    forward(intake, 0, 0)
     assert intake.positions.done == {FEED: begin}
     assert totals.expired == 0
+    lane(consumer)
+    assert consumer.begun[-1] == (*FEED, begin)
+
+
+def test_what_is_under_way_when_the_end_is_cut_off_is_delivered() -> None:
+    """The receiver may still say that it has that, or be lost: then it is read again."""
+    consumer = Consumer(0, 200, 97)
+    intake, totals = lane(consumer)
+    intake.positions.done[FEED] = 95
+    intake.read(1, 0.0)
+    intake.positions.wrote(5, intake.reached())
+    consumer.bounds = (0, 98)
+    gone(intake)
+    assert (consumer.begun[-1], totals.expired) == ((*FEED, 97), 0)
+    forward(intake, 0, 4)
+    assert intake.positions.done == {FEED: 95}
+    forward(intake, 0, 5)
+    assert intake.positions.done == {FEED: 97}
+    assert consumer.stored.offset == 97
+
+
+def test_offsets_that_kafka_does_not_tell_are_not_made_up() -> None:
+    """The lane joins again; a feed that begins anew would be delivered twice."""
+    consumer = Consumer(0, 200, -1)
+    error = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
+    consumer.stored = SimpleNamespace(topic="feed", partition=0, offset=-1001, error=error)
+    intake, _ = lane(consumer)
+    with pytest.raises(KafkaException, match="GROUP_AUTHORIZATION_FAILED"):
+        intake.read(1, 0.0)
+    assert consumer.begun == []
 
 
 def test_what_retention_took_is_counted() -> None:
     """And the lane goes on at the first record that there is."""
     consumer = Consumer(150, 200, 150)
     intake, totals = lane(consumer)
-    error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
-    intake._look_at(Message(topic="feed", partition=0, offset=100, error=error))
+    gone(intake)
     assert consumer.begun[-1] == (*FEED, 150)
     assert totals.expired == 50

@@ -15,12 +15,12 @@ from app.demo.malformed import KINDS
 from app.demo.stream import CLUSTERS, Stream
 from app.ingest.framing import Framer, frames
 from app.rules import load_rules
+from tests.topology.deployment import steps
 from topology.formats import decode
 from topology.match.compile import RuleSet
-from topology.pipeline import pipeline
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.rules import LogSource
-from topology.testing import Step, TopologyTestDriver
+from topology.testing import TopologyTestDriver
 from topology.topics import Names
 
 START_MS = 1_795_000_000_000
@@ -127,11 +127,8 @@ def processed(
         rules=rules,
         expose=expose,
     )
-    steps = [
-        Step(lambda node=node: node.build(plan), node.topics(plan)) for node in pipeline(expose)
-    ]
     partitions = {RAW: 3, NAMES.normalized("qumulo"): 3, NAMES.matches: 4}
-    driver = TopologyTestDriver(steps, partitions=partitions, max_batch=5_000)
+    driver = TopologyTestDriver(steps(plan), partitions=partitions, max_batch=5_000)
     received = START_MS + SPAN_MS + 3_600_000
     for partition, data in enumerate(wire(made).values()):
         for line in frames(data):

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from app.ingest.silence import Report, Silence
 from app.ingest.sources import event
 from app.rules import load_rules
 from tests.ingest.rig import listener, make_agent, read_topic, run, until
-from topology.pipeline import pipeline
+from tests.topology.deployment import steps
 from topology.plan import Plan, SourcePlan, TenantPlan
-from topology.testing import Step, TopologyTestDriver
+from topology.testing import TopologyTestDriver
 from topology.topics import Names
 
 RULES = Path(__file__).parents[2] / "rules" / "northbound"
@@ -131,8 +130,7 @@ def alerts_of(lines: list[bytes]) -> list[dict[str, Any]]:
         origins={names.raw("health"): "AAAAAAAAAAA"},
         rules=load_rules([RULES]),
     )
-    steps = [Step(partial(node.build, plan), node.topics(plan)) for node in pipeline()]
-    driver = TopologyTestDriver(steps, partitions={names.matches: plan.matches_partitions})
+    driver = TopologyTestDriver(steps(plan), partitions={names.matches: plan.matches_partitions})
     for line in lines:
         driver.pipe(names.raw("health"), line, timestamp=int(time.time() * 1000))
     driver.run()

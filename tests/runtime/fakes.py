@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from app.runtime.assignment import STAMP
+from app.runtime.start_offsets import STAMP
 from topology.topics import Partition
 
 TIME = 1_700_000_000_000

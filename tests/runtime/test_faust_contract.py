@@ -30,8 +30,15 @@ from faust.worker import Worker as FaustWorker
 
 from app.runtime.delivery import Delivery
 from app.runtime.faust_app import App, NoTables
-from app.runtime.faust_driver import Consumer, Producer, Transport, current_message
-from app.runtime.faust_message import ROUTE, DeliveryMessage, DeliveryStream, DeliveryTopic
+from app.runtime.faust_driver import Consumer, Transport
+from app.runtime.faust_message import (
+    ROUTE,
+    DeliveryMessage,
+    DeliveryStream,
+    DeliveryTopic,
+    current_message,
+)
+from app.runtime.faust_producer import Producer
 from app.runtime.views import VIEWS
 from topology.records import Batch
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.broker.server import EmbeddedKafka
-from app.runtime.engine import STUCK
+from app.runtime.aborts import STUCK
 from app.runtime.faust_app import HARD
 from app.runtime.settings import (
     MOST_PARTITIONS,

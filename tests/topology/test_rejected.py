@@ -5,35 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.config import load
 from app.pipeline_tests import plan_of
 from app.planning import build_plan, declared
 from schemas.codec import decode
+from tests.topology.configured import configured
 from topology.pipeline import pipeline
 from topology.records import Batch
 
-CONFIG = """
-version: 1
-{expose}
-kafka: {{embedded: {{}}}}
-sources:
-  qumulo: {{format: qumulo, lateness: {lateness}}}
-tenants:
-  acme: {{sources: [qumulo]}}
-"""
 REASON = "the record ended the worker's process"
 
 
-def written(folder: Path, expose: str = "", lateness: str = "30s") -> Path:
-    path = folder / "northbound.yaml"
-    path.write_text(CONFIG.format(expose=expose, lateness=lateness))
-    return path
-
-
-@pytest.mark.parametrize("expose", ["", "expose: [normalized]"])
-def test_every_sub_topology_takes_what_is_rejected(tmp_path: Path, expose: str) -> None:
+@pytest.mark.parametrize("expose", [[], ["normalized"]])
+def test_every_sub_topology_takes_what_is_rejected(tmp_path: Path, expose: list[str]) -> None:
     """Each makes a dead letter with the bytes, the place and the reason."""
-    plan = plan_of(load(written(tmp_path, expose)))
+    plan = plan_of(configured(tmp_path, expose=expose))
     for each in pipeline(plan.expose):
         batch = Batch(
             each.topics(plan)[0],
@@ -50,11 +35,11 @@ def test_every_sub_topology_takes_what_is_rejected(tmp_path: Path, expose: str) 
         assert REASON in letter["reason"]
 
 
-@pytest.mark.parametrize("expose", ["", "expose: [normalized]"])
-def test_a_tick_that_is_rejected_ends_no_worker(tmp_path: Path, expose: str) -> None:
+@pytest.mark.parametrize("expose", [[], ["normalized"]])
+def test_a_tick_that_is_rejected_ends_no_worker(tmp_path: Path, expose: list[str]) -> None:
     """It was alone in work when a process was killed five times, as on a quiet source; there is
     nothing to keep of it."""
-    plan = plan_of(load(written(tmp_path, expose)))
+    plan = plan_of(configured(tmp_path, expose=expose))
     for each in pipeline(plan.expose):
         batch = Batch(
             each.topics(plan)[0],
@@ -71,7 +56,7 @@ def test_a_tick_that_is_rejected_ends_no_worker(tmp_path: Path, expose: str) -> 
 def test_no_clock_removes_what_waits(tmp_path: Path) -> None:
     """Kafka removes no entry of the alerts' store: neither while the lateness of a source holds it,
     nor when rules are taken up whose timespan is longer; and matches wait as long as raw lines."""
-    config = load(written(tmp_path, lateness="7d"))
+    config = configured(tmp_path, lateness="7d")
     topics = {each.name: each for each in declared(config, build_plan(config, {}))}
     changelog = topics[config.names.changelog("alerts")].settings()
     assert changelog["cleanup.policy"] == "compact"

@@ -238,6 +238,46 @@ def test_start_at_the_end(
     assert sorted(map(int, found)) == list(range(100, 161))
 
 
+def test_a_topic_whose_end_was_cut_off(
+    kafka: EmbeddedKafka,
+    source: str,
+    copy: Callable[..., IngestAgent],
+    create_topic: Callable[..., str],
+) -> None:
+    """What is left of what was copied comes once; what is written behind it is copied, also where
+    that is more than was cut off, and the agent was away meanwhile."""
+    topic = create_topic("cut")
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+
+    def send(word: bytes, count: int, stamp: int) -> None:
+        for number in range(count):
+            producer.produce(topic, word + b" %d" % number, timestamp=stamp)
+        producer.flush(30)
+
+    async def work(published: int, faults: Counter[str]) -> None:
+        agent = copy(topic)
+        await agent.start()
+        await until(
+            lambda: (
+                agent.ledgers()[0].published == published and agent.ledgers()[0].faults == faults
+            ),
+            "records",
+        )
+        assert await agent.stop() == 0
+
+    send(b"copied", 5, START_MS)
+    run(work(5, Counter()))
+    # As short as after a power failure: Kafka cuts off no end at somebody's request.
+    topics.delete(topics.connect({"bootstrap.servers": kafka.bootstrap}), [topic])
+    create(kafka, topic)
+    send(b"left", 2, START_MS - 60_000)
+    run(work(0, Counter({"cut_off": 1})))
+    send(b"new", 4, START_MS + 60_000)
+    run(work(4, Counter()))
+    found = values(read_topic(kafka.bootstrap, f"raw.{source}", 9))
+    assert found == [b"copied %d" % n for n in range(5)] + [b"new %d" % n for n in range(4)]
+
+
 def test_a_missing_offsets_topic(copy: Callable[..., IngestAgent]) -> None:
     """Without the topic for its offsets the agent does not start, and says what makes it."""
     agent = copy("any", offsets_topic="not-there")

@@ -1,0 +1,111 @@
+"""At which offset a lane starts in a partition: where its group has committed, at the end that the
+delivery is to begin at, or behind records that Kafka does not have any more.
+
+With each committed offset goes the time stamp of the record that was read last, in ms, as metadata:
+by that a lane goes on in a feed that is shorter than what was delivered of it.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from app.deliver.positions import Place
+from app.deliver.settings import DeliverySettings
+from app.deliver.totals import Totals
+from app.offsets import newer
+
+log = logging.getLogger(__name__)
+
+CALL_S: Final = 15.0
+
+
+class StartOffsets:
+    """Asks the lane's consumer. Raises KafkaException."""
+
+    def __init__(self, settings: DeliverySettings, totals: Totals) -> None:
+        self._settings = settings
+        self._totals = totals
+        self._stamps: dict[Place, int] = {}
+        """Time stamp of the record that was read last, in ms."""
+
+    def note(self, messages: Sequence[Message], places: Collection[Place]) -> None:
+        """The time stamps of the last records; looks at no more of them than it has to."""
+        noted: set[Place] = set()
+        for message in reversed(messages):
+            place = message.topic(), message.partition()
+            if place not in noted:
+                noted.add(place)
+                self._stamps[place] = message.timestamp()[1]
+                if len(noted) == len(places):
+                    return
+
+    def to_commit(self, offsets: Mapping[Place, int]) -> list[TopicPartition]:
+        """These offsets, each with what is to be known of it at the next start."""
+        return [
+            TopicPartition(*place, offset, str(self._stamps.get(place, "")))
+            for place, offset in offsets.items()
+        ]
+
+    def assigned(
+        self, consumer: Any, partitions: list[TopicPartition]
+    ) -> tuple[dict[Place, int], dict[Place, int]]:
+        """Where partitions begin that are new to the lane; and, of these, those that the group has
+        never committed."""
+        begin: dict[Place, int] = {}
+        fresh: dict[Place, int] = {}
+        for each in consumer.committed(partitions, timeout=CALL_S):
+            if each.error is not None:
+                raise KafkaException(each.error)
+            place, offset = (each.topic, each.partition), each.offset
+            if (each.metadata or "").isdecimal():
+                self._stamps[place] = int(each.metadata)
+            if offset < 0:
+                low, high = self._bounds(consumer, each)
+                offset = fresh[place] = high if self._settings.from_end else low
+            begin[place] = offset
+        return begin, fresh
+
+    def behind(self, consumer: Any, place: Place, wanted: int) -> int:
+        """Where to go on when the record `wanted` next is not there: retention took it, or the end
+        of the feed is gone."""
+        low, high = self._bounds(consumer, TopicPartition(*place))
+        if wanted < low:
+            log.error(
+                "Records were removed by retention before they were delivered. "
+                "delivery=%s topic=%s partition=%d offsets=%d",
+                self._settings.name,
+                *place,
+                low - wanted,
+            )
+            self._totals.expired += low - wanted
+            return low
+        begin = newer(consumer, place, self._stamps.get(place), (low, high), CALL_S)
+        log.error(
+            "The feed is shorter than what was delivered of it: its end was cut off, or it was "
+            "made anew. Delivering goes on with what is newer than the record read last. "
+            "delivery=%s topic=%s partition=%d delivered=%d end=%d begin=%d",
+            self._settings.name,
+            *place,
+            wanted,
+            high,
+            begin,
+        )
+        return begin
+
+    def _bounds(self, consumer: Any, partition: TopicPartition) -> tuple[int, int]:
+        """First and next offset; a topic that is new may have no leaders yet."""
+        until = time.monotonic() + CALL_S
+        while True:
+            try:
+                found = consumer.get_watermark_offsets(partition, timeout=CALL_S)
+                if found is not None:
+                    return found[0], found[1]
+            except KafkaException:
+                if time.monotonic() > until:
+                    raise
+            if time.monotonic() > until:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+            time.sleep(0.1)
