@@ -129,6 +129,45 @@ def test_an_event_too_large_for_a_record_goes_by_itself(expose: frozenset[str]):
     assert all(WHOLE.encode() in value and len(value) < LARGEST * 4 / 3 for value in values)
 
 
+@PLACEMENTS
+@pytest.mark.parametrize("max_batch", [1, 64])
+def test_arrays_behind_a_syslog_header(expose: frozenset[str], max_batch: int):
+    """Each element has one outcome under a uid of its own; a dead letter that is sent again keeps
+    uid, bytes and reason, or becomes the event it could not be."""
+    chosen = plan(expose=expose, source=replace(SOURCE, format="json"))
+    breaking = replace(chosen, enrichers=(BreakingMessage("people", "user", "message", []),))
+    parts = {RAW: 1, NORMALIZED: 1}
+    run = TopologyTestDriver(steps(breaking), partitions=parts, max_batch=max_batch)
+    header = b"<14>1 2026-01-27T14:12:23Z n-1 app - - - "
+    array = b'[{"message":"a"}, 7,{"message":"eve"} ,{"message":"b"}]'
+    for record in (array, b"[]", b'[{"message":"a"},{"mess', b'{"message":"c"}'):
+        run.pipe(RAW, header + record + b"\n", timestamp=START + 9, key=b"k")
+    run.run()
+    stem = "AAAAAAAAAAA-0"
+    assert _uids(run) == [f"{stem}-0", f"{stem}-0-3", f"{stem}-3"]
+    events = [orjson.loads(each.value or b"") for each in run.read(EVENTS)]
+    assert [event["message"] for event in events] == ["a", "b", "c"]
+    assert events[1]["raw_data"] == (header + b'{"message":"b"}').decode()
+    letters = {letter["uid"]: letter for letter in _letters(run.read(LETTERS))}
+    assert {uid: (letter["stage"], letter["raw"]) for uid, letter in letters.items()} == {
+        f"{stem}-0-1": ("parse", header + b"[7]\n"),
+        f"{stem}-0-2": ("enrich", header + b'{"message":"eve"}\n'),
+        f"{stem}-1": ("parse", header + b"[]\n"),
+        f"{stem}-2": ("parse", header + b'[{"message":"a"},{"mess\n'),
+    }
+    counts = run.counts
+    assert counts["records"] + counts["several"] == counts["events"] + counts["dead_letters"] == 7
+    again = TopologyTestDriver(steps(chosen), partitions=parts, max_batch=max_batch)
+    for uid, letter in letters.items():
+        again.pipe(RAW, letter["raw"], timestamp=START + 10, key=REPLAY + uid.encode())
+    again.run()
+    assert _uids(again) == [f"{stem}-0-2"]
+    refused = {letter["uid"]: letter["raw"] for letter in _letters(again.read(LETTERS))}
+    assert refused == {
+        uid: letter["raw"] for uid, letter in letters.items() if uid != f"{stem}-0-2"
+    }
+
+
 def test_placements_agree_on_arrays_of_objects():
     """Events, dead letters of a filter that breaks, and bytes with the end of the record."""
 

@@ -5,7 +5,7 @@ numbers of any size and repeated keys survive. Beside it, as each text is read o
 object says of its time and message: `@time`, the first of TIMES that it has, where that is a text;
 `@time_us`, that as RFC 3339 (microseconds since the epoch); `@time_number`, where it is a number;
 `@message`, the first of MESSAGES, where that is a text. An array of objects is taken apart before
-(several.py).
+(several.py, syslog_array.py).
 """
 
 import re
@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from topology.parse import several, timestamp
+from topology.parse import syslog_array, timestamp
 from topology.parse.parsed import (
     NO_FAILURES,
     Format,
@@ -135,4 +135,4 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     return merge(fields, usual, parse_rows(frame.filter(~usual), parse_line, SCHEMA))
 
 
-PARSER = Format("json", "1", parse, splitter=several.ARRAYS)
+PARSER = Format("json", "1", parse, splitter=syslog_array.SPLITTER)
