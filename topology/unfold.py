@@ -42,13 +42,11 @@ def unfold(raw: pl.DataFrame, splitter: Splitter) -> Unfolded | None:
     parts: dict[int, list[bytes | Refused]] = {}
     refused: list[tuple[int, int | None, str]] = []
     for place, record in zip(marked.tolist(), raw["raw"][marked].to_list(), strict=True):
-        try:
-            found = splitter.split(record)
-        except MalformedError as error:
-            refused.append((place, None, str(error)))
-            continue
-        if found is not None:
-            parts[place] = list(found)
+        found = _cut(splitter.split, record)
+        if isinstance(found, str):
+            refused.append((place, None, found))
+        elif found is not None:
+            parts[place] = found
     if not parts and not refused:
         return None
     counts = np.ones(raw.height, dtype=np.int64)
@@ -81,6 +79,17 @@ def unfold(raw: pl.DataFrame, splitter: Splitter) -> Unfolded | None:
     )
 
 
+def _cut(split: Split, record: bytes) -> list[bytes | Refused] | str | None:
+    """The parts, or why there are none; a record that breaks it is one dead letter, too."""
+    try:
+        found = split(record)
+    except MalformedError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None if found is None else list(found)
+
+
 def _single(raw: pl.DataFrame, single: pl.Expr) -> npt.NDArray[np.bool_]:
     try:
         return raw.select(single).to_series().fill_null(value=False).to_numpy()
@@ -91,11 +100,8 @@ def _single(raw: pl.DataFrame, single: pl.Expr) -> npt.NDArray[np.bool_]:
 @lru_cache(maxsize=2)
 def _parts(split: Split, record: bytes) -> tuple[bytes, ...] | None:
     """Several dead letters of one record come after each other."""
-    try:
-        found = split(record)
-    except MalformedError:
-        return None
-    if found is None:
+    found = _cut(split, record)
+    if found is None or isinstance(found, str):
         return None
     return tuple(each.raw if isinstance(each, Refused) else each for each in found)
 

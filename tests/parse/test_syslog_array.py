@@ -12,8 +12,9 @@ from app.commands.parse import event_texts, field_texts
 from topology.dimension import SMALL
 from topology.formats import decode
 from topology.parse import several, syslog_array
+from topology.parse.nesting import DEEPEST
 from topology.parse.parsed import MalformedError, Refused
-from topology.parse.several import DEEPEST, LARGEST, MOST
+from topology.parse.several import LARGEST, MOST
 from topology.parse.syslog_array import split
 
 HEADER = b"<14>1 2026-01-27T14:12:23Z n-1 app 7 m - "
@@ -121,6 +122,15 @@ def test_a_cut_array_is_a_dead_letter_with_all_its_bytes(header: str, values: li
     assert json.loads(text)["raw"].encode() == record
 
 
+def test_bytes_that_are_not_utf8_may_be_in_the_header():
+    """Where they are in the event, too: the bytes of each part are those of the record."""
+    header = b'<14>1 - h\xfe - - - [x@1 y="\xff\xfe"] '
+    assert split(header + b'[{"a":1},{"a":"\xff"}]') == [
+        header + b'{"a":1}',
+        header + b'{"a":"\xff"}',
+    ]
+
+
 def test_arrays_among_other_lines_of_a_large_batch():
     """Columns and the exact path agree, and neighbours keep their places."""
     lines = [
@@ -186,19 +196,14 @@ def test_how_deep_an_event_may_be_does_not_depend_on_who_asks(levels: int):
     deep = b'{"a":' * levels + b'"[{]}"' + b"}" * levels
     array = b"[" + deep + b',{"b":"' + b"[" * 1000 + b'"}]'
 
-    def asked(record: bytes, depth: int) -> object:
-        if depth:
-            return asked(record, depth - 1)
-        try:
-            whole = several.split_array(record[len(HEADER) :])
-            return split(record), whole
-        except MalformedError:
-            return None
+    def asked(depth: int) -> object:
+        return asked(depth - 1) if depth else (split(HEADER + array), several.split_array(array))
 
-    found = asked(HEADER + array, 0)
-    assert found == asked(HEADER + array, 300)
-    assert (found is None) == (levels > DEEPEST)
-    assert (several.split_array(array) is None) == (levels > DEEPEST)
+    parts = None if levels > DEEPEST else [deep, b'{"b":"' + b"[" * 1000 + b'"}']
+    assert asked(0) == (parts and [HEADER + part for part in parts], parts)
+    assert asked(300) == asked(0)
+    (failure, *_) = decode("json", _raw([HEADER + array]), {}).failures.rows() or [None]
+    assert (failure is None) == (levels <= DEEPEST)
 
 
 @given(data=st.binary(max_size=40))

@@ -15,6 +15,7 @@ from tests.topology.deployment import NORMALIZED, RAW, SOURCE, START, plan, step
 from topology.enrich.dictionary import Dictionary
 from topology.exposed import LARGEST, WHOLE
 from topology.filters import NO_FILTERS, Filter, Filters
+from topology.parse import several, syslog_array
 from topology.testing import Record, TopologyTestDriver
 from topology.uid import REPLAY
 
@@ -208,3 +209,27 @@ def test_filtered_events_of_a_record_are_counted(expose: frozenset[str]):
     counts = run.counts
     assert (counts["events"], counts["filtered"], counts["dead_letters"]) == (1, 2, 1)
     assert counts["records"] + counts["several"] == 4
+
+
+def test_a_record_that_breaks_what_takes_it_apart_is_one_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As in every stage: the worker goes on, and the others of the batch pass."""
+
+    def split(record: bytes) -> list[bytes] | None:
+        if b"eve" in record:
+            raise TypeError("eve")
+        return several.split_array(record)
+
+    broken = replace(syslog_array.SPLITTER, split=split)
+    monkeypatch.setattr("topology.formats.splitter_of", lambda _: broken)
+    run = TopologyTestDriver(
+        steps(plan(source=replace(SOURCE, format="json"))), partitions={RAW: 1}
+    )
+    for record in (b'[{"a":1}]', b'[{"a":"eve"}]', b'{"a":2}'):
+        run.pipe(RAW, record, timestamp=START + 9)
+    run.run()
+    assert _uids(run) == ["AAAAAAAAAAA-0-0", "AAAAAAAAAAA-0-2"]
+    (letter,) = _letters(run.read(LETTERS))
+    assert (letter["stage"], letter["reason"]) == ("parse", "TypeError: eve")
+    assert letter["raw"] == b'[{"a":"eve"}]'

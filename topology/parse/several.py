@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from topology.parse import nesting
 from topology.parse.parsed import MalformedError, Splitter
 
 MEMBER: Final = "logEvents"
@@ -20,10 +21,6 @@ BLANK: Final = re.compile(r"[ \t\r\n]*")
 ENDING: Final = " \t\r\n\0"
 LARGEST: Final = 1 << 26
 """Bytes that what is around the events may come to with all of them."""
-DEEPEST: Final = 256
-"""Levels of an event. Python's reader gives up at a depth that depends on who calls it; every
-worker has to take a record apart in the same way."""
-BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
@@ -102,7 +99,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
 def elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
     """Where each value of an array begins and ends, and the end of the array, which begins at
     `at`. Raises ValueError, IndexError or RecursionError for other texts, empty arrays and values
-    that are nested too deep."""
+    of too many levels."""
     found = []
     mark = "["
     while mark != "]":
@@ -117,22 +114,9 @@ def elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
 def _value(text: str, start: int) -> int:
     """Where a value ends."""
     _, end = DECODER.raw_decode(text, start)
-    brackets = text.count("{", start, end) + text.count("[", start, end)
-    if brackets > DEEPEST and _depth(text, start, end) > DEEPEST:
-        raise RecursionError(f"more than {DEEPEST} levels")
+    if nesting.is_deep(text, start, end):
+        raise ValueError(nesting.TOO_DEEP)
     return end
-
-
-def _depth(text: str, start: int, end: int) -> int:
-    depth = deepest = 0
-    for found in BRACKETS.finditer(text, start, end):
-        mark = found[0]
-        if mark in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "]}":
-            depth -= 1
-    return deepest
 
 
 def skip(text: str, at: int) -> int:

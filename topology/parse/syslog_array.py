@@ -20,6 +20,8 @@ OBJECT: Final = "^[^\\[{]*(?:\\[[^\\[\\]{]*\\][^\\[{]*)*[ \t:>\ufeff]\\{"
 or parameters of STRUCTURED-DATA: the payload is an object, or no JSON."""
 IS_OBJECT: Final = re.compile(OBJECT)
 ENDING: Final = "\r\n\0"
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 BLANK: Final = several.ENDING.encode()
 KINDS: Final = {'"': "a text", "[": "an array", "t": "true", "f": "false", "n": "null"}
 
@@ -27,8 +29,7 @@ KINDS: Final = {'"': "a text", "[": "an array", "t": "true", "f": "false", "n": 
 def split(record: bytes) -> list[bytes | Refused] | None:
     """Each element of an array behind a header; None for any other text.
 
-    Raises MalformedError for an array without elements, with too many, or with one that is nested
-    too deep.
+    Raises MalformedError for an array without elements, or with too many.
     """
     if not record.rstrip(BLANK).endswith(b"]"):
         return None
@@ -44,9 +45,7 @@ def split(record: bytes) -> list[bytes | Refused] | None:
         raise MalformedError("an array without events")
     try:
         spans, end = several.elements(line, at)
-    except RecursionError:
-        raise MalformedError(f"an event of over {several.DEEPEST} levels, in an array") from None
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return None  # the parser says what is wrong
     if line[end:stop].strip(several.ENDING):
         return None
@@ -71,8 +70,9 @@ def _check(before: str, elements: list[str], after: str) -> None:
 
 
 def _payload(line: str) -> tuple[int, int]:
-    """Where the text begins and ends that is to be JSON."""
-    message = syslog.message_of(line) or ""
+    """Where the text begins and ends that is to be JSON. The header is read as the parsers see it,
+    where bytes that are not UTF-8 are replaced."""
+    message = syslog.message_of(SURROGATE.sub(REPLACEMENT, line)) or ""
     start = len(line) - len(message)
     found = repeated.MESSAGE.fullmatch(message)
     if found is None:
