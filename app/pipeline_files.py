@@ -32,6 +32,13 @@ def _zoned(value: object) -> datetime:
     return value
 
 
+def _line(value: object) -> object:
+    """YAML reads what looks like a number or a time as one."""
+    if isinstance(value, str | dict):
+        return value
+    raise ValueError("expected a line in quotes, or a mapping with `line`")
+
+
 def _text(value: str) -> str:
     if not value:
         raise ValueError("expected a line")
@@ -74,7 +81,7 @@ class PipelineTest(Strict):
         START_MS / 1000, UTC
     )
     """When lines come that do not say their time; `{time}` begins here."""
-    lines: Annotated[list[str | Lines], Field(min_length=1)]
+    lines: Annotated[list[Annotated[str | Lines, BeforeValidator(_line)]], Field(min_length=1)]
     events: list[dict[str, Any]] | None = None
     filtered: Annotated[int, Field(ge=0)] | None = None
     aggregated: Annotated[int, Field(ge=0)] | None = None

@@ -71,6 +71,15 @@ def raw(lines: Sequence[bytes]) -> pl.DataFrame:
     )
 
 
+def is_utf8(line: bytes) -> bool:
+    """Whether it is text as it is."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def candidates(lines: Sequence[bytes]) -> list[Candidate]:
     """All formats, the best one first."""
     found = [_candidate(name, lines) for name in FORMATS]
@@ -94,6 +103,7 @@ def seen(name: str, lines: Sequence[bytes]) -> Iterator[dict[str, str]]:
     for text in field_texts(list(lines), name, {}, int(time.time() * 1000)):
         values = orjson.loads(text)
         if "error" not in values:
+            values.pop("raw_base64", None)  # of the line, and no field of it
             yield dict(_named(values))
 
 

@@ -59,8 +59,11 @@ CODE: Final = "@code."
 """`@code.<column>` (UInt32) may say which rows of that column are equal: those with equal code."""
 FRAME_COLUMNS: Final = frozenset({"row", "sub"})
 
-UNESCAPED: Final = frozenset({"metadata.original_time", "metadata.uid"})
-"""Texts of which JSON escapes nothing: time stamps that were parsed, and uids of our own making."""
+WRITTEN: Final = "metadata.original_time"
+"""A time stamp as the source wrote it: parsed by most formats, and any text where it could not be,
+or where a normalizer or a mutation says so."""
+UNESCAPED: Final = frozenset({WRITTEN, "metadata.uid"})
+"""Texts of which JSON escapes nothing: time stamps, once they were looked at, and uids."""
 
 SHARED: Final[Mapping[str, tuple[str, ...]]] = {
     "@class": (

@@ -205,7 +205,7 @@ def splitter_of(name: str) -> Splitter | None:
 
 def _folded(name: str, unfolded: Unfolded, failures: pl.DataFrame) -> pl.DataFrame:
     refused = pl.DataFrame(
-        [(row, PARSE, reason, name, "1", None) for row, reason in unfolded.refused],
+        [(row, PARSE, reason, name, "1", sub) for row, sub, reason in unfolded.refused],
         schema={**FAILURES, SUB: pl.UInt32},
         orient="row",
     )

@@ -5,7 +5,6 @@ group, by name.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from topology import findings
@@ -13,6 +12,7 @@ from topology.correlate.list_key import Content, Entry, Passed
 from topology.keys import group_key
 from topology.list_contents import placed, texts
 from topology.lists import ACTIONS, TESTS, Step
+from topology.moments import text_of
 from topology.rules import Alert, Correlation, EventRule
 
 NUMBERS: Final = ("time", "start", "end", "count")
@@ -92,10 +92,9 @@ def _of_correlation(
 
 def told(test: Step, entry: Entry) -> dict[str, str]:
     """What an alert says of the entry that was there."""
-    since = datetime.fromtimestamp(entry.since / 1000, UTC).isoformat(timespec="milliseconds")
     said = {
         "list": test.list.name,
-        "listed_since": since,
+        "listed_since": f"{text_of(entry.since)[:-1]}+00:00",
         "listed_by": entry.by,
         "listed_uid": entry.uid,
     }

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
+from topology.moments import EARLIEST_MS, LATEST_MS
+
 Change: TypeAlias = Callable[[pl.Expr], pl.Expr]
 """From a column of String to one value a row."""
 
@@ -115,8 +117,9 @@ def _parse_time(form: str, zone: str) -> Change:
 def _epoch(text: pl.Expr) -> pl.Expr:
     number = text.str.strip_chars().cast(pl.Float64, strict=False)
     number = pl.when(number.is_finite()).then(number)
-    millis = pl.when(number.abs() < SECONDS_BELOW).then(number * 1000).otherwise(number)
-    return millis.round().cast(pl.Int64, strict=False)
+    millis = pl.when(number.abs() < SECONDS_BELOW).then(number * 1000).otherwise(number).round()
+    within = millis.is_between(EARLIEST_MS, LATEST_MS)
+    return pl.when(within).then(millis).cast(pl.Int64, strict=False)
 
 
 def checked(pattern: str) -> int:

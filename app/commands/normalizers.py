@@ -14,11 +14,14 @@ Paths = Annotated[list[Path], typer.Argument(help="Files of normalizers, or fold
 
 
 def files_of(paths: list[Path]) -> Iterator[Path]:
-    """Those named, and those of folders; ends the command where nothing is."""
+    """Those named, and those of folders; ends the command where there is none."""
     for path in paths:
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
-        yield from sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        found = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if not found:
+            fail(f"{path}: no normalizers in it; expected files named *.yaml", WRONG_USAGE)
+        yield from found
 
 
 @app.command()
@@ -40,7 +43,7 @@ def check(paths: Paths) -> None:
             problems += error.problems
     if problems:
         fail("\n".join(problems))
-    print(f"{count} normalizers load")
+    print(f"{count} {'normalizer loads' if count == 1 else 'normalizers load'}")
 
 
 @app.command(name="test")

@@ -1,33 +1,34 @@
 """`northbound parse`: lines in, one JSON object for each event of them out, in order."""
 
 import base64
-import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import orjson
 import typer
 
-from app.output import WRONG_USAGE, errors, fail
+from app.commands.line_input import bound_of, frames_of, lines_of, source_of
+from app.output import WRONG_USAGE, fail
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from app.ingest.framing import Framer
     from app.normalizer_files import Loaded
     from topology.normalize.normalizer import Normalizer
     from topology.parse.parsed import Option
 
-READ_SIZE = 1 << 20
-TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+TIME = "%Y-%m-%dT%H:%M:%S%.6fZ"
 Output: TypeAlias = Literal["ocsf", "ecs", "fields", "frames"]
 OUTPUTS: tuple[Output, ...] = ("ocsf", "ecs", "fields", "frames")
 
 
 def parse(
+    file: Annotated[
+        Path | None, typer.Argument(help="A log, instead of standard input.", show_default=False)
+    ] = None,
     *,
     format_: Annotated[
         str,
@@ -65,7 +66,7 @@ def parse(
     "raw_base64". An event without a time of its own gets the present, and a time without a year the
     year that is nearest to it.
 
-    Example: head -3 audit.log | northbound parse --format qumulo
+    Example: northbound parse --format qumulo audit.log
     """
     from topology.formats import SOURCE_FORMATS
 
@@ -79,15 +80,17 @@ def parse(
         fail(f"no output {output!r}; --output expects one of {', '.join(OUTPUTS)}", WRONG_USAGE)
     given = option or []
     if framing == "lines":
-        batches = _lines(sys.stdin.buffer)
+        batches = lines_of(source_of(file))
     else:
         bounds = [each for each in given if each.startswith("max=")]
         given = [each for each in given if each not in bounds]
-        batches = _frames(sys.stdin.buffer, framing, _bound(bounds))
+        batches = frames_of(source_of(file), framing, bound_of(bounds))
     own: Normalizer | None = None
     if normalizer is None:
         options: Mapping[str, str] = _options(given, format_, SOURCE_FORMATS[format_].options)
     else:
+        if format_ != "auto" or given:
+            fail(f"--normalizer: {normalizer} says format and options; leave them out", WRONG_USAGE)
         loaded = _loaded(normalizer)
         own, format_, options = loaded.normalizer, loaded.format, loaded.options
     out = sys.stdout.buffer
@@ -107,7 +110,7 @@ def _loaded(path: Path) -> "Loaded":
     from app.config import ConfigError
     from app.normalizer_files import load_normalizer
 
-    if not path.is_file():
+    if not path.exists():
         fail(f"{path}: no such file", WRONG_USAGE)
     try:
         return load_normalizer(path, "UTC")
@@ -132,49 +135,6 @@ def _options(given: list[str], name: str, known: "Mapping[str, Option]") -> dict
         if option.required and key not in options:
             fail(f"format {name} needs --option {key}=…: {option.meaning}", WRONG_USAGE)
     return options
-
-
-def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
-    """Lines as they come, without their line end; the last one may have none."""
-    rest = b""
-    read = cast("Any", source).read1
-    while data := read(READ_SIZE):
-        *lines, rest = (rest + data).split(b"\n")
-        if lines:
-            yield lines
-    if rest:
-        yield [rest]
-
-
-def _bound(given: list[str]) -> int | None:
-    """Bytes of `--option max=N`; None where it is not given."""
-    if not given:
-        return None
-    value = given[-1].removeprefix("max=")
-    if re.fullmatch("[1-9][0-9]{0,8}", value) is None:
-        fail(f"--option max: saw {value!r}, expected a number of bytes", WRONG_USAGE)
-    return int(value)
-
-
-def _frames(source: BinaryIO, framing: str, bound: int | None) -> Iterator[list[bytes]]:
-    from app.ingest.framing import LARGEST_COUNT, LIMIT, MODES, Framer
-
-    mode = next((each for each in MODES if each == framing), None)
-    if mode is None:
-        known = ", ".join(("lines", *MODES))
-        fail(f"no framing {framing!r}; --framing expects one of {known}", WRONG_USAGE)
-    largest = bound if bound and mode == "octet" else LARGEST_COUNT
-    framer = Framer(mode, limit=bound or LIMIT, largest=largest)
-    read = cast("Any", source).read1
-    while not framer.error and (data := read(READ_SIZE)):
-        yield framer.feed(data)
-    yield framer.end()
-    if framer.error:
-        _complain(framer)
-
-
-def _complain(framer: "Framer") -> None:
-    errors.print(f"framing: {framer.error}; not framed: {framer.remainder[:60]!r}", markup=False)
 
 
 def event_texts(
@@ -217,14 +177,15 @@ def field_texts(
     results = _failed(lines, name, found.failures)
     for fields in found.fields:
         places = _places(fields.frame)
-        for place, row in zip(places, fields.frame.iter_rows(named=True), strict=True):
+        rows = _timed(fields.frame).iter_rows(named=True)
+        for place, row in zip(places, rows, strict=True):
             values: dict[str, Any] = {"format": fields.format} if name == "auto" else {}
             values |= _printed(row)
             if fields.format == "rfc3164":
                 values["timestamp_md"] = month_day_time(row["@timestamp"] or "")
             if "raw_base64" in (raw := _kept(lines[place[0]])):
                 values |= raw
-            results[place] = _one_line(orjson.dumps(values, option=TIMES))
+            results[place] = _one_line(orjson.dumps(values))
     return [results[place] for place in sorted(results)]
 
 
@@ -266,6 +227,20 @@ def _kept(line: bytes) -> dict[str, str]:
         return {"raw": line.decode()}
     except UnicodeDecodeError:
         return {"raw_base64": base64.b64encode(line).decode()}
+
+
+def _timed(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Times as text, those of a syslog header, too: a zone may put one out of Python's years."""
+    import polars as pl
+
+    def text(time: pl.Expr) -> pl.Expr:
+        return time.dt.to_string(TIME).str.replace(".000000Z", "Z", literal=True)
+
+    columns = [text(pl.col(name)) for name in frame.columns if frame[name].dtype == pl.Datetime]
+    if "syslog" in frame.columns:
+        time = text(pl.field("timestamp"))
+        columns.append(pl.col("syslog").struct.with_fields(time))
+    return frame.with_columns(columns)
 
 
 def _printed(row: Mapping[str, Any]) -> dict[str, Any]:

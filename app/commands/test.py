@@ -32,9 +32,11 @@ def run_tests(
         plan = plan_of(settings)
         for file, tests in [(file, read_tests(file)) for file in files]:
             for entry in tests:
-                failed += verdict(
-                    f"{file.stem}: {entry.name}", differences(entry, run(plan, entry))
-                )
+                try:
+                    found = differences(entry, run(plan, entry))
+                except ConfigError as error:
+                    fail("\n".join(f"{file}: {problem}" for problem in error.problems))
+                failed += verdict(f"{file.stem}: {entry.name}", found)
     except ConfigError as error:
         fail(error)
     if failed:

@@ -1,7 +1,6 @@
 """`northbound try`: what an unknown log is, and what would come of it."""
 
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +16,32 @@ if TYPE_CHECKING:
     from app.normalizer_files import Loaded
     from app.trying import Candidate, Described
     from topology.formats import Decoded
+    from topology.match.ruleset import RuleSet
 
 BEGIN = 3
 """Events and lines that are shown."""
+LONG = 2_000
+"""Characters of an event that are shown."""
 NORMALIZERS = Path("normalizers")
+LONGEST = 1 << 26
+"""Bytes of a line."""
 BINARY = 0.3
 """Share of NULs and the like above which a file is no log."""
+CONTROLS = 0.03
+VARIED = 10
+"""So many kinds of control characters, with that share, are in no text: a log that has some of them
+for delimiters has the same ones in each line."""
+FORMS = {
+    b"\x1f\x8b": "packed with gzip; unpack it first: gunzip",
+    b"PK\x03\x04": "a zip archive; unpack it first: unzip",
+    b"BZh": "packed with bzip2; unpack it first: bunzip2",
+    b"\xfd7zXZ\x00": "packed with xz; unpack it first: unxz",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it first: unzstd",
+    b"ElfFile\x00": "a Windows event log; export it as XML first: wevtutil qe FILE /lf:true /f:xml",
+    b"\xff\xfe": "UTF-16; write it as UTF-8 first: iconv -f UTF-16 -t UTF-8",
+    b"\xfe\xff": "UTF-16; write it as UTF-8 first: iconv -f UTF-16 -t UTF-8",
+}
+"""Files that begin so are no lines of text yet."""
 
 
 def try_log(
@@ -47,7 +66,10 @@ def try_log(
     from app import trying
     from topology.formats import decode
 
+    if write is not None:
+        _check(write)
     found = _read(file, lines)
+    ruleset = _rules(rules) if rules else None
     ranked = trying.candidates(found)
     best = ranked[0] if ranked[0].share >= trying.ENOUGH else None
     own = sorted(
@@ -63,31 +85,65 @@ def try_log(
         decoded = decode(loaded.format, trying.raw(found), loaded.options, loaded.normalizer)
     else:
         decoded = decode(best.format if best else "plain", trying.raw(found), {})
-    firing = trying.fired(compiled(rules), decoded) if rules else {}
+    firing = trying.fired(ruleset, decoded) if ruleset is not None else {}
     if as_json(json):
         _print_json(file, ranked, chosen, decoded, firing)
     else:
-        _print(file, len(found), ranked, own, chosen, decoded, firing)
+        _print(file, found, ranked, own, chosen, decoded)
+        if ruleset is not None:
+            _print_rules(len(ruleset.rules.events), firing)
     if write is not None:
         _write(write, trying.skeleton(write.stem, best.format if best else None, found))
 
 
 def _read(file: Path, count: int) -> list[bytes]:
+    found: list[bytes] = []
     try:
         with file.open("rb") as source:
-            found = [line.rstrip(b"\r\n") for line in islice(source, count) if line.strip()]
+            begin = source.peek(8)
+            for mark, what in FORMS.items():
+                if begin.startswith(mark):
+                    fail(f"{file}: {what}")
+            for number in range(1, count + 1):
+                line = source.readline(LONGEST)
+                if len(line) == LONGEST:
+                    fail(f"{file}:{number}: a line of {LONGEST >> 20} MiB or more; expected a log")
+                if line.strip():
+                    found.append(line.rstrip(b"\r\n"))
     except OSError as error:
         fail(f"{file}: {error.strerror}", WRONG_USAGE)
     if not found:
         fail(f"{file}: nothing in it to look at")
-    whole = b"".join(found)
-    if sum(each < 9 for each in whole) > BINARY * len(whole):
+    if _is_binary(b"".join(found)):
         fail(f"{file}: looks like no text; unpack it first, if it is packed")
     return found
 
 
+def _is_binary(whole: bytes) -> bool:
+    if sum(each < 9 for each in whole) > BINARY * len(whole):
+        return True
+    kinds = {each: whole.count(each) for each in (*range(9), *range(14, 27), *range(28, 32), 127)}
+    varied = sum(count > 0 for count in kinds.values())
+    return varied >= VARIED and sum(kinds.values()) > CONTROLS * len(whole)
+
+
+def _check(write: Path) -> None:
+    """Said before any work is done."""
+    if write.exists():
+        fail(f"{write} is there already; --write never writes over a file", WRONG_USAGE)
+    if not write.parent.is_dir():
+        fail(f"{write}: there is no folder {write.parent}; make it first", WRONG_USAGE)
+
+
+def _rules(paths: list[Path]) -> "RuleSet":
+    found = compiled(paths)
+    if not found.rules.events:
+        fail(f"{', '.join(map(str, paths))}: no rules; expected files named *.yml", WRONG_USAGE)
+    return found
+
+
 def _default() -> list[Path]:
-    return [NORMALIZERS] if NORMALIZERS.is_dir() else []
+    return [NORMALIZERS] if any(NORMALIZERS.glob("*.yaml")) else []
 
 
 def _normalizers(paths: list[Path]) -> "Iterator[tuple[Path, Loaded]]":
@@ -125,16 +181,19 @@ def _print_json(
 
 def _print(
     file: Path,
-    count: int,
+    lines: list[bytes],
     ranked: "list[Candidate]",
     own: "list[Described]",
     chosen: "Described | None",
     decoded: "Decoded",
-    firing: dict[str, int],
 ) -> None:
     from app import trying
 
-    print(f"{file}: {count} lines looked at\n")
+    print(f"{file}: {_lines(len(lines))} looked at")
+    odd = sum(not trying.is_utf8(line) for line in lines)
+    if odd:
+        print(f"{_lines(odd)} not in UTF-8: events have the exact bytes in unmapped.raw_base64")
+    print()
     fits = [each for each in ranked if each.share >= trying.ENOUGH]
     if chosen is not None:
         print(f"Best: {chosen.path} describes {chosen.share:.0%} of the lines.")
@@ -153,14 +212,30 @@ def _print(
             print(f"  {entry.path!s:<18} {entry.share:>5.0%} described")
     print("\nEvents:")
     for event in trying.events(decoded)[:BEGIN]:
-        print(orjson.dumps(event).decode())
+        text = orjson.dumps(event).decode()
+        print(text if len(text) <= LONG else f"{text[:LONG]}… ({len(text):,} characters)")
     failures = decoded.failures
     if failures.height:
-        print(f"\n{failures.height} lines fail, to be kept in dead letters, such as")
+        kept = (
+            "fails, to be kept as a dead letter:"
+            if failures.height == 1
+            else ("fail, to be kept in dead letters, such as")
+        )
+        print(f"\n{_lines(failures.height)} {kept}")
         for failure in failures.head(BEGIN).iter_rows(named=True):
             print(f"  line {failure['row'] + 1}: {failure['stage']}: {failure['reason']}")
+
+
+def _print_rules(count: int, firing: dict[str, int]) -> None:
+    print()
     for title, hits in sorted(firing.items(), key=lambda each: -each[1]):
-        print(f"\nRule: {title}: {hits} events")
+        print(f"Rule: {title}: {hits} {'event' if hits == 1 else 'events'}")
+    if not firing:
+        print(f"Rules: none of {count} matches these events.")
+
+
+def _lines(count: int) -> str:
+    return f"{count} {'line' if count == 1 else 'lines'}"
 
 
 def _write(path: Path, text: str) -> None:

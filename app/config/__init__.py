@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from app.config import responses
 from app.config.connection import ConfigError
@@ -67,7 +68,8 @@ def checked(document: Document, model: type[Model], page: str) -> Model:
 
 def _validate(document: Document) -> tuple[Config | None, list[str]]:
     if not isinstance(document.data, dict):
-        return None, [f"{document.path}:1: file: empty; expected `version: 1`, kafka and sources"]
+        problem = _no_mapping(document, "`version: 1`, kafka and sources")
+        return None, [problem]
     data = {**document.data, **_elsewhere(document.data)}
     try:
         return Config.model_validate(data, strict=False), []
@@ -116,12 +118,18 @@ EXPECTATIONS = {
 def _problems(
     document: Document, error: ValidationError, page: str = "docs/configuration.md"
 ) -> list[str]:
+    if not isinstance(document.data, dict):
+        return [_no_mapping(document, f"keys and their values; see {page}")]
     problems = []
     for item in error.errors():
         if item["loc"][-1] in SCALARS and isinstance(_at(document.data, item["loc"][:-1]), dict):
             continue  # of a constant or a mapping it is a mapping, whose own mistakes are told
         at = _path(item["loc"])
-        text = EXPECTATIONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        text = (
+            EXPECTATIONS.get(item["type"])
+            or _short(item)
+            or item["msg"].removeprefix("Value error, ")
+        )
         seen = _seen(document.data, at)
         secret = any(
             "password" in str(part) or "token" in str(part) for part in at
@@ -130,6 +138,21 @@ def _problems(
             text = f"saw {seen!r}, {text[0].lower()}{text[1:]}"
         problems.append(document.problem(at, text.replace("{page}", page)))
     return problems
+
+
+def _no_mapping(document: Document, expected: str) -> str:
+    """What is wrong with a file of which not even the keys can be looked at."""
+    is_list = isinstance(document.data, list)
+    seen = "empty;" if document.data is None else f"saw {'a list' if is_list else 'one value'},"
+    return document.problem(("file",), f"{seen} expected {expected}")
+
+
+def _short(item: ErrorDetails) -> str | None:
+    """What a list without elements wants."""
+    if item["type"] != "too_short" or item["ctx"]["actual_length"]:
+        return None
+    least = item["ctx"]["min_length"]
+    return f"empty; expected at least {least} item{'s' if least > 1 else ''}"
 
 
 SECRETS = ("password", "token", "secret")

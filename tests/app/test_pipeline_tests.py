@@ -96,6 +96,9 @@ def test_what_is_as_expected(tmp_path: Path) -> None:
         ({"source": "nobody"}, "no tenant receives nobody"),
         ({"source": "x"}, "source: saw 'x', expected one of nas, bsd, nobody"),
         ({"lines": []}, "mine.yaml:2: tests[0].lines: "),
+        ({"lines": []}, "tests[0].lines: empty; expected at least 1 item"),
+        ({"lines": [5, LINE]}, "tests[0].lines[0]: saw 5, expected a line in quotes, or a mapping"),
+        ({"source": "x"}, "mine.yaml: it: source: saw 'x'"),
         ({"surprise": 1}, "tests[0].surprise: unknown key; see docs/testing.md"),
         ({"received": "2026-01-27"}, "tests[0].received: saw '2026-01-27', expected a time with"),
     ],
@@ -139,3 +142,21 @@ def test_lines_without_a_year(tmp_path: Path) -> None:
             events=[{"time": time, "raw_data": None, "message": "it"}],
         )
         assert status == 0, output
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"), [("", "empty;"), ("- a\n", "saw a list,"), ("a\n", "saw one value,")]
+)
+@pytest.mark.parametrize("command", [["test"], ["normalizers", "check"], ["normalizers", "test"]])
+def test_a_file_without_keys_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, seen: str, command: list[str]
+) -> None:
+    """Whatever file it is: what it is, and where its keys are described."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "northbound.yaml").write_text(CONFIG, encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    result = CliRunner().invoke(app, [*command, str(path)])
+    page = "docs/testing.md" if command == ["test"] else "docs/normalizers.md"
+    told = f"{path}:1: file: {seen} expected keys and their values; see {page}\n"
+    assert (result.exit_code, result.stderr) == (1, told)

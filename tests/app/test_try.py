@@ -1,5 +1,6 @@
 """`northbound try`: an unknown log is recognised, and a normalizer for it begun."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -86,7 +87,14 @@ def test_the_skeleton_is_a_normalizer(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"\n\n", "nothing in it"), (b"\x00\x01\x02\x03" * 9, "looks like no text")],
+    [
+        (b"\n\n", "nothing in it"),
+        (b"\x00\x01\x02\x03" * 9, "looks like no text"),
+        (bytes(range(256)) * 40, "looks like no text"),
+        (gzip.compress(b"some line\n" * 99), "gunzip"),
+        ("<14>1 - h a - - - hello\r\n".encode("utf-16"), "iconv -f UTF-16"),
+        (b"ElfFile\x00" + bytes(99), "wevtutil"),
+    ],
 )
 def test_what_is_no_log(tmp_path, content, problem):
     """It is said, with what to do."""
@@ -94,3 +102,57 @@ def test_what_is_no_log(tmp_path, content, problem):
     assert (result.exit_code, problem in result.stderr) == (1, True)
     missing = CliRunner().invoke(app, ["try", str(tmp_path / "nothing")])
     assert (missing.exit_code, "No such file" in missing.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Zażółć gęślą jaźń 1".encode("iso-8859-2"), "вход 1".encode("koi8-r"), b"8=FIX\x019=5\x01"],
+)
+def test_text_of_other_encodings_and_delimiters_is_text(tmp_path, monkeypatch, text):
+    """And bytes that are kept are no field that a format read."""
+    monkeypatch.chdir(tmp_path)
+    result, found = try_(tmp_path, (text + b"\n") * 50)
+    assert result.exit_code == 0, result.stderr
+    assert (found["format"], len(found["events"])) == ("plain", 50)
+
+
+@pytest.mark.parametrize("levels", [129, 500, 1_000, 100_000])
+def test_json_of_any_depth_is_looked_at(tmp_path, monkeypatch, levels):
+    """Beside JSON that can be read; it fails with its reason."""
+    monkeypatch.chdir(tmp_path)
+    deep = b'{"a":' * levels + b"1" + b"}" * levels
+    target = tmp_path / "mine.yaml"
+    result, found = try_(tmp_path, b'{"a":1}\n{"a":2}\n' + deep, "--write", target)
+    assert result.exit_code == 0, result.stderr
+    assert found["format"] == "json"
+    (failure,) = found["failures"]
+    assert failure["row"] == 2
+
+
+def test_what_cannot_work_is_said_before_the_work(tmp_path):
+    """No file is looked at for an output that cannot be written, or with nothing to try."""
+    log = tmp_path / "some.log"
+    log.write_bytes(b"line\n")
+    (tmp_path / "nothing").mkdir()
+    for options, problem in (
+        (["--write", str(log)], "is there already"),
+        (["--write", str(tmp_path / "no" / "x.yaml")], "there is no folder"),
+        (["--rules", str(tmp_path / "nothing")], "no rules; expected files named *.yml"),
+        (["--normalizers", str(tmp_path / "nothing")], "no normalizers in it"),
+    ):
+        result = CliRunner().invoke(app, ["try", str(log), *options])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert problem in result.stderr
+
+
+def test_people_are_told_what_is_odd(tmp_path, monkeypatch):
+    """Lines that are not UTF-8, that no rule matches, and only the beginning of a huge event."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("app.commands.try_log.as_json", lambda _: False)
+    log = tmp_path / "some.log"
+    log.write_bytes(b"caf\xe9\n" + b"x" * 100_000 + b"\n")
+    result = CliRunner().invoke(app, ["try", str(log), "--rules", str(ROOT / "rules" / "sshd")])
+    assert "1 line not in UTF-8" in result.stdout
+    assert "matches these events" in result.stdout
+    assert "characters)" in result.stdout
+    assert len(result.stdout) < 10_000

@@ -199,6 +199,11 @@ def test_tenant_files_beside_it_add_tenants(tmp_path: Path) -> None:
     (tmp_path / "tenants.d" / "globex.yaml").write_text("sources: [qumulo]\nx: 1\n")
     with pytest.raises(ConfigError, match=r"globex\.yaml:2: x: unknown key"):
         load(_write(tmp_path, GOOD))
+    (tmp_path / "tenants.d" / "globex.yaml").write_text("# nothing yet\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"globex\.yaml:1: file: empty; expected keys"):
+        load(_write(tmp_path, GOOD))
+    with pytest.raises(ConfigError, match=r"northbound\.yaml:1: file: saw a list, expected"):
+        load(_write(tmp_path, "- a\n"))
 
 
 def test_the_reference_page_is_current() -> None:

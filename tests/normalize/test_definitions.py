@@ -257,7 +257,7 @@ def test_the_command(tmp_path: Path) -> None:
     """check and test say what is wrong; --update writes what came."""
     path = written(tmp_path)
     run = CliRunner()
-    assert "1 normalizers load" in run.invoke(app, ["normalizers", "check", str(path)]).stdout
+    assert "1 normalizer loads" in run.invoke(app, ["normalizers", "check", str(path)]).stdout
     assert "no tests" in run.invoke(app, ["normalizers", "test", str(path)]).stderr
     folder = tmp_path / "tests" / "mine"
     folder.mkdir(parents=True)
@@ -297,3 +297,11 @@ def test_parse_with_a_normalizer(tmp_path: Path) -> None:
     path = written(tmp_path, format="x")
     result = CliRunner().invoke(app, ["parse", "--normalizer", str(path)], input=b"a\n")
     assert (result.exit_code, f"{path}:5: format: saw 'x'" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_a_folder_without_normalizers_is_a_mistake(tmp_path: Path, command: str) -> None:
+    """It is no success to have checked nothing."""
+    (tmp_path / "x.yml").write_text("name: x", encoding="utf-8")
+    result = CliRunner().invoke(app, ["normalizers", command, str(tmp_path)])
+    assert (result.exit_code, "no normalizers in it" in result.stderr) == (2, True)

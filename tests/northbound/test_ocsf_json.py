@@ -160,3 +160,15 @@ def test_columns_agree_with_single_rows(events: list[dict[str, Any]], coded: boo
     assert together[: len(events)] == alone
     kept = list(range(0, len(many), 2))
     assert encode(frame[kept]).to_list() == [together[row] for row in kept]
+
+
+@pytest.mark.parametrize("rows", [1, SMALL])
+def test_a_time_stamp_may_hold_any_text(rows: int):
+    """It is what the source wrote: a quote in it begins no member of the event."""
+    texts = [None, "", "2026", '","severity_id":6,"a":"', "\\ud800", "a\nb\x00\x1f", 'é\u2028"\\']
+    frame = pl.DataFrame(
+        {"time": [1] * 7, "metadata.original_time": texts, "metadata.uid": ["u"] * 7}
+    )
+    seen = _objects(pl.concat([frame] * rows))
+    assert [each["metadata"].get("original_time") for each in seen] == texts * rows
+    assert all(each.keys() == {"time", "metadata"} for each in seen)

@@ -145,3 +145,14 @@ def test_options_reach_the_format():
 def test_wrong_usage_says_what_is_expected(arguments: list[str], said: str):
     """Status 2 and one message."""
     assert said in _run(b"x\n", *arguments, status=2).stderr.decode().replace("\n", " ")
+
+
+def test_times_out_of_the_years_of_a_calendar_are_printed():
+    """A zone puts the last hour of the year 9999 into the next one; the lines around it stay."""
+    late, early = b"9999-12-31T23:59:59.5-23:59", b"0001-01-01T00:00:00+23:59"
+    lines = [b"<34>1 %s h a - - - {}" % time for time in (late, early, b"2026-01-27T14:12:23Z")]
+    times = ["+10000-01-01T23:58:59.500000Z", "0000-12-31T00:01:00Z", "2026-01-27T14:12:23Z"]
+    seen = _parse(b"\n".join(lines), "--format", "rfc5424", "--output", "fields")
+    assert [each["timestamp"] for each in seen] == times
+    seen = _parse(b"\n".join(lines), "--format", "json", "--output", "fields")
+    assert [each["syslog"]["timestamp"] for each in seen] == times

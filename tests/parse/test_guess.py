@@ -33,6 +33,7 @@ AUTO = {
     "cef/records": "cccccp",  # the last one has too few fields
     "csv/records": "p3pp",  # three values: any text has so many
     "json/values": "jjjjpppp",  # a text alone, and what is no JSON
+    "json/syslog-arrays": "5553333333333",  # as all JSON behind a header: a message
     "kv/lists": "k3kp",  # values with blanks behind a tag: a message
     "leef/records": "lllp",  # the last one has no event id
     "qumulo-cloudwatch/shapes": "QQQQjQjQ",  # `{}`, and an event that is no record

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.parse.both_paths import assert_same, one
 from topology.parse import json as parser
+from topology.parse.nesting import DEEPEST, TOO_DEEP, is_deep
 
 PIECES = st.sampled_from(
     [
@@ -55,3 +56,26 @@ def test_the_text_is_kept(value: object):
 def test_what_is_no_json(text: str):
     """The reason says so."""
     assert "not JSON" in one(parser.PARSER, text)["error"]
+
+
+@pytest.mark.parametrize(("begin", "end"), [('{"a":', "}"), ("[", "]"), ('[{"[{":', "}]")])
+def test_what_readers_could_not_take_is_refused(begin: str, end: str):
+    """In columns, too; text that looks like levels is none."""
+    levels = begin.replace('"[{"', "").count("{") + begin.replace('"[{"', "").count("[")
+
+    def nested(depth: int) -> str:
+        return begin * (depth // levels) + '"]}[{\\"[["' + end * (depth // levels)
+
+    good, bad = nested(DEEPEST), nested(DEEPEST + levels)
+    assert one(parser.PARSER, good)["value:json"] == good
+    assert one(parser.PARSER, bad) == {"error": TOO_DEEP}
+    assert "error" in one(parser.PARSER, begin * 100_000)
+    assert_same(parser.PARSER, [good, bad, "{}", "{", f'["{"[" * 1000}"]'])
+
+
+def test_levels_are_counted_from_where_the_text_begins():
+    """A part of a text is judged by itself."""
+    text = "[" * 100 + "[" * DEEPEST + "]" * DEEPEST + "]" * 100
+    assert is_deep(text)
+    assert not is_deep(text, 100, 100 + 2 * DEEPEST)
+    assert is_deep(text, 100, 100 + 2 * DEEPEST, around=1)

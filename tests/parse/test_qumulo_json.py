@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.commands.parse import event_texts
 from app.demo.bodies import Record, body
 from app.demo.vocabulary import Person
 from tests.parse.json_bodies import TRAPS, changed, odd, usual
@@ -17,6 +18,7 @@ from topology.formats import CHAINS
 from topology.normalize import NORMALIZERS
 from topology.northbound import SERIALIZERS
 from topology.parse import qumulo, qumulo_json, qumulo_json_columns
+from topology.parse.nesting import DEEPEST
 from topology.parse.parsed import MalformedError, parse_rows
 
 CSV_BODY = '::1,"a",smb2,fs_open,ok,1,"/a",""'
@@ -192,3 +194,18 @@ def test_fields_with_an_id_of_one_kind(known: str):
     events = NORMALIZERS["qumulo"].normalize(fields, {})
     seen = "actor.user.uid" if known == "sid" else "actor.user.uid_alt"
     assert events[seen].to_list() == [None, "7"]
+
+
+def test_states_of_too_many_levels_are_refused_in_any_company():
+    """By the exact path and by columns at the same depth; no line beside them is."""
+    around = 2
+
+    def line(depth: int) -> bytes:
+        state = '{"a":' + "[" * (depth - around - 1) + "]" * (depth - around - 1) + "}"
+        return f'{HEADER}{{"operation":"fs_open","details":{{"before":{state}}}}}'.encode()
+
+    lines = [line(DEEPEST), line(DEEPEST + 1), line(800), line(3)]
+    alone = [event_texts([each], "qumulo", {}, 7) for each in lines]
+    assert [b"levels" in text for (text,) in alone] == [False, True, True, False]
+    together = event_texts(lines * SMALL, "qumulo", {}, 7)
+    assert together == [text for (text,) in alone] * SMALL

@@ -15,6 +15,7 @@ from tests.topology.deployment import NORMALIZED, RAW, SOURCE, START, plan, step
 from topology.enrich.dictionary import Dictionary
 from topology.exposed import LARGEST, WHOLE
 from topology.filters import NO_FILTERS, Filter, Filters
+from topology.parse import several, syslog_array
 from topology.testing import Record, TopologyTestDriver
 from topology.uid import REPLAY
 
@@ -129,6 +130,45 @@ def test_an_event_too_large_for_a_record_goes_by_itself(expose: frozenset[str]):
     assert all(WHOLE.encode() in value and len(value) < LARGEST * 4 / 3 for value in values)
 
 
+@PLACEMENTS
+@pytest.mark.parametrize("max_batch", [1, 64])
+def test_arrays_behind_a_syslog_header(expose: frozenset[str], max_batch: int):
+    """Each element has one outcome under a uid of its own; a dead letter that is sent again keeps
+    uid, bytes and reason, or becomes the event it could not be."""
+    chosen = plan(expose=expose, source=replace(SOURCE, format="json"))
+    breaking = replace(chosen, enrichers=(BreakingMessage("people", "user", "message", []),))
+    parts = {RAW: 1, NORMALIZED: 1}
+    run = TopologyTestDriver(steps(breaking), partitions=parts, max_batch=max_batch)
+    header = b"<14>1 2026-01-27T14:12:23Z n-1 app - - - "
+    array = b'[{"message":"a"}, 7,{"message":"eve"} ,{"message":"b"}]'
+    for record in (array, b"[]", b'[{"message":"a"},{"mess', b'{"message":"c"}'):
+        run.pipe(RAW, header + record + b"\n", timestamp=START + 9, key=b"k")
+    run.run()
+    stem = "AAAAAAAAAAA-0"
+    assert _uids(run) == [f"{stem}-0", f"{stem}-0-3", f"{stem}-3"]
+    events = [orjson.loads(each.value or b"") for each in run.read(EVENTS)]
+    assert [event["message"] for event in events] == ["a", "b", "c"]
+    assert events[1]["raw_data"] == (header + b'{"message":"b"}').decode()
+    letters = {letter["uid"]: letter for letter in _letters(run.read(LETTERS))}
+    assert {uid: (letter["stage"], letter["raw"]) for uid, letter in letters.items()} == {
+        f"{stem}-0-1": ("parse", header + b"[7]\n"),
+        f"{stem}-0-2": ("enrich", header + b'{"message":"eve"}\n'),
+        f"{stem}-1": ("parse", header + b"[]\n"),
+        f"{stem}-2": ("parse", header + b'[{"message":"a"},{"mess\n'),
+    }
+    counts = run.counts
+    assert counts["records"] + counts["several"] == counts["events"] + counts["dead_letters"] == 7
+    again = TopologyTestDriver(steps(chosen), partitions=parts, max_batch=max_batch)
+    for uid, letter in letters.items():
+        again.pipe(RAW, letter["raw"], timestamp=START + 10, key=REPLAY + uid.encode())
+    again.run()
+    assert _uids(again) == [f"{stem}-0-2"]
+    refused = {letter["uid"]: letter["raw"] for letter in _letters(again.read(LETTERS))}
+    assert refused == {
+        uid: letter["raw"] for uid, letter in letters.items() if uid != f"{stem}-0-2"
+    }
+
+
 def test_placements_agree_on_arrays_of_objects():
     """Events, dead letters of a filter that breaks, and bytes with the end of the record."""
 
@@ -169,3 +209,27 @@ def test_filtered_events_of_a_record_are_counted(expose: frozenset[str]):
     counts = run.counts
     assert (counts["events"], counts["filtered"], counts["dead_letters"]) == (1, 2, 1)
     assert counts["records"] + counts["several"] == 4
+
+
+def test_a_record_that_breaks_what_takes_it_apart_is_one_dead_letter(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As in every stage: the worker goes on, and the others of the batch pass."""
+
+    def split(record: bytes) -> list[bytes] | None:
+        if b"eve" in record:
+            raise TypeError("eve")
+        return several.split_array(record)
+
+    broken = replace(syslog_array.SPLITTER, split=split)
+    monkeypatch.setattr("topology.formats.splitter_of", lambda _: broken)
+    run = TopologyTestDriver(
+        steps(plan(source=replace(SOURCE, format="json"))), partitions={RAW: 1}
+    )
+    for record in (b'[{"a":1}]', b'[{"a":"eve"}]', b'{"a":2}'):
+        run.pipe(RAW, record, timestamp=START + 9)
+    run.run()
+    assert _uids(run) == ["AAAAAAAAAAA-0-0", "AAAAAAAAAAA-0-2"]
+    (letter,) = _letters(run.read(LETTERS))
+    assert (letter["stage"], letter["reason"]) == ("parse", "TypeError: eve")
+    assert letter["raw"] == b'[{"a":"eve"}]'

@@ -256,9 +256,9 @@ def _part(text: str, part: TimePart) -> int | None:
     except (ValueError, OverflowError, OSError):
         try:
             at = datetime.fromisoformat(text.strip())
-        except ValueError:
+            at = at.astimezone(UTC) if at.tzinfo else at
+        except (ValueError, OverflowError):  # its zone puts it out of the calendar
             return None
-        at = at.astimezone(UTC) if at.tzinfo else at
     if part == "week":
         return at.isocalendar().week
     value: int = getattr(at, part)

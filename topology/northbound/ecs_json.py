@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
+from topology.moments import texts_of
 from topology.northbound import ocsf_json
 from topology.northbound.attributes import severity
 
@@ -84,7 +85,7 @@ TIMES: Final = ("start_time", "end_time")
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One JSON object per row (Binary). `without` names OCSF attributes to leave out."""
     columns = [
-        _moment(events[name]) if name in TIMES else events[name]
+        texts_of(events[name]) if name in TIMES else events[name]
         for name in FIELDS
         if name in events.columns and name not in without
     ]
@@ -99,14 +100,9 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
         _named(f"event.category{ocsf.JSON_SUFFIX}", classes, category),
     ]
     text = ocsf_json.encode(pl.DataFrame(fields)).cast(pl.String).rename("json")
-    frame = pl.DataFrame([_moment(events["time"]), text])
+    frame = pl.DataFrame([texts_of(events["time"]), text])
     line = pl.lit('{"@timestamp":"') + pl.col("time") + '",' + pl.col("json").str.slice(1)
     return frame.select(line.cast(pl.Binary)).to_series()
-
-
-def _moment(times: pl.Series) -> pl.Series:
-    """Milliseconds as RFC 3339."""
-    return times.cast(pl.Datetime("ms")).dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
 
 
 def _numbers(events: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:

@@ -7,11 +7,12 @@ Sentinel solution. Members that only Citrix' own scores could fill are left out;
 the form.
 """
 
-import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+
+from topology.moments import text_of
 
 VERSION: Final = 1
 """Of the form; a member may be added without a new one."""
@@ -52,7 +53,7 @@ def _records(finding: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         "entity_id": entity_id,
         "indicator_id": more["rule"]["id"],
         "indicator_uuid": info["uid"],
-        "timestamp": _text(finding["time"]),
+        "timestamp": text_of(finding["time"]),
     }
     tags = more["rule"].get("tags", [])
     tactics = [tag.removeprefix(TACTIC) for tag in tags if _tactic(tag)]
@@ -75,8 +76,8 @@ def _records(finding: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     "distinct_values": more.get("values"),
                     "condition": more.get("condition"),
                     "window_ms": more.get("window_ms"),
-                    "observation_start_time": _text(finding["start_time"]),
-                    "observation_end_time": _text(finding["end_time"]),
+                    "observation_start_time": text_of(finding["start_time"]),
+                    "observation_end_time": text_of(finding["end_time"]),
                     "group": more.get("group"),
                 }
             ),
@@ -113,12 +114,6 @@ def _tactic(tag: str) -> bool:
     """attack.exfiltration, and not attack.t1048 or attack.g0049."""
     name = tag.removeprefix(TACTIC)
     return tag.startswith(TACTIC) and not any(sign.isdigit() for sign in name)
-
-
-def _text(time_ms: int) -> str:
-    """RFC 3339 in UTC, with milliseconds."""
-    moment = dt.datetime.fromtimestamp(time_ms // 1000, dt.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z"
 
 
 def _present(members: Mapping[str, Any]) -> dict[str, Any]:

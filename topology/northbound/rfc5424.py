@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from topology.moments import texts_of
 from topology.northbound import ocsf_json
 from topology.northbound.attributes import first, severity
 
@@ -30,7 +31,7 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
     frame = pl.DataFrame(
         [
             pl.Series("pri", LOG_AUDIT * 8 + severity(events, SEVERITIES)).cast(pl.String),
-            events["time"].cast(pl.Datetime("ms")).dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"),
+            texts_of(events["time"]),
             *(first(events, columns, NIL).rename(name) for name, (columns, _) in FIELDS.items()),
             ocsf_json.encode(events, without=without).cast(pl.String).rename("json"),
         ]

@@ -1,11 +1,12 @@
-"""One JSON text a line (RFC 8259), strictly: no NaN, no raw control characters, nothing after it.
+"""One JSON text a line (RFC 8259), strictly: no NaN, no raw control characters, nothing after it,
+no more levels than nesting.py says.
 
 In: `row`, `text`. Out: `row`, `value:json`: the text itself without white space around it, so that
 numbers of any size and repeated keys survive. Beside it, as each text is read once only, what an
 object says of its time and message: `@time`, the first of TIMES that it has, where that is a text;
 `@time_us`, that as RFC 3339 (microseconds since the epoch); `@time_number`, where it is a number;
 `@message`, the first of MESSAGES, where that is a text. An array of objects is taken apart before
-(several.py).
+(several.py, syslog_array.py).
 """
 
 import re
@@ -16,7 +17,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from topology.parse import several, timestamp
+from topology.parse import nesting, syslog_array, timestamp
 from topology.parse.parsed import (
     NO_FAILURES,
     Format,
@@ -51,11 +52,13 @@ class Members:
         self.messages: list[str | None] = []
 
     def read(self, texts: Sequence[str]) -> None:
-        """All texts or none of them. Raises orjson.JSONDecodeError."""
+        """All texts or none of them. Raises orjson.JSONDecodeError or MalformedError."""
         times, numbers, messages = [], [], []
         for text in texts:
             # No value outlives its turn, else the garbage collector goes over all of them.
             value = orjson.loads(text)
+            if nesting.is_deep(text):
+                raise MalformedError(nesting.TOO_DEEP)
             time, number, message = _members(value) if type(value) is dict else NOTHING
             times.append(time)
             numbers.append(number)
@@ -125,7 +128,7 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
         part = texts[at : at + CHUNK]
         try:
             members.read(part)
-        except orjson.JSONDecodeError:
+        except (orjson.JSONDecodeError, MalformedError):
             usual[at : at + CHUNK] = False
             members.skip(part)
     fields = frame.select("row", pl.col("text").str.strip_chars(" \t\r\n").alias("value:json"))
@@ -135,4 +138,4 @@ def parse(frame: pl.DataFrame, options: Mapping[str, str]) -> Parsed:  # noqa: A
     return merge(fields, usual, parse_rows(frame.filter(~usual), parse_line, SCHEMA))
 
 
-PARSER = Format("json", "1", parse, splitter=several.ARRAYS)
+PARSER = Format("json", "1", parse, splitter=syslog_array.SPLITTER)

@@ -55,6 +55,16 @@ class Option(NamedTuple):
         return self.check(value) if self.check else None
 
 
+class Refused(NamedTuple):
+    """A part of a record that is no event: its bytes, and the reason of its dead letter."""
+
+    raw: bytes
+    reason: str
+
+
+Split: TypeAlias = Callable[[bytes], Sequence[bytes | Refused] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Splitter:
     """How records that hold several events are taken apart. `looks`: true for all of them, of the
@@ -63,7 +73,7 @@ class Splitter:
     it is sure without a look at each that they hold one."""
 
     looks: pl.Expr
-    split: Callable[[bytes], list[bytes] | None]
+    split: Split
     single: pl.Expr | None = None
 
 

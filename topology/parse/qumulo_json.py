@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
+from topology.parse import nesting
 from topology.parse.parsed import MalformedError, Schema
 
 SCHEMA: Final[Schema] = {
@@ -72,11 +73,19 @@ def parse_user(text: str) -> tuple[str | None, str | None, str | None, str | Non
 
 
 def rewrite(text: str) -> str | None:
-    """The value of `before` or `after` as its column has it, None when it is not JSON."""
+    """The value of `before` or `after` as its column has it, None when it is not JSON, or too deep
+    for the body around it."""
+    if is_deep(text):
+        return None
     try:
         return _opaque(_loads(text))
     except ValueError:
         return None
+
+
+def is_deep(text: str) -> bool:
+    """Whether `before` or `after`, in `details` of the record, has too many levels."""
+    return nesting.is_deep(text, around=2)
 
 
 def _user(
@@ -95,12 +104,16 @@ def _load(text: str) -> tuple[dict[str, Any], str | None]:
     warning = None
     try:
         record = _loads(text)
+    except MalformedError:
+        raise
     except ValueError:
         # The documentation's own sample has `"name": "AD\alice"`, which is not JSON.
         warning = UNESCAPED_WARNING
         repaired = BACKSLASH.sub(lambda found: found[0] if found[1] else r"\\", text)
         try:
             record = _loads(repaired)
+        except MalformedError:
+            raise
         except ValueError as error:
             raise MalformedError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
@@ -110,6 +123,8 @@ def _load(text: str) -> tuple[dict[str, Any], str | None]:
 
 def _loads(text: str) -> Any:
     value = orjson.loads(text)
+    if nesting.is_deep(text):
+        raise MalformedError(nesting.TOO_DEEP)
     return json.loads(text) if LONG_NUMBER.search(text) else value
 
 

@@ -241,7 +241,8 @@ def read_opaque(texts: Sequence[str | None]) -> tuple[list[str | None], Mask]:
     """Values as `parse_body` writes them, and which of the texts are JSON."""
     given = [text for text in texts if text is not None]
     whole = f"[{','.join(given)}]"
-    if qumulo_json.LONG_NUMBER.search(whole) is None and FLOAT.search(whole) is None:
+    deep = any(map(qumulo_json.is_deep, given))
+    if not deep and qumulo_json.LONG_NUMBER.search(whole) is None and FLOAT.search(whole) is None:
         try:
             written = iter([orjson.dumps(value).decode() for value in orjson.loads(whole)])
         except orjson.JSONDecodeError:

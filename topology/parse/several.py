@@ -7,11 +7,11 @@ envelope with this one alone. An array of objects gives each object.
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
+from topology.parse import nesting
 from topology.parse.parsed import MalformedError, Splitter
 
 MEMBER: Final = "logEvents"
@@ -20,7 +20,7 @@ MOST: Final = 65_536
 BLANK: Final = re.compile(r"[ \t\r\n]*")
 ENDING: Final = " \t\r\n\0"
 LARGEST: Final = 1 << 26
-"""Bytes that what is around the log events may come to with all of them."""
+"""Bytes that what is around the events may come to with all of them."""
 DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
@@ -37,14 +37,8 @@ def split(record: bytes) -> list[bytes] | None:
         return None
     if len(spans) < 2:
         return None
-    _bound(spans)
     before, after = text[: spans[0][0]], text[spans[-1][1] :]
-    around = len(before) + len(after)
-    if around * len(spans) > LARGEST:
-        raise MalformedError(
-            f"{len(spans)} log events with {around} characters around them; expected at most "
-            f"{LARGEST} in all"
-        )
+    bound(len(spans), len(before) + len(after), "log events")
     return [
         (before + text[start:end] + after).encode("utf-8", "surrogateescape")
         for start, end in spans
@@ -58,56 +52,75 @@ def split_array(record: bytes) -> list[bytes] | None:
     """
     text = record.decode("utf-8", "surrogateescape")
     try:
-        spans, end = _elements(text, 0)
+        spans, end = elements(text, 0)
     except (ValueError, IndexError, RecursionError):
         return None
     after = text[end:]
     if after.strip(ENDING) or any(text[start] != "{" for start, _ in spans):
         return None
-    _bound(spans)
+    bound(len(spans))
     return [(text[start:end] + after).encode("utf-8", "surrogateescape") for start, end in spans]
 
 
-def _bound(spans: Sequence[tuple[int, int]]) -> None:
-    if len(spans) > MOST:
-        raise MalformedError(f"{len(spans)} events in one record; expected at most {MOST}")
+def bound(count: int, around: int = 0, events: str = "events") -> None:
+    """Raises MalformedError where a record holds too many events, or has more characters around
+    them than can be repeated with each."""
+    if count > MOST:
+        raise MalformedError(f"{count} events in one record; expected at most {MOST}")
+    if around * count > LARGEST:
+        raise MalformedError(
+            f"{count} {events} with {around} characters around them; expected at most {LARGEST} "
+            "in all"
+        )
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
     """Where each log event begins and ends. Raises ValueError or IndexError for other texts."""
     found: list[tuple[int, int]] | None = None
-    at = _skip(text, 0)
+    at = skip(text, 0)
     mark = "{"
     while mark != "}":
-        at = _skip(text, _expect(text, at, mark))
+        at = skip(text, _expect(text, at, mark))
         name, at = DECODER.raw_decode(text, at)
-        at = _skip(text, _expect(text, _skip(text, at), ":"))
+        at = skip(text, _expect(text, skip(text, at), ":"))
         if name != MEMBER:
-            _, at = DECODER.raw_decode(text, at)
+            at = _value(text, at)
         elif found is None:
-            found, at = _elements(text, at)
+            found, at = elements(text, at)
         else:
             raise ValueError("two of them")
-        at = _skip(text, at)
+        at = skip(text, at)
         mark = "," if text[at] == "," else "}"
     if text[_expect(text, at, "}") :].strip(ENDING):
         raise ValueError("more behind it")
     return found or []
 
 
-def _elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
+def elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
+    """Where each value of an array begins and ends, and the end of the array, which begins at
+    `at`. Raises ValueError, IndexError or RecursionError for other texts, empty arrays and values
+    of too many levels."""
     found = []
     mark = "["
     while mark != "]":
-        start = _skip(text, _expect(text, at, mark))
-        _, end = DECODER.raw_decode(text, start)
+        start = skip(text, _expect(text, at, mark))
+        end = _value(text, start)
         found.append((start, end))
-        at = _skip(text, end)
+        at = skip(text, end)
         mark = "," if text[at] == "," else "]"
     return found, at + 1
 
 
-def _skip(text: str, at: int) -> int:
+def _value(text: str, start: int) -> int:
+    """Where a value ends."""
+    _, end = DECODER.raw_decode(text, start)
+    if nesting.is_deep(text, start, end):
+        raise ValueError(nesting.TOO_DEEP)
+    return end
+
+
+def skip(text: str, at: int) -> int:
+    """The first place from `at` on that has no JSON white space."""
     blank = BLANK.match(text, at)
     return blank.end() if blank else at
 

@@ -7,14 +7,15 @@ PARSER takes for a header what begins with PRI or a time stamp, PRI_ONLY what be
 payloads that may begin with a time themselves.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import polars as pl
 
-from topology.parse import bsd_timestamp, rfc3164, rfc5424
-from topology.parse.parsed import NO_FAILURES, Format, Parsed, Schema
+from topology.parse import bsd_timestamp, rfc3164, rfc3164_line, rfc5424
+from topology.parse.parsed import NO_FAILURES, Format, MalformedError, Parsed, Schema
 from topology.rows import expand, overlay
 
 HEADER: Final = {
@@ -23,7 +24,10 @@ HEADER: Final = {
 SCHEMA: Final[Schema] = {"row": pl.UInt32, "syslog": pl.Struct(HEADER), "msg": pl.String}
 TEXT: Final = pl.col("text")
 PRI: Final = "^<[0-9]{1,3}>"
-IS_5424: Final = TEXT.str.contains(PRI + "[0-9]{1,3} ")
+BEGINS: Final = f"{PRI}|^ *(?:{bsd_timestamp.START})"
+"""How texts begin that may have a header."""
+VERSIONED: Final = PRI + "[0-9]{1,3} "
+IS_5424: Final = TEXT.str.contains(VERSIONED)
 
 
 def _format(name: str, begins: str) -> Format:
@@ -57,5 +61,19 @@ def _parse(frame: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     return pl.concat([first, rfc3164.parse(rest, options).fields]).sort("row")
 
 
-PARSER = _format("syslog", f"{PRI}|^ *(?:{bsd_timestamp.START})")
+def message_of(text: str) -> str | None:
+    """What PARSER makes of one text that begins as BEGINS has it: its end that is the message, null
+    where it has none; the whole text where no header can be read."""
+    if re.match(VERSIONED, text):
+        try:
+            return cast("str | None", rfc5424.parse_line(text)[-1])
+        except MalformedError:
+            pass
+    try:
+        return cast("str | None", rfc3164_line.parse_line(text, 0, None)[-1])
+    except MalformedError:
+        return text
+
+
+PARSER = _format("syslog", BEGINS)
 PRI_ONLY = _format("syslog-pri", PRI)

@@ -18,7 +18,7 @@ import polars as pl
 
 from topology import pairs
 from topology.pairs import Flat
-from topology.parse import flat_json, rfc5424, skeletons, timestamp, xml
+from topology.parse import flat_json, rfc5424, skeletons, syslog_array, timestamp, xml
 from topology.parse.parsed import FAILURES, Format, Parsed, Schema
 from topology.parse.windows_names import COLUMNS, DROPPED, NAME_OF_NEXT, Target, target
 
@@ -144,4 +144,4 @@ def _data(
     )
 
 
-PARSER = Format("windows", "1", parse)
+PARSER = Format("windows", "1", parse, splitter=syslog_array.SPLITTER)
