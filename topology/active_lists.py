@@ -19,7 +19,8 @@ from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
 from topology.correlate.group import HEAD, LEAST
 from topology.correlate.list_key import Content, Passed, read_times
-from topology.kept_tests import KeptTests
+from topology.judging import Judging, end
+from topology.kept_steps import KeptSteps
 from topology.keys import SUFFIX, group_of, opened, rule_of
 from topology.list_contents import change, placed, record_of, texts
 from topology.lists import LIST, SHARED, Step, before
@@ -78,12 +79,14 @@ class ActiveLists:
 
         Raises ValueError for entries of an unknown version.
         """
-        state = PartitionLists(store, progress, KeptTests(store))
+        state = PartitionLists(store, progress, KeptSteps(store))
         stale: list[bytes] = []
         together: dict[bytes, PartialBatch] = {}
         for entry, value in store.items():  # for each of millions of entries
-            if KeptTests.owns(entry):
-                together[entry] = state.kept.restore(entry, value)
+            if KeptSteps.owns(entry):
+                found = state.kept.restore(entry, value)
+                if found is not None:
+                    together[entry] = found
                 continue
             key = entry[:-SUFFIX]
             topics = self._topics_of(key)
@@ -94,15 +97,15 @@ class ActiveLists:
                 if due != LEAST:
                     state.due.setdefault(topics, []).append((due, key))
                 if goes != LEAST:
-                    state.watch(topics, goes, key)
+                    state.watch(topics, goes, [key])
         for queue in state.due.values():
             heapify(queue)
-        for entry, tests in sorted(together.items()):
-            topics = self._topics_of(f"{tests.tenant}\0{tests.rule}".encode())
+        for entry, steps in sorted(together.items()):
+            topics = self._topics_of(f"{steps.tenant}\0{steps.rule}".encode())
             if topics is None:
-                stale.append(entry)
+                state.kept.forget(entry)
             else:
-                state.kept.recall(entry, tests, topics)
+                state.kept.recall(entry, steps, topics, progress.reached(topics))
         for entry in stale:
             store.delete(entry)
         return state
@@ -110,7 +113,7 @@ class ActiveLists:
     def take_many(
         self, state: PartitionLists, found: PartialBatch, keys: Sequence[bytes]
     ) -> Sequence[int]:
-        """Keep those tests that most likely nothing will pass; the rows that are left to `take`."""
+        """Keep together what can be; the rows that are left to `take`."""
         topics = self._topics_of(f"{found.tenant}\0{found.rule}".encode())
         if topics is None:
             return range(len(keys))
@@ -129,7 +132,7 @@ class ActiveLists:
             list_alerts.check(orjson.loads(str(text)))
         live = state.key(key)
         reached = state.progress.reached(topics)
-        for earlier, kept in state.kept.move(key, reached):
+        for earlier, kept in state.kept.move(key):
             live.add(earlier, kept)
             state.changed[key] = live
             state.queue(topics, key, live)
@@ -149,7 +152,7 @@ class ActiveLists:
         for topics in [each for each in state.due if topic in each]:
             self._settle(state, topics, state.progress.reached(topics), work)
         for topics in [each for each in state.kept.waiting() if topic in each]:
-            state.kept.advance(topics, state.progress.reached(topics))
+            self._judge(state, topics, state.progress.reached(topics), work)
         for topics in [each for each in state.going if topic in each]:
             self._go(state, topics, state.progress.reached(topics))
 
@@ -160,7 +163,7 @@ class ActiveLists:
             if goes is not None:
                 topics = self._topics_of(key)
                 assert topics is not None  # noqa: S101  # it was not changed otherwise
-                state.watch(topics, goes, key)
+                state.watch(topics, goes, [key])
             if live.due() is None:
                 state.live.pop(key, None)
         state.changed.clear()
@@ -228,10 +231,27 @@ class ActiveLists:
     def _go(self, state: PartitionLists, topics: tuple[str, ...], watermark: int) -> None:
         times, going = state.times[topics], state.going[topics]
         while times and times[0] < watermark:
-            for key in going.pop(heappop(times)):
+            keys = going.pop(heappop(times))
+            alone = [key for key in keys if key not in state.live]
+            again, left = end(state.store, alone, watermark)
+            for time, stay in again.items():
+                state.watch(topics, time, stay)
+            for key in [*left, *(key for key in keys if key in state.live)]:
                 live = state.key(key)
                 live.gone(watermark)
                 state.changed[key] = live
+
+    def _judge(
+        self, state: PartitionLists, topics: tuple[str, ...], watermark: int, work: Outbox
+    ) -> None:
+        due = state.kept.advance(topics, watermark)
+        judged = Judging(state.store, watermark, self.own).judged(due)
+        for time, keys in judged.goes.items():
+            state.watch(topics, time, keys)
+        for key, each in judged.passed:
+            self.go_on(key, each, work)
+        for unread in judged.unread:
+            work.unread.append((unread.error, unread.key, due.record(unread.place)))
 
     def own(self, content: Content) -> Iterator[Content]:
         """Changes of the entry that a test was about, where it is passed."""

@@ -205,6 +205,9 @@ class AlertsSubTopology:
                 self._partial_batch(state, batch, row, work)
             else:
                 self._watermark(state, value, work)
+                for number, (error, key, part) in enumerate(work.unread):
+                    work.refuse(batch, row, error, (number, key, part))
+                work.unread.clear()
         except StoreError:
             raise
         except Exception as error:

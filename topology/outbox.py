@@ -26,6 +26,8 @@ class Outbox:
     ) -> None:
         """`formats`: of each tenant's alerts. `masked`: tenants with a mask."""
         self.counts: Counter[str] = Counter()
+        self.unread: list[tuple[Exception, bytes, bytes]] = []
+        """What was kept and cannot be read, with key and value, until `refuse` is told of it."""
         self._names = names
         self._version = version
         self._formats = formats
