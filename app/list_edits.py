@@ -13,10 +13,12 @@ from app.dictionary_topics import write_records
 from app.reading import read
 from topology.active_lists import EDIT, STORE
 from topology.correlate.list_key import Entry, ListKey
+from topology.kept_steps import KeptSteps
 from topology.keys import SUFFIX, group_key, group_of
 from topology.list_contents import record
 from topology.lists import LIST, ActiveList
 from topology.partitioner import partitions
+from topology.step_batches import Left, left_of
 from topology.testing import MemoryStore
 from topology.topics import Names
 
@@ -48,30 +50,43 @@ def entries(
     Raises ReadingError.
     """
     messages = read(client, [names.changelog(STORE)])
-    records = ((message.key() or b"", message.value()) for message in messages)
+    records = (
+        (message.partition() or 0, message.key() or b"", message.value()) for message in messages
+    )
     yield from present(records, listed, scopes, now_ms)
 
 
 def present(
-    records: Iterable[tuple[bytes, bytes | None]],
+    records: Iterable[tuple[int, bytes, bytes | None]],
     listed: ActiveList,
     scopes: Sequence[str],
     now_ms: int,
 ) -> Iterator[Listed]:
-    """The same from the records of the changelog."""
+    """The same from the records of the changelog: partition, key, value."""
     beginnings = tuple(group_key(scope, LIST + listed.name, ("",)) for scope in scopes)
     kept: dict[bytes, dict[bytes, bytes]] = {}
-    for whole, value in records:
-        if not whole.startswith(beginnings):
+    together: dict[int, dict[bytes, bytes]] = {}
+    for partition, whole, value in records:
+        if KeptSteps.owns(whole):
+            entries = together.setdefault(partition, {})
+        elif whole.startswith(beginnings):
+            entries = kept.setdefault(whole[:-SUFFIX], {})
+        else:
             continue
-        key = whole[:-SUFFIX]
         if value is not None:
-            kept.setdefault(key, {})[whole] = value
-        elif key in kept:
-            kept[key].pop(whole, None)
-    for key in sorted(kept):
-        state = ListKey(MemoryStore(kept[key]), key)
+            entries[whole] = value
+        else:
+            entries.pop(whole, None)
+    waiting: dict[bytes, list[Left]] = {}
+    for entries in together.values():
+        for left in left_of(entries, beginnings):
+            waiting.setdefault(left.key, []).append(left)
+    for key in sorted(kept.keys() | waiting.keys()):
+        state = ListKey(MemoryStore(kept.get(key, {})), key)
         state.recall()
+        if state.due() is None:  # what waits in its own entries was moved there
+            for left in waiting.get(key, ()):
+                state.add(left.matches, left.piece)
         # Event time may be ahead of this clock; an edit counts from where judging is.
         at = max(state.judged_to(now_ms), state.latest(EDIT))
         state.settle(at + 1, lambda _: ())

@@ -14,7 +14,7 @@ from topology.active_lists import ActiveLists, is_list
 from topology.chained import Chains, rule_of
 from topology.correlate.chunks import unpack
 from topology.correlate.episodes import Episode, Match
-from topology.correlate.list_key import judge
+from topology.correlate.list_key import judge, loaded
 from topology.keys import group_of
 from topology.list_records import Listing
 from topology.lists import LIST, SHARED, ActiveList, tests
@@ -85,7 +85,7 @@ class OfflineLists:
     ) -> tuple[list[Alert], list[tuple[tuple[str, ...], str, list[Match]]]]:
         """Alerts of what a list let pass, and group, rule and matches for correlations."""
         for key, waiting in self._waiting[listed.name].items():
-            _, passed = judge(None, sorted(waiting), self._lists.own)
+            _, passed = judge(None, loaded(sorted(waiting)), self._lists.own)
             for each in passed:
                 self._lists.go_on(key, each, self)
         said, fed = self._said, self._fed

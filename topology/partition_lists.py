@@ -1,10 +1,11 @@
 """What sub-topology 2 holds in memory of the lists of one partition of `matches`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappush
 
 from topology.correlate.list_key import ListKey
-from topology.kept_tests import KeptTests
+from topology.kept_steps import KeptSteps
 from topology.progress import Progress
 from topology.records import KeyValueStore
 
@@ -16,7 +17,7 @@ class PartitionLists:
 
     store: KeyValueStore
     progress: Progress
-    kept: KeptTests
+    kept: KeptSteps
     live: dict[bytes, ListKey] = field(default_factory=dict)
     changed: dict[bytes, ListKey] = field(default_factory=dict)
     due: dict[tuple[str, ...], list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -39,10 +40,10 @@ class PartitionLists:
             live.queued = due
             heappush(self.due.setdefault(topics, []), (due, key))
 
-    def watch(self, topics: tuple[str, ...], time: int, key: bytes) -> None:
-        """See to it that an entry goes."""
+    def watch(self, topics: tuple[str, ...], time: int, keys: Sequence[bytes]) -> None:
+        """See to it that entries go."""
         going = self.going.setdefault(topics, {})
         if time not in going:
             going[time] = []
             heappush(self.times.setdefault(topics, []), time)
-        going[time].append(key)
+        going[time] += keys

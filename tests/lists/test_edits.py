@@ -58,7 +58,8 @@ def edit(run, listed, scope, edits, now, name="run"):
 
 def shown(run, listed, scope, now):
     run.driver.run()
-    found = present(run.driver.store("lists").items(), listed, [scope], now)
+    records = [(0, key, value) for key, value in run.driver.store("lists").items()]
+    found = present(records, listed, [scope], now)
     return [(each.key, each.entry.by, each.entry.until, each.entry.values) for each in found]
 
 

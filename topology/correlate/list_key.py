@@ -8,7 +8,7 @@ nothing: what waits is in chunks, the rest in a head record.
 
 import struct
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -17,6 +17,7 @@ import orjson
 from topology.correlate.chunks import ChunkLog, chunk_suffix
 from topology.correlate.episodes import Match
 from topology.correlate.group import HEAD, LEAST
+from topology.json_each import dumps_each
 from topology.records import KeyValueStore
 
 Content: TypeAlias = dict[str, Any]
@@ -56,12 +57,14 @@ class Passed(NamedTuple):
     entry: Entry | None
 
 
+Asked: TypeAlias = tuple[int, str, Content]
+"""Time and uid of something that is to be done, and what that is."""
 Own: TypeAlias = Callable[[Content], Iterable[Content]]
 """Changes of the same entry that follow a test that was passed."""
 
 
 def judge(
-    entry: Entry | None, waiting: Sequence[Match], own: Own
+    entry: Entry | None, waiting: Iterable[Asked], own: Own
 ) -> tuple[Entry | None, list[Passed]]:
     """The entry after all that waits, in (time, uid) order, and the tests that were passed."""
     passed: list[Passed] = []
@@ -69,25 +72,33 @@ def judge(
         if entry is not None and entry.ended(time):
             entry = None
         changes: list[tuple[bool, str, str, Content]] = []
-        for _, uid, text in together:
-            content: Content = orjson.loads(cast("str", text))
+        for _, uid, content in together:
             action = content["a"]
             if action in ("add", "remove"):
                 changes.append((action == "add", uid, content["r"], content))
             elif (entry is not None) == (action == "in"):
                 passed.append(Passed(time, uid, content, entry))
                 changes += [(each["a"] == "add", uid, each["r"], each) for each in own(content)]
-        changes.sort(key=lambda change: change[:3])
+        if len(changes) > 1:
+            changes.sort(key=lambda change: change[:3])
         for adds, uid, by, content in changes:
-            entry = _added(entry, time, uid, by, content) if adds else None
+            entry = added(entry, time, uid, by, content) if adds else None
     return entry, passed
 
 
-def _added(entry: Entry | None, time: int, uid: str, by: str, content: Content) -> Entry:
+def loaded(matches: Iterable[Match]) -> Iterator[Asked]:
+    """What matches say. Raises ValueError."""
+    for time, uid, text in matches:
+        yield time, uid, orjson.loads(cast("str", text))
+
+
+def added(entry: Entry | None, time: int, uid: str, by: str, content: Content) -> Entry:
     """What is added again stays as long as the longest of its times says."""
     ttl: int | None = content.get("t")
     until = None if ttl is None else time + ttl
-    values = {name: text for name, text in (content.get("v") or {}).items() if text is not None}
+    values = content.get("v") or {}
+    if None in values.values():
+        values = {name: text for name, text in values.items() if text is not None}
     if entry is None:
         return Entry(time, until, by, uid, values)
     if until is not None:
@@ -117,11 +128,10 @@ class ListKey:
         if head is None:
             return
         judged, due, goes = read_times(head)
-        numbers, entry = orjson.loads(head[FIXED.size :])
+        numbers, self.entry = read_rest(head)
         self._judged = judged
         self._goes = None if goes == LEAST else goes
         self.queued = None if due == LEAST else due
-        self.entry = None if entry is None else Entry(*entry)
         for number in numbers:
             self._chunks.restore(number, self._store.get(self._key + chunk_suffix(number)) or b"")
 
@@ -143,7 +153,7 @@ class ListKey:
         """Judge what is before the watermark; the tests that were passed."""
         log = self._waiting()
         end = bisect_left(log, watermark, key=_time)
-        self.entry, passed = judge(self.entry, log[:end], own)
+        self.entry, passed = judge(self.entry, loaded(log[:end]), own)
         del log[:end]
         self._chunks.drop(watermark - 1)
         self._judged = max(self._judged, watermark)
@@ -169,16 +179,15 @@ class ListKey:
         """Write everything; when the entry is to be looked at for its end, if that is new."""
         self._chunks.flush()
         due, goes = self.due(), None
-        if self._goes is None and self.entry is not None and self.entry.until is not None:
-            step = max(SECOND_MS, (self.entry.until - self.entry.since) // STEPS)
-            goes = self._goes = -(-self.entry.until // step) * step
+        if self._goes is None and self.entry is not None:
+            goes = self._goes = goes_at(self.entry)
         if due is None and self.entry is None and self._goes is None:
             if self._store.get(self._key + HEAD) is not None:
                 self._store.delete(self._key + HEAD)
             return None
-        times = (self._judged, *(LEAST if at is None else at for at in (due, self._goes)))
-        rest = orjson.dumps([self._chunks.numbers(), self.entry and tuple(self.entry)])
-        self._store.put(self._key + HEAD, FIXED.pack(VERSION, *times) + rest)
+        first, end = (LEAST if at is None else at for at in (due, self._goes))
+        head = written(self._judged, first, end, self.entry, self._chunks.numbers())
+        self._store.put(self._key + HEAD, head)
         return goes
 
     def _waiting(self) -> list[Match]:
@@ -200,5 +209,34 @@ def read_times(head: bytes) -> tuple[int, int, int]:
     return judged, due, goes
 
 
-def _time(match: Match) -> int:
+def read_rest(head: bytes) -> tuple[Sequence[int], Entry | None]:
+    """Of a head record with a known version: numbers of the chunks, and the entry."""
+    numbers, entry = orjson.loads(head[FIXED.size :])
+    return numbers, None if entry is None else Entry(*entry)
+
+
+def written(judged: int, due: int, goes: int, entry: Entry | None, numbers: Sequence[int]) -> bytes:
+    """A head record."""
+    rest = orjson.dumps((numbers, entry and tuple(entry)))
+    return FIXED.pack(VERSION, judged, due, goes) + rest
+
+
+def written_together(
+    judged: int, goes: Sequence[int], entries: Sequence[Entry | None]
+) -> list[bytes]:
+    """Head records of keys of which nothing waits."""
+    rests = dumps_each(((), entry and tuple(entry)) for entry in entries)
+    pack = FIXED.pack
+    return [pack(VERSION, judged, LEAST, at) + rest for at, rest in zip(goes, rests, strict=True)]
+
+
+def goes_at(entry: Entry) -> int | None:
+    """When an entry is to be looked at for its end, if it has one."""
+    if entry.until is None:
+        return None
+    step = max(SECOND_MS, (entry.until - entry.since) // STEPS)
+    return -(-entry.until // step) * step
+
+
+def _time(match: Match | Asked) -> int:
     return match[0]
