@@ -51,7 +51,7 @@ kafka:
 sources:
   q: {{format: qumulo, partitions: 1, retention: 3650d}}  # the lines are of START
 enrich:
-  - {{dns: reverse, fields: [src_endpoint.ip], servers: ["127.0.0.1:{server.port}"], timeout: 20s}}
+  - {{dns: reverse, fields: [src_endpoint.ip], servers: ["127.0.0.1:{server.port}"], timeout: 60s}}
 tenants:
   acme: {{sources: [q]}}
 """,
