@@ -42,11 +42,11 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         _until(lambda: b"Up." in (folder / "up.log").read_bytes()[seen:], "Up.")
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(60)
+            process.wait(120)
 
 
 def _configure(folder: Path, kafka: EmbeddedKafka, prefix: str, *, secured: bool = False) -> int:

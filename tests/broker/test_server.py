@@ -40,7 +40,7 @@ def consume(kafka: EmbeddedKafka, topic: str, group: str, count: int) -> list[by
     )
     consumer.subscribe([topic])
     found: list[bytes] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     try:
         while len(found) < count and time.monotonic() < deadline:
             # A broker that has just started may say of a topic that it does not know it yet.

@@ -31,7 +31,7 @@ def test_the_services_commands_form_a_cluster_that_is_exactly_once(deployment: L
             deployment.start_broker(name)
         deployment.setup()
         deployment.start_northbound()
-        wait_for(deployment.ready, "agent and workers ready", 90)
+        wait_for(deployment.ready, "agent and workers ready")
         _replicated(deployment)
         exactly_once(deployment, new_mark())
         _replicated(deployment)
@@ -50,4 +50,4 @@ def _replicated(deployment: Loopback) -> None:
         partitions = [each for topic in topics for each in topic.partitions.values()]
         return bool(partitions) and all(len(each.isrs) == len(HOSTS) for each in partitions)
 
-    wait_for(complete, "every partition in sync on three brokers", 60)
+    wait_for(complete, "every partition in sync on three brokers")

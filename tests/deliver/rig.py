@@ -67,7 +67,7 @@ class Tenant:
         self._producer = Producer(
             {"bootstrap.servers": kafka.bootstrap, "transactional.id": name, "log_level": 2}
         )
-        self._producer.init_transactions(30)
+        self._producer.init_transactions(60)
         self.written = 0
 
     def write(self, records: Iterable[bytes], topic: str = "") -> None:
@@ -78,7 +78,7 @@ class Tenant:
             key = b"h" + found[1] if found else b"other"
             self._producer.produce(topic or self.topic, value, key)
             self.written += 1
-        self._producer.commit_transaction(30)
+        self._producer.commit_transaction(60)
 
     def write_steadily(self, count: int, seconds: float) -> threading.Thread:
         """So many of `record` in transactions, over about so long."""
@@ -195,7 +195,7 @@ ruleset(name="in") {{ action(type="omfile" file="{out}" template="raw") }}
         """End it, at once unless told otherwise."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def values(self) -> list[bytes]:
@@ -225,7 +225,7 @@ def receiving(*receivers: Rsyslog) -> Iterator[None]:
 
 
 def wait_until_delivered(
-    made: Sequence[Delivery], values: Callable[[], list[bytes]], count: int, seconds: float = 45.0
+    made: Sequence[Delivery], values: Callable[[], list[bytes]], count: int, seconds: float = 120.0
 ) -> None:
     """So many different records have come, and the deliveries say that nothing waits."""
     wait_for(lambda: len(set(values())) >= count, f"{count} records", seconds)

@@ -186,7 +186,7 @@ def test_dead_receiver_stalls_nobody(
                 assert f"northbound_delivery_delivered_total{labels} 2000.0" in page
                 assert f"northbound_delivery_lag_records{labels} 0.0" in page
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
             assert sum(committed(tenant.config, "alive").values()) >= 2000
     finally:
         process.kill()

@@ -236,7 +236,9 @@ def test_what_goes_wrong_is_counted(
         enricher.apply(sources("192.0.2.3"))
         until(lambda: resolver.counts["timeouts"] == 1)
         text = shown(resolver)
-    assert 'northbound_lookup_requests_total{enrichment="dns_reverse",outcome="timeouts"} 1.0' in text
+    assert (
+        'northbound_lookup_requests_total{enrichment="dns_reverse",outcome="timeouts"} 1.0' in text
+    )
 
 
 def shown(resolver: Resolver) -> str:

@@ -84,7 +84,7 @@ def test_ingest_runs_until_sigterm(config: tuple[Path, str], kafka: EmbeddedKafk
         with socket.create_connection((host, int(port))) as client:
             client.sendall(b"<13>one\n<13>two\n<13>three")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()

@@ -124,7 +124,7 @@ def test_sighup_and_file_change(kafka: EmbeddedKafka, source: str, tmp_path: Pat
             wait_for(lambda: listening() == [str(first)], "the first alone")
             client.sendall(b"<13>all the time\n")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()

@@ -224,7 +224,7 @@ def test_spool_agent_kill(shaken_kafka: EmbeddedKafka, tmp_path: Path) -> None:
         send(lines[2_000:])
         wait_for(lambda: ledger()["received"] == 1_000, "the rest")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(90) == 0
+        assert process.wait(120) == 0
         kafka.start()
         process = agent()
         wait_for(lambda: ledger().get("published") == 2_490, "the drain", 90)

@@ -54,7 +54,7 @@ class Alerts:
         self._producer = Producer(
             {"bootstrap.servers": kafka.bootstrap, "transactional.id": prefix, "log_level": 2}
         )
-        self._producer.init_transactions(30)
+        self._producer.init_transactions(60)
 
     def write(self, values: Sequence[bytes]) -> None:
         """One transaction, keyed by uid as the workers do it; not while one writes steadily."""
@@ -65,7 +65,7 @@ class Alerts:
             except ValueError:
                 key = "?"
             self._producer.produce(self.config.names.alerts("acme"), value, key)
-        self._producer.commit_transaction(30)
+        self._producer.commit_transaction(60)
 
     def write_steadily(self, count: int, seconds: float) -> threading.Thread:
         """So many different alerts, over about so long."""
@@ -177,7 +177,7 @@ def test_own_process_killed(
         writer = alerts.write_steadily(count, 3.0)
         wait_for(lambda: len(hook.taken()) > count // 4, "some alerts")
         process.kill()
-        process.wait(20)
+        process.wait(60)
         process = start()
         writer.join()
         wait_for(lambda: set(hook.told()) == expected(count, "page"), "all alerts", 120)
@@ -190,7 +190,7 @@ def test_own_process_killed(
         labels = '{delivery="page",tenant="acme",type="webhook"}'
         assert f"northbound_delivery_delivered_total{labels}" in text
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         if process.poll() is None:
             process.kill()
@@ -213,7 +213,7 @@ def test_one_that_is_away_stalls_no_other(
     topic = f"{unique('own')}-topic"
     client = {"bootstrap.servers": kafka.bootstrap}
     admin = AdminClient(client)
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(60)
     responses = [
         {"name": "away", "to": {"type": "webhook", "addresses": [hook.address]}},
         {"name": "hangs", "to": {"type": "command", "argv": ["hangs"], "timeout": "10m"}},

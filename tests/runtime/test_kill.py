@@ -162,7 +162,7 @@ def test_kill_the_broker(make_kafka: Callable[..., EmbeddedKafka], scenario: Mak
             now = [worker.stats().get("commits", 0) for worker in workers]
             return not any(restarted) and any(a > b for a, b in zip(now, before, strict=True))
 
-        wait_for(recovered, "a commit after the broker's crash", 90)
+        wait_for(recovered, "a commit after the broker's crash")
     count = run.finish()
     stop_all(run)
     check(run, count)
@@ -218,10 +218,10 @@ def test_poison(kafka: EmbeddedKafka, scenario: Make) -> None:
     """An agent that raises ends the worker with status 1 and commits nothing of its batch."""
     run = scenario(kafka, agent=True, poison="1000")
     (worker,) = run.start()
-    assert worker.wait(60) == 1, run.logs()
+    assert worker.wait(120) == 1, run.logs()
     assert "poison" in worker.log.read_text()
     worker.start()
-    assert worker.wait(60) == 1, "the same batch comes again"
+    assert worker.wait(120) == 1, "the same batch comes again"
     worker.start(poison="none")
     count = run.finish()
     stop_all(run)

@@ -241,7 +241,7 @@ def test_kafka_away(
     monkeypatch.setattr(connector, "ACK_S", 60.0)
     kafka = make_kafka()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(30)
+    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(60)
     accepted = []
 
     async def work() -> None:
