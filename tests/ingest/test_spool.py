@@ -177,7 +177,7 @@ def test_spool_agent_kill(shaken_kafka: EmbeddedKafka, tmp_path: Path) -> None:
     content = {
         "version": 1,
         "kafka": {"external": {"bootstrap": kafka.bootstrap, "replication": 1}},
-        "sources": {"nas": {"format": "qumulo", "partitions": 1}},
+        "sources": {"nas": {"format": "qumulo", "partitions": 1, "tick": "1h"}},
         "listeners": [{"protocol": "udp", "listen": "127.0.0.1:0", "source": "nas"}],
     }
     file.write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -39,7 +39,8 @@ class Agent:
         self._content = {
             "version": 1,
             "kafka": {"external": {"bootstrap": bootstrap, "replication": 1}},
-            "sources": {source: {"format": "qumulo", "partitions": 1}},
+            # Ticks would be records of the topic, too, where a machine is slow.
+            "sources": {source: {"format": "qumulo", "partitions": 1, "tick": "1h"}},
             **more,
         }
         self.configure(*connectors)

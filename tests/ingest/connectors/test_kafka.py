@@ -277,13 +277,13 @@ def test_sasl_ssl(kafka: EmbeddedKafka, unique: Callable[[str], str], tmp_path: 
     try:
         agent.start()
         wait_for(lambda: agent.ledgers()[0]["published"] == 500, "events")
-        listing = subprocess.run(["ps", "-ef"], check=True, capture_output=True, text=True).stdout
+        listing = subprocess.run(["ps", "-ef"], check=True, capture_output=True).stdout
         agent.stop()
     finally:
         agent.end()
     (settings,) = agent_settings(load(agent.file)).connectors
-    seen = listing + agent.log.read_text() + repr(settings)
-    assert password not in seen
+    seen = listing + agent.log.read_bytes() + repr(settings).encode()
+    assert password.encode() not in seen
     assert len(read_topic(kafka.bootstrap, f"{prefix}raw.nas", 500)) == 500
     file.unlink()
     problem = r"connectors\[0\]\.security\.password_file: .*No such file"
