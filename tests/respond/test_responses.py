@@ -181,8 +181,8 @@ def test_own_process_killed(
         process = start()
         writer.join()
         wait_for(lambda: set(hook.told()) == expected(count, "page"), "all alerts", 120)
-        wait_for(lambda: _shown(alerts)["lag"] == 0, "no lag")
-        shown = _shown(alerts)
+        wait_for(lambda: _shown(alerts, process.pid)["lag"] == 0, "no lag")
+        shown = _shown(alerts, process.pid)
         assert (shown["name"], shown["type"], shown["tenant"]) == ("page", "webhook", "acme")
         web = status_of(alerts.config)["web"]
         with urllib.request.urlopen(f"http://{web}/metrics") as answer:
@@ -197,9 +197,11 @@ def test_own_process_killed(
             process.wait()
 
 
-def _shown(alerts: Alerts) -> dict[str, Any]:
-    found = status_of(alerts.config).get("deliveries") or [{"lag": None}]
-    return dict(found[0])
+def _shown(alerts: Alerts, pid: int) -> dict[str, Any]:
+    """Of this process: the one that was killed has left its file."""
+    status = status_of(alerts.config)
+    found = status.get("deliveries") if status.get("pid") == pid else None
+    return dict(found[0] if found else {"lag": None})
 
 
 def test_one_that_is_away_stalls_no_other(
@@ -238,9 +240,11 @@ def _records(client: dict[str, Any], topic: str, count: int) -> list[tuple[str, 
     consumer = Consumer({**client, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     found: list[tuple[str, str, bytes]] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(found) < count and time.monotonic() < deadline:
         for each in consumer.consume(count, 1.0):
+            if each.error() is not None:  # a topic that this broker does not know yet
+                continue
             ((name, key),) = each.headers()
             assert name == "idempotency-key"
             found.append((key.decode(), each.key().decode(), each.value()))
@@ -287,7 +291,7 @@ def test_chosen_and_limited(
     url.chmod(0o600)
     to = {"type": "webhook", "url_file": "url"}
     responses = [
-        {"name": "few", "limit": {"most": 2, "per": "5s"}, "to": to},
+        {"name": "few", "limit": {"most": 2, "per": "10s"}, "to": to},
         {"name": "finals", "when": ["final"], "tags": ["attack.t1485"], "to": to},
     ]
     alerts = Alerts(kafka, tmp_path, unique("hook"), responses)
