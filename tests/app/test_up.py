@@ -146,10 +146,15 @@ def test_a_secured_cluster_is_enough(
         _send(port, 0, 2_000)
         _until(lambda: len(_files(kafka, topic)) == 2_000, "an event for each of 2,000 lines")
         _until(lambda: len(_delivered(tmp_path)) == 2_000, "each event in the delivery's file")
-        shown = subprocess.run(
-            [NORTHBOUND, "status"], cwd=tmp_path, capture_output=True, timeout=120, check=False
-        )
-        assert b"archive \xe2\x86\x92 " in shown.stdout
+
+        def shown() -> bytes:
+            argv = [NORTHBOUND, "status"]
+            return subprocess.run(
+                argv, cwd=tmp_path, capture_output=True, timeout=120, check=False
+            ).stdout
+
+        # Status files are a second late.
+        wait_for(lambda: b"archive \xe2\x86\x92 " in shown(), "the delivery in the status")
     assert set(_files(kafka, topic).values()) == {1}
     assert "Secret1Secret2" not in (tmp_path / "up.log").read_text()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.compose.loopback import HOSTS, Loopback, remove
@@ -46,7 +47,10 @@ def _replicated(deployment: Loopback) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
     def complete() -> bool:
-        topics = admin.list_topics(timeout=10).topics.values()
+        try:
+            topics = admin.list_topics(timeout=10).topics.values()
+        except KafkaException:  # the broker that was asked may be the one that starts again
+            return False
         partitions = [each for topic in topics for each in topic.partitions.values()]
         return bool(partitions) and all(len(each.isrs) == len(HOSTS) for each in partitions)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineCollector
 from app.runtime.stores import MAX_AGE
 from app.runtime.watchdog import Watchdog
-from tests.runtime.fakes import TIME, FakeKafka, abortable, fatal, record, retriable
+from tests.runtime.fakes import (
+    TIME,
+    FakeKafka,
+    FakeProducer,
+    abortable,
+    fatal,
+    record,
+    retriable,
+)
 from topology.records import Batch, KeyValueStore, Outcome, Output, Position
 from topology.topics import Partition
 
@@ -331,6 +339,36 @@ def test_a_transaction_that_timed_out_costs_no_process(kafka: FakeKafka, call: s
     assert len(kafka.producers) == 2
 
 
+def stick(
+    kafka: FakeKafka,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    before: Callable[[], None] = lambda: None,
+) -> threading.Event:
+    """A call of the first producer that does not come back before the event is set, when `before`
+    was done. All others have as long as a busy machine needs."""
+    come_back = threading.Event()
+    make = kafka.producer
+
+    def wait(seconds: float) -> None:
+        monkeypatch.setattr("app.runtime.transaction.SLICE", seconds)
+        monkeypatch.setattr("app.runtime.transaction.GRACE", seconds)
+
+    def stuck(_: FakeProducer) -> Callable[..., object]:
+        before()
+        wait(0.1)
+        return lambda *_: come_back.wait(60)
+
+    def another(config: Mapping[str, Any], on_delivery: Any) -> FakeProducer:
+        wait(60.0)
+        return make(config, on_delivery)
+
+    kafka.producers[0].__class__ = type("Stuck", (FakeProducer,), {call: property(stuck)})
+    monkeypatch.setattr(kafka, "producer", another)
+    wait(60.0)
+    return come_back
+
+
 @pytest.mark.parametrize(
     "call", ["send_offsets_to_transaction", "commit_transaction", "abort_transaction"]
 )
@@ -338,19 +376,15 @@ def test_a_call_that_does_not_return_is_left_behind(
     kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """As librdkafka's when a coordinator goes away: a new producer does the work again."""
-    # A call that a busy machine delays by so much is left behind too, which does no harm.
-    monkeypatch.setattr("app.runtime.transaction.SLICE", 0.4)
-    monkeypatch.setattr("app.runtime.transaction.GRACE", 0.4)
     kafka.write("in", 0, b"a", b"b")
     if call == "abort_transaction":
         kafka.faults["commit"].append(abortable())
     engine, _ = engine_on(kafka, transaction_timeout=0.0)
-    come_back = threading.Event()
-    monkeypatch.setattr(kafka.producers[0], call, lambda *_: come_back.wait(60))
+    come_back = stick(kafka, monkeypatch, call)
     turn(engine, 6)
     come_back.set()
     assert kafka.values("out") == [b"a", b"b"]
-    assert len(kafka.producers) >= 2
+    assert len(kafka.producers) == 2
 
 
 def test_a_failed_delivery_is_never_committed_over(kafka: FakeKafka) -> None:
@@ -800,22 +834,13 @@ def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
 ) -> None:
     """The offsets of the transaction tell whether it was committed. Where it had none, the sender
     is told that nobody knows."""
-    # Within so long other calls come back on a busy machine, too.
-    monkeypatch.setattr("app.runtime.transaction.SLICE", 1.0)
-    monkeypatch.setattr("app.runtime.transaction.GRACE", 1.0)
     engine, _ = engine_on(kafka, transaction_timeout=0.0)
     turn(engine)
     if progress:
         kafka.write("in", 0, b"a")
-    first, commit = kafka.producers[0], kafka.producers[0].commit_transaction
-    come_back = threading.Event()
-
-    def unanswered(seconds: float) -> None:
-        if done:
-            commit(seconds)
-        come_back.wait(60)
-
-    monkeypatch.setattr(first, "commit_transaction", unanswered)
+    commit = kafka.producers[0].commit_transaction
+    before = (lambda: commit(1.0)) if done else (lambda: None)
+    come_back = stick(kafka, monkeypatch, "commit_transaction", before)
     answers: list[Any] = []
     delivered = engine.turn() if progress else []
     for each in delivered:
