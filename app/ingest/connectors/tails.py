@@ -17,6 +17,7 @@ import os
 import stat
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -237,7 +238,7 @@ class Tails:
         if known is not None:
             self.away.remove(known)
             return known
-        if not named or any(_copies(fd, tail) for tail in self.tails.values()):
+        if not named or any(_copies(fd, path, tail) for tail in self.tails.values()):
             return None
         return Tail(path)
 
@@ -250,7 +251,7 @@ class Tails:
         if tail.identity[1] == identity[1] or tail.place.offset >= HEAD:
             return True
         emptied = self.tails.get(tail.identity)
-        return emptied is not None and Path(path).name.startswith(Path(emptied.path).stem)
+        return emptied is not None and _named_like(path, emptied.path)
 
     def _read(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -304,17 +305,35 @@ def _fits(fd: int, tail: Tail) -> bool:
     return head(fd, size) == tail.head and has(fd, tail.place)
 
 
-def _copies(fd: int, tail: Tail) -> bool:
-    """Whether a file has what was read of a followed one so far, or the beginning of it."""
-    if tail.fd is None or not tail.place.offset:
+def _copies(fd: int, path: str, tail: Tail) -> bool:
+    """Whether a file has what a followed one has, or the beginning of it, and no more."""
+    if tail.fd is None:
         return False
-    size = min(os.fstat(fd).st_size, tail.place.offset)
-    same = size > 0 and all(
+    size = os.fstat(fd).st_size
+    if not tail.place.offset and size < HEAD and not _named_like(path, tail.path):
+        return False  # it may be a header, and nothing is read of either
+    same = size > 0 and size <= _size(tail.fd, tail.path, size)
+    same = same and all(
         os.pread(fd, HEAD, at)[: size - at] == os.pread(tail.fd, HEAD, at)[: size - at]
         for at in (0, max(0, size - HEAD))
     )
     # Emptied this moment: the next look compares with what was read of it.
     return same or not tail.intact()
+
+
+def _named_like(path: str, original: str) -> bool:
+    """Whether a name is that of a copy, as rotation gives it."""
+    return Path(path).name.startswith(Path(original).stem)
+
+
+def _size(fd: int, path: str, least: int) -> int:
+    """The size of a file. An NFS client may know an old one; it asks when the file is opened."""
+    size = os.fstat(fd).st_size
+    if size < least:
+        with suppress(OSError):
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        size = os.fstat(fd).st_size
+    return size
 
 
 def _end(fd: int) -> Place:

@@ -187,6 +187,53 @@ def test_files_with_the_same_header_are_not_copies(log: Path) -> None:
     assert sorted(follower.got) == sorted([header.rstrip(b"\n")] * 2 + lines(0, 2).splitlines())
 
 
+def test_a_copy_of_what_was_never_read(log: Path) -> None:
+    """Seen for the first time between the copy and the truncation, both files hold the same lines:
+    they come once, whether the copy is whole or not and whether the look is at a start or not."""
+    follower = Follower(log.with_name("*"))
+    copy = log.with_name("audit.log.1")
+    copy.write_bytes(lines(0, 60))
+    follower.look()
+    shutil.copyfile(log, copy)
+    assert follower.look().numbers == list(range(100))
+    os.truncate(log, 0)
+    append(log, 100, 50)  # a generation that no look sees before it is copied
+    copy = copy.rename(copy.with_suffix(".2"))
+    shutil.copyfile(log, copy.with_suffix(".1"))
+    assert follower.look().numbers == list(range(150))
+    os.truncate(log, 0)
+    append(log, 150, 5)
+    assert follower.look().numbers == list(range(155))
+
+
+def test_emptied_before_anything_of_it_was_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that was seen with its file is read from its name once the file has its lines no
+    more, although the file was found first."""
+    follower = Follower(log.with_name("*"))
+    copy = log.with_name("audit.log.1")
+    shutil.copyfile(log, copy)
+
+    def read() -> list[tails.Piece]:
+        os.truncate(log, 0)
+        return []
+
+    monkeypatch.setattr(follower.tails, "_read", read)
+    assert follower.tails.look() == []
+    monkeypatch.undo()
+    append(log, 100, 5)
+    assert sorted(follower.look().numbers) == list(range(105))
+
+
+def test_a_file_that_is_only_a_header_holds_up_no_other(log: Path) -> None:
+    """A file that begins with all of another one, and goes on, is read: it is no copy."""
+    header = b"#Fields: date time user\n"
+    log.write_bytes(header)
+    follower = Follower(log.with_name("*.log")).look()
+    log.with_name("next.log").write_bytes(header + lines(0, 3))
+    follower.look()
+    assert follower.got == (header * 2 + lines(0, 3)).splitlines()
+
+
 def test_emptied_and_longer_again_between_looks(log: Path) -> None:
     """A file that was emptied and has grown beyond where it was is read from its beginning."""
     follower = Follower(log).look()
