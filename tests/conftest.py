@@ -21,6 +21,9 @@ from app.broker.server import EmbeddedKafka
 CONNECTIONS_PER_ADDRESS = 8
 """What the session's broker takes from another address than 127.0.0.1, of which it takes all."""
 
+LOWEST_PORT = 10_000
+"""Above those that programs are known by."""
+
 SEED = int(os.environ.get("NORTHBOUND_SEED", "1"))
 
 # No example database, and nothing that fails for being slow: a run is repeated by its seed alone,
@@ -45,12 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Sessions beside each other choose free ports of ranges of their own: some are listened on
     seconds later only, by a process that starts, and some are free while theirs is started again.
+    Processes that choose for themselves, as `northbound up` does, do so above all of these.
     """
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = SEED
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    share = (ports.HIGHEST - ports.LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ports.LOWEST += number * share
+    sessions = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % sessions
+    share = (ports.LOWEST - LOWEST_PORT) // sessions
+    ports.LOWEST = LOWEST_PORT + number * share
     ports.HIGHEST = ports.LOWEST + share
 
 
@@ -165,7 +170,7 @@ def create_topic(kafka: EmbeddedKafka, unique: Callable[[str], str]) -> Callable
             config={key.replace("_", "."): value for key, value in config.items()},
         )
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-        admin.create_topics([topic])[name].result(30)
+        admin.create_topics([topic])[name].result(60)
         _wait_for_leaders(admin, name, partitions)
         return name
 
@@ -174,10 +179,10 @@ def create_topic(kafka: EmbeddedKafka, unique: Callable[[str], str]) -> Callable
 
 def _wait_for_leaders(admin: AdminClient, topic: str, partitions: int) -> None:
     """The controller has created the topic; the broker that tests ask may not know of it yet."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        found = admin.list_topics(topic, timeout=30).topics[topic].partitions
+        found = admin.list_topics(topic, timeout=60).topics[topic].partitions
         if len(found) == partitions and all(each.leader >= 0 for each in found.values()):
             return
         time.sleep(0.02)
-    pytest.fail(f"{topic} has no {partitions} partitions with leaders after 30 s")
+    pytest.fail(f"{topic} has no {partitions} partitions with leaders after 60 s")

@@ -41,7 +41,7 @@ def working(config: Config, level: str = "warn", app: str = "app.worker") -> Ite
     try:
         yield log
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(90) == 0
+        assert worker.wait(120) == 0
     finally:
         if worker.poll() is None:
             worker.kill()

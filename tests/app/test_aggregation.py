@@ -164,14 +164,14 @@ def test_kill_the_worker_and_every_record_is_accounted_for(
             before = offsets()
             for source in PARTITIONS:
                 _send(config, source, number * LINES // rounds, LINES // rounds)
-            wait_for(lambda b=before: offsets() > max(b, 0), "more events", 90)
+            wait_for(lambda b=before: offsets() > max(b, 0), "more events")
             process.send_signal(signal.SIGKILL)
             process.wait()
             process = _start(config)
         _tick(config)
-        wait_for(done, "everything read", 90)
+        wait_for(done, "everything read")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(90) == 0
+        assert process.wait(120) == 0
     finally:
         end(process)
     found = _found(config)

@@ -105,7 +105,7 @@ tenants: {{acme: {{sources: [q]}}}}
         producer.produce(raw, text, partition=draw.randrange(PARTITIONS), timestamp=now)
     for number in range(PARTITIONS):
         producer.produce(raw, None, partition=number, timestamp=END + 120_000)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     return config
 
 
@@ -128,7 +128,7 @@ def _live(config: Config) -> list[bytes]:
 
 def _run_worker(config: Config, finals: int) -> None:
     with working(config):
-        wait_for(lambda: len(_live(config)) >= finals, "the finals", 90)
+        wait_for(lambda: len(_live(config)) >= finals, "the finals")
 
 
 def test_the_finals_are_those_of_live_workers(config: Config) -> None:

@@ -124,15 +124,15 @@ def test_a_table_is_followed(config: Config, caplog: pytest.LogCaptureFixture) -
     undecided = Producer(
         {**config.client(), "transactional.id": config.names.enrichment("undecided")}
     )
-    undecided.init_transactions(30)
+    undecided.init_transactions(60)
     undecided.begin_transaction()
     undecided.produce(topic, b'{"team":"never"}', b"eve")
-    undecided.flush(30)
-    undecided.abort_transaction(30)
+    undecided.flush(60)
+    undecided.abort_transaction(60)
     plain = Producer({**config.client(), "enable.idempotence": True})
     plain.produce(topic, b"no JSON", b"eve")
     plain.produce(topic, None, b"bob")
-    assert plain.flush(30) == 0
+    assert plain.flush(60) == 0
     wait_for(dictionary.look, "the records of others")
     assert teams() == ["red", None, "gold"]
     assert "Records that are no rows are passed over" in caplog.text
@@ -174,12 +174,12 @@ def test_a_worker_begins_with_the_whole_table_and_takes_up_changes(config: Confi
         stamp = int(time.time() * 1000)
         path = f"/data/{sent}.txt"
         producer.produce(config.names.raw("q"), line(stamp, "eve", path=path), partition=sent % 2)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
         sent += 1
         return path
 
     def team(path: str) -> str | None:
-        found = wait_for(lambda: events(config).get(path), "the line as an event", 90)
+        found = wait_for(lambda: events(config).get(path), "the line as an event")
         elements = found.get("enrichments", [])
         return elements[0]["data"]["team"] if elements else None
 
@@ -190,11 +190,11 @@ def test_a_worker_begins_with_the_whole_table_and_takes_up_changes(config: Confi
     try:
         assert team(first) == "red"
         table(config, "user,team\neve,blue\n", "--merge")
-        wait_for(lambda: team(send()) == "blue", "the changed row", 90)
+        wait_for(lambda: team(send()) == "blue", "the changed row")
         table(config, "user,team\nbob,x\n")
-        wait_for(lambda: team(send()) is None, "the row's end", 90)
+        wait_for(lambda: team(send()) is None, "the row's end")
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(90) == 0
+        assert worker.wait(120) == 0
     finally:
         end(worker)
     assert len(events(config)) == sent

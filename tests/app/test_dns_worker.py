@@ -51,7 +51,7 @@ kafka:
 sources:
   q: {{format: qumulo, partitions: 1, retention: 3650d}}  # the lines are of START
 enrich:
-  - {{dns: reverse, fields: [src_endpoint.ip], servers: ["127.0.0.1:{server.port}"], timeout: 20s}}
+  - {{dns: reverse, fields: [src_endpoint.ip], servers: ["127.0.0.1:{server.port}"], timeout: 60s}}
 tenants:
   acme: {{sources: [q]}}
 """,
@@ -67,9 +67,9 @@ tenants:
             path = f"/data/{sent}.txt"
             text = line(START + sent, "eve", path=path).replace(b"10.0.0.7", b"192.0.2.7")
             producer.produce(config.names.raw("q"), text, timestamp=START + sent)
-            assert producer.flush(30) == 0
+            assert producer.flush(60) == 0
             sent += 1
-            found = wait_for(lambda: _by_path(config).get(path), "the line as an event", 90)
+            found = wait_for(lambda: _by_path(config).get(path), "the line as an event")
             return found["src_endpoint"].get("hostname")
 
         try:
@@ -77,7 +77,7 @@ tenants:
             assert server.asked == [("7.2.0.192.in-addr.arpa.", "PTR")]
             assert hostname() is None
             server.gate.set()
-            wait_for(lambda: hostname() == "pc-7.example", "the name in events", 90)
+            wait_for(lambda: hostname() == "pc-7.example", "the name in events")
             assert len(server.asked) == 1
             page = Page(port)
             asked = {"enrichment": "dns_reverse"}
@@ -85,7 +85,7 @@ tenants:
             assert page.one("northbound_lookups_total", **asked, result="hits") >= 1
             assert page.one("northbound_lookups_total", **asked, result="misses") >= 2
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(90) == 0
+            assert worker.wait(120) == 0
         finally:
             end(worker)
     uids = Counter(event["metadata"]["uid"] for event in _events(config))

@@ -65,9 +65,9 @@ tenants: {{acme: {{sources: [q]}}}}
     producer = Producer(config.client())
     for number, text in enumerate(LINES):
         producer.produce(config.names.raw("q"), text, partition=number % 2)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     with working(config):
-        wait_for(lambda: _alert(config), "the alert", 90)
+        wait_for(lambda: _alert(config), "the alert")
     return config
 
 

@@ -97,7 +97,7 @@ class Worker:
     def stop(self) -> int:
         """SIGTERM; its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(90)
+        return self.process.wait(120)
 
     def end(self) -> None:
         end(self.process)
@@ -233,7 +233,7 @@ def test_no_unread_events_are_left_behind(
     one = worker("normalize")
     _send(config, seed, 0, 50)
     topic = config.names.normalized("q")
-    wait_for(lambda: _levels(config)[topic].lag == 49, "49 events that nobody has read", 90)
+    wait_for(lambda: _levels(config)[topic].lag == 49, "49 events that nobody has read")
     assert one.stop() == 0
     fused = config.model_copy(update={"expose": []})
     fused._home = config.home

@@ -107,7 +107,7 @@ tenants:
     def goes_on(moment: int) -> None:
         for partition in range(2):
             send(moment, "clock", "fs_read_data", partition)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
 
     with ExitStack() as stack:
 
@@ -127,7 +127,7 @@ tenants:
             send(moment, user, "fs_delete", 0)
             send(moment + 1, user, "fs_delete", 1)
             if number % 20 == 15:
-                assert producer.flush(30) == 0
+                assert producer.flush(60) == 0
                 wait_for(lambda: events() > 0, "events")
                 os.kill(workers[0].pid, signal.SIGKILL)
                 workers[0].wait()
@@ -155,7 +155,7 @@ tenants:
         removed = int(time.time() * 1000)
         send(removed + 1, "late", "fs_delete", 0)
         goes_on(removed + MINUTE_MS)
-        wait_for(lambda: told() == expected, "the alert of the edit", 60)
+        wait_for(lambda: told() == expected, "the alert of the edit")
         wait_for(lambda: not late(), "the end of the edit")
         rows = config.home / "rows.csv"
         rows.write_text("user,reason\nuser1,left\nnew,left\n", encoding="utf-8")

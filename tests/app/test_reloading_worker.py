@@ -67,19 +67,19 @@ def test_a_worker_takes_up_a_changed_table(config: Config) -> None:
         stamp = int(time.time() * 1000)
         path = f"/data/{sent}.txt"
         producer.produce(config.names.raw("q"), line(stamp, "eve", path=path), partition=sent % 2)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
         sent += 1
-        found = wait_for(lambda: dict(_elements(config)).get(path), "the line as an event", 90)
+        found = wait_for(lambda: dict(_elements(config)).get(path), "the line as an event")
         return str(found["data"]["team"])
 
     with working(config) as log:
         assert team() == "red"
         _exchange(config.home, "user,team\neve\n")
         told = f"{config.home / 'users.csv'}:2: saw 1 values, expected 2"
-        wait_for(lambda: told in log.read_text(encoding="utf-8"), "the mistake in the log", 60)
+        wait_for(lambda: told in log.read_text(encoding="utf-8"), "the mistake in the log")
         assert team() == "red"
         _exchange(config.home, "user,team\neve,blue\n")
-        wait_for(lambda: team() == "blue", "the changed table", 60)
+        wait_for(lambda: team() == "blue", "the changed table")
     elements = _elements(config)
     assert Counter(path for path, _ in elements) == {f"/data/{n}.txt": 1 for n in range(sent)}
     versions = {(element["data"]["team"], element["provider"]) for _, element in elements}

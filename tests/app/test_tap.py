@@ -59,7 +59,7 @@ tenants: {{acme: {{sources: [q]}}}}
     ):
         producer.produce(raw, text, partition=number % 2)
     producer.produce(settings.names.raw("other"), b"plain")
-    producer.flush(30)
+    producer.flush(60)
     return file
 
 

@@ -37,7 +37,7 @@ def terminal(folder: Path, *command: str) -> str:
             if not part:
                 break
             written += part
-        assert process.wait(90) in (0, 1)
+        assert process.wait(120) in (0, 1)
     finally:
         os.close(ours)
     return written.decode().replace("\r\n", "\n")
@@ -94,7 +94,7 @@ def test_status_when_nothing_runs(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=120,
     )
     assert done.returncode == 1
     assert done.stderr.strip() == "Nothing runs here; start it with `northbound up`."
@@ -115,7 +115,7 @@ def test_without_kafka_the_next_step_is_said_soon(tmp_path: Path, command: tuple
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=120,
     )
     assert done.returncode == 1
     assert done.stdout == ""

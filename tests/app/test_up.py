@@ -42,11 +42,11 @@ def _up(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         _until(lambda: b"Up." in (folder / "up.log").read_bytes()[seen:], "Up.")
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(60)
+            process.wait(120)
 
 
 def _configure(folder: Path, kafka: EmbeddedKafka, prefix: str, *, secured: bool = False) -> int:
@@ -146,10 +146,15 @@ def test_a_secured_cluster_is_enough(
         _send(port, 0, 2_000)
         _until(lambda: len(_files(kafka, topic)) == 2_000, "an event for each of 2,000 lines")
         _until(lambda: len(_delivered(tmp_path)) == 2_000, "each event in the delivery's file")
-        shown = subprocess.run(
-            [NORTHBOUND, "status"], cwd=tmp_path, capture_output=True, timeout=120, check=False
-        )
-        assert b"archive \xe2\x86\x92 " in shown.stdout
+
+        def shown() -> bytes:
+            argv = [NORTHBOUND, "status"]
+            return subprocess.run(
+                argv, cwd=tmp_path, capture_output=True, timeout=120, check=False
+            ).stdout
+
+        # Status files are a second late.
+        wait_for(lambda: b"archive \xe2\x86\x92 " in shown(), "the delivery in the status")
     assert set(_files(kafka, topic).values()) == {1}
     assert "Secret1Secret2" not in (tmp_path / "up.log").read_text()
 

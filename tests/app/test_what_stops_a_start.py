@@ -81,7 +81,7 @@ def left_behind(folder: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             cwd = str((process / "cwd").readlink())
         except OSError:
             continue

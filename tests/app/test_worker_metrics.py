@@ -73,7 +73,7 @@ tenants:
     port = ports.free("127.0.0.1")
     worker = start_faust(file, port, tmp_path / "worker.log")
     try:
-        wait_for(lambda: _ready(port), "the worker is ready", 90)
+        wait_for(lambda: _ready(port), "the worker is ready")
         _produce(config.client(), names.raw("q"))
         events = {"engine": "events"}
 
@@ -83,7 +83,7 @@ tenants:
             alerts = page.all("northbound_engine_committed_total", engine="alerts")
             return bool(counts and counts[0][1] == LINES and alerts and alerts[0][1] > 0)
 
-        wait_for(done, "every line committed", 90)
+        wait_for(done, "every line committed")
 
         def caught_up() -> bool:
             lags = Page(port).all("northbound_engine_lag_records", topic=names.raw("q"))
@@ -115,7 +115,7 @@ tenants:
             _produce(config.client(), names.raw("q"))  # not every pass over rules is looked at
             return False
 
-        wait_for(told, "rules of both engines", 90)
+        wait_for(told, "rules of both engines")
     finally:
         end(worker)
 

@@ -42,7 +42,7 @@ def test_the_cost_of_a_life() -> None:
     assert process.stdout.readline() == b"done\n"
     watch.sample(1)
     process.stdin.close()
-    status, cpu = reap(process.pid, 20)
+    status, cpu = reap(process.pid, 120)
     process.returncode = status
     process.stdout.close()
     assert watch.samples[0].cpu >= 0.28

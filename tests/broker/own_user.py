@@ -40,7 +40,7 @@ def security(kafka: EmbeddedKafka, prefix: str, folder: Path) -> dict[str, objec
     (folder / "password").write_text(password)
     credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
     change = UserScramCredentialUpsertion(user, credential, password.encode())
-    admin.alter_user_scram_credentials([change])[user].result(30)
+    admin.alter_user_scram_credentials([change])[user].result(60)
     bindings = [
         AclBinding(
             kind,

@@ -96,7 +96,7 @@ def test_a_topic_that_goes_between_two_requests(
 ) -> None:
     """A topic that is deleted while topics are listed is left out; the others are there."""
     stays, goes = create_topic("stays"), create_topic("goes")
-    listed = admin.list_topics(timeout=30)
+    listed = admin.list_topics(timeout=60)
     topics.delete(admin, [goes])
     monkeypatch.setattr(admin, "list_topics", lambda **_: listed)
     assert set(topics.existing(admin, [stays, goes])) == {stays}

@@ -39,6 +39,8 @@ SECRET = {
     "splunk-connector.json",
 }
 """Files that hold the password."""
+CODED = re.compile(rb"-----BEGIN.*?-----END", re.DOTALL)
+"""Certificates and keys: one in a few hundred spells a word."""
 TRUSTED = ("ca.pem", "truststore.p12", "certificate_authorities:")
 """How a file may say which CA it trusts."""
 
@@ -103,7 +105,7 @@ def test_a_certificate_instead_of_a_password(ca: bytes, tmp_path: Path) -> None:
     assert all((folder / name).stat().st_mode & 0o777 == 0o600 for name in private)
     own_parts = (b"client.pem", b"keystore.p12", b"BEGIN CERTIFICATE")
     for name in SECRET:
-        assert b"sasl" not in texts[name].lower(), name
+        assert b"sasl" not in CODED.sub(b"", texts[name]).lower(), name
         assert any(part in texts[name] for part in own_parts), name
     assert line.decode() not in repr(access)
     readme = texts["README.md"].decode()

@@ -161,13 +161,13 @@ def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path) -> None:
         stderr=output,
     )
     try:
-        wait_for(lambda: len(read()) >= len(FIRST), "all records in the file", 60)
+        wait_for(lambda: len(read()) >= len(FIRST), "all records in the file")
         send(kafka, folder, LATER)
-        wait_for(lambda: len(read()) >= len(FIRST) + len(LATER), "what came later", 60)
+        wait_for(lambda: len(read()) >= len(FIRST) + len(LATER), "what came later")
         assert read() == FIRST + LATER
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        server.wait(120)
         output.close()
         print((tmp_path / "rsyslog.out").read_text("utf-8", "replace"))
         log.unlink(missing_ok=True)
@@ -201,4 +201,4 @@ def test_aiokafka(folder: Path) -> None:
         finally:
             await consumer.stop()
 
-    assert asyncio.run(asyncio.wait_for(consume(), 60)) == FIRST
+    assert asyncio.run(asyncio.wait_for(consume(), 120)) == FIRST

@@ -206,7 +206,7 @@ def certified(
         dt.datetime.now(dt.UTC),
     )
     certified = replace(attacker, servers=kafka.by_certificate, certificate=found.file)
-    wait_for(lambda: abuses.seen(certified) != "[]", "its topics, which it may see a moment on", 30)
+    wait_for(lambda: abuses.seen(certified) != "[]", "its topics, which it may see a moment on")
     return certified
 
 

@@ -204,7 +204,7 @@ def test_commands_for_the_owner_of_a_cluster(
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout

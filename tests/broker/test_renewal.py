@@ -100,7 +100,7 @@ def test_renewed_while_a_consumer_reads(
     admin = connect({"bootstrap.servers": kafka.bootstrap})
     resource = ConfigResource(ConfigResource.Type.BROKER, "0")
     (answer,) = admin.describe_configs([resource]).values()
-    assert answer.result(30)[KEY_STORES[0]].source == ConfigSource.STATIC_BROKER_CONFIG.value
+    assert answer.result(60)[KEY_STORES[0]].source == ConfigSource.STATIC_BROKER_CONFIG.value
     kafka.stop()
     moved = tmp_path / "moved"
     shutil.move(kafka.data, moved)

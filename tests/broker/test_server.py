@@ -19,6 +19,7 @@ from app.broker.node import Node, Tools
 from app.broker.ownership import running
 from app.broker.server import EmbeddedKafka
 from app.broker.settings import INDEX_SIZE
+from tests.runtime.processes import wait_for
 
 pytestmark = pytest.mark.broker
 
@@ -40,7 +41,7 @@ def consume(kafka: EmbeddedKafka, topic: str, group: str, count: int) -> list[by
     )
     consumer.subscribe([topic])
     found: list[bytes] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     try:
         while len(found) < count and time.monotonic() < deadline:
             # A broker that has just started may say of a topic that it does not know it yet.
@@ -199,7 +200,11 @@ def test_an_open_transaction_is_aborted_after_a_crash(
         }
     )
     reader.assign([TopicPartition("decided", 0, 0)])
-    (first,) = reader.consume(1, timeout=60)
+    # A broker that has just started may say of a topic that it does not know it yet.
+    first = wait_for(
+        lambda: next((m for m in reader.consume(1, timeout=1) if m.error() is None), None),
+        "a record",
+    )
     reader.close()
     assert first.value() == b"committed"
     left_open.purge()

@@ -225,7 +225,7 @@ def test_a_pause_keeps_what_comes_meanwhile(estate: Estate) -> None:
 
     def reads(until: Callable[[], bool]) -> bool:
         """Whether it comes to that in time."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not until() and time.monotonic() < deadline:
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:

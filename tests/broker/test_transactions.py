@@ -24,8 +24,8 @@ def test_a_partition_without_a_leader_gets_the_commits_marker_when_it_is_back(
     client = {"bootstrap.servers": kafka.bootstrap, "log_level": 0}
     admin = AdminClient(client)
     topic = NewTopic("alone", 1, replica_assignment=[[2]], config={"min.insync.replicas": "1"})
-    admin.create_topics([topic])["alone"].result(30)
-    producer = Producer({**client, "transactional.id": "t", "transaction.timeout.ms": 60_000})
+    admin.create_topics([topic])["alone"].result(60)
+    producer = Producer({**client, "transactional.id": "t", "transaction.timeout.ms": 300_000})
     producer.init_transactions(60)
     producer.begin_transaction()
     producer.produce("alone", b"committed")
@@ -54,6 +54,6 @@ def test_a_partition_without_a_leader_gets_the_commits_marker_when_it_is_back(
     thread.start()
     thread.join(3)
     kafka.start()
-    assert committed.wait(90)
+    assert committed.wait(180)
     values = [message.value() for message in read(client, ["alone"])]
     assert values == [b"committed"]

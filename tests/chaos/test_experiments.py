@@ -45,7 +45,7 @@ def started(kept: Result, folder: Path) -> Iterator[Config]:
         yield load(folder / "northbound.yaml")
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)
 
 
 def check(config: Config, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -79,7 +79,7 @@ def test_a_kept_run_is_checked_from_outside(kept: Result, started: Config, folde
     events = started.names.events("acme")
     producer = Producer(started.client())
     producer.produce(events, next(read(started.client(), [events])).value())
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     done = check(started, folder)
     assert done.returncode == 1
     assert "'doubled': 1" in done.stdout, done.stdout + done.stderr

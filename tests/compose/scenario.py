@@ -103,7 +103,7 @@ class Feed:
 
     def leader(self) -> str:
         """The broker that has the partition of the newest record."""
-        metadata = self._consumer.list_topics(self._topic, timeout=30).topics[self._topic]
+        metadata = self._consumer.list_topics(self._topic, timeout=60).topics[self._topic]
         return f"kafka-{metadata.partitions[self._partition].leader + 1}"
 
     def _taken(self, message: Message) -> bool:

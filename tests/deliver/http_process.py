@@ -31,5 +31,5 @@ class HttpProcess:
         """End it at once."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None

@@ -193,7 +193,7 @@ def test_delivering_process_killed(
         writer = tenant.write_steadily(count, 1.5)
         wait_for(lambda: len(so_far(path)) > count // 4, "some records")
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
         with delivering(tenant.config) as made:
             writer.join()
             wait_for(lambda: len(set(so_far(path))) >= count, "all records")

@@ -57,7 +57,7 @@ def test_what_retention_removed_is_told(
     client = admin.connect(tenant.config.client())
     ends = [TopicPartition(tenant.topic, number, -1) for number in done]
     lows = {
-        each.partition: future.result(30).low_watermark
+        each.partition: future.result(60).low_watermark
         for each, future in client.delete_records(ends).items()
     }
     tenant.write(map(record, range(200, 300)))

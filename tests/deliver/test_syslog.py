@@ -60,13 +60,12 @@ def test_receiver_killed(
     to = {"type": "syslog", "addresses": [receiver.address]}
     to |= {"framing": "octet"} if plain else {"framing": "lf", "tls": {"ca": str(ca)}}
     tenant = Tenant(kafka, tmp_path, unique("syslog"), [{"name": "siem", "to": to}])
-    count = 10_000
     with receiving(receiver), delivering(tenant.config) as made:
-        again = killed_mid_stream(tenant, receiver, made, count)
+        again = killed_mid_stream(tenant, receiver, made)
         totals = made[0].totals()
         assert totals.failures >= 2
         assert totals.retried >= again
-        assert totals.delivered >= count
+        assert totals.delivered >= tenant.written
         header = rb"<110>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S+ northbound - events - \{"
         assert all(re.match(header, line) for line in receiver.lines())
 
@@ -106,13 +105,13 @@ def test_fails_over(kafka: EmbeddedKafka, unique: Callable[[str], str], tmp_path
     first, second = (Rsyslog(tmp_path / name, TCP) for name in ("first", "second"))
     to = {"type": "syslog", "addresses": [first.address, second.address]}
     tenant = Tenant(kafka, tmp_path, unique("syslog"), [{"name": "siem", "to": to}])
-    count = 4000
     with receiving(first, second), delivering(tenant.config) as made:
-        writer = tenant.write_steadily(count, 2.0)
-        wait_for(lambda: len(first.values()) > count // 4, "records at the first")
-        assert second.values() == []
-        first.kill()
-        writer.join()
+        with tenant.writing():
+            wait_for(lambda: len(first.values()) > 1000, "records at the first")
+            assert second.values() == []
+            first.kill()
+            wait_for(lambda: len(second.values()) > 1000, "records at the second")
+        count = tenant.written
         wait_until_delivered(made, lambda: first.values() + second.values(), count)
         assert made[0].totals().connected == second.address
         whole_and_in_order(first.values() + second.values(), count)
@@ -186,7 +185,7 @@ def test_dead_receiver_stalls_nobody(
                 assert f"northbound_delivery_delivered_total{labels} 2000.0" in page
                 assert f"northbound_delivery_lag_records{labels} 0.0" in page
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
             assert sum(committed(tenant.config, "alive").values()) >= 2000
     finally:
         process.kill()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,7 @@ enrich:
   ca_file: {ca}
   account: 'AD\\northbound'
   addresses: [10.0.0.7, 2001:db8::7]
+  timeout: 1m
   wait: 5s
 {more}
 """
@@ -63,6 +65,8 @@ def asking(plan: Plan) -> Iterator[tuple[LookedUp, Resolver]]:
     (enricher,) = plan.enrichers
     assert isinstance(enricher, LookedUp)
     (resolver,) = resolvers_of([enricher])
+    # A busy machine may need longer for an answer than may be configured.
+    resolver._limits = replace(resolver._limits, wait=60.0)
     background = Background([resolver])
     background.start()
     try:

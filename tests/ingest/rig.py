@@ -41,7 +41,7 @@ def listener(source: str, **options: Any) -> ListenerSettings:
     return ListenerSettings(source=source, host="127.0.0.1", port=0, **options)
 
 
-async def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+async def until(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
     """Wait for a condition; fail with `what` when it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -49,7 +49,7 @@ async def until(condition: Callable[[], object], what: str, seconds: float = 60.
         await asyncio.sleep(0.01)
 
 
-def read_topic(bootstrap: str, topic: str, count: int, seconds: float = 60.0) -> list[Message]:
+def read_topic(bootstrap: str, topic: str, count: int, seconds: float = 120.0) -> list[Message]:
     """All records of a topic, partition by partition, to its end; waits until `count` are there."""
     return _read(bootstrap, topic, lambda found: len(found) >= count, seconds)
 
@@ -82,11 +82,14 @@ def _read(
         }
     )
     try:
-        numbers = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        deadline = time.monotonic() + seconds
+        while not (numbers := consumer.list_topics(topic, timeout=60).topics[topic].partitions):
+            # A broker that has just started, or a topic, may not know of the other yet.
+            assert time.monotonic() < deadline, f"{topic} has no partitions"
+            time.sleep(0.02)
         consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
         found: list[Message] = []
         at_end: set[int] = set()
-        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for message in consumer.consume(10_000, 0.05):
                 if (error := message.error()) is None:

@@ -26,7 +26,7 @@ def with_topic(kafka: EmbeddedKafka, partitions: int, source: str = "nas") -> Em
     """A broker that is not the session's, with the raw topic of this source."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     topic = f"raw.{source}"
-    admin.create_topics([NewTopic(topic, partitions)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, partitions)])[topic].result(60)
     return kafka
 
 
@@ -123,7 +123,7 @@ def test_a_fatal_error_renews_the_producer(
     with_topic(first, partitions=1)
     publisher = Publisher({"bootstrap.servers": first.bootstrap}, "raw.nas")
     publisher.publish([b"old"], b"key")
-    assert publisher.flush(30) == 0
+    assert publisher.flush(60) == 0
     address = first.bootstrap
     first.kill()
     second = make_kafka(data=tmp_path / "new", internal=address)
@@ -131,7 +131,7 @@ def test_a_fatal_error_renews_the_producer(
     # Its producer ids begin anew, so that another producer is now the one that the first was.
     usurper = Publisher({"bootstrap.servers": address}, "raw.nas")
     usurper.publish([b"%d" % n for n in range(9)], b"key")
-    assert usurper.flush(30) == 0
+    assert usurper.flush(60) == 0
     before = time.time()
     publisher.publish([b"fresh"], b"key")
     publisher.publish([b"spooled"], b"key", timestamp=1_700_000_000_000)

@@ -34,7 +34,7 @@ def config(
     content = {
         "version": 1,
         "kafka": {"external": {"bootstrap": kafka.bootstrap, "replication": 1}},
-        "sources": {source: {"format": "qumulo", "partitions": 4, "tick": "7s", "key": "spread"}},
+        "sources": {source: {"format": "qumulo", "partitions": 4, "tick": "7m", "key": "spread"}},
         "listeners": [
             {
                 "protocol": "tcp",
@@ -58,7 +58,7 @@ def test_settings_follow_the_configuration(config: tuple[Path, str]) -> None:
     each = settings.listeners[0]
     assert (each.source, each.host, each.port, each.protocol) == (source, "127.0.0.1", 0, "tcp")
     assert (each.framing, each.limit, each.oversize, each.key) == ("lf", 9_000, "split", "spread")
-    assert settings.ticks == {source: 7.0}
+    assert settings.ticks == {source: 420.0}
     assert settings.status_file == file.parent / "state" / "ingest.json"
 
 
@@ -84,7 +84,7 @@ def test_ingest_runs_until_sigterm(config: tuple[Path, str], kafka: EmbeddedKafk
         with socket.create_connection((host, int(port))) as client:
             client.sendall(b"<13>one\n<13>two\n<13>three")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()

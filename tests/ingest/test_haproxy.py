@@ -72,8 +72,11 @@ class Agent:
 
 
 def adapted(agents: list[Agent], syslog: int, relp: int) -> str:
-    """The documented file with this test's addresses."""
+    """The documented file with this test's addresses, and patience with agents that are there."""
     text = CONFIG.read_text()
+    connect = "    timeout connect 2s\n"
+    assert connect in text
+    text = text.replace(connect, f"{connect}    timeout check 60s\n")
     text = text.replace("0.0.0.0:514", f"127.0.0.1:{syslog}")
     text = text.replace("0.0.0.0:20514", f"127.0.0.1:{relp}")
     for number, agent in enumerate(agents, 1):

@@ -18,7 +18,7 @@ def test_lines_of_a_spool_keep_their_time(
     topic = create_topic("raw.times", retention_ms="-1")
     publisher = Publisher({"bootstrap.servers": kafka.bootstrap}, topic)
     publisher.publish([b"one", b"two"], b"key", timestamp=1_700_000_000_000)
-    assert publisher.flush(30) == 0
+    assert publisher.flush(60) == 0
     found = read_topic(kafka.bootstrap, topic, 2)
     assert values(found) == [b"one", b"two"]
     assert [message.timestamp()[1] for message in found] == [1_700_000_000_000] * 2

@@ -82,7 +82,7 @@ def test_sighup_and_file_change(kafka: EmbeddedKafka, source: str, tmp_path: Pat
         content = {
             "version": 1,
             "kafka": {"external": {"bootstrap": kafka.bootstrap, "replication": 1}},
-            "sources": {source: {"format": "qumulo", "partitions": 1}},
+            "sources": {source: {"format": "qumulo", "partitions": 1, "tick": "1h"}},
             "listeners": [
                 {"protocol": "tcp", "listen": f"127.0.0.1:{port}", "source": source}
                 for port in listening
@@ -124,7 +124,7 @@ def test_sighup_and_file_change(kafka: EmbeddedKafka, source: str, tmp_path: Pat
             wait_for(lambda: listening() == [str(first)], "the first alone")
             client.sendall(b"<13>all the time\n")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()

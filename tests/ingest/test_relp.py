@@ -249,7 +249,7 @@ def test_rsyslog_omrelp(kafka: EmbeddedKafka, source: str, tmp_path: Path, windo
         def client() -> None:
             with rsyslog(tmp_path, action) as send:
                 send(lines)
-                wait_for(lambda: agent.listeners[0].ledger.received >= len(lines), "all lines", 90)
+                wait_for(lambda: agent.listeners[0].ledger.received >= len(lines), "all lines")
                 wait_for(lambda: agent.listeners[0].in_flight == 0, "acknowledgements")
 
         await asyncio.to_thread(client)
@@ -306,7 +306,7 @@ def test_relp_agent_kill(kafka: EmbeddedKafka, source: str, tmp_path: Path) -> N
             for kill in range(kills):
                 before = published()
                 send(lines[kill * SHARE : (kill + 1) * SHARE])
-                wait_for(lambda: published() > before + 1_000, "some lines", 90)  # noqa: B023
+                wait_for(lambda: published() > before + 1_000, "some lines")  # noqa: B023
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 process = agent()

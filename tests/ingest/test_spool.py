@@ -177,7 +177,7 @@ def test_spool_agent_kill(shaken_kafka: EmbeddedKafka, tmp_path: Path) -> None:
     content = {
         "version": 1,
         "kafka": {"external": {"bootstrap": kafka.bootstrap, "replication": 1}},
-        "sources": {"nas": {"format": "qumulo", "partitions": 1}},
+        "sources": {"nas": {"format": "qumulo", "partitions": 1, "tick": "1h"}},
         "listeners": [{"protocol": "udp", "listen": "127.0.0.1:0", "source": "nas"}],
     }
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -224,7 +224,7 @@ def test_spool_agent_kill(shaken_kafka: EmbeddedKafka, tmp_path: Path) -> None:
         send(lines[2_000:])
         wait_for(lambda: ledger()["received"] == 1_000, "the rest")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(90) == 0
+        assert process.wait(120) == 0
         kafka.start()
         process = agent()
         wait_for(lambda: ledger().get("published") == 2_490, "the drain", 90)

@@ -76,7 +76,7 @@ def test_syslog_ng(
         def forward() -> None:
             with syslog_ng(tmp_path, destination) as send:
                 send(lines)
-                wait_for(lambda: agent.listeners[0].ledger.received >= COUNT, "all lines", 90)
+                wait_for(lambda: agent.listeners[0].ledger.received >= COUNT, "all lines")
 
         await asyncio.to_thread(forward)
         assert await agent.stop() == 0

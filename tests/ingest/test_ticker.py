@@ -44,7 +44,7 @@ def write(kafka: EmbeddedKafka, topic: str, partitions: Sequence[int]) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 0})
     for number in partitions:
         producer.produce(topic, b"line", partition=number)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def ticks(kafka: EmbeddedKafka, topic: str, count: int) -> Counter[int | None]:

@@ -228,7 +228,7 @@ def test_rsyslog_over_tls(
         def forward() -> None:
             with rsyslog(tmp_path / "rsyslog", action, more) as send:
                 send(lines)
-                wait_for(lambda: agent.listeners[0].ledger.received >= len(lines), "all lines", 90)
+                wait_for(lambda: agent.listeners[0].ledger.received >= len(lines), "all lines")
                 wait_for(lambda: agent.listeners[0].in_flight == 0, "acknowledgements")
 
         await asyncio.to_thread(forward)

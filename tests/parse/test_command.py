@@ -15,7 +15,7 @@ COMMAND = [sys.executable, "-c", "from app.cli import main; main()", "parse"]
 
 def _run(data: bytes, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
-        [*COMMAND, *arguments], input=data, capture_output=True, cwd=ROOT, timeout=60, check=False
+        [*COMMAND, *arguments], input=data, capture_output=True, cwd=ROOT, timeout=120, check=False
     )
     assert status == done.returncode, done.stderr.decode()
     return done

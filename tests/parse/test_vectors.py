@@ -73,7 +73,7 @@ def _results(group: Group) -> dict[str, dict[str, Any]]:
         capture_output=True,
         check=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=120,
     )
     lines = done.stdout.splitlines()
     assert len(vectors) == len(lines)

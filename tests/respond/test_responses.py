@@ -54,7 +54,7 @@ class Alerts:
         self._producer = Producer(
             {"bootstrap.servers": kafka.bootstrap, "transactional.id": prefix, "log_level": 2}
         )
-        self._producer.init_transactions(30)
+        self._producer.init_transactions(60)
 
     def write(self, values: Sequence[bytes]) -> None:
         """One transaction, keyed by uid as the workers do it; not while one writes steadily."""
@@ -65,7 +65,7 @@ class Alerts:
             except ValueError:
                 key = "?"
             self._producer.produce(self.config.names.alerts("acme"), value, key)
-        self._producer.commit_transaction(30)
+        self._producer.commit_transaction(60)
 
     def write_steadily(self, count: int, seconds: float) -> threading.Thread:
         """So many different alerts, over about so long."""
@@ -177,12 +177,12 @@ def test_own_process_killed(
         writer = alerts.write_steadily(count, 3.0)
         wait_for(lambda: len(hook.taken()) > count // 4, "some alerts")
         process.kill()
-        process.wait(20)
+        process.wait(60)
         process = start()
         writer.join()
         wait_for(lambda: set(hook.told()) == expected(count, "page"), "all alerts", 120)
-        wait_for(lambda: _shown(alerts)["lag"] == 0, "no lag")
-        shown = _shown(alerts)
+        wait_for(lambda: _shown(alerts, process.pid)["lag"] == 0, "no lag")
+        shown = _shown(alerts, process.pid)
         assert (shown["name"], shown["type"], shown["tenant"]) == ("page", "webhook", "acme")
         web = status_of(alerts.config)["web"]
         with urllib.request.urlopen(f"http://{web}/metrics") as answer:
@@ -190,16 +190,18 @@ def test_own_process_killed(
         labels = '{delivery="page",tenant="acme",type="webhook"}'
         assert f"northbound_delivery_delivered_total{labels}" in text
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
 
 
-def _shown(alerts: Alerts) -> dict[str, Any]:
-    found = status_of(alerts.config).get("deliveries") or [{"lag": None}]
-    return dict(found[0])
+def _shown(alerts: Alerts, pid: int) -> dict[str, Any]:
+    """Of this process: the one that was killed has left its file."""
+    status = status_of(alerts.config)
+    found = status.get("deliveries") if status.get("pid") == pid else None
+    return dict(found[0] if found else {"lag": None})
 
 
 def test_one_that_is_away_stalls_no_other(
@@ -213,7 +215,7 @@ def test_one_that_is_away_stalls_no_other(
     topic = f"{unique('own')}-topic"
     client = {"bootstrap.servers": kafka.bootstrap}
     admin = AdminClient(client)
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(60)
     responses = [
         {"name": "away", "to": {"type": "webhook", "addresses": [hook.address]}},
         {"name": "hangs", "to": {"type": "command", "argv": ["hangs"], "timeout": "10m"}},
@@ -238,9 +240,11 @@ def _records(client: dict[str, Any], topic: str, count: int) -> list[tuple[str, 
     consumer = Consumer({**client, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     found: list[tuple[str, str, bytes]] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(found) < count and time.monotonic() < deadline:
         for each in consumer.consume(count, 1.0):
+            if each.error() is not None:  # a topic that this broker does not know yet
+                continue
             ((name, key),) = each.headers()
             assert name == "idempotency-key"
             found.append((key.decode(), each.key().decode(), each.value()))
@@ -287,7 +291,7 @@ def test_chosen_and_limited(
     url.chmod(0o600)
     to = {"type": "webhook", "url_file": "url"}
     responses = [
-        {"name": "few", "limit": {"most": 2, "per": "5s"}, "to": to},
+        {"name": "few", "limit": {"most": 2, "per": "10s"}, "to": to},
         {"name": "finals", "when": ["final"], "tags": ["attack.t1485"], "to": to},
     ]
     alerts = Alerts(kafka, tmp_path, unique("hook"), responses)

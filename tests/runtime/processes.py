@@ -17,7 +17,7 @@ from app.broker.ports import free
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout: float = 120.0) -> Any:
     """The condition's first true value, or an AssertionError after the time-out."""
     deadline = time.monotonic() + timeout
     while True:
@@ -74,7 +74,7 @@ class WorkerProcess:
 
     def told(self) -> dict[str, Any]:
         """Statistics of its engine, waited for: a busy machine may leave one request unanswered."""
-        found: dict[str, Any] = wait_for(self.stats, f"{self.log}: statistics", 90)
+        found: dict[str, Any] = wait_for(self.stats, f"{self.log}: statistics")
         return found
 
     def ready(self) -> bool:
@@ -92,7 +92,7 @@ class WorkerProcess:
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def wait(self, timeout: float = 60.0) -> int:
+    def wait(self, timeout: float = 120.0) -> int:
         """Its exit status."""
         assert self.process is not None
         status = self.process.wait(timeout)

@@ -92,7 +92,7 @@ class Scenario:
         for _ in range(workers):
             self.add()
         for worker in self.workers:
-            wait_for(worker.ready, f"{worker.log} ready", 90)
+            wait_for(worker.ready, f"{worker.log} ready")
         return self.workers
 
     def add(self, **changes: Any) -> WorkerProcess:
@@ -105,9 +105,7 @@ class Scenario:
 
     def progress(self, worker: WorkerProcess) -> None:
         """Wait until the worker has committed something, then for a random moment of its work."""
-        wait_for(
-            lambda: worker.stats().get("commits", 0) > 0, f"{worker.log}: a commit", timeout=90
-        )
+        wait_for(lambda: worker.stats().get("commits", 0) > 0, f"{worker.log}: a commit")
         time.sleep(self.random.uniform(0.0, 0.4))  # any moment will do, it is what is tried out
 
     def finish(self, timeout: float = 120.0) -> int:

@@ -30,7 +30,7 @@ def read(kafka: EmbeddedKafka, topic: str, count: int) -> list[tuple[int, bytes,
     numbers = consumer.list_topics(topic, 60).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
     found = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(found) < count and time.monotonic() < deadline:
         messages = [m for m in consumer.consume(1_000, 0.1) if m.error() is None]
         found += [(m.partition(), m.key(), m.value()) for m in messages]

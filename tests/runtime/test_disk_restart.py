@@ -95,7 +95,7 @@ def test_kill_with_stores_on_disk(run: Scenario) -> None:
         worker.kill()
         worker.start()
     # A history that is much longer than what a restart reads again.
-    wait_for(lambda: worker.stats().get("commits", 0) > 40, "commits", 90)
+    wait_for(lambda: worker.stats().get("commits", 0) > 40, "commits")
     count = run.finish()
     worker.kill()
     found = stores(run)

@@ -162,7 +162,7 @@ def test_kill_the_broker(make_kafka: Callable[..., EmbeddedKafka], scenario: Mak
             now = [worker.stats().get("commits", 0) for worker in workers]
             return not any(restarted) and any(a > b for a, b in zip(now, before, strict=True))
 
-        wait_for(recovered, "a commit after the broker's crash", 90)
+        wait_for(recovered, "a commit after the broker's crash")
     count = run.finish()
     stop_all(run)
     check(run, count)
@@ -173,8 +173,9 @@ def test_a_member_that_is_fenced_joins_again(kafka: EmbeddedKafka, scenario: Mak
     """As after a lost session, its name has a newer member id: it goes on in the same process."""
     run = scenario(kafka, identity="known")
     (worker,) = run.start()
-    for number in range(max(2, KILLS // 3)):
+    for _ in range(max(2, KILLS // 3)):
         run.progress(worker)
+        before = worker.told()["rejoins"]
         consumer = Consumer(
             {
                 "bootstrap.servers": kafka.bootstrap,
@@ -188,7 +189,7 @@ def test_a_member_that_is_fenced_joins_again(kafka: EmbeddedKafka, scenario: Mak
         try:
             consumer.subscribe([run.topic])
             wait_for(lambda c=consumer: c.poll(0.1) is not None or c.assignment(), "the name")
-            wait_for(lambda n=number: worker.stats().get("rejoins") == n + 1, "a new consumer")
+            wait_for(lambda n=before: worker.stats().get("rejoins", 0) > n, "a new consumer")
         finally:
             consumer.close()
     count = run.finish()
@@ -218,10 +219,10 @@ def test_poison(kafka: EmbeddedKafka, scenario: Make) -> None:
     """An agent that raises ends the worker with status 1 and commits nothing of its batch."""
     run = scenario(kafka, agent=True, poison="1000")
     (worker,) = run.start()
-    assert worker.wait(60) == 1, run.logs()
+    assert worker.wait(120) == 1, run.logs()
     assert "poison" in worker.log.read_text()
     worker.start()
-    assert worker.wait(60) == 1, "the same batch comes again"
+    assert worker.wait(120) == 1, "the same batch comes again"
     worker.start(poison="none")
     count = run.finish()
     stop_all(run)

@@ -37,7 +37,7 @@ def watched(
 
 def test_a_call_that_does_not_return_ends_the_process() -> None:
     """Status 75, a line that names the call, and every thread's stack."""
-    ended = watched("with watchdog.guard('commit_transaction', 0.5): time.sleep(20)")
+    ended = watched("with watchdog.guard('commit_transaction', 0.5): time.sleep(100)")
     assert ended.returncode == STALLED
     assert "commit_transaction showed no progress for 0.5 s" in ended.stderr
     assert "Thread" in ended.stderr
@@ -46,7 +46,7 @@ def test_a_call_that_does_not_return_ends_the_process() -> None:
 
 def test_a_loop_that_stands_still_ends_the_process() -> None:
     """The line says what it was doing."""
-    ended = watched("watchdog.watch('engine x', 0.5).beat('polling'); time.sleep(20)")
+    ended = watched("watchdog.watch('engine x', 0.5).beat('polling'); time.sleep(100)")
     assert ended.returncode == STALLED
     assert "engine x showed no progress for 0.5 s (polling)" in ended.stderr
 

@@ -96,7 +96,7 @@ def create_topics(bootstrap: str, **partitions: int) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     topics = [NewTopic(name.replace("_", "-"), number) for name, number in partitions.items()]
     for future in admin.create_topics(topics).values():
-        future.result(30)
+        future.result(60)
     wait_known(admin, {topic.topic: topic.num_partitions for topic in topics})
 
 
@@ -107,11 +107,11 @@ def fill(bootstrap: str, topic: str, numbers: range, partitions: int) -> None:
         key = number % KEYS
         producer.produce(topic, b"%d" % number, b"k%d" % key, partition=key % partitions)
         producer.poll(0)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def read_all(
-    bootstrap: str, topic: str, isolation: str = "read_committed", timeout: float = 60.0
+    bootstrap: str, topic: str, isolation: str = "read_committed", timeout: float = 120.0
 ) -> list[tuple[int, bytes | None, bytes | None]]:
     """(partition, key, value) of every record up to the high watermark of now."""
     uncommitted = Consumer(
@@ -121,9 +121,9 @@ def read_all(
             "isolation.level": "read_uncommitted",
         }
     )
-    found = uncommitted.list_topics(topic, 20).topics[topic].partitions
+    found = uncommitted.list_topics(topic, 60).topics[topic].partitions
     bounds = {
-        number: uncommitted.get_watermark_offsets(TopicPartition(topic, number), 20)
+        number: uncommitted.get_watermark_offsets(TopicPartition(topic, number), 60)
         for number in found
     }
     uncommitted.close()
@@ -164,6 +164,8 @@ def lag(bootstrap: str, group: str, topic: str) -> int | None:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
     try:
         found = consumer.list_topics(topic, ANSWER_S).topics[topic].partitions
+        if not found:  # a broker that has just started may not know the topic yet
+            return None
         behind = 0
         for position in consumer.committed([TopicPartition(topic, n) for n in found], ANSWER_S):
             _, high = consumer.get_watermark_offsets(position, ANSWER_S)

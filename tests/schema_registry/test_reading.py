@@ -209,4 +209,4 @@ def test_a_consumer_with_a_registry_needs_fastavro_alone(tmp_path: Path) -> None
     access = bundle.RegistryAccess("http://localhost:1")
     bundle.write(replace(make_access(None), format="avro", registry=access), tmp_path)
     argv = [sys.executable, str(tmp_path / "consumer.py"), "--help"]
-    assert subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == 0
+    assert subprocess.run(argv, capture_output=True, timeout=120, check=False).returncode == 0

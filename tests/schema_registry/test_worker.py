@@ -42,7 +42,7 @@ def send(config: Config, first: int, count: int) -> None:
     for number in range(first, first + count):
         text = line(START + number, f"user{number}")
         producer.produce(config.names.raw("q"), text, timestamp=START + number)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
 
 def written(config: Config) -> list[bytes]:

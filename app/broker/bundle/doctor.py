@@ -14,8 +14,9 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 try:
     import confluent_kafka
@@ -24,6 +25,12 @@ except ModuleNotFoundError:
     sys.exit(f"confluent-kafka is not there: {sys.executable} -m pip install confluent-kafka")
 
 TIMEOUT_S = 10.0
+"""For a connection."""
+ANSWER_S = 30.0
+"""For an answer of a broker that is there: it may be busy, or make a topic of its own first."""
+LOOK_S = 3.0
+"""For one of the questions of which a refusal is heard elsewhere."""
+REFUSALS = (KafkaError._AUTHENTICATION, KafkaError.GROUP_AUTHORIZATION_FAILED)  # noqa: SLF001
 OLDEST_LIBRARY = 0x020601FF
 """Kafka 4 answers the SCRAM of older librdkafkas with "invalid credentials" (librdkafka #4895)."""
 SOON_DAYS = 30
@@ -31,6 +38,7 @@ SKEW_S = 60
 LARGE = 500
 """Records that are fetched to see that more than a hand-shake goes through."""
 
+Answer = TypeVar("Answer")
 Result = tuple[bool, str, str]
 """Whether a check passed, what it is about, and what was seen or what to change."""
 
@@ -51,11 +59,13 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
             reached = reached or (result[0] and result[1].startswith("TLS"))
     if not reached:
         return
-    consumer = Consumer({**client, "enable.auto.commit": False, "log_level": 0})
+    told: list[KafkaError] = []
+    settings = {"enable.auto.commit": False, "log_level": 0, "error_cb": told.append}
+    consumer = Consumer({**client, **settings})
     try:
         metadata = None
         try:
-            metadata = consumer.list_topics(timeout=TIMEOUT_S)
+            metadata = answer(consumer, lambda: consumer.list_topics(timeout=LOOK_S), told)
         except KafkaException as error:
             advice = LOGIN if "sasl.username" in client else CERTIFICATE
             yield False, "login", f"{error.args[0].str()}. {advice}"
@@ -68,9 +78,28 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
             if address not in servers:
                 yield from reach(address, client)
         for feed, topic in topics.items():
-            yield from read_feed(consumer, feed, topic, str(client["group.id"]))
+            yield from read_feed(consumer, feed, topic, str(client["group.id"]), told)
     finally:
         consumer.close()
+
+
+def answer(consumer: Consumer, ask: Callable[[], Answer], told: list[KafkaError]) -> Answer:
+    """What brokers answer, who may take a while. Raises KafkaException: at once where they refuse
+    the user, which comes to `told` or as a message."""
+    until = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            message = consumer.poll(0)
+            error = None if message is None else message.error()
+            if error is not None:
+                told.append(error)  # once for all feeds
+            for each in told:
+                if each.code() in REFUSALS:
+                    raise KafkaException(each) from None
+            if time.monotonic() > until:
+                raise
 
 
 LOGIN = (
@@ -185,9 +214,11 @@ def certificate_advice(error: ssl.SSLCertVerificationError) -> str:
     return "ca.pem is not the CA of this server: take it from a new bundle"
 
 
-def read_feed(consumer: Consumer, feed: str, topic: str, group: str) -> Iterator[Result]:
+def read_feed(
+    consumer: Consumer, feed: str, topic: str, group: str, told: list[KafkaError]
+) -> Iterator[Result]:
     """Rights on topic and group, records, their time, and how far the group is behind."""
-    described = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    described = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
     if described.error is not None:
         advice = "this user may not read it, or the feed is not switched on for the tenant"
         yield False, f"topic {topic}", f"{described.error.str()}: {advice}"
@@ -195,7 +226,7 @@ def read_feed(consumer: Consumer, feed: str, topic: str, group: str) -> Iterator
     yield True, f"topic {topic}", f"{len(described.partitions)} partitions"
     places = [TopicPartition(topic, number) for number in described.partitions]
     try:
-        committed = consumer.committed(places, timeout=TIMEOUT_S)
+        committed = answer(consumer, lambda: consumer.committed(places, timeout=LOOK_S), told)
     except KafkaException as error:
         yield (
             False,
@@ -206,7 +237,7 @@ def read_feed(consumer: Consumer, feed: str, topic: str, group: str) -> Iterator
     behind = kept = 0
     starts = []
     for at in committed:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, at.partition), TIMEOUT_S)
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, at.partition), ANSWER_S)
         kept += high - low
         behind += high - (at.offset if at.offset >= 0 else low)
         starts.append(TopicPartition(topic, at.partition, max(low, high - LARGE)))
@@ -222,7 +253,7 @@ def read_feed(consumer: Consumer, feed: str, topic: str, group: str) -> Iterator
 def fetch(consumer: Consumer, feed: str, starts: list[TopicPartition]) -> Result:
     """Read the latest records without committing anything."""
     consumer.assign(starts)
-    until = time.monotonic() + TIMEOUT_S
+    until = time.monotonic() + ANSWER_S
     read_bytes = count = 0
     latest = 0
     while time.monotonic() < until and count < LARGE:
@@ -244,7 +275,7 @@ def fetch(consumer: Consumer, feed: str, starts: list[TopicPartition]) -> Result
             False,
             f"records of {feed}",
             (
-                f"nothing came within {TIMEOUT_S:.0f} s although records are there. Does something "
+                f"nothing came within {ANSWER_S:.0f} s although records are there. Does something "
                 "between here and the brokers cut long answers off (MTU, proxy, inspection)?"
             ),
         )

@@ -17,9 +17,11 @@ import os
 import stat
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from app.ingest.connectors.copies import copies, named_like
 from app.ingest.connectors.cutting import Cut
 from app.ingest.connectors.tail import (
     BEFORE,
@@ -154,7 +156,8 @@ class Tails:
             if found is not None:
                 self.tails[identity] = found
         for identity, tail in self.tails.items():
-            tail.named = identity in named
+            self.tails[identity] = self._remembered(tail)
+            self.tails[identity].named = identity in named
         self._at_end = False
         oldest = time.time() - FORGET_S
         self.away = [tail for tail in self.away if tail.seen > oldest]
@@ -229,17 +232,45 @@ class Tails:
         return tail
 
     def _recognize(self, fd: int, identity: Identity, path: str, *, named: bool) -> Tail | None:
-        candidates = sorted(self.away, key=lambda tail: tail.identity[1] != identity[1])
-        known = next(
-            (tail for tail in candidates if self._may_be(tail, identity, path) and _fits(fd, tail)),
-            None,
-        )
+        known = self._known(fd, identity, path)
         if known is not None:
-            self.away.remove(known)
             return known
-        if not named or any(_copies(fd, tail) for tail in self.tails.values()):
+        if not named or any(copies(fd, path, tail) for tail in self.tails.values()):
             return None
         return Tail(path)
+
+    def _remembered(self, tail: Tail) -> Tail:
+        """What a followed file of which nothing has been read holds now: it may be a copy that was
+        there before its first byte, of a file that has been emptied since."""
+        known = None
+        if tail.fd is not None and not tail.place.offset:
+            with suppress(OSError):  # the next look says what it is
+                known = self._known(tail.fd, tail.identity, tail.path)
+        if tail.fd is None or known is None:
+            return tail
+        known.attach(tail.fd, tail.identity, tail.path)
+        known.seen = tail.seen
+        return known
+
+    def _known(self, fd: int, identity: Identity, path: str) -> Tail | None:
+        """The content that went away and is in this file; no longer away then."""
+        candidates = sorted(self.away, key=lambda tail: tail.identity[1] != identity[1])
+        for tail in candidates:
+            if self._may_be(tail, identity, path) and _fits(fd, tail):
+                self.away.remove(tail)
+                return tail
+        return None
+
+    def _waits(self, tail: Tail) -> bool:
+        """Whether a file of which nothing has been read is a copy by now; it was empty before."""
+        if tail.fd is None or tail.place.offset:
+            return False
+        sure = os.fstat(tail.fd).st_size >= HEAD
+        return any(
+            copies(tail.fd, tail.path, other)
+            for other in self.tails.values()
+            if other.place.offset and (sure or named_like(tail.path, other.path))
+        )
 
     def _may_be(self, tail: Tail, identity: Identity, path: str) -> bool:
         """Whether what the file begins with can say that it is a content that went away.
@@ -250,7 +281,7 @@ class Tails:
         if tail.identity[1] == identity[1] or tail.place.offset >= HEAD:
             return True
         emptied = self.tails.get(tail.identity)
-        return emptied is not None and Path(path).name.startswith(Path(emptied.path).stem)
+        return emptied is not None and named_like(path, emptied.path)
 
     def _read(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -259,7 +290,7 @@ class Tails:
         for identity, tail in list(self.tails.items()):
             while left > 0:
                 try:
-                    found = tail.read(self._limit, self._oversize)
+                    found = None if self._waits(tail) else tail.read(self._limit, self._oversize)
                 except (Changed, OSError):
                     break  # the next look says what it is
                 if found is None:
@@ -302,19 +333,6 @@ def _fits(fd: int, tail: Tail) -> bool:
     """Whether a file has the content of `tail`."""
     size, _ = tail.head
     return head(fd, size) == tail.head and has(fd, tail.place)
-
-
-def _copies(fd: int, tail: Tail) -> bool:
-    """Whether a file has what was read of a followed one so far, or the beginning of it."""
-    if tail.fd is None or not tail.place.offset:
-        return False
-    size = min(os.fstat(fd).st_size, tail.place.offset)
-    same = size > 0 and all(
-        os.pread(fd, HEAD, at)[: size - at] == os.pread(tail.fd, HEAD, at)[: size - at]
-        for at in (0, max(0, size - HEAD))
-    )
-    # Emptied this moment: the next look compares with what was read of it.
-    return same or not tail.intact()
 
 
 def _end(fd: int) -> Place:

@@ -39,7 +39,8 @@ class Agent:
         self._content = {
             "version": 1,
             "kafka": {"external": {"bootstrap": bootstrap, "replication": 1}},
-            "sources": {source: {"format": "qumulo", "partitions": 1}},
+            # Ticks would be records of the topic, too, where a machine is slow.
+            "sources": {source: {"format": "qumulo", "partitions": 1, "tick": "1h"}},
             **more,
         }
         self.configure(*connectors)
@@ -96,7 +97,7 @@ class Agent:
         """SIGTERM; it has to end with 0, with books that balance."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(60) == 0, self.log.read_text()
+        assert self._process.wait(120) == 0, self.log.read_text()
         assert all(each["balanced"] and not each["in_flight"] for each in self.ledgers())
 
     def end(self) -> None:

@@ -151,7 +151,7 @@ def test_no_place_is_saved_before_kafka_has_it(
     """What was read while Kafka did not answer is read again by the next agent."""
     kafka = make_kafka()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(30)
+    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(60)
     path = tmp_path / "audit.log"
     keys = {"type": "file", "paths": [str(path)], "poll": "50ms"}
     agent = Agent(tmp_path, kafka.bootstrap, "nas", keys)

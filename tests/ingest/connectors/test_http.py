@@ -241,7 +241,7 @@ def test_kafka_away(
     monkeypatch.setattr(connector, "ACK_S", 60.0)
     kafka = make_kafka()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(30)
+    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(60)
     accepted = []
 
     async def work() -> None:
@@ -329,6 +329,6 @@ def test_what_was_answered_survives_kill_9(
     finally:
         stop.set()
         agent.end()
-    listing = subprocess.run(["ps", "-ef"], check=True, capture_output=True, text=True).stdout
-    assert TOKEN not in listing + agent.log.read_text()
+    listing = subprocess.run(["ps", "-ef"], check=True, capture_output=True).stdout
+    assert TOKEN.encode() not in listing + agent.log.read_bytes()
     assert set(answered) <= set(values(read_topic(kafka.bootstrap, f"raw.{source}", len(answered))))

@@ -137,8 +137,8 @@ def test_kill_9_and_stops(
             agent.kill()
         count = sender.stop()
         agent.start()
-        wait_for(lambda: not asyncio.run(consumer_of(server)).num_pending, "the last messages", 90)
-        wait_for(lambda: not asyncio.run(consumer_of(server)).num_ack_pending, "acks", 90)
+        wait_for(lambda: not asyncio.run(consumer_of(server)).num_pending, "the last messages")
+        wait_for(lambda: not asyncio.run(consumer_of(server)).num_ack_pending, "acks")
         redelivered = agent.ledgers()[0]["faults"].get("redelivered", 0)
         agent.stop()
     finally:
@@ -165,7 +165,7 @@ def test_nothing_is_acknowledged_before_kafka_has_it(
 
     kafka = make_kafka()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(30)
+    admin.create_topics([NewTopic("raw.nas", 1)])["raw.nas"].result(60)
     (tmp_path / "password").write_text(PASSWORD + "\n")
     keys = {
         "type": "nats",

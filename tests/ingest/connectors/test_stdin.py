@@ -58,7 +58,7 @@ def test_what_ends_it_early(agent: Agent, kafka: EmbeddedKafka) -> None:
         process.stdin.flush()
         read_topic(kafka.bootstrap, f"raw.{agent.source}", 2)
         process.send_signal(signal.SIGTERM)
-        process.wait(60)  # before `communicate` closes the pipe, which would be the end of it
+        process.wait(120)  # before `communicate` closes the pipe, which would be the end of it
         out, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert orjson.loads(out)["published"] == 2

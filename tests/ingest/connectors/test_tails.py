@@ -4,8 +4,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.ingest.connectors import tails
 from app.ingest.connectors.tail import Tail
@@ -30,10 +33,14 @@ class Follower:
     def look(self) -> "Follower":
         """Look twice, as what is seen at one look may only be taken at the next."""
         for _ in range(2):
-            for piece in self.tails.look():
-                self.got += piece.cut.lines
-                piece.tail.acked = piece.place
+            self.look_once()
         return self
+
+    def look_once(self) -> None:
+        """Look, and take what is found."""
+        for piece in self.tails.look():
+            self.got += piece.cut.lines
+            piece.tail.acked = piece.place
 
     def restart(self, rotated_s: float = 60.0) -> "Follower":
         """The agent ends and starts again."""
@@ -185,6 +192,119 @@ def test_files_with_the_same_header_are_not_copies(log: Path) -> None:
         append(log.with_name(name), number, 1)
     follower.look()
     assert sorted(follower.got) == sorted([header.rstrip(b"\n")] * 2 + lines(0, 2).splitlines())
+
+
+def test_a_copy_of_what_was_never_read(log: Path) -> None:
+    """Seen for the first time between the copy and the truncation, both files hold the same lines:
+    they come once, whether the copy is whole or not and whether the look is at a start or not."""
+    follower = Follower(log.with_name("*"))
+    copy = log.with_name("audit.log.1")
+    copy.write_bytes(lines(0, 60))
+    follower.look()
+    shutil.copyfile(log, copy)
+    assert follower.look().numbers == list(range(100))
+    os.truncate(log, 0)
+    append(log, 100, 50)  # a generation that no look sees before it is copied
+    copy = copy.rename(copy.with_suffix(".2"))
+    shutil.copyfile(log, copy.with_suffix(".1"))
+    assert follower.look().numbers == list(range(150))
+    os.truncate(log, 0)
+    append(log, 150, 5)
+    assert follower.look().numbers == list(range(155))
+
+
+def test_a_copy_that_was_seen_when_it_was_made(log: Path) -> None:
+    """A copy that a look finds before its first byte is known as one when it has some, and so it
+    is once its file has been emptied."""
+    follower = Follower(log.with_name("*")).look()
+    copy = log.with_name("audit.log.1")
+    copy.touch()
+    follower.look()
+    append(log, 100, 10)
+    shutil.copyfile(log, copy)
+    os.truncate(log, 0)
+    append(log, 110, 50)
+    assert follower.look().numbers == list(range(160))
+    copy = log.with_name("audit.log.2")
+    copy.touch()
+    follower.look()
+    shutil.copyfile(log, copy)
+    assert follower.look().numbers == list(range(160))
+    os.truncate(log, 0)
+    assert follower.look().numbers == list(range(160))
+
+
+MOMENTS = ("made", "half", "whole")
+"""Of a copy, before its file is emptied."""
+
+
+@settings(max_examples=60)
+@given(
+    moves=st.lists(
+        st.integers(30, 200)
+        | st.sampled_from(["look", "restart", "rename"])
+        | st.sets(st.sampled_from(MOMENTS)),
+        max_size=25,
+    )
+)
+def test_each_line_once_whatever_happens_when(moves: list[int | str | set[str]]) -> None:
+    """Lines are written, the file is renamed or copied and emptied, the agent is started again and
+    looks, at any moments of it: each line comes once."""
+    written = 0
+    with TemporaryDirectory() as folder:
+        log = Path(folder) / "audit.log"
+        log.touch()
+        follower = Follower(log.with_name("audit.log*"))
+        for number, move in enumerate(moves):
+            rotated = log.with_name(f"audit.log.{number:03d}")
+            if isinstance(move, int):
+                append(log, written, move)
+                written += move
+            elif isinstance(move, set):
+                content = log.read_bytes()
+                parts = zip(MOMENTS, (0, len(content) // 2, len(content)), strict=True)
+                for moment, size in parts:
+                    rotated.write_bytes(content[:size])
+                    if moment in move:
+                        follower.look_once()
+                os.truncate(log, 0)
+            elif move == "look":
+                follower.look_once()
+            elif move == "restart":
+                follower.restart()
+            else:
+                log.rename(rotated)
+                log.touch()
+        assert sorted(follower.look().numbers) == list(range(written))
+        follower.tails.close()
+
+
+def test_emptied_before_anything_of_it_was_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that was seen with its file is read from its name once the file has its lines no
+    more, although the file was found first."""
+    follower = Follower(log.with_name("*"))
+    copy = log.with_name("audit.log.1")
+    shutil.copyfile(log, copy)
+
+    def read() -> list[tails.Piece]:
+        os.truncate(log, 0)
+        return []
+
+    monkeypatch.setattr(follower.tails, "_read", read)
+    assert follower.tails.look() == []
+    monkeypatch.undo()
+    append(log, 100, 5)
+    assert sorted(follower.look().numbers) == list(range(105))
+
+
+def test_a_file_that_is_only_a_header_holds_up_no_other(log: Path) -> None:
+    """A file that begins with all of another one, and goes on, is read: it is no copy."""
+    header = b"#Fields: date time user\n"
+    log.write_bytes(header)
+    follower = Follower(log.with_name("*.log")).look()
+    log.with_name("next.log").write_bytes(header + lines(0, 3))
+    follower.look()
+    assert follower.got == (header * 2 + lines(0, 3)).splitlines()
 
 
 def test_emptied_and_longer_again_between_looks(log: Path) -> None:

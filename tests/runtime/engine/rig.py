@@ -1,12 +1,15 @@
 """What tests of the engine share: one on fake clients, its sub-topology, and turns of it."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import pytest
 
 from app.runtime.engine import Engine
 from app.runtime.settings import EngineSettings
 from app.runtime.watchdog import Watchdog
-from tests.runtime.fakes import FakeKafka
+from tests.runtime.fakes import FakeKafka, FakeProducer
 from topology.records import Batch, KeyValueStore, Outcome, Output, Position
 from topology.topics import Partition
 
@@ -92,3 +95,33 @@ def cycle(engine: Engine, done: Sequence[Any]) -> list[Any]:
     for delivery in delivered:
         delivery.work()
     return delivered
+
+
+def stick(
+    kafka: FakeKafka,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    before: Callable[[], None] = lambda: None,
+) -> threading.Event:
+    """A call of the first producer that does not come back before the event is set, when `before`
+    was done. All others have as long as a busy machine needs."""
+    come_back = threading.Event()
+    make = kafka.producer
+
+    def wait(seconds: float) -> None:
+        monkeypatch.setattr("app.runtime.transaction.SLICE", seconds)
+        monkeypatch.setattr("app.runtime.transaction.GRACE", seconds)
+
+    def stuck(_: FakeProducer) -> Callable[..., object]:
+        before()
+        wait(0.1)
+        return lambda *_: come_back.wait(60)
+
+    def another(config: Mapping[str, Any], on_delivery: Any) -> FakeProducer:
+        wait(60.0)
+        return make(config, on_delivery)
+
+    kafka.producers[0].__class__ = type("Stuck", (FakeProducer,), {call: property(stuck)})
+    monkeypatch.setattr(kafka, "producer", another)
+    wait(60.0)
+    return come_back

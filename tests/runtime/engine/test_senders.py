@@ -1,13 +1,12 @@
 """What timers and web views send beside the batches: once, or they are told; on fake clients."""
 
-import threading
 from typing import Any
 
 import pytest
 
 from app.runtime.errors import EngineError
 from app.runtime.parcel import UNKNOWN, Parcel
-from tests.runtime.engine.rig import cycle, engine_on, turn
+from tests.runtime.engine.rig import cycle, engine_on, stick, turn
 from tests.runtime.fakes import FakeKafka, abortable, fatal
 
 
@@ -17,22 +16,13 @@ def test_what_a_timer_sends_goes_out_once_when_its_commit_does_not_answer(
 ) -> None:
     """The offsets of the transaction tell whether it was committed. Where it had none, the sender
     is told that nobody knows."""
-    # Within so long other calls come back on a busy machine, too.
-    monkeypatch.setattr("app.runtime.transaction.SLICE", 1.0)
-    monkeypatch.setattr("app.runtime.transaction.GRACE", 1.0)
     engine, _ = engine_on(kafka, transaction_timeout=0.0)
     turn(engine)
     if progress:
         kafka.write("in", 0, b"a")
-    first, commit = kafka.producers[0], kafka.producers[0].commit_transaction
-    come_back = threading.Event()
-
-    def unanswered(seconds: float) -> None:
-        if done:
-            commit(seconds)
-        come_back.wait(60)
-
-    monkeypatch.setattr(first, "commit_transaction", unanswered)
+    commit = kafka.producers[0].commit_transaction
+    before = (lambda: commit(1.0)) if done else (lambda: None)
+    come_back = stick(kafka, monkeypatch, "commit_transaction", before)
     answers: list[Any] = []
     delivered = engine.turn() if progress else []
     for each in delivered:
