@@ -203,7 +203,7 @@ class Records(NamedTuple):
 class Alert:
     """One alert in one state. Times are event times in ms; nothing in it depends on a clock.
 
-    `uids` are the first events in (time, uid) order; `count` says how many there are in all.
+    `uids` are the first events in their order; `count` says how many there are in all.
     `sudden`: nothing can have been said of it before, though it is a correlation's.
     `values` is the number of distinct values where the rule counts those, `condition` what had to
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`

@@ -20,9 +20,11 @@ from topology.correlate.scan import Value, threshold
 from topology.correlate.temporal import seen
 from topology.correlate.types import TYPES
 from topology.rules import Correlation, Operator
+from topology.uid import ordered
 
 Match: TypeAlias = tuple[int, str, Value]
-"""Time in ms, uid and value of a match."""
+"""Time in ms, uid and value of a match. Their order is that of time, then that of the events in the
+raw topics (topology/uid.py)."""
 
 COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
@@ -67,7 +69,7 @@ class Judgement:
 def judge(
     matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
 ) -> Judgement:
-    """Judge matches in (time, uid) order, of which those from `start` on were not judged yet."""
+    """Judge matches in their order, of which those from `start` on were not judged yet."""
     if correlation.absent:
         return _unanswered(matches, correlation, start, watermark)
     if correlation.first_seen:
@@ -81,6 +83,19 @@ def window(matches: Sequence[Match], first: int, last: int) -> Sequence[Match]:
     """The matches with `first <= time <= last`."""
     low = bisect_left(matches, first, key=_time)
     return matches[low : bisect_left(matches, last + 1, lo=low, key=_time)]
+
+
+def order(match: Match) -> tuple[int, list[tuple[int, str]]]:
+    """What matches are ordered by."""
+    return match[0], ordered(match[1])
+
+
+def arranged(matches: Sequence[Match]) -> list[Match]:
+    """Matches in their order. Most have a time of their own, and then no uid is looked at."""
+    found = sorted(matches, key=_time)
+    if len({match[0] for match in found}) < len(found):
+        found.sort(key=order)
+    return found
 
 
 def _time(match: Match) -> int:
