@@ -6,6 +6,9 @@ from typing import Final
 
 import polars as pl
 
+FINAL_SIGMA: Final = ("\u03c2", "\u03c3")
+"""The one letter whose small form depends on what follows it, and the other form. What is compared
+must not: the same text stands alone in one place and in front of more in another."""
 LONGEST: Final = 8_192
 """Characters of a value that detection keeps as it is. A group is in the key and the value of its
 matches, in keys of stores and twice in its alert: as long as a line may be, it would fit none."""
@@ -23,6 +26,19 @@ def as_text(series: pl.Series) -> pl.Series:
     if isinstance(series.dtype, pl.Struct):
         return series.struct.json_encode()
     return series.cast(pl.String)
+
+
+def folded(text: str) -> str:
+    """A text as it is compared without regard to case."""
+    return text.lower().replace(*FINAL_SIGMA)
+
+
+def column_folded(texts: pl.Series) -> pl.Series:
+    """The same of a column (String)."""
+    found = texts.str.to_lowercase()
+    if found.str.contains(FINAL_SIGMA[0], literal=True).any():
+        return found.str.replace_all(*FINAL_SIGMA, literal=True)
+    return found
 
 
 def shortened(text: str) -> str:

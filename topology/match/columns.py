@@ -13,7 +13,7 @@ import polars as pl
 
 from topology.dimension import Codes, factorize
 from topology.match.addresses import Addresses
-from topology.texts import as_text
+from topology.texts import as_text, column_folded, folded
 
 KEYWORDS = "*"
 """Name of the pseudo-column that keyword searches read: `raw_data`, or else every value."""
@@ -130,7 +130,10 @@ class Column:
         if self.elements.dtype.is_numeric():
             return self.elements
         if self.elements.dtype == pl.String:
-            return self.elements.str.strip_chars().cast(pl.Float64, strict=False)
+            found = self.elements.str.strip_chars().cast(pl.Float64, strict=False)
+            # `nan` and `inf` are texts, and nan the greatest number of all.
+            endless = ~found.is_finite().fill_null(value=True)
+            return found.set(endless, None) if endless.any() else found
         return pl.Series("", [None] * len(self.elements), dtype=pl.Float64)
 
     @cached_property
@@ -174,8 +177,8 @@ class Column:
 def lower(texts: pl.Series) -> pl.Series:
     """Texts in lower case."""
     if len(texts) > PLAIN // 2:
-        return texts.str.to_lowercase()
-    found = [None if text is None else text.lower() for text in texts.to_list()]
+        return column_folded(texts)
+    found = [None if text is None else folded(text) for text in texts.to_list()]
     return pl.Series(texts.name, found, dtype=pl.String)
 
 
