@@ -37,6 +37,11 @@ class LogSource:
     service: str | None = None
     category: str | None = None
 
+    @property
+    def named(self) -> int:
+        """How many of the three it names."""
+        return 3 - (self.product, self.service, self.category).count(None)
+
     def covers(self, events: "LogSource") -> bool:
         """Whether a rule for this log source meets events of that one."""
         return (
