@@ -18,14 +18,28 @@ CUT: Final = " characters, BLAKE2b "
 
 
 def as_text(series: pl.Series) -> pl.Series:
-    """A series as String; whole floats keep their `.0`, nested values become JSON."""
+    """A series as String; whole floats keep their `.0`, nested values become JSON, but for the one
+    element of a list, which is as if it were alone, and an empty list, which is no value."""
     if series.dtype == pl.String:
         return series
     if series.dtype in (pl.Binary, pl.Null):
         return series.cast(pl.String, strict=False)
     if isinstance(series.dtype, pl.Struct):
         return series.struct.json_encode()
+    if isinstance(series.dtype, pl.List):
+        return _list_text(series)
     return series.cast(pl.String)
+
+
+def _list_text(series: pl.Series) -> pl.Series:
+    """Each list as text. Whether an attribute is a list in a batch depends on the others in it."""
+    written = pl.struct(pl.col("v")).struct.json_encode().str.slice(len('{"v":')).str.head(-1)
+    found = series.to_frame("v").select(
+        "v", pl.col("v").list.len().alias("n"), written.alias("text")
+    )
+    alone = as_text(found["v"].list.first())
+    several = found["text"].set(found["n"].fill_null(0) == 0, None)
+    return several.zip_with(~(found["n"] == 1).fill_null(value=False), alone).alias(series.name)
 
 
 def folded(text: str) -> str:
