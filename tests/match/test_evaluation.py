@@ -188,6 +188,12 @@ def test_a_text_is_found_wherever_it_stands():
         for copies in (1, 1_000):
             found = rules.match(pl.DataFrame({"A": values * copies}), None)[0].tolist()
             assert len(found) == 3 * copies, detection
+    text = rule_text({"s1": ["ΚΩΔΙΚΟΣ"], "s2": {"A": "x"}, "condition": "s1 or s2"}, 1)
+    events = pl.DataFrame({"A": values * 1_000, "N": range(4_000)})
+    assert len(compile_rules([("a.yml", text)]).match(events, None)[0]) == 4_000
+    text = rule_text({"s1": {"A|fieldref|startswith": "B"}, "condition": "s1"}, 1)
+    events = pl.DataFrame({"A": values * 1_000, "B": ["ΚΩΔΙΚΟΣ"] * 4_000})
+    assert len(compile_rules([("a.yml", text)]).match(events, None)[0]) == 3_000
 
 
 def test_what_is_no_number_is_not_greater_than_one():
