@@ -13,6 +13,7 @@ import operator
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from topology.correlate.first_seen import FirstSeen
@@ -93,9 +94,12 @@ def order(match: Match) -> tuple[int, list[tuple[int, str]]]:
 def arranged(matches: Sequence[Match]) -> list[Match]:
     """Matches in their order. Most have a time of their own, and then no uid is looked at."""
     found = sorted(matches, key=_time)
-    if len({match[0] for match in found}) < len(found):
-        found.sort(key=order)
-    return found
+    if len({match[0] for match in found}) == len(found):
+        return found
+    out: list[Match] = []
+    for _, together in groupby(found, key=_time):  # a group may have millions, of few each time
+        out += sorted(together, key=order)
+    return out
 
 
 def _time(match: Match) -> int:
