@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -194,6 +195,27 @@ def test_a_text_is_found_wherever_it_stands():
     text = rule_text({"s1": {"A|fieldref|startswith": "B"}, "condition": "s1"}, 1)
     events = pl.DataFrame({"A": values * 1_000, "B": ["ΚΩΔΙΚΟΣ"] * 4_000})
     assert len(compile_rules([("a.yml", text)]).match(events, None)[0]) == 3_000
+
+
+def test_keywords_are_found_in_values_that_the_line_spells_otherwise():
+    """JSON doubles a backslash, XML writes an ampersand out; anchors hold for the line itself."""
+    lines = [r'{"path":"C:\\Windows\\evil.exe"}', "<a>you &amp; me</a>", "plain you & me", None]
+    values = ["C:\\Windows\\evil.exe", "you & me", None, "C:\\Windows\\evil.exe"]
+    found = {
+        r"windows\evil": [0, 3],
+        "you & me": [1, 2],
+        "&amp;": [1],
+        r"windows\\\\evil": [0],
+    }
+    for keyword, rows in found.items():
+        rules = compile_rules([("a.yml", rule_text({"s1": [keyword], "condition": "s1"}, 1))])
+        for copies in (1, 500):
+            events = pl.DataFrame({"raw_data": lines * copies, "file.path": values * copies})
+            hits = rules.match(events, None).get(0, np.zeros(0, np.int64))
+            assert hits.tolist() == [r + 4 * n for n in range(copies) for r in rows], keyword
+    rules = compile_rules([("a.yml", rule_text({"s1": {"|re": "^<.*>$"}, "condition": "s1"}, 1))])
+    events = pl.DataFrame({"raw_data": lines, "file.path": values})
+    assert rules.match(events, None)[0].tolist() == [1]
 
 
 def test_what_is_no_number_is_not_greater_than_one():
