@@ -39,6 +39,11 @@ def ordered(uid: str) -> list[tuple[int, str]]:
     return [(len(part), part) for part in uid.split("-")]
 
 
+def shape(uid: str) -> tuple[int, ...]:
+    """Uids of one shape, as nearly all of a topic are, are ordered as the texts that they are."""
+    return tuple(map(len, uid.split("-")))
+
+
 def record_uids(batch: Batch, stem: str) -> pl.Series:
     """One uid (String) for each record of the batch."""
     offsets = pl.Series("offset", batch.offsets).cast(pl.String)

@@ -21,7 +21,7 @@ from topology.correlate.scan import Value, threshold
 from topology.correlate.temporal import seen
 from topology.correlate.types import TYPES
 from topology.rules import Correlation, Operator
-from topology.uid import ordered
+from topology.uid import ordered, shape
 
 Match: TypeAlias = tuple[int, str, Value]
 """Time in ms, uid and value of a match. Their order is that of time, then that of the events in the
@@ -98,12 +98,19 @@ def arranged(matches: Sequence[Match]) -> list[Match]:
         return found
     out: list[Match] = []
     for _, together in groupby(found, key=_time):  # a group may have millions, of few each time
-        out += sorted(together, key=order)
+        same = list(together)
+        alike = len({shape(uid) for _, uid, _ in same}) == 1
+        same.sort(key=_uid if alike else order)
+        out += same
     return out
 
 
 def _time(match: Match) -> int:
     return match[0]
+
+
+def _uid(match: Match) -> str:
+    return match[1]
 
 
 def _rising(
