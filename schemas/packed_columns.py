@@ -6,6 +6,7 @@ slice of one long value.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ import polars as pl
 from schemas import packed
 
 Places = npt.NDArray[np.int64]
+FEW: Final = 1_024
+"""Parts up to which a loop is quicker than the fixed cost of columns: 0.1 µs each, and 0.6 ms."""
 
 
 @cache
@@ -37,6 +40,9 @@ def with_length(column: pl.Series) -> pl.Series:
 
 def slices(content: bytes, starts: Places, sizes: Places) -> pl.Series:
     """Parts of one long value (Binary)."""
+    if len(starts) <= FEW:
+        bounds = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
+        return pl.Series([content[first:end] for first, end in bounds], dtype=pl.Binary)
     places = pl.DataFrame({"start": starts, "size": sizes})
     part = pl.lit(content, dtype=pl.Binary).bin.slice(pl.col("start"), pl.col("size"))
     return places.select(part).to_series()

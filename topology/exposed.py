@@ -1,7 +1,8 @@
 """The boundary `normalized` as a topic: events on their way from normalize to enrich.
 
 Each event is one record, with the key of its raw record and in the partition of the same number;
-a tick is a record of its own, and so is how far event time got with events that were filtered out.
+a tick is a record of its own, and so is how far event time got without one: with events that were
+filtered out, and dead letters.
 Beside the event's columns a value holds where it comes from:
 
 - `@raw.partition`, `@raw.offset`, `@raw.timestamp`: of the raw record; without an event the last is
@@ -91,18 +92,19 @@ def records(
 
 
 def _silent(batch: Batch, received: Received) -> npt.NDArray[np.intp]:
-    """The last row of each partition, where it was filtered out and so no record tells its time."""
-    if not received.counts["filtered"]:
+    """The last row of each partition that tells a time, where no record has it: it was filtered out
+    or is a dead letter."""
+    if not received.counts["filtered"] and not received.failures:
         return np.zeros(0, dtype=np.intp)
     told = received.ticks.copy()
     told[received.events["row"].to_numpy()] = True
-    filtered = (received.times != NOTHING) & ~told
+    silent = (received.times != NOTHING) & ~told
     last = np.full((2, int(batch.partitions.max()) + 1), -1, dtype=np.intp)
-    for kind, chosen in enumerate((told, filtered)):
+    for kind, chosen in enumerate((told, silent)):
         places = np.flatnonzero(chosen)
         np.maximum.at(last[kind], batch.partitions[places], places)
-    told_last, filtered_last = last
-    return filtered_last[filtered_last > told_last]
+    told_last, silent_last = last
+    return silent_last[silent_last > told_last]
 
 
 def _origin(

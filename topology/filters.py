@@ -99,7 +99,7 @@ def _compile(filters: Sequence[Filter]) -> RuleSet:
     # pySigma is a large part of a start, and most sources and tenants have no filters.
     from topology.match.compile import compile_rules  # noqa: PLC0415
 
-    texts = [(str(number), _rule(entry)) for number, entry in enumerate(filters)]
+    texts = [(str(number), _rule(number, entry)) for number, entry in enumerate(filters)]
     try:
         rules = compile_rules(texts)
     except RuleErrors as error:
@@ -114,12 +114,17 @@ def _compile(filters: Sequence[Filter]) -> RuleSet:
     return rules
 
 
-def _rule(entry: Filter) -> str:
+def _rule(number: int, entry: Filter) -> str:
     """The filter as a Sigma rule. With one thing named, a condition need not be."""
     detection = dict(entry.detection)
     if "condition" not in detection and len(detection) == 1:
         detection["condition"] = next(iter(detection))
-    rule = {"title": entry.name, "logsource": {"category": "filter"}, "detection": detection}
+    rule = {
+        "title": entry.name,
+        "name": f"filter {number}",
+        "logsource": {"category": "filter"},
+        "detection": detection,
+    }
     return yaml.safe_dump(rule, sort_keys=False, allow_unicode=True)
 
 

@@ -18,6 +18,7 @@ from topology.masked import Masked
 from topology.plan import Plan, SourcePlan, TenantPlan
 from topology.records import Output
 from topology.rules import Hits, Records
+from topology.unmapped import members, with_members
 
 
 class Matching:
@@ -36,6 +37,15 @@ class Matching:
             ]
         )
         self._by = dict.fromkeys(column for each in plan.aggregates for column in each.by)
+        values = [field for each in rules.correlations for field in each.value_columns]
+        self._members = members(
+            [
+                *self._shown,
+                *self._by,
+                *(column for each in plan.aggregates for column in each.select),
+                *(column for field in values for columns in field for column in columns),
+            ]
+        )
 
     def match(
         self,
@@ -53,6 +63,8 @@ class Matching:
         alike = [tenant.name for tenant in tenants if tenant.mask is None]
         masked = [tenant for tenant in tenants if tenant.mask is not None]
         with stage("match", "rules"):
+            if self._members:
+                events = with_members(events, self._members)
             hits = plan.rules.match(events, source.logsource)
             for names, own in _views(alike, masked):
                 rows = np.arange(events.height)

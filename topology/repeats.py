@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
-from topology.texts import as_text
+from topology.texts import as_text, column_folded
 
 ANYWHERE: Final = 4
 """Characters from which on a value is looked for inside words too."""
@@ -56,8 +56,8 @@ def repeats(
     """
     if not columns or not values or not events.height:
         return {}
-    texts = [flat(events[name]).str.to_lowercase().alias(name) for name in columns]
-    sought = [events[name].str.to_lowercase().alias(f"{VALUE}{name}") for name in values]
+    texts = [column_folded(flat(events[name])).alias(name) for name in columns]
+    sought = [column_folded(events[name]).alias(f"{VALUE}{name}") for name in values]
     frame = pl.DataFrame([*texts, *sought])
     written = any(name.endswith(ocsf.JSON_SUFFIX) for name in columns)
     whole = pl.concat_str([pl.col(name) for name in columns], separator="\n", ignore_nulls=True)

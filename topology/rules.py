@@ -37,6 +37,11 @@ class LogSource:
     service: str | None = None
     category: str | None = None
 
+    @property
+    def named(self) -> int:
+        """How many of the three it names."""
+        return 3 - (self.product, self.service, self.category).count(None)
+
     def covers(self, events: "LogSource") -> bool:
         """Whether a rule for this log source meets events of that one."""
         return (
@@ -203,7 +208,7 @@ class Records(NamedTuple):
 class Alert:
     """One alert in one state. Times are event times in ms; nothing in it depends on a clock.
 
-    `uids` are the first events in (time, uid) order; `count` says how many there are in all.
+    `uids` are the first events in their order; `count` says how many there are in all.
     `sudden`: nothing can have been said of it before, though it is a correlation's.
     `values` is the number of distinct values where the rule counts those, `condition` what had to
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`

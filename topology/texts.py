@@ -6,6 +6,9 @@ from typing import Final
 
 import polars as pl
 
+FINAL_SIGMA: Final = ("\u03c2", "\u03c3")
+"""The one letter whose small form depends on what follows it, and the other form. What is compared
+must not: the same text stands alone in one place and in front of more in another."""
 LONGEST: Final = 8_192
 """Characters of a value that detection keeps as it is. A group is in the key and the value of its
 matches, in keys of stores and twice in its alert: as long as a line may be, it would fit none."""
@@ -15,14 +18,41 @@ CUT: Final = " characters, BLAKE2b "
 
 
 def as_text(series: pl.Series) -> pl.Series:
-    """A series as String; whole floats keep their `.0`, nested values become JSON."""
+    """A series as String; whole floats keep their `.0`, nested values become JSON, but for the one
+    element of a list, which is as if it were alone, and an empty list, which is no value."""
     if series.dtype == pl.String:
         return series
     if series.dtype in (pl.Binary, pl.Null):
         return series.cast(pl.String, strict=False)
     if isinstance(series.dtype, pl.Struct):
         return series.struct.json_encode()
+    if isinstance(series.dtype, pl.List):
+        return _list_text(series)
     return series.cast(pl.String)
+
+
+def _list_text(series: pl.Series) -> pl.Series:
+    """Each list as text. Whether an attribute is a list in a batch depends on the others in it."""
+    written = pl.struct(pl.col("v")).struct.json_encode().str.slice(len('{"v":')).str.head(-1)
+    found = series.to_frame("v").select(
+        "v", pl.col("v").list.len().alias("n"), written.alias("text")
+    )
+    alone = as_text(found["v"].list.first())
+    several = found["text"].set(found["n"].fill_null(0) == 0, None)
+    return several.zip_with(~(found["n"] == 1).fill_null(value=False), alone).alias(series.name)
+
+
+def folded(text: str) -> str:
+    """A text as it is compared without regard to case."""
+    return text.lower().replace(*FINAL_SIGMA)
+
+
+def column_folded(texts: pl.Series) -> pl.Series:
+    """The same of a column (String)."""
+    found = texts.str.to_lowercase()
+    if found.str.contains(FINAL_SIGMA[0], literal=True).any():
+        return found.str.replace_all(*FINAL_SIGMA, literal=True)
+    return found
 
 
 def shortened(text: str) -> str:

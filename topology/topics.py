@@ -111,11 +111,13 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class RawTopic:
-    """How many partitions a source's raw topic has and how long its lines are kept."""
+    """How many partitions a source's raw topic has and how long its lines are kept. `appended`:
+    records have the time at which the broker took them, whatever their sender says."""
 
     source: str
     partitions: int = 4
     retention_ms: int = 7 * DAY_MS
+    appended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,13 @@ class StoreTopic:
 
 
 RAW_CONFIG = {
-    # Any time stamp is accepted: senders buffer for days and clocks are wrong; skew is counted.
+    # Any time stamp is accepted: senders buffer for days and clocks are wrong.
     "message.timestamp.type": "CreateTime",
     "message.timestamp.before.max.ms": str(2**63 - 1),
     "message.timestamp.after.max.ms": str(2**63 - 1),
     "max.message.bytes": "2097152",
 }
+APPENDED = {"message.timestamp.type": "LogAppendTime"}
 OUTPUT_CONFIG = {"max.message.bytes": "4194304"}
 CHANGELOG_CONFIG = {
     # A restore reads at most one record a key / (1 - ratio), and the active segment of each
@@ -185,7 +188,7 @@ def declare(
             "the bytes received, one message a record; null is a tick",
             source.partitions,
             retention_ms=source.retention_ms,
-            config=RAW_CONFIG,
+            config=RAW_CONFIG | (APPENDED if source.appended else {}),
         )
         for source in sources
     ]

@@ -33,6 +33,17 @@ def record_uid(stem: str, partition: int, offset: int) -> str:
     return f"{stem}-{partition}-{offset}"
 
 
+def ordered(uid: str) -> list[tuple[int, str]]:
+    """What uids are sorted by so that they come as their events stand in the raw topics: as texts,
+    offset 10 and event 10 of a record would come before 9."""
+    return [(len(part), part) for part in uid.split("-")]
+
+
+def shape(uid: str) -> tuple[int, ...]:
+    """Uids of one shape, as nearly all of a topic are, are ordered as the texts that they are."""
+    return tuple(map(len, uid.split("-")))
+
+
 def record_uids(batch: Batch, stem: str) -> pl.Series:
     """One uid (String) for each record of the batch."""
     offsets = pl.Series("offset", batch.offsets).cast(pl.String)

@@ -2,9 +2,13 @@
 
 The watermark of a partition is the greatest event time so far, in offset order, minus the source's
 lateness. An event time counts at most up to its record's time stamp, so that a wrong clock in the
-future cannot close windows. A tick (a record without a value) counts with its time stamp. Nothing
-here depends on how records were cut into batches.
+future cannot close windows. A tick (a record without a value) counts with its time stamp. Where for
+UNTOLD_MS no record told a time, which is where nothing but dead letters comes, records count with
+their time stamps less that: nobody ticks on a partition that is not quiet. Nothing here depends on
+how records were cut into batches.
 """
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +17,12 @@ from topology.topics import Partition
 
 NOTHING = -(2**63)
 """No event time was seen yet."""
-VERSION = "t1"
+UNTOLD_MS: Final = 60_000
+"""By the time stamps of records. As long as others tell a time, those that tell none say nothing of
+it: what a sender has buffered is old, and would be late."""
+VERSION = "t2"
+OLDER = "t1"
+"""Metadata without the time stamp up to which times were told."""
 
 
 class Watermarks:
@@ -21,17 +30,49 @@ class Watermarks:
 
     def __init__(self) -> None:
         self._greatest: dict[Partition, int] = {}
+        self._told: dict[Partition, int] = {}
         self._changed: set[Partition] = set()
 
     def assign(self, partition: Partition, metadata: str) -> None:
         """Continue from the metadata of a committed offset; empty starts anew."""
-        self._greatest[partition] = _read(metadata)
+        self._greatest[partition], self._told[partition] = _read(metadata)
         self._changed.add(partition)
 
     def revoke(self, partition: Partition) -> None:
         """Forget a partition that another worker continues."""
         self._greatest.pop(partition, None)
+        self._told.pop(partition, None)
         self._changed.discard(partition)
+
+    def told(
+        self,
+        topic: str,
+        partitions: npt.NDArray[np.int32],
+        times: npt.NDArray[np.int64],
+        timestamps: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """`times` as `observe` takes them, with those of records of one batch that only tell that
+        time passes. `timestamps`: of the records, in ms. Comes before `observe`, and only where
+        records are raw ones."""
+        telling = times != NOTHING
+        every = bool(telling.all())
+        found = times if every else times.copy()
+        owners = np.unique(partitions)
+        for owner in owners:
+            rows = slice(None) if len(owners) == 1 else np.flatnonzero(partitions == owner)
+            partition, stamps = (topic, int(owner)), timestamps[rows]
+            first = self._told.get(partition, NOTHING)
+            if first == NOTHING:
+                first = int(stamps[0])
+            if every:
+                self._told[partition] = max(first, int(stamps.max()))
+                continue
+            own = np.where(telling[rows], stamps, NOTHING)
+            running = np.maximum.accumulate(np.concatenate(([first], own)))
+            self._told[partition] = int(running[-1])
+            passed = ~telling[rows] & (stamps - running[:-1] > UNTOLD_MS)
+            found[rows] = np.where(passed, stamps - UNTOLD_MS, times[rows])
+        return found
 
     def observe(
         self,
@@ -70,9 +111,16 @@ class Watermarks:
 
     def metadata(self, partition: Partition) -> str:
         """What goes into the committed offset, so that a take-over continues here."""
-        return f"{VERSION}:{self._greatest.get(partition, NOTHING)}"
+        greatest, told = self.greatest(partition), self._told.get(partition, NOTHING)
+        if told == NOTHING:
+            return f"{OLDER}:{greatest}"
+        return f"{VERSION}:{greatest}:{told}"
 
 
-def _read(metadata: str) -> int:
-    version, _, value = metadata.partition(":")
-    return int(value) if version == VERSION else NOTHING
+def _read(metadata: str) -> tuple[int, int]:
+    """The greatest event time, and the time stamp up to which times were told."""
+    version, *values = metadata.split(":")
+    if version not in (VERSION, OLDER):
+        return NOTHING, NOTHING
+    greatest, *told = map(int, values)
+    return greatest, told[0] if told else NOTHING

@@ -225,12 +225,12 @@ class Matching:
         self, correlation: "Correlation", chains: "Chains", groups: dict[str, dict[Any, list[Any]]]
     ) -> Iterator[tuple[int, str, Any, dict[str, Any]]]:
         """Hits of one correlation, which are matches of others and change lists."""
-        from topology.correlate.episodes import judge
+        from topology.correlate.episodes import arranged, judge
         from topology.keys import group_key
 
         name = correlation.rule.id
         for group, matches in groups[name].items():
-            for episode in judge(sorted(matches), correlation, -GREATEST, GREATEST).episodes:
+            for episode in judge(arranged(matches), correlation, -GREATEST, GREATEST).episodes:
                 key = group_key(TENANT, name, group)
                 if self._lists is not None and self._lists.alerted(
                     key, correlation, episode, chains

@@ -45,6 +45,10 @@ class Source(Strict):
     """How long raw lines are kept."""
     key: Literal["peer", "spread"] = "peer"
     """peer: a sender stays in one partition, in order; spread: evenly, for lines behind a relay."""
+    timestamps: Literal["sender", "broker"] = "sender"
+    """Time stamps of its raw records: sender: what wrote them gives them, the ingest agent that of
+    reception; broker: that at which Kafka took them. An event time counts up to its record's time
+    stamp, so broker is for raw topics that others write, whose clocks nobody vouches for."""
     lateness: Duration = 30 * UNITS_MS["s"]
     """How far an event may be behind its partition and still count for alerts."""
     tick: Duration = 5 * UNITS_MS["s"]
@@ -357,7 +361,9 @@ class Config(Strict):
     def raw_topics(self) -> list[RawTopic]:
         """Raw topics to declare, in the file's order."""
         return [
-            RawTopic(name, source.partitions, source.retention)
+            RawTopic(
+                name, source.partitions, source.retention, appended=source.timestamps == "broker"
+            )
             for name, source in self.sources.items()
         ]
 

@@ -1,9 +1,11 @@
 """The declaration of topics, applied to a real cluster."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from app.broker import admin as topics
@@ -12,6 +14,9 @@ from app.broker.server import EmbeddedKafka
 from topology.topics import DAY_MS, Feeds, Names, RawTopic, StoreTopic, declare
 
 pytestmark = pytest.mark.broker
+
+AHEAD_MS = 4_102_444_800_000
+"""The year 2100."""
 
 
 @pytest.fixture
@@ -53,6 +58,28 @@ def test_a_change_is_applied(admin: AdminClient, unique: Callable[[str], str]) -
     assert "retention.ms=604800000 -> 86400000" in str(changes[1])
     assert topics.plan(admin, [wanted]) == []
     assert topics.plan(admin, [replace(wanted, partitions=1)]) == []
+
+
+def test_a_source_may_have_the_brokers_time_stamps(
+    kafka: EmbeddedKafka, admin: AdminClient, unique: Callable[[str], str]
+) -> None:
+    """A producer whose clock is years ahead moves event time no further than the broker's."""
+    names = Names(f"{unique('p')}.")
+    (raw, *_) = declare(names, [RawTopic("a", 1, appended=True)], [], [])
+    topics.ensure(admin, [raw], 1)
+    assert topics.plan(admin, [raw]) == []
+    taken: list[Message] = []
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(raw.name, b"line", timestamp=AHEAD_MS)
+    assert producer.flush(60) == 0
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": unique("g")})
+    consumer.assign([TopicPartition(raw.name, 0, 0)])
+    until = time.monotonic() + 60
+    while not taken and time.monotonic() < until:
+        taken = [each for each in consumer.consume(1, 1) if each.error() is None]
+    consumer.close()
+    (message,) = taken
+    assert 0 < message.timestamp()[1] < AHEAD_MS
 
 
 def test_an_exposed_boundary_has_the_partitions_of_its_raw_topic(

@@ -6,6 +6,7 @@ import pytest
 
 from app.config import ConfigError, load
 from app.config.reference import reference
+from topology.topics import Names, declare
 
 GOOD = """\
 version: 1
@@ -204,6 +205,15 @@ def test_tenant_files_beside_it_add_tenants(tmp_path: Path) -> None:
         load(_write(tmp_path, GOOD))
     with pytest.raises(ConfigError, match=r"northbound\.yaml:1: file: saw a list, expected"):
         load(_write(tmp_path, "- a\n"))
+
+
+def test_records_have_their_senders_time_stamps_or_the_brokers(tmp_path: Path) -> None:
+    """The setting of the raw topic that bounds event time by no sender's clock."""
+    for given, kind in (("", "CreateTime"), (", timestamps: broker", "LogAppendTime")):
+        text = GOOD.replace("format: qumulo", f"format: qumulo{given}")
+        config = load(_write(tmp_path, text))
+        (raw, *_) = declare(Names(), config.raw_topics(), [], [])
+        assert raw.settings()["message.timestamp.type"] == kind
 
 
 def test_the_reference_page_is_current() -> None:

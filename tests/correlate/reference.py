@@ -27,13 +27,19 @@ def _percentile(numbers, percent):
 
 def finals(matches, correlation):
     """Alerts of one group once everything is settled: (time, uid, first, last, uids, values)."""
-    matches = sorted(matches)
+    matches = sorted(matches, key=stands)
     if correlation.absent:
         return list(_unanswered(matches, correlation))
     if correlation.first_seen:
         return list(_first_seen(matches, correlation))
     rising = correlation.operator in ("gte", "gt") and not correlation.also
     return list((_rising if rising else _closing)(matches, correlation))
+
+
+def stands(match):
+    """By time, and then as the events stand in their topic: numbers in a uid are numbers."""
+    time, uid, _ = match
+    return time, [int(part) if part.isdecimal() else part for part in uid.split("-")]
 
 
 def _measure(members, correlation):

@@ -1,5 +1,7 @@
 """Sub-topology 2: the life of alerts and windows; OCSF accepts every alert."""
 
+from dataclasses import replace
+
 import jsonschema
 import orjson
 import pytest
@@ -7,6 +9,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from schemas.codec import decode
 from tests.correlate.deployment import (
+    CHAINED,
     CORRELATIONS,
     END,
     NAMES,
@@ -24,7 +27,7 @@ from tests.correlate.deployment import (
 )
 from topology.correlate import chunks
 from topology.keys import group_of
-from topology.rules import Rules
+from topology.rules import Chained, Rules
 
 
 def test_life_of_an_alert():
@@ -164,6 +167,31 @@ def test_rules_and_tenants_that_are_gone_leave_nothing():
     left = {group_of(key[:-9])[:2] for key in topology.store("alerts")}
     assert left == {("zeta", "few"), ("zeta", "deletes")}
     assert topology.counts["matches_of_unknown_rule"] == 1
+
+
+def test_a_rule_may_become_one_with_more_groups():
+    """What was counted by fewer fields is told; rules that count its alerts ask for the new ones,
+    which such an alert has not, and go on with the next."""
+    inner = next(entry for entry in CORRELATIONS if entry.rule.id == "many")
+    outer = next(entry for entry in CHAINED if entry.rule.id == "again")
+    configured = {"rules": Rules(RULES.events, (inner, outer))}
+    topology = driver(make=lambda: alerts(configured["rules"]))
+    matches = [(time, f"u{time}", None) for time in (0, 1, 2)]
+    send(topology, partial("many", ("a",), matches))
+    send(topology, partial("many", ("b",), matches))
+    topology.run()
+    fields = {
+        "group_by": ("host", "user"),
+        "group_columns": ((("host",), ("user",)),),
+    }
+    grown = replace(inner, **fields)
+    counting = replace(outer, chained=(Chained("many", (1,), ()),))
+    configured["rules"] = Rules(RULES.events, (grown, counting))
+    topology.restart()
+    tell(topology, END)
+    topology.run()
+    assert topology.counts["dead_letters"] == 0
+    assert states(topology) == ["provisional"] * 2 + ["final"] * 2
 
 
 def test_unreadable_records_become_dead_letters():

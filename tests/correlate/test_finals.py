@@ -40,7 +40,7 @@ def streams(draw):
             [
                 (
                     time,
-                    f"u{number}-{n:02}",
+                    f"u{number}-{n}",
                     draw(st.sampled_from("xyz")),
                     draw(st.sampled_from("ab")),
                 )

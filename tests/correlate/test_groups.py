@@ -114,7 +114,7 @@ TIMES = st.lists(st.tuples(st.integers(0, 80), VALUES), max_size=25)
 def arrivals(draw, values=VALUES):
     """Matches cut into partials that arrive within lateness, with watermarks between them."""
     times = draw(st.lists(st.tuples(st.integers(0, 80), values), max_size=25))
-    matches = [(time, f"u{n:02}", value) for n, (time, value) in enumerate(times)]
+    matches = [(time, f"u-{n}", value) for n, (time, value) in enumerate(times)]
     delays = draw(st.lists(st.integers(0, LATENESS), min_size=len(matches), max_size=len(matches)))
     order = sorted(zip(matches, delays, strict=True), key=lambda pair: pair[0][0] + pair[1])
     cuts = draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order)))
@@ -320,7 +320,7 @@ def test_nothing_is_final_before_the_group_is_due(arrived, correlation, restarts
 def test_ordered_arrival_supersedes_nothing(times, correlation):
     """What is said at once about ordered matches stands."""
     ordered = sorted(times)
-    matches = [(time, f"u{n:02}", value) for n, (time, value) in enumerate(ordered)]
+    matches = [(time, f"u-{n}", value) for n, (time, value) in enumerate(ordered)]
     steps = [(list(part), time) for time, part in groupby(matches, key=lambda match: match[0])]
     finals, left, fallen = play(correlation, [*steps, ([], 200)])
     assert expected(matches, correlation) == finals
@@ -334,7 +334,8 @@ def test_ordered_arrival_supersedes_nothing(times, correlation):
 )
 def test_judged_in_steps(times, correlation, marks):
     """Judging at any watermarks, with only the matches kept so far, misses and repeats nothing."""
-    matches = sorted((time, f"u{n:02}", value) for n, (time, value) in enumerate(times))
+    matches = [(time, f"u-{n}", value) for n, (time, value) in enumerate(times)]
+    matches.sort(key=reference.stands)
     if not counts_values(correlation):
         matches = [(time, uid, None) for time, uid, _ in matches]
     finals, start, keep = [], -1, -1
@@ -352,7 +353,7 @@ def test_a_rule_may_become_another(times, before, after):
     """What was kept for a rule's former type stops nothing, and no number is made of it."""
     store = MemoryStore()
     valued = counts_values(before)
-    matches = sorted((t, f"u{n:02}", v if valued else None) for n, (t, v) in enumerate(times))
+    matches = sorted((t, f"u-{n}", v if valued else None) for n, (t, v) in enumerate(times))
     if matches:
         group = Group(store, KEY, before)
         group.add(matches, chunks.pack(matches), -1)
@@ -413,8 +414,7 @@ def test_every_final_was_said_at_once(times, correlation):
     """Of ordered matches, the one that opens an alert says it when it comes."""
     valued = counts_values(correlation)
     ordered = [
-        (time, f"u{n:02}", value if valued else None)
-        for n, (time, value) in enumerate(sorted(times))
+        (time, f"u-{n}", value if valued else None) for n, (time, value) in enumerate(sorted(times))
     ]
     group = Group(MemoryStore(), KEY, correlation)
     said = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import packed
+from schemas import packed, packed_columns
 from schemas.codec import decode, encode
 from topology.correlate import partial_columns
 from topology.correlate import partials as partials_module
@@ -278,8 +278,9 @@ correlation:
     ),
     st.sampled_from([NONE, 3]),
     st.sampled_from([2, 4_096]),
+    st.sampled_from([0, 1_024]),
 )
-def test_many_and_few_are_alike(rows, watermark, largest):
+def test_many_and_few_are_alike(rows, watermark, largest, few):
     """In columns come the same records, in the same order within a group, and the same counts."""
     rules = compile_rules([("rules.yml", RULES), ("two.yml", TWO.replace("name: deleted", ""))])
     found = []
@@ -287,6 +288,7 @@ def test_many_and_few_are_alike(rows, watermark, largest):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(partial_columns, "MANY", many)
             patch.setattr(partials_module, "LARGEST", largest)
+            patch.setattr(packed_columns, "FEW", few)
             records, _ = run(rules, rows, ("acme", "zeta"), watermark)
         by_key = {}
         for key, value in zip(records.keys, records.values, strict=True):

@@ -4,6 +4,7 @@ It shares pySigma's parsing with the product and nothing else.
 """
 
 import ipaddress
+import math
 import re
 from datetime import UTC, datetime
 from functools import cache
@@ -94,7 +95,7 @@ def field_holds(wanted, value, event):
         return compare(wanted, value)
     if isinstance(wanted, SigmaFieldReference):
         other = event.get(wanted.field)
-        return other is not None and reference(wanted, text.lower(), text_of(other).lower())
+        return other is not None and reference(wanted, folded(text), folded(text_of(other)))
     assert isinstance(wanted, SigmaTimestampPart)
     at = datetime.fromtimestamp(float(text), UTC)
     part = wanted.timestamp_part.name.lower()
@@ -103,7 +104,13 @@ def field_holds(wanted, value, event):
 
 def fold(wanted, text):
     cased = isinstance(wanted, SigmaCasedString) or not isinstance(text, str)
-    return text if cased else text.lower()
+    return text if cased else folded(text)
+
+
+def folded(text):
+    """Each letter as its small one, wherever it stands: the Greek sigma has another at the end of a
+    word."""
+    return "".join(letter.lower() for letter in text).replace("\u03c2", "\u03c3")
 
 
 def string_regex(wanted):
@@ -128,6 +135,8 @@ def compare(wanted, value):
     try:
         number = float(value)
     except ValueError:
+        return False
+    if not math.isfinite(number):
         return False
     bound = wanted.number.number
     return {

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from topology.match.compile import RuleErrors, compile_rules, read_field_map
+from topology.match.fieldmap import find_map
 from topology.rules import LogSource
 
 BASE = """
@@ -307,6 +308,33 @@ action: global
         *("a.yml:2", "a.yml:3", "a.yml:7", "a.yml:8", "a.yml:15", "a.yml:15", "a.yml:18"),
         *("a.yml:20", "a.yml:23", "b.yml:2", "d.yml:3", "d.yml:4"),
     ]
+
+
+def test_rules_are_told_apart():
+    """Alerts, groups and their state go by a rule's id, or else its name, or else its title: two
+    that share it would be told, and counted, as one."""
+    untold = BASE.replace("id: 11111111-1111-4111-8111-111111111111\nname: base\n", "")
+    more = untold.replace("a: x", "a: y")
+    for second, kept in ((more, True), (more.replace("title: Base", "title: Other"), False)):
+        documents = [("a.yml", untold), ("b.yml", second)]
+        if not kept:
+            compile_rules(documents)
+            continue
+        with pytest.raises(RuleErrors) as error:
+            compile_rules(documents)
+        (told,) = error.value.problems
+        assert told == "b.yml:2: title: 'Base' is that of a.yml:2 too; give one an id or a name"
+    named = BASE.replace("title: Base", "title: Named").replace("name: base", "name: Base")
+    with pytest.raises(RuleErrors, match="title: 'Base' is that of"):
+        compile_rules([("a.yml", named.replace("id: 1", "related: []\n#", 1)), ("b.yml", untold)])
+
+
+def test_the_map_that_names_most_counts():
+    """Not the one whose names are longest."""
+    source = LogSource("a-product-with-a-long-name", "s", "c")
+    one = read_field_map("1.yml", f"product: {source.product}\nfields: {{a: one}}")
+    two = read_field_map("2.yml", "service: s\ncategory: c\nfields: {a: two}")
+    assert find_map([one, two], source) is find_map([two, one], source) is two
 
 
 def test_conditions_are_checked():

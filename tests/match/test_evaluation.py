@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -12,8 +13,19 @@ from tests.match import reference
 from topology.match import ruleset
 from topology.match.compile import compile_rules
 
-TEXTS = st.text(alphabet="aAbB\\*?/-. 0é\n\x02\x03İs", max_size=6)
-WORDS = st.sampled_from(["cmd.exe", "C:\\Windows\\cmd.exe", "10.1.2.3", "::ffff:10.1.2.3", "7"])
+TEXTS = st.text(alphabet="aAbB\\*?/-. 0é\n\x02\x03İsΣς", max_size=6)
+WORDS = st.sampled_from(
+    [
+        "cmd.exe",
+        "C:\\Windows\\cmd.exe",
+        "10.1.2.3",
+        "::ffff:10.1.2.3",
+        "7",
+        "nan",
+        "ΟΔΟΣ.txt",
+        "inf",
+    ]
+)
 EVENT = st.fixed_dictionaries(
     {},
     optional={
@@ -45,7 +57,7 @@ ITEM = st.one_of(
                 ]
             ),
         ),
-        st.lists(st.text(alphabet="aAbB-/. é", min_size=1, max_size=3), min_size=1, max_size=3),
+        st.lists(st.text(alphabet="aAbB-/. éΣΟ", min_size=1, max_size=3), min_size=1, max_size=3),
     ),
     st.tuples(
         st.sampled_from(["A|re", "B|re|i"]),
@@ -166,6 +178,59 @@ def test_columns_equal_reference(detections, events):
             patch.setattr(f"topology.match.{name}", 0)
         rules = compile_rules([(f"{n}.yml", text) for n, text in enumerate(texts)])
         assert expected(texts, events) == found(rules, events)
+
+
+def test_a_text_is_found_wherever_it_stands():
+    """The last letter of a Greek word has a small form of its own, which what follows decides: the
+    same letters are found before a dot, and within a longer word."""
+    values = ["ΚΩΔΙΚΟΣ.docx", "κωδικος", "ΚΩΔΙΚΟΣΑ", "x"]
+    for detection in ({"A|contains": "ΚΩΔΙΚΟΣ"}, {"A": "κωδικος*"}, {"A|startswith": "κωδικοσ"}):
+        rules = compile_rules([("a.yml", rule_text({"s1": detection, "condition": "s1"}, 1))])
+        for copies in (1, 1_000):
+            found = rules.match(pl.DataFrame({"A": values * copies}), None)[0].tolist()
+            assert len(found) == 3 * copies, detection
+    text = rule_text({"s1": ["ΚΩΔΙΚΟΣ"], "s2": {"A": "x"}, "condition": "s1 or s2"}, 1)
+    events = pl.DataFrame({"A": values * 1_000, "N": range(4_000)})
+    assert len(compile_rules([("a.yml", text)]).match(events, None)[0]) == 4_000
+    text = rule_text({"s1": {"A|fieldref|startswith": "B"}, "condition": "s1"}, 1)
+    events = pl.DataFrame({"A": values * 1_000, "B": ["ΚΩΔΙΚΟΣ"] * 4_000})
+    assert len(compile_rules([("a.yml", text)]).match(events, None)[0]) == 3_000
+
+
+def test_keywords_are_found_in_values_that_the_line_spells_otherwise():
+    """JSON doubles a backslash, XML writes an ampersand out; anchors hold for the line itself."""
+    lines = [r'{"path":"C:\\Windows\\evil.exe"}', "<a>you &amp; me</a>", "plain you & me", None]
+    values = ["C:\\Windows\\evil.exe", "you & me", None, "C:\\Windows\\evil.exe"]
+    found = {
+        r"windows\evil": [0, 3],
+        "you & me": [1, 2],
+        "&amp;": [1],
+        r"windows\\\\evil": [0],
+    }
+    for keyword, rows in found.items():
+        rules = compile_rules([("a.yml", rule_text({"s1": [keyword], "condition": "s1"}, 1))])
+        for copies in (1, 500):
+            events = pl.DataFrame({"raw_data": lines * copies, "file.path": values * copies})
+            hits = rules.match(events, None).get(0, np.zeros(0, np.int64))
+            assert hits.tolist() == [r + 4 * n for n in range(copies) for r in rows], keyword
+    rules = compile_rules([("a.yml", rule_text({"s1": {"|re": "^<.*>$"}, "condition": "s1"}, 1))])
+    events = pl.DataFrame({"raw_data": lines, "file.path": values})
+    assert rules.match(events, None)[0].tolist() == [1]
+
+
+def test_what_is_no_number_is_not_greater_than_one():
+    """Polars reads `nan` and `inf` as numbers, of which the first is the greatest of all."""
+    rules = compile_rules([("a.yml", rule_text({"s1": {"A|gt": 5}, "condition": "s1"}, 1))])
+    events = pl.DataFrame({"A": ["nan", "NaN", "inf", "6", " 7 ", "5", "x", None]})
+    assert rules.match(events, None)[0].tolist() == [3, 4]
+
+
+def test_a_network_of_mapped_addresses_is_the_one_that_is_mapped():
+    """As addresses do, `::ffff:10.0.0.0/104` counts as IPv4."""
+    detection = {"s1": {"A|cidr": "::ffff:10.0.0.0/104"}, "condition": "s1"}
+    rules = compile_rules([("a.yml", rule_text(detection, 1))])
+    events = pl.DataFrame({"A": ["10.1.2.3", "::ffff:10.9.9.9", "11.0.0.1", "::1"]})
+    assert rules.match(events, None)[0].tolist() == [0, 1]
 
 
 def test_pickled_rules_match_the_same():

@@ -213,6 +213,21 @@ def test_late_events_are_delivered_but_join_no_window() -> None:
     assert run.counts["matches_late"] > 0
 
 
+def test_a_late_event_alerts_by_itself() -> None:
+    """A host whose clock is behind, or a dead letter that is sent again: what a rule says of one
+    event needs no window."""
+    run = driver()
+    run.pipe(RAW, line(START + 40_000, "bob"), timestamp=START + 40_000)
+    late = line(START, "eve", "fs_tree_delete")
+    run.pipe(RAW, late, timestamp=START + 40_001, key=b"\0replay:BBBBBBBBBBB-0-9")
+    run.run()
+    (alert,) = map(orjson.loads, _finals(run))
+    assert alert["finding_info"]["title"] == "Directory tree deleted"
+    assert alert["time"] == START
+    assert [each["uid"] for each in alert["finding_info"]["related_events"]] == ["BBBBBBBBBBB-0-9"]
+    assert run.counts["matches_late"] > 0  # the sequence that a tree delete ends
+
+
 def test_tenants_get_alerts_of_their_own(seed: int) -> None:
     """The same matches give each tenant an alert with a uid of its own, and `other` no events."""
     run = driver()

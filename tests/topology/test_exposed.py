@@ -362,6 +362,23 @@ def test_every_column_comes_back_as_it_was(data: st.DataObject, rows: int) -> No
         assert len(pairs) >= frame["@class"].n_unique()
 
 
+@pytest.mark.parametrize("expose", [frozenset(), EXPOSE], ids=["fused", "cut"])
+def test_a_partition_of_broken_lines_holds_no_window_open(expose: frozenset[str]) -> None:
+    """A sender of another format, for which nobody ticks as it is not quiet, must not keep alerts
+    on everybody else from becoming final."""
+    run = driver(raw=2, expose=expose, max_batch=7)
+    for number in range(100):
+        run.pipe(RAW, line(START + number, "eve"), timestamp=START + number, partition=0)
+    for second in range(600):
+        now = START + 1_000 * second
+        run.pipe(RAW, BROKEN, timestamp=now, partition=1)
+        run.pipe(RAW, line(now, "bob", "fs_read_data"), timestamp=now, partition=0)
+    run.run()
+    assert len(_finals(run)) == 1
+    run.restart()
+    assert len(_finals(run)) == 1
+
+
 def test_normalize_keeps_event_time_in_the_offset() -> None:
     """A take-over in either placement judges lateness by what the other one committed."""
     for expose in (frozenset(), EXPOSE):

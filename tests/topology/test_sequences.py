@@ -135,6 +135,22 @@ def test_two_sources(run):
             assert uids == ["AAAAAAAAAAA-0-0", "BBBBBBBBBBB-0-0"]
 
 
+@pytest.mark.parametrize("run", [RUNS[0], RUNS[-1]])
+def test_one_moment(run):
+    """Events of one moment, as whole seconds make them, count in the order of their records: the
+    tenth comes before the eleventh, however that looks as text."""
+    sent = [("a", 1, "ann", "fs_write_data")] * 9
+    later = [("a", 5, "eve", "fs_read_data"), ("a", 5, "eve", "fs_delete")]
+    found = played(RULES.replace("second}", "first}"), sent, later, **run)
+    (alert,) = (
+        each
+        for each in found
+        if "group" in each["unmapped"] and each["unmapped"]["state"] == "final"
+    )
+    uids = [event["uid"] for event in alert["finding_info"]["related_events"]]
+    assert uids == ["AAAAAAAAAAA-0-9", "AAAAAAAAAAA-0-10"]
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_what_did_not_follow(run):
     """An answer in another topic counts, however early it arrives; the silence of a source does."""

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.watermark import NOTHING, Watermarks
+from topology.watermark import NOTHING, UNTOLD_MS, Watermarks
 
 TIMES = st.one_of(st.integers(0, 10_000), st.just(NOTHING))
 RECORDS = st.lists(st.tuples(st.integers(0, 2), TIMES), max_size=60)
@@ -57,3 +57,36 @@ def test_partitions_do_not_mix() -> None:
         10,
         9_000,
     ]
+
+
+def test_records_that_tell_no_time_pass_it() -> None:
+    """A partition that gets nothing but lines that cannot be parsed is no quiet one, so nobody
+    ticks there. Once no event was read of it for long, their time stamps say that time passes."""
+    marks = Watermarks()
+    stamps = np.array([1_000, 2_000, 1_000 + UNTOLD_MS, 1_001 + UNTOLD_MS, 9_000 + UNTOLD_MS])
+    times = np.array([900, NOTHING, NOTHING, NOTHING, 8_000])
+    told = marks.told("raw.q", np.zeros(5, np.int32), times, stamps)
+    assert list(told) == [900, NOTHING, NOTHING, 1_001, 8_000]
+
+
+@given(RECORDS, st.lists(st.integers(0, 60)), st.integers(0, 60))
+def test_untold_time_passes_alike_for_any_cuts(
+    records: list[tuple[int, int]], cuts: list[int], taken: int
+) -> None:
+    """So it does for any batches, and for a worker that takes over between two of them."""
+    stamps = np.arange(len(records), dtype=np.int64) * (UNTOLD_MS // 5)
+    partitions = np.array([number for number, _ in records], dtype=np.int32)
+    times = np.array([time for _, time in records], dtype=np.int64)
+    whole, part = Watermarks(), Watermarks()
+    expected = list(whole.told("raw.q", partitions, times, stamps))
+    edges = sorted({0, len(records), *(min(cut, len(records)) for cut in [*cuts, taken])})
+    seen: list[int] = []
+    for start, end in itertools.pairwise(edges):
+        if start == min(taken, len(records)):
+            heir = Watermarks()
+            for number in range(3):
+                heir.assign(("raw.q", number), part.metadata(("raw.q", number)))
+            part = heir
+        rows = slice(start, end)
+        seen += list(part.told("raw.q", partitions[rows], times[rows], stamps[rows]))
+    assert expected == seen

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from topology.correlate.episodes import Match
+from topology.correlate.episodes import Match, arranged
 from topology.records import KeyValueStore
 
 VERSION = b"\x01"
@@ -211,15 +211,14 @@ class ChunkLog:
         return (*closed, self._number) if self._count else tuple(closed)
 
     def load(self) -> list[Match]:
-        """All matches that the store has, in (time, uid) order."""
+        """All matches that the store has, in their order."""
         found: list[Match] = []
         for number, _ in self._closed:
             for matches in read(self._store.get(self._name(number)) or VERSION):
                 found += matches
         for matches in read(bytes(self._tail) or VERSION):
             found += matches
-        found.sort()
-        return found
+        return arranged(found)
 
     def _name(self, number: int) -> bytes:
         return self._key + chunk_suffix(number)

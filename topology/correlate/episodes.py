@@ -13,6 +13,7 @@ import operator
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from topology.correlate.first_seen import FirstSeen
@@ -20,9 +21,11 @@ from topology.correlate.scan import Value, threshold
 from topology.correlate.temporal import seen
 from topology.correlate.types import TYPES
 from topology.rules import Correlation, Operator
+from topology.uid import ordered, shape
 
 Match: TypeAlias = tuple[int, str, Value]
-"""Time in ms, uid and value of a match."""
+"""Time in ms, uid and value of a match. Their order is that of time, then that of the events in the
+raw topics (topology/uid.py)."""
 
 COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
@@ -67,7 +70,7 @@ class Judgement:
 def judge(
     matches: Sequence[Match], correlation: Correlation, start: int, watermark: int
 ) -> Judgement:
-    """Judge matches in (time, uid) order, of which those from `start` on were not judged yet."""
+    """Judge matches in their order, of which those from `start` on were not judged yet."""
     if correlation.absent:
         return _unanswered(matches, correlation, start, watermark)
     if correlation.first_seen:
@@ -83,8 +86,31 @@ def window(matches: Sequence[Match], first: int, last: int) -> Sequence[Match]:
     return matches[low : bisect_left(matches, last + 1, lo=low, key=_time)]
 
 
+def order(match: Match) -> tuple[int, list[tuple[int, str]]]:
+    """What matches are ordered by."""
+    return match[0], ordered(match[1])
+
+
+def arranged(matches: Sequence[Match]) -> list[Match]:
+    """Matches in their order. Most have a time of their own, and then no uid is looked at."""
+    found = sorted(matches, key=_time)
+    if len({match[0] for match in found}) == len(found):
+        return found
+    out: list[Match] = []
+    for _, together in groupby(found, key=_time):  # a group may have millions, of few each time
+        same = list(together)
+        alike = len({shape(uid) for _, uid, _ in same}) == 1
+        same.sort(key=_uid if alike else order)
+        out += same
+    return out
+
+
 def _time(match: Match) -> int:
     return match[0]
+
+
+def _uid(match: Match) -> str:
+    return match[1]
 
 
 def _rising(

@@ -1,6 +1,6 @@
 """One group of one correlation: its matches, and what was said about them so far.
 
-Matches are kept in (time, uid) order while a window can still need them. An alert is said at once
+Matches are kept in their order while a window can still need them. An alert is said at once
 when a match that just came makes the condition true (provisional); the watermark decides what is
 final. A restart loses nothing: matches are in chunks, the rest is in a head record.
 """
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 import orjson
 
 from topology.correlate.chunks import KIND, ChunkLog, chunk_suffix, span, spans
-from topology.correlate.episodes import Episode, Match, judge, window
+from topology.correlate.episodes import Episode, Match, arranged, judge, order, window
 from topology.correlate.first_seen import FirstSeen
 from topology.correlate.scan import Scan
 from topology.correlate.types import TYPES, fewest
@@ -127,20 +127,22 @@ class Group:
         return self._chunks.numbers()
 
     def add(self, matches: list[Match], piece: bytes, watermark: int) -> list[Episode]:
-        """Take matches in (time, uid) order, none before the watermark; new provisional alerts.
+        """Take matches in order of time, none before the watermark; new provisional alerts.
 
         `piece` is what a chunk keeps of them.
         """
         log = self._matches()
+        matches = arranged(matches)
         self._chunks.append(piece, len(matches), matches[-1][0])
         self.dirty = True
         self._last = max(self._last, matches[-1][0])
-        ordered = not log or log[-1] < matches[0]
+        first = matches[0]
+        ordered = not log or log[-1][0] < first[0] or order(log[-1]) < order(first)
         if ordered:
             log += matches
         else:
-            at = bisect_left(log, matches[0])
-            log[at:] = sorted(log[at:] + matches)
+            at = bisect_left(log, first[0], key=_time)
+            log[at:] = arranged(log[at:] + matches)
         if not self._correlation.rising:
             self._open_due = log[0][0] + self._correlation.timespan_ms - 1
             return []

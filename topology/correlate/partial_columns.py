@@ -17,6 +17,7 @@ from topology.json_each import dumps_each
 from topology.partitioner import partitions as partition_of
 from topology.rules import NUMBER, STEPS
 from topology.texts import as_text, column_shortened
+from topology.uid import ordered
 
 MANY = 256
 """Hits from which on a batch's matches of a rule are worked on in columns."""
@@ -126,8 +127,22 @@ def first_and_last(found: pl.DataFrame, timespan_ms: int) -> pl.DataFrame:
     lasts = np.append(firsts[1:], found.height) - 1
     times = found["time"].to_numpy()
     kept = np.repeat(times[lasts] - times[firsts] >= timespan_ms, lasts - firsts + 1)
-    kept[firsts] = kept[lasts] = True
+    kept[_earliest(found["uid"], times, firsts, lasts)] = kept[lasts] = True
     return found.filter(pl.Series(kept))
+
+
+def _earliest(uids: pl.Series, times: Rows, firsts: Rows, lasts: Rows) -> Rows:
+    """The row of each group that is before all others: of those with its first time, one."""
+    found = firsts.copy()
+    several = np.flatnonzero(
+        (firsts < lasts) & (times[np.minimum(firsts + 1, lasts)] == times[firsts])
+    )
+    for place in several.tolist():
+        first, last = int(firsts[place]), int(lasts[place])
+        stop = first + int(np.searchsorted(times[first : last + 1], times[first], side="right"))
+        same = uids[first:stop].to_list()
+        found[place] = first + min(range(len(same)), key=lambda at: ordered(same[at]))
+    return found
 
 
 def divide(found: pl.DataFrame, rule: str, largest: int) -> Partials:

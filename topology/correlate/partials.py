@@ -64,7 +64,7 @@ def partials(
 
     `events` has `time` (Int64, ms), `metadata.uid` (String) and whatever rules group by; a column
     that is missing is a field without a value. `watermarks[i]` is the watermark of row i's raw
-    partition before that row: a row with an earlier time is late and joins nothing. `partitions`:
+    partition before that row: a row with an earlier time is late and joins no group. `partitions`:
     how many `matches` has; without it there are no PartialBatches. `shown`: the same rows with the
     columns that groups and evidence are taken from, where those of `events` are not to be seen.
 
@@ -89,9 +89,9 @@ def partials(
     for index, rows in hits.items():
         rule = rules.events[index]
         if rule.alerts and any(map(rule.rule.serves, tenants)):
-            kept = _on_time(rows, late, counts)
-            matches = sorted(_read(events, shown, kept, (), (), False, counts))
-            writer.write(rule.rule, matches, _evidence(events, shown, kept))
+            # What is said of one event needs no window, so none is too late for it.
+            matches = sorted(_read(events, shown, rows, (), (), False, counts))
+            writer.write(rule.rule, matches, _evidence(events, shown, rows))
     return writer.records()
 
 

@@ -1,4 +1,4 @@
-"""What a correlation type has to offer: a scan over matches in (time, uid) order."""
+"""What a correlation type has to offer: a scan over matches in their order."""
 
 import math
 from fractions import Fraction
@@ -11,7 +11,7 @@ Value: TypeAlias = str | tuple[str, ...] | None
 
 
 class Scan(Protocol):
-    """Takes matches in (time, uid) order and says where the condition comes true.
+    """Takes matches in their order and says where the condition comes true.
 
     Only for gte and gt, which are judged at each match for the window that ends with it.
     """

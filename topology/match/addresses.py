@@ -2,6 +2,7 @@
 
 import ipaddress
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,8 @@ import polars as pl
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAPPED: Final = 96
+"""Bits that are the same in all mapped addresses."""
 
 
 @lru_cache(maxsize=65_536)
@@ -19,6 +22,15 @@ def address(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found
+
+
+def network_of(cidr: str) -> Network:
+    """The network of a rule. One of IPv4 addresses mapped to IPv6 counts as IPv4, as they do."""
+    found = ipaddress.ip_network(cidr, strict=False)
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is None or found.prefixlen < MAPPED:
+        return found
+    return ipaddress.IPv4Network((mapped, found.prefixlen - MAPPED))
 
 
 class Addresses:

@@ -4,7 +4,6 @@ Comparison of text ignores case unless the atom is cased (Sigma specification 2.
 A field without a value fails every test but Null, also under `not` (see topology/match/tree.py).
 """
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 import polars as pl
 
-from topology.match.addresses import address
+from topology.match.addresses import address, network_of
 from topology.match.columns import (
     BETWEEN,
     PLAIN,
@@ -153,7 +152,7 @@ class Network(Atom):
     cidr: str
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
-        network = ipaddress.ip_network(self.cidr, strict=False)
+        network = network_of(self.cidr)
         if picked is None:
             return column.addresses.within(network)
 

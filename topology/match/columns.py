@@ -12,13 +12,17 @@ import numpy.typing as npt
 import polars as pl
 
 from topology.dimension import Codes, factorize
+from topology.mask import OURS
 from topology.match.addresses import Addresses
-from topology.texts import as_text
+from topology.texts import as_text, column_folded, folded
 
 KEYWORDS = "*"
-"""Name of the pseudo-column that keyword searches read: `raw_data`, or else every value."""
+"""Name of the pseudo-column that keyword searches read: `raw_data`, and values that it may spell
+otherwise; every value where there is none."""
 RAW = "raw_data"
 
+ESCAPES = ["\\", "&"]
+"""What begins the ways of JSON and of XML to write a character."""
 BETWEEN = "\0"
 SMALL = 64
 """Up to so many elements a Python loop over regular expressions is cheaper than Polars."""
@@ -130,7 +134,10 @@ class Column:
         if self.elements.dtype.is_numeric():
             return self.elements
         if self.elements.dtype == pl.String:
-            return self.elements.str.strip_chars().cast(pl.Float64, strict=False)
+            found = self.elements.str.strip_chars().cast(pl.Float64, strict=False)
+            # `nan` and `inf` are texts, and nan the greatest number of all.
+            endless = ~found.is_finite().fill_null(value=True)
+            return found.set(endless, None) if endless.any() else found
         return pl.Series("", [None] * len(self.elements), dtype=pl.Float64)
 
     @cached_property
@@ -174,8 +181,8 @@ class Column:
 def lower(texts: pl.Series) -> pl.Series:
     """Texts in lower case."""
     if len(texts) > PLAIN // 2:
-        return texts.str.to_lowercase()
-    found = [None if text is None else text.lower() for text in texts.to_list()]
+        return column_folded(texts)
+    found = [None if text is None else folded(text) for text in texts.to_list()]
     return pl.Series(texts.name, found, dtype=pl.String)
 
 
@@ -227,11 +234,26 @@ class View:
 
     def _make(self, name: str) -> Column | None:
         if name == KEYWORDS:
-            # The original line, or all values of the event.
             if RAW in self.events.columns:
-                return Column.of(self.events[RAW])
+                return self._lines(self.events[RAW])
             return Keywords(self.events, self._columns)
         return Column.of(self.events[name]) if name in self.events.columns else None
+
+    def _lines(self, lines: pl.Series) -> Column:
+        """The original lines; where one may spell its values otherwise, or is not kept, the values
+        beside it, but for the words of OCSF's."""
+        odd = lines.str.contains_any(ESCAPES).fill_null(value=True)
+        rows = np.flatnonzero(odd.to_numpy())
+        if not len(rows):
+            return Column.of(lines)
+        names = [
+            name
+            for name, dtype in self.events.schema.items()
+            if dtype == pl.String and name != RAW and name not in OURS
+        ]
+        values = Keywords(self.events.select(names)[rows], {}).elements
+        owners = np.concatenate((np.arange(self.height), rows))
+        return Column(pl.concat([lines, values.alias(RAW)]), self.height, owners=owners)
 
     def lowered_rows(self, name: str, rows: int) -> pl.Series | None:
         """Values of some rows as String in lower case; None for absent columns and lists."""

@@ -226,6 +226,15 @@ def _check_identity(parsed: Sequence[Parsed], problems: list[Problem]) -> None:
             if first is not item.document:
                 text = f"{value} is taken by {first.path}:{first.line}"
                 problems.append(item.document.problem(text, key))
+    names = {name: document for (_, name), document in seen.items()}
+    for item in parsed:
+        if item.rule.id is not None or item.rule.name is not None:
+            continue
+        title = str(item.rule.title)
+        first = names.setdefault(title, item.document)
+        if first is not item.document:
+            text = f"{title!r} is that of {first.path}:{first.line} too; give one an id or a name"
+            problems.append(item.document.problem(text, "title"))
 
 
 def _condition(

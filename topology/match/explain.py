@@ -67,6 +67,7 @@ def explain(
             yaml.safe_dump(
                 {
                     "title": content.get("title", "rule"),
+                    "name": f"part {number}",
                     "logsource": content.get("logsource"),
                     "detection": dict(part.detection),
                 },

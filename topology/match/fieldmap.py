@@ -44,7 +44,7 @@ def given(field: str) -> tuple[str, ...]:
 def find_map(field_maps: Sequence[FieldMap], logsource: LogSource) -> FieldMap | None:
     """The map for a rule's log source, the most specific first."""
     fitting = [fields for fields in field_maps if fields.logsource.covers(logsource)]
-    return max(fitting, key=lambda fields: len(str(fields.logsource)), default=None)
+    return max(fitting, key=lambda fields: fields.logsource.named, default=None)
 
 
 def read_field_map(path: str, text: str) -> FieldMap:

@@ -13,6 +13,7 @@ from topology.match.columns import KEYWORDS, View, unpack
 from topology.match.required import required
 from topology.match.tree import Evaluation, Node, gathered, leaves, ordered
 from topology.rules import Hits, LogSource, Rules
+from topology.unmapped import members, with_members
 
 CROWDED = 8
 """With so many atoms a column gets an automaton; below that each is tested when it is needed."""
@@ -26,7 +27,8 @@ class Plan:
     """What the rules for one log source need: rule index and tree, automata by column.
 
     `atoms`: those of the rule set, and more. `known`: no rows for each atom that an automaton
-    finds, None for the others. `titles`: id and title of each rule by its index.
+    finds, None for the others. `titles`: id and title of each rule by its index. `members`: columns
+    that may be members of others (topology/unmapped.py).
     """
 
     atoms: tuple[Atom, ...]
@@ -34,6 +36,7 @@ class Plan:
     trees: tuple[tuple[int, Node], ...]
     automata: dict[str, Automaton]
     titles: dict[int, tuple[str, str]]
+    members: tuple[str, ...] = ()
 
 
 class RuleSet:
@@ -87,6 +90,8 @@ class RuleSet:
         plan = self._plans[logsource]
         if not plan.trees or not events.height:
             return {}
+        if plan.members:
+            events = with_members(events, plan.members)
         if events.height <= STRETCH:
             return self._match(events, plan, stage)
         found: dict[int, list[np.ndarray[tuple[int], np.dtype[np.int64]]]] = {}
@@ -149,6 +154,7 @@ class RuleSet:
             tuple(trees),
             {name: Automaton(atoms) for name, atoms in crowded.items()},
             {index: (rule.id, rule.title) for index, rule in rules},
+            members(self.columns(logsource)),
         )
 
 

@@ -50,6 +50,7 @@ from topology.match.atoms import (
 from topology.match.columns import KEYWORDS
 from topology.match.regex import compiled
 from topology.match.tree import Forest, Node
+from topology.texts import folded
 
 Columns: TypeAlias = Callable[[str], Sequence[str]]
 """The event columns of a rule's field. Raises UnsupportedError for a field that is not mapped."""
@@ -227,7 +228,7 @@ def _parts(value: SigmaString, field: str | None, *, cased: bool) -> list[str | 
             parts[-1] += part
         elif part != "":
             parts.append(part)
-    return [part if cased or not isinstance(part, str) else part.lower() for part in parts]
+    return [part if cased or not isinstance(part, str) else folded(part) for part in parts]
 
 
 def _trim(
