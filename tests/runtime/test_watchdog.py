@@ -25,13 +25,16 @@ def watched(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        if pause:
-            assert process.stdout is not None
-            process.stdout.readline()
-            os.kill(process.pid, signal.SIGSTOP)
-            time.sleep(pause)
-            os.kill(process.pid, signal.SIGCONT)
-        out, err = process.communicate(timeout=120)
+        try:
+            if pause:
+                assert process.stdout is not None
+                process.stdout.readline()
+                os.kill(process.pid, signal.SIGSTOP)
+                time.sleep(pause)
+                os.kill(process.pid, signal.SIGCONT)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()  # one that is stopped would be waited for without end
         return subprocess.CompletedProcess([], process.returncode, out, err)
 
 
