@@ -19,14 +19,16 @@ from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
 from topology.correlate.group import HEAD, LEAST
 from topology.correlate.list_key import Content, Passed, read_times
+from topology.following import Following
 from topology.judging import Judging, end
 from topology.kept_steps import KeptSteps
 from topology.keys import SUFFIX, group_of, opened, rule_of
 from topology.list_contents import change, placed, record_of, texts
-from topology.lists import LIST, SHARED, Step, before
+from topology.lists import LIST, SHARED, Step, before, tests
 from topology.outbox import Outbox
 from topology.partial_batch import PartialBatch
 from topology.partition_lists import PartitionLists
+from topology.passing import Passing, owned
 from topology.progress import Progress
 from topology.records import KeyValueStore
 from topology.rules import Alert, Correlation, EventRule, Rules, is_number
@@ -61,7 +63,24 @@ class Work(Protocol):
 class ActiveLists:
     """The lists of a set of rules, for the tenants of a deployment."""
 
-    def __init__(self, rules: Rules, tenants: Sequence[str], waits: Waits) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        tenants: Sequence[str],
+        waits: Waits,
+        following: Following | None = None,
+    ) -> None:
+        """`following`: where many keys may share a record."""
+        self._following = following
+        self._passing = None if following is None else Passing(rules)
+        self._owned: dict[tuple[Any, ...], Sequence[tuple[int, Step]]] = {}
+        self._changing = {
+            steps[at].list.name
+            for steps in rules.steps.values()
+            for at in range(tests(steps))
+            if owned(steps, at)
+        }
+        """Lists whose tests may change their entries."""
         self._lists = {each.name: each for each in rules.lists}
         self._rules = rules
         self._tenants = tenants
@@ -79,7 +98,7 @@ class ActiveLists:
 
         Raises ValueError for entries of an unknown version.
         """
-        state = PartitionLists(store, progress, KeptSteps(store))
+        state = PartitionLists(store, progress, KeptSteps(store, self._is_changed))
         stale: list[bytes] = []
         together: dict[bytes, PartialBatch] = {}
         for entry, value in store.items():  # for each of millions of entries
@@ -245,26 +264,31 @@ class ActiveLists:
         self, state: PartitionLists, topics: tuple[str, ...], watermark: int, work: Outbox
     ) -> None:
         due = state.kept.advance(topics, watermark)
-        judged = Judging(state.store, watermark, self.own).judged(due)
+        judged = Judging(state.store, watermark, self.own, self._passing).judged(due)
         for time, keys in judged.goes.items():
             state.watch(topics, time, keys)
+        for scope, some in judged.tests:
+            if self._following is not None:
+                self._following.go_on(scope, some, work)
         for key, each in judged.passed:
             self.go_on(key, each, work)
         for unread in judged.unread:
             work.unread.append((unread.error, unread.key, due.record(unread.place)))
 
-    def own(self, content: Content) -> Iterator[Content]:
+    def own(self, content: Content) -> Sequence[Content]:
         """Changes of the entry that a test was about, where it is passed."""
-        rule, steps = content["r"], self._rules.steps.get(content["r"], ())
-        if _fits(steps, content):
-            at = content["s"]
-            for number, step in enumerate(steps):
-                if (
-                    not step.tests
-                    and before(steps, number) is steps[at]
-                    and step.same_entry(steps[at])
-                ):
-                    yield change(step, rule, (content.get("w") or {}).get(str(number)) or {})
+        at = content["r"], content.get("s"), content["a"]
+        try:
+            changes = self._owned[at]
+        except (KeyError, TypeError):
+            steps = self._rules.steps.get(content["r"], ())
+            if not _fits(steps, content):
+                return ()
+            changes = self._owned[at] = owned(steps, content["s"])
+        if not changes:
+            return ()
+        kept = content.get("w") or {}
+        return [change(step, at[0], kept.get(str(number)) or {}) for number, step in changes]
 
     def go_on(self, key: bytes, passed: Passed, work: Work) -> None:
         """What becomes of an event whose test was passed."""
@@ -327,6 +351,9 @@ class ActiveLists:
             key, opening = opened("Partial", tenant, name, texts(group))
             members = (chunks.TIME.pack(time), uid.encode(), counted, b"")
             yield key, packed.partial(opening, members, packed.text(content.get("o") or ""))
+
+    def _is_changed(self, found: PartialBatch) -> bool:
+        return found.rule[len(LIST) :] in self._changing
 
     def _topics_of(self, key: bytes) -> tuple[str, ...] | None:
         """The topics that a key's list waits for; None: there is no such list, or tenant."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas import packed_columns
 from topology.correlate.group import LEAST
-from topology.correlate.list_key import FIXED, SECOND_MS, STEPS, VERSION
+from topology.correlate.list_key import FIXED, SECOND_MS, STEPS, VERSION, Entry
 
 TEXT: Final = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u00[0-9a-f]{2}))*"'
 OPENING: Final = re.compile(rf'\{{"a":"add","r":({TEXT}),"t":(null|0|[1-9][0-9]{{0,14}})(?=[,}}])')
@@ -34,6 +34,13 @@ FIXED_COLUMNS: Final = np.dtype(
 )
 """The beginning of a head record (topology/correlate/list_key.py)."""
 Numbers = npt.NDArray[np.int64]
+
+
+class Adding(NamedTuple):
+    """Who adds, as JSON, and for how long."""
+
+    by: str
+    ttl_ms: int | None
 
 
 class Added(NamedTuple):
@@ -73,32 +80,32 @@ def add(
         rows = np.flatnonzero(like)
         if len(rows):
             values = rest.gather(rows).str.extract(REST).fill_null("{}")
-            some = names.gather(rows)
-            found.append(_added(rows, opening, values, times[rows], some, heads, judged))
+            adding = Adding(opening[1], None if opening[2] == "null" else int(opening[2]))
+            some, before = names.gather(rows), [heads[row] for row in rows.tolist()]
+            found.append(write(rows, adding, values, times[rows], some, before, judged))
     return found
 
 
-def _added(
+def write(
     rows: Numbers,
-    opening: re.Match[str],
+    adding: Adding,
     values: pl.Series,
     times: Numbers,
     uids: pl.Series,
     heads: Sequence[bytes | None],
     judged: int,
 ) -> Added:
+    """Add keys, the places of which are `rows`. `values` are JSON, `uids` PLAIN, times not FAR."""
     since, until = times.copy(), np.full(len(times), FOREVER)
-    if opening[2] != "null":
-        until = times + int(opening[2])
+    if adding.ttl_ms is not None:
+        until = times + adding.ttl_ms
     goes = np.full(len(times), LEAST)
-    before = [(at, head) for at, row in enumerate(rows.tolist()) if (head := heads[row])]
-    if before:
-        at = np.array([each for each, _ in before])
-        fixed, old_since, old_until = _read([head for _, head in before])
-        there = old_until > times[at]
-        since[at] = np.where(there, old_since, times[at])
-        until[at] = np.where(there, np.maximum(old_until, until[at]), until[at])
-        goes[at] = fixed["goes"]
+    if any(heads):
+        goes, old, entries = entries_of(heads)
+        there = old > times
+        first = [0 if entry is None else entry.since for entry in entries]
+        since = np.where(there, np.array(first, np.int64), times)
+        until = np.where(there, np.maximum(old, until), until)
     new = (goes == LEAST) & (until < FOREVER)
     steps = np.maximum(SECOND_MS, (until - since) // STEPS)
     ends = np.where(new, -(-until // steps) * steps, LEAST)
@@ -123,7 +130,7 @@ def _added(
         pl.col("since"),
         pl.lit(","),
         pl.col("until").cast(pl.String).fill_null("null"),
-        pl.lit(f',{opening[1]},"'),
+        pl.lit(f',{adding.by},"'),
         pl.col("uid"),
         pl.lit('",'),
         pl.col("values"),
@@ -133,14 +140,23 @@ def _added(
     return Added(rows, made, ends)
 
 
-def _read(
-    heads: Sequence[bytes],
-) -> tuple[npt.NDArray[np.void], Numbers, Numbers]:
-    """Beginnings of head records, and since and until when their entries are there; LEAST: none."""
+def entries_of(
+    heads: Sequence[bytes | None],
+) -> tuple[Numbers, Numbers, Sequence[Entry | None]]:
+    """Of keys: when they are to be looked at already, until when they are there, and their entries;
+    LEAST: never."""
+    goes, until = np.full(len(heads), LEAST), np.full(len(heads), LEAST)
+    entries: list[Entry | None] = [None] * len(heads)
     size = FIXED.size
-    fixed = np.frombuffer(b"".join([head[:size] for head in heads]), FIXED_COLUMNS)
-    rests = orjson.loads(b"[%b]" % b",".join([head[size:] for head in heads]))
-    entries = [entry or (LEAST, LEAST) for _, entry in rests]
-    since = np.array([entry[0] for entry in entries], np.int64)
-    until = np.array([FOREVER if entry[1] is None else entry[1] for entry in entries], np.int64)
-    return fixed, since, until
+    rows = [row for row, head in enumerate(heads) if head is not None]
+    some = [head for head in heads if head is not None]
+    if some:
+        fixed = np.frombuffer(b"".join([head[:size] for head in some]), FIXED_COLUMNS)
+        goes[rows] = fixed["goes"]
+        for row, (_, entry) in zip(
+            rows, orjson.loads(b"[%b]" % b",".join([head[size:] for head in some])), strict=True
+        ):
+            if entry is not None:
+                entries[row] = found = Entry(*entry)
+                until[row] = FOREVER if found.until is None else found.until
+    return goes, until, entries

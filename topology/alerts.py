@@ -20,6 +20,7 @@ from topology.chained import Chains, delay_ms, topic_of, watermarks
 from topology.correlate import chunks
 from topology.correlate.group import Group, Settled
 from topology.costs import costs
+from topology.following import Following
 from topology.kept_batches import KeptBatches
 from topology.keys import group_of, named_by
 from topology.lists import LIST, tests
@@ -76,9 +77,11 @@ class AlertsSubTopology:
         partitions: int = 1,
         masked: Collection[str] = frozenset(),
         filled: Callable[[], Collection[Partition] | None] = lambda: None,
+        shared_records: bool = True,
     ) -> None:
         """`filled` names the raw partitions that hold records; None: it cannot tell. It is asked at
-        each take-over, so that nothing waits for those of a topic that was made anew."""
+        each take-over, so that nothing waits for those of a topic that was made anew.
+        `shared_records`: whether many keys may share a record of `matches`."""
         self._filled = filled
         self._correlations = {entry.rule.id: entry for entry in rules.correlations}
         self._events = {entry.rule.id: entry for entry in rules.events}
@@ -90,7 +93,12 @@ class AlertsSubTopology:
         self._masked = masked
         self._waits = Waits(rules, names, tenants, sources)
         self._chains = Chains(rules.correlations, rules.steps)
-        self._lists = ActiveLists(rules, sorted(tenants), self._waits) if rules.lists else None
+        self._lists: ActiveLists | None = None
+        if rules.lists:
+            following = None
+            if shared_records:
+                following = Following(rules, sorted(tenants), names.matches, partitions)
+            self._lists = ActiveLists(rules, sorted(tenants), self._waits, following)
         self._asking = {name for name, steps in rules.steps.items() if tests(steps)}
         self.stores: Sequence[str] = (STORE, LISTS) if rules.lists else (STORE,)
         self._partitions = partitions

@@ -29,6 +29,7 @@ from topology.correlate.list_key import (
     written_together,
 )
 from topology.list_alerts import check
+from topology.passing import Passing, Tests
 from topology.records import KeyValueStore
 from topology.step_batches import Alone, Due, Unread
 
@@ -37,10 +38,12 @@ WRONG = (ValueError, KeyError, TypeError, AttributeError, struct.error)
 
 
 class Judged(NamedTuple):
-    """`passed`: tests, with their keys, in the order of time. `goes`: keys by the time at which
-    their entries are to be looked at for their ends."""
+    """`passed`: tests, with their keys, in the order of time; `tests`: those that were judged in
+    columns, with whose list it is. `goes`: keys by the time at which their entries are to be looked
+    at for their ends."""
 
     passed: list[tuple[bytes, Passed]]
+    tests: list[tuple[str, Tests]]
     goes: dict[int, list[bytes]]
     unread: list[Unread]
 
@@ -48,7 +51,12 @@ class Judged(NamedTuple):
 class Judging:
     """Judges in one store what is before a watermark."""
 
-    def __init__(self, store: KeyValueStore, watermark: int, own: Own) -> None:
+    def __init__(
+        self, store: KeyValueStore, watermark: int, own: Own, passing: Passing | None
+    ) -> None:
+        """`passing`: judges tests in columns."""
+        self._passing = passing
+        self._tests: list[tuple[str, Tests]] = []
         self._store = store
         self._watermark = watermark
         self._own = own
@@ -83,19 +91,26 @@ class Judging:
         for key, head in zip(self._keys, heads, strict=True):
             put(key + HEAD, head)
         self._passed.sort(key=_moment)
-        return Judged(self._passed, self._watched, self._unread)
+        return Judged(self._passed, self._tests, self._watched, self._unread)
 
     def _alone(self, alone: Alone) -> None:
         """Keys with a match each; what adds is judged in columns."""
         get = self._store.get
-        keys, times, uids, texts, places, fresh = alone
+        _, keys, times, uids, texts, places, fresh = alone
         heads = [
             None if new else get(key + HEAD) for key, new in zip(keys, fresh.tolist(), strict=True)
         ]
         left = np.ones(len(keys), np.bool_)
         for added in add(texts, times, uids, heads, self._watermark):
             left[added.rows] = False
-            self._put([keys[row] for row in added.rows.tolist()], added)
+            self._put(keys, added)
+        if self._passing is not None and keys:
+            scope = alone.scope
+            for tests in self._passing.judged(texts, times, uids, heads, left, self._watermark):
+                left[tests.rows] = False
+                self._tests.append((scope, tests))
+                if tests.added is not None:
+                    self._put(keys, tests.added)
         rows = np.flatnonzero(left).tolist()
         said = _contents([texts[row] for row in rows])
         moments = times.tolist()
@@ -107,7 +122,9 @@ class Judging:
 
     def _put(self, keys: Sequence[bytes], added: Added) -> None:
         put, watched = self._store.put, self._watched
-        for key, head, goes in zip(keys, added.heads, added.goes.tolist(), strict=True):
+        rows = added.rows.tolist()
+        for row, head, goes in zip(rows, added.heads, added.goes.tolist(), strict=True):
+            key = keys[row]
             put(key + HEAD, head)
             if goes == LEAST:
                 continue

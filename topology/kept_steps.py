@@ -8,7 +8,7 @@ alone, or late, for a key, what waits of it moves to the object of the key first
 """
 
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import chain, compress
 from typing import Final
@@ -20,6 +20,7 @@ from topology.correlate import chunks
 from topology.correlate.episodes import Match
 from topology.correlate.group import HEAD, LEAST
 from topology.correlate.list_key import read_times
+from topology.lists import TESTS
 from topology.partial_batch import PartialBatch
 from topology.records import KeyValueStore
 from topology.step_batches import (
@@ -29,8 +30,8 @@ from topology.step_batches import (
     MARK,
     NEXT,
     NOTHING,
+    ONLY_TESTS,
     ROW,
-    TESTS,
     VERSION,
     Alone,
     Columns,
@@ -40,7 +41,7 @@ from topology.step_batches import (
     Topics,
     Unread,
     Waited,
-    asks,
+    all_are,
     batch_of,
     columns,
     judged_to,
@@ -56,8 +57,12 @@ Place = int | tuple[int, ...]
 class KeptSteps:
     """Those of one partition."""
 
-    def __init__(self, store: KeyValueStore) -> None:
+    def __init__(
+        self, store: KeyValueStore, changing: Callable[[PartialBatch], bool] = lambda _: True
+    ) -> None:
+        """`changing`: whether tests of a list may change its entries."""
         self._store = store
+        self._changing = changing
         self._batches: dict[int, Kept] = {}
         # A place is the number of a batch and a row of it: a number costs no object of its own.
         self._where: dict[bytes, Place] = {}
@@ -85,7 +90,7 @@ class KeptSteps:
         get, number, keys = self._store.get, _number(key), found.keys()
         mark = get(_judged(number))
         judged = LEAST if mark is None else judged_to(mark)
-        if mark is None and (get(key) or b"")[:1] == TESTS:
+        if mark is None and (get(key) or b"")[:1] == ONLY_TESTS:
             judged = reached
             self._store.put(_judged(number), MARK.pack(VERSION, judged))
         heads = [get(each + HEAD) for each in keys]
@@ -174,7 +179,8 @@ class KeptSteps:
             batch = self._batches[number]
             start, batch.at = batch.at, int(np.searchsorted(batch.times, watermark))
             due.found[number] = batch.found
-            self._take_out(number, np.unique(batch.rows[start : batch.at]), watermark, due)
+            rows = np.unique(batch.rows[start : batch.at]).astype(np.int64)
+            self._take_out(number, rows, watermark, due)
             batch.judged = watermark
             if batch.at < len(batch.times):
                 heappush(queue, (int(batch.times[batch.at]), number))
@@ -186,7 +192,7 @@ class KeptSteps:
             several.sort(key=_order)
         return due
 
-    def _take_out(self, number: int, rows: npt.NDArray[np.int32], watermark: int, due: Due) -> None:
+    def _take_out(self, number: int, rows: Numbers, watermark: int, due: Due) -> None:
         batch, where, first = self._batches[number], self._where, number << ROW
         keys, moved = batch.keys, batch.moved
         some = rows[[row not in moved for row in rows.tolist()]] if moved else rows
@@ -195,12 +201,23 @@ class KeptSteps:
         only = np.array(
             [place == first + row for place, row in zip(places, here, strict=True)], np.bool_
         )
-        single = only & (batch.found.counts[some] == 1)
-        alone = single & ~batch.fresh[some] if batch.asks else single
-        others = compress(zip(here, places, strict=True), (~single).tolist())
+        alone = only if batch.tests else only & (batch.found.counts[some] == 1)
+        if batch.tests and not only.all():
+            alone = only.copy()
+            alone[~only] = [
+                keys[here[at]] not in due.several and self._tests(places[at])
+                for at in np.flatnonzero(~only).tolist()
+            ]
+        others = compress(zip(here, places, strict=True), (~alone).tolist())
         told = [row for row, place in others if not self._unasked(batch, row, place, due)]
+        fresh = np.zeros(len(keys), np.bool_)
+        fresh[some] = batch.fresh[some] & only
+        if batch.asks:  # nothing passes those of keys without a head
+            get, asked = self._store.get, some[alone & ~fresh[some]].tolist()
+            read = [row for row in asked if get(keys[row] + HEAD) is not None]
+            alone = np.isin(some, read)
         if alone.any():
-            due.alone.append(self._alone(number, some[alone], watermark, due))
+            due.alone.append(self._alone(number, some[alone], fresh, watermark, due))
         within, times, uids, texts = self._read(number, np.array(told, np.int64), watermark, due)
         for row, *waited in zip(within.tolist(), times.tolist(), uids, texts, strict=True):
             due.several.setdefault(keys[row], []).append((*waited, first + row))
@@ -227,11 +244,19 @@ class KeptSteps:
             and self._store.get(key + HEAD) is None
         )
 
-    def _alone(self, number: int, rows: Numbers, watermark: int, due: Due) -> Alone:
+    def _tests(self, place: Place) -> bool:
+        """Whether all that waits in some places are tests that change nothing."""
+        places = (place,) if isinstance(place, int) else place
+        return all(self._batches[each >> ROW].tests for each in places)
+
+    def _alone(
+        self, number: int, rows: Numbers, fresh: npt.NDArray[np.bool_], watermark: int, due: Due
+    ) -> Alone:
         batch = self._batches[number]
         within, times, uids, texts = self._read(number, rows, watermark, due)
         keys = [batch.keys[row] for row in within.tolist()]
-        return Alone(keys, times, uids, texts, within + (number << ROW), batch.fresh[within])
+        places = within + (number << ROW)
+        return Alone(batch.found.tenant, keys, times, uids, texts, places, fresh[within])
 
     def _read(self, number: int, rows: Numbers, watermark: int, due: Due) -> Columns:
         """What is due of some rows."""
@@ -271,8 +296,20 @@ class KeptSteps:
         if at == len(ordered):
             self._delete(number)
             return
+        tests = not self._changing(found) and all_are(found, TESTS)
         self._batches[number] = Kept(
-            found, topics, keys, ordered, rows, lasts, judged, at, moved, fresh, asks(found)
+            found,
+            topics,
+            keys,
+            ordered,
+            rows,
+            lasts,
+            judged,
+            at,
+            moved,
+            fresh,
+            tests,
+            all_are(found, ["in"]),
         )
         heappush(self._due.setdefault(topics, []), (int(ordered[at]), number))
         gone = moved if judged == LEAST else moved.union(np.flatnonzero(lasts < judged).tolist())

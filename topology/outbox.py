@@ -35,6 +35,7 @@ class Outbox:
         self._alerts: dict[str, tuple[list[bytes], list[bytes]]] = {}
         self._refused: list[bytes] = []
         self._matches: list[tuple[bytes, bytes]] = []
+        self._written: list[Output] = []
 
     def say(self, alert: Alert) -> None:
         """Write an alert to its tenant."""
@@ -48,6 +49,10 @@ class Outbox:
     def feed(self, records: Iterable[tuple[bytes, bytes]]) -> None:
         """Send keys and Partials back to `matches`."""
         self._matches += records
+
+    def write(self, output: Output) -> None:
+        """Send records that are made already."""
+        self._written.append(output)
 
     def refuse(
         self,
@@ -92,6 +97,7 @@ class Outbox:
         if self._matches:
             keys, values = map(list, zip(*self._matches, strict=True))
             outputs.append(Output(self._names.matches, values, keys))
+        outputs += self._written
         if self._refused:
             outputs.append(Output(self._names.dead_letters, self._refused))
         return Outcome(outputs, counts=dict(self.counts))

@@ -82,6 +82,7 @@ def alerts(
             for name, tenant in plan.tenants.items()
         },
         partitions=plan.matches_partitions,
+        shared_records=plan.shared_records,
         masked={name for name, tenant in plan.tenants.items() if tenant.mask is not None},
         filled=filled,
     )

@@ -18,14 +18,14 @@ import orjson
 from topology.correlate import chunks
 from topology.correlate.episodes import Match
 from topology.correlate.group import LEAST
-from topology.lists import ACTIONS
+from topology.lists import ACTIONS, Action
 from topology.partial_batch import PartialBatch, read
 
 KIND: Final = b"\0t"
 """No tenant begins with NUL."""
 JUDGED: Final = b"\0j"
 VERSION: Final = b"\x02"
-TESTS: Final = b"\x01"
+ONLY_TESTS: Final = b"\x01"
 """The version of a batch with tests alone, from before changes were kept: those of keys that have
 a head were moved, and it has no mark of its own, but was judged as far as its list was."""
 MARK: Final = struct.Struct("<cq")
@@ -33,8 +33,6 @@ ROW: Final = 20
 """Where the number of the batch begins in the place of a row."""
 FIRST: Final = tuple(f'["{{\\"a\\":\\"{action}\\",'.encode() for action in ACTIONS)
 NEXT: Final = tuple(b"," + first[1:] for first in FIRST)
-ASKS: Final = FIRST[ACTIONS.index("in")]
-MORE: Final = NEXT[ACTIONS.index("in")]
 """How values of matches begin (topology/list_records.py). A quote without a backslash is one of
 the outer JSON, so no text of an event looks like it."""
 Topics = tuple[str, ...]
@@ -51,7 +49,8 @@ class Kept:
     """A batch. `times` of all matches, in order, and the `rows` that those are in; `lasts`: the
     last time of each row. `at`: how many were judged, and until when. `moved`: rows of keys that
     have an object. `fresh`: rows of keys without a head; that stays so while nothing else waits of
-    such a key. `asks`: whether nothing of it is passed where there is no entry."""
+    such a key. `tests`: whether all of it are tests that change nothing; `asks`: whether nothing of
+    it is passed where there is no entry."""
 
     found: PartialBatch
     topics: Topics
@@ -63,6 +62,7 @@ class Kept:
     at: int
     moved: set[int]
     fresh: npt.NDArray[np.bool_]
+    tests: bool
     asks: bool
 
     def matches(self, row: int) -> list[Match]:
@@ -82,8 +82,10 @@ class Unread(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """Keys with a match each; `texts` of steps. `fresh`: those that never had a head."""
+    """What is to be done with keys of a list: each once, or tests that change nothing. `scope`: the
+    tenant of the list, or what stands for all. `texts` of steps. `fresh`: keys without a head."""
 
+    scope: str
     keys: list[bytes]
     times: Numbers
     uids: list[str]
@@ -116,7 +118,7 @@ class Left(NamedTuple):
 
 def batch_of(value: bytes) -> PartialBatch:
     """What an entry holds. Raises ValueError for an unknown version."""
-    if value[:1] not in (VERSION, TESTS):
+    if value[:1] not in (VERSION, ONLY_TESTS):
         raise ValueError(f"saw version {value[:1]!r} of kept steps, expected {VERSION!r}")
     return read(value[1:])
 
@@ -148,13 +150,15 @@ def judged_to(mark: bytes) -> int:
     return int(judged)
 
 
-def asks(found: PartialBatch) -> bool:
-    """Whether all that is in a batch are tests for an entry."""
+def all_are(found: PartialBatch, actions: Sequence[Action]) -> bool:
+    """Whether nothing else is to be done in a batch."""
     content, starts, ends = found.content, found.values[0], found.values[0] + found.values[1]
-    many, start, end = int(found.counts.sum()), int(starts[0]), int(ends[-1])
-    return content.startswith(ASKS, start) and many == sum(
-        content.count(each, start, end) for each in (ASKS, MORE)
-    )
+    start, end = int(starts[0]), int(ends[-1])
+    places = [ACTIONS.index(action) for action in actions]
+    if not content.startswith(tuple(FIRST[place] for place in places), start):
+        return False
+    begins = [each[place] for each in (FIRST, NEXT) for place in places]
+    return int(found.counts.sum()) == sum(content.count(each, start, end) for each in begins)
 
 
 def columns(batch: Kept, rows: Numbers, watermark: int) -> Columns:

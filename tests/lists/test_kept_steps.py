@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.list_edits import present
-from schemas.codec import decode
+from schemas.codec import decode, header
 from tests.lists.offline import NAMES, Offline
-from topology import kept_steps, step_batches
+from topology import active_lists, judging, kept_steps, passing, step_batches
 from topology.adding import add
 from topology.correlate import partial_columns
 from topology.correlate.group import HEAD, LEAST
@@ -145,6 +145,18 @@ logsource: {product: test}
 detection: {sel: {kind: new}, condition: sel}
 northbound: {alert: false, lists: [{not_in: watched}, {add: watched, ttl: 10s}]}
 ---
+title: Both
+name: both
+logsource: {product: test}
+detection: {sel: {kind: ask}, condition: sel}
+northbound: {lists: [{in: watched}, {not_in: common}, {remove: common}]}
+---
+title: Freed
+name: freed
+logsource: {product: test}
+detection: {sel: {kind: miss}, condition: sel}
+northbound: {alert: false, lists: [{in: watched}, {remove: watched}]}
+---
 title: Twice
 name: twice
 correlation:
@@ -153,6 +165,33 @@ correlation:
   group-by: [user]
   timespan: 30s
   condition: {gte: 2, field: why}
+---
+title: Much
+name: much
+correlation:
+  type: value_sum
+  rules: [asks]
+  group-by: [user, kind]
+  timespan: 30s
+  condition: {gte: 10, field: size}
+  generate: true
+---
+title: In order
+name: in_order
+correlation:
+  type: temporal
+  rules: [asks, freed]
+  timespan: 30s
+  condition: {gte: 2}
+---
+title: Pairs
+name: pairs
+correlation:
+  type: value_count
+  rules: [misses]
+  timespan: 30s
+  condition: {gte: 2, field: [user, why]}
+  generate: true
 """
 OTHERS = {
     "watched": ActiveList("watched", ("user",)),
@@ -175,6 +214,7 @@ def frame(batch):
             "user": [user for *_, user, _ in batch],
             "why": [why for *_, why in batch],
             "actor.user.name": [user for *_, user, _ in batch],
+            "size": [time % 7 for time, *_ in batch],
         },
         schema_overrides={"time": pl.Int64, "why": pl.String},
     )
@@ -196,6 +236,7 @@ def steps_of(parts, many):
     said, mark = [], 0
     with (
         mock.patch.object(kept_steps, "MANY", many),
+        mock.patch.object(passing, "MANY", 1),
         mock.patch.object(partial_columns, "GROUPS", 1),
     ):
         run = Offline(STEPPED, ("acme", "zeta"))
@@ -220,7 +261,7 @@ def steps_of(parts, many):
     for key, entry in entries.items():
         assert read_times(store[key])[1] == LEAST
         if entry is not None and entry.until is not None:
-            assert read_times(store[key])[2] >= entry.until, "it is looked at for its end"
+            assert read_times(store[key])[2] != LEAST, "it is looked at for its end"
     there = {key: entry for key, entry in entries.items() if entry and not entry.ended(mark)}
     return said, there, counts
 
@@ -296,6 +337,42 @@ def test_what_rules_add_is_added_in_columns():
     texts[1] = '{"a":"add","r":"adds","t":20000,"v":{"why":null}}'
     uids = ["uid"] * 79 + ['"']
     assert sum(len(added.rows) for added in add(texts, np.arange(80), uids, [None] * 80, 0)) == 78
+
+
+def test_many_keys_are_judged_in_columns():
+    """What is added, asked and passed, and what follows: no key is looked at alone, and what is
+    sent back shares records."""
+    wanted = ("adds", "asks", "misses", "new", "twice", "much")
+    text = "---\n".join(each for each in STEPS.split("---\n") if _name(each) in wanted)
+    run = Offline(compile_rules([("r.yml", text)], lists=OTHERS))
+    alone = AssertionError("a key was looked at alone")
+    with (
+        mock.patch.object(judging.Judging, "_judge", side_effect=alone),
+        mock.patch.object(active_lists.ActiveLists, "take", side_effect=alone),
+        mock.patch.object(active_lists.ActiveLists, "go_on", side_effect=alone),
+    ):
+        users = [f"site\\{number}" for number in range(600)]
+        for at, kind, some in (
+            (1_000, "add", users[:400]),
+            (2_000, "ask", users[:200]),
+            (3_000, "miss", users[200:400]),
+            (4_000, "new", users[400:]),
+        ):
+            run.take(frame([(at, kind, user, "why") for user in some]))
+            run.advance(at + 500)
+    assert not run.driver.read("dead-letters")
+    assert run.driver.counts["list_tests_passed"] == 600
+    titles = run.titles()
+    assert titles.count("Asks") == titles.count("Misses") == 200
+    records = [record.value[:10] for record in run.driver.read(NAMES.matches)]
+    assert records.count(header("PartialBatch")) == len(
+        ["watched", "common", "watched", "seen", "much", "common", "seen", "watched", "twice"]
+    )
+    assert not records.count(header("Partial"))
+
+
+def _name(rule):
+    return rule.partition("name: ")[2].partition("\n")[0]
 
 
 def waiting(run):
@@ -374,12 +451,12 @@ def test_tests_that_an_older_version_kept_are_taken_over():
     """They have no mark, and were judged as far as their list was; keys with a head were moved.
     What came since is not taken for that."""
     run = Offline(STEPPED)
-    run.take(frame([(time, "ask", f"u{time}", "why") for time in range(100, 180)]))
-    (found,) = waiting(run)
+    run.take(frame([(time, "miss", f"u{time}", "why") for time in range(100, 180)]))
+    (found,) = [each for each in waiting(run) if each.rule.endswith("watched")]
     keys = found.keys()
     store = MemoryStore()
     entry = step_batches.KIND + bytes(8)
-    store.put(entry, step_batches.TESTS + found.content)
+    store.put(entry, step_batches.ONLY_TESTS + found.content)
     store.put(keys[10] + HEAD, written(120, 150, LEAST, None, (0,)))
     store.put(keys[50] + HEAD, written(120, LEAST, LEAST, Entry(1, None, "r", "u", {}), ()))
     for _ in range(2):

@@ -13,7 +13,7 @@ from app.event_lines import read_events
 from tests.correlate.reference import finals
 from tests.lists.reference import Lists
 from tests.topology.deployment import START, line
-from topology import active_lists, kept_steps
+from topology import active_lists, kept_steps, passing
 from topology.correlate import chunks, partial_columns
 from topology.lists import ActiveList
 from topology.match.compile import compile_rules, read_field_map
@@ -322,6 +322,7 @@ def test_rules_meet_lists_as_the_reference_says(streams, run):
         mock.patch.object(chunks, "FULL", run["full"]),
         mock.patch.object(partial_columns, "GROUPS", run["groups"]),
         mock.patch.object(kept_steps, "MANY", run["many"]),
+        mock.patch.object(passing, "MANY", run["many"]),
     ):
         told, topology = played(streams, run)
     assert told == alerts_of(streams)

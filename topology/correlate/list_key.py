@@ -9,7 +9,7 @@ nothing: what waits is in chunks, the rest in a head record.
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby, repeat
+from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import orjson
@@ -17,6 +17,7 @@ import orjson
 from topology.correlate.chunks import ChunkLog, chunk_suffix
 from topology.correlate.episodes import Match
 from topology.correlate.group import HEAD, LEAST
+from topology.json_each import dumps_each
 from topology.records import KeyValueStore
 
 Content: TypeAlias = dict[str, Any]
@@ -28,8 +29,6 @@ VERSION = 1
 STEPS = 32
 """An entry goes at most its life divided by this later than it could."""
 SECOND_MS = 1_000
-APART = orjson.Fragment(b"\n")
-"""Between values that are written together: no JSON text has a line feed in it."""
 
 
 class Entry(NamedTuple):
@@ -226,17 +225,9 @@ def written_together(
     judged: int, goes: Sequence[int], entries: Sequence[Entry | None]
 ) -> list[bytes]:
     """Head records of keys of which nothing waits."""
-    if not entries:
-        return []
-    between = repeat(APART)
-    rests = [((), entry and tuple(entry)) for entry in entries]
-    # Many small values cost several times what a large one does.
-    whole = orjson.dumps([*chain.from_iterable(zip(rests, between, strict=False))])
+    rests = dumps_each(((), entry and tuple(entry)) for entry in entries)
     pack = FIXED.pack
-    return [
-        pack(VERSION, judged, LEAST, at) + rest
-        for at, rest in zip(goes, whole[1:-3].split(b",\n,"), strict=True)
-    ]
+    return [pack(VERSION, judged, LEAST, at) + rest for at, rest in zip(goes, rests, strict=True)]
 
 
 def goes_at(entry: Entry) -> int | None:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import polars as pl
 
 from schemas import packed, packed_columns
+from topology.json_each import dumps_each
 from topology.partitioner import partitions as partition_of
 from topology.rules import NUMBER, STEPS
 from topology.texts import as_text, column_shortened
@@ -231,7 +231,7 @@ def _values(found: pl.DataFrame, firsts: Rows, counts: Rows) -> pl.Series | None
     else:
         values = list(map(list, found.select(names).iter_rows()))
     bounds = zip(firsts.tolist(), (firsts + counts).tolist(), strict=True)
-    return pl.Series([orjson.dumps(values[first:end]) for first, end in bounds], dtype=pl.Binary)
+    return pl.Series(dumps_each(values[first:end] for first, end in bounds), dtype=pl.Binary)
 
 
 def _keys(tenant: str, rule: str, endings: pl.Series) -> pl.Series:
