@@ -8,6 +8,7 @@ included. The time is that of one event through all its steps.
 """
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +32,8 @@ CASE = "lists"
 EVENTS = 400_000
 LATENESS_MS = 2_000
 """How far all events are behind that are judged: one batch is."""
-KEYS = {"few": 100, "many": 20_000}
-"""200 events of a key in a batch, and hardly ever two."""
+KEYS = {"few": 100, "many": 20_000, "new": 1 << 40}
+"""200 events of a key in a batch; one, two or three; and one of each key at all."""
 SOURCE = LogSource("bench", "lists")
 LISTS = {
     each.name: each
@@ -95,10 +96,10 @@ class Run:
         )
         self.spent[0] += time.process_time() - before
         watermark = BASE_MS + self._at // RATE_PER_MS - LATENESS_MS
-        batches = [batch(*flattened(records), watermark=watermark)]
+        batches = deque([batch(*flattened(records), watermark=watermark)])
         before = time.process_time()
         while batches:
-            outcome = self._alerts.process(batches.pop())
+            outcome = self._alerts.process(batches.popleft())
             if outcome.counts.get("dead_letters"):
                 raise RuntimeError(f"matches were refused: {outcome.counts}")
             for output in outcome.outputs:

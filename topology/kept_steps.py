@@ -179,7 +179,8 @@ class KeptSteps:
             batch = self._batches[number]
             start, batch.at = batch.at, int(np.searchsorted(batch.times, watermark))
             due.found[number] = batch.found
-            self._take_out(number, np.unique(batch.rows[start : batch.at]), watermark, due)
+            rows = np.unique(batch.rows[start : batch.at]).astype(np.int64)
+            self._take_out(number, rows, watermark, due)
             batch.judged = watermark
             if batch.at < len(batch.times):
                 heappush(queue, (int(batch.times[batch.at]), number))
@@ -191,7 +192,7 @@ class KeptSteps:
             several.sort(key=_order)
         return due
 
-    def _take_out(self, number: int, rows: npt.NDArray[np.int32], watermark: int, due: Due) -> None:
+    def _take_out(self, number: int, rows: Numbers, watermark: int, due: Due) -> None:
         batch, where, first = self._batches[number], self._where, number << ROW
         keys, moved = batch.keys, batch.moved
         some = rows[[row not in moved for row in rows.tolist()]] if moved else rows
