@@ -98,13 +98,21 @@ def configured(config: Config) -> RuleSet:
     """The rules that northbound.yaml names, those of tenants too. Raises RuleErrors."""
     return load_rules(
         [config.path(path) for path in config.rules],
-        config.state / "cache",
+        None if config.unsure(()) else config.state / "cache",
         tenants={
             name: [config.path(path) for path in tenant.rules]
             for name, tenant in config.tenants.items()
         },
         lists=config.active_lists,
+        more_lists=config.unsure(("lists",)),
     )
+
+
+def rules_unsure(config: Config) -> bool:
+    """Whether rules are not read that northbound.yaml means: nothing is said of rules that are not
+    there."""
+    paths: list[tuple[str | int, ...]] = [("tenants", name, "rules") for name in config.tenants]
+    return any(map(config.unsure, [("rules",), ("tenants",), *paths]))
 
 
 def unknown_in_lists(config: Config, rules: RuleSet) -> list[str]:

@@ -33,7 +33,7 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
     source = config.sources[name]
     form, options = source.format or "plain", dict(source.options)
     logsource, normalizer = LOG_SOURCES.get(form), None
-    if source.normalizer is not None:
+    if source.normalizer is not None and not config.unsure(("sources", name, "normalizer")):
         path = config.path(source.normalizer)
         try:
             loaded = load_normalizer(path, source.timezone)
@@ -47,7 +47,7 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
         known = ", ".join(SOURCE_FORMATS)
         text = f"saw {form!r}, expected one of {known}"
         problems.append(config.problem(("sources", name, "format"), text))
-    else:
+    elif not any(config.unsure(("sources", name, key)) for key in ("format", "normalizer")):
         problems += _options(config, name, form, options)
     return SourcePlan(
         name,

@@ -21,6 +21,7 @@ os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:
 from app.audit import record
 from app.broker import ports
 from app.broker.cluster_error import ClusterError
+from app.checking import complete
 from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.dictionary_topics import TopicDictionary
 from app.lookup_thread import Background, LookupCollector, resolvers_of
@@ -191,7 +192,9 @@ def _from_environment() -> App:
     agents = os.environ.get("NORTHBOUND_AGENTS")
     try:
         return create_app(load(path), agents.split(",") if agents else None)
-    except (ConfigError, ReadingError) as error:
+    except ConfigError as error:
+        sys.exit(str(complete(path, error)))
+    except ReadingError as error:
         sys.exit(str(error))
 
 

@@ -23,12 +23,24 @@ CountOption = Annotated[int, typer.Option("--count", "-n", help="Stop after so m
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines also on a terminal.")]
 
 
-def configured(path: Path = DEFAULT_PATH) -> Config:
-    """The configuration; ends with status 1 and every mistake on standard error."""
+def configured(
+    path: Path = DEFAULT_PATH, *, ingest: bool = False, deliveries: bool = False
+) -> Config:
+    """The configuration; ends with status 1 and every mistake on standard error, those in what it
+    names too. `ingest`, `deliveries`: as app.checking.complete has them."""
     try:
         return load(path)
     except ConfigError as error:
-        fail(error)
+        fail(completed(path, error, ingest=ingest, deliveries=deliveries))
+
+
+def completed(
+    path: Path, error: ConfigError, *, ingest: bool = False, deliveries: bool = False
+) -> ConfigError:
+    """As app.checking.complete."""
+    from app.checking import complete
+
+    return complete(path, error, ingest=ingest, deliveries=deliveries)
 
 
 def compiled(

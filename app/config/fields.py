@@ -20,6 +20,18 @@ HTTP = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>\d{1
 PLAIN = re.compile(r"[^*?\x00-\x1f]+")
 
 
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """A check of a whole text; `expected` is what is said of another."""
+    compiled = re.compile(pattern)
+
+    def match(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(expected)
+        return value
+
+    return AfterValidator(match)
+
+
 def duration(value: object) -> int:
     found = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
@@ -184,6 +196,17 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 TenantName = Annotated[str, AfterValidator(tenant_name)]
 Boundary = Annotated[str, AfterValidator(boundary)]
 Positive = Annotated[int, Field(ge=1)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Name = Annotated[
+    str, matching("[a-z0-9-]{1,64}", "expected lower-case letters, digits and -, at most 64")
+]
+TopicName = Annotated[
+    str, matching("[A-Za-z0-9._-]{1,249}", "expected letters, digits, ., - and _, at most 249")
+]
+TopicPrefix = Annotated[
+    str, matching("[A-Za-z0-9._-]*", "expected letters, digits, ., - and _, such as `audit.`")
+]
+Heap = Annotated[str, matching(r"\d+[mg]", "expected a number with m or g, such as 512m or 1g")]
 
 
 def host_port(address: str) -> tuple[str, int]:

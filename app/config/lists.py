@@ -1,10 +1,11 @@
 """What northbound.yaml says of active lists."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from app.config.connection import Strict
+from app.config.connection import Strict, Unfit
 from app.config.fields import Duration, source_name
 from topology.levels import Level
 from topology.lists import ActiveList, OnAlert
@@ -38,11 +39,10 @@ class AlertChange(Strict):
     severity: Level = "informational"
     """The least severity."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "AlertChange":
+    def unfit(self) -> Iterator[Unfit]:
+        """What only an entry that is added can have."""
         if self.do == "remove" and (self.ttl is not None or self.values):
-            raise ValueError("ttl and values go with do: add; remove them")
-        return self
+            yield "ttl and values go with do: add; remove them", ("do",)
 
 
 ListName = Annotated[str, AfterValidator(source_name)]
@@ -62,14 +62,12 @@ class ListSettings(Strict):
     alerts: list[AlertChange] = Field(default_factory=list)
     """What alerts do to it, whatever their rules say."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "ListSettings":
+    def unfit(self) -> Iterator[Unfit]:
+        """Keys of alerts that have not as many parts as that of the list."""
         for number, each in enumerate(self.alerts):
             if each.key is not None and len(each.key) != len(self.key):
-                raise ValueError(
-                    f"expected a field for each of {', '.join(self.key)}; see alerts[{number}].key"
-                )
-        return self
+                text = f"expected a field for each of {', '.join(self.key)}"
+                yield f"{text}; see alerts[{number}].key", ("alerts", "key")
 
     def active_list(self, name: str) -> ActiveList:
         """The list as rules know it."""

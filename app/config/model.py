@@ -1,19 +1,22 @@
 """northbound.yaml as typed, strict, frozen classes. Durations are milliseconds."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr
 
-from app.config.connection import Kafka, Strict
+from app.config.connection import UNREADABLE, Kafka, Strict, Unfit
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
-from app.config.deliveries import Delivering, Delivery
+from app.config.deliveries import Delivering, Delivery, feed_format
 from app.config.enrichment import Enrichment
 from app.config.fields import (
     UNITS_MS,
     Address,
     Boundary,
     Duration,
+    Name,
     Positive,
     SourceName,
     TenantName,
@@ -25,7 +28,7 @@ from app.config.lists import ListName, ListSettings
 from app.config.responses import Response
 from app.config.schema_registry import SchemaRegistry
 from app.config.stages import Aggregation, Filter, Mutation
-from app.yaml_source import Document, dotted
+from app.yaml_source import At, Document, dotted
 from topology.lists import ActiveList
 from topology.topics import Feeds, Names, RawTopic
 
@@ -33,6 +36,7 @@ from topology.topics import Feeds, Names, RawTopic
 class Source(Strict):
     """A feed of raw lines: how they are read and how long they are kept."""
 
+    stand_in = MappingProxyType({"format": "plain"})
     format: str | None = None
     """Format of its lines, such as auto, qumulo, rfc5424 or cef (docs/formats.md has all)."""
     normalizer: Path | None = None
@@ -66,11 +70,10 @@ class Source(Strict):
     """Which of its events become one with a count; an event belongs to the first that wants it.
     Before it is taken out, leave it empty (`[]`) until the windows that are open have ended."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Source":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both ways to read lines, or none."""
         if (self.format is None) == (self.normalizer is None):
-            raise ValueError("expected either format or normalizer")
-        return self
+            yield "expected either format or normalizer", ("format", "normalizer")
 
 
 class AggregateAlert(Strict):
@@ -87,7 +90,7 @@ class AggregateAlert(Strict):
 class Aggregate(Strict):
     """Counts of events in tumbling, epoch-aligned event-time windows."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    name: Name
     """Identifies it in state and alerts; renaming starts its counts anew."""
     select: dict[str, str | int]
     """Attribute and value that an event must have, all of them."""
@@ -110,11 +113,10 @@ class Fields(Strict):
     leave_out: Annotated[list[str], Field(min_length=1)] | None = None
     """All but these; what OCSF requires stays."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Fields":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both, or none."""
         if (self.keep is None) == (self.leave_out is None):
-            raise ValueError("expected either keep or leave_out")
-        return self
+            yield "expected either keep or leave_out", ("keep", "leave_out")
 
     @property
     def patterns(self) -> tuple[str, list[str]]:
@@ -137,11 +139,12 @@ class Quota(Strict):
 class Tenant(Strict):
     """Who receives what."""
 
+    stand_in = MappingProxyType({"sources": [UNREADABLE]})
     sources: Annotated[list[str], Field(min_length=1)]
     """Sources whose events and alerts it receives."""
     feeds: list[Literal["events", "alerts"]] = Field(default=["events", "alerts"])
     """Which topics it has."""
-    format: str = "ocsf-json"
+    format: Annotated[str, AfterValidator(feed_format)] = "ocsf-json"
     """Format of its events and alerts: ocsf-json, indicator-json, ecs-json, cef, leef, rfc5424 or
     avro."""
     key: Literal["host", "user"] = "host"
@@ -215,6 +218,13 @@ class Ingest(Strict):
 class Config(Strict):
     """The whole of northbound.yaml. Paths in it are relative to the file's folder."""
 
+    stand_in = MappingProxyType(
+        {
+            "version": 1,
+            "kafka": {"embedded": {}},
+            "sources": {UNREADABLE: {"format": "plain"}},
+        }
+    )
     version: Literal[1]
     """Version of this file's form."""
     kafka: Kafka
@@ -290,13 +300,28 @@ class Config(Strict):
         """Physical names of topics and groups."""
         return Names(self.kafka.topic_prefix)
 
-    def problem(self, at: tuple[str | int, ...], text: str) -> str:
-        """`file:line: key: text`, for what is found out after the file was read."""
-        if self._document is None:
-            return f"{dotted(at)}: {text}"
-        if at[0] == "tenants" and len(at) > 1 and at[1] in self._tenants:
-            return self._tenants[str(at[1])].problem(at[2:], text)
-        return self._document.problem(at, text)
+    def problem(self, at: At, text: str) -> str:
+        """`file:line: key: text`, for what is found out after the file was read; nothing where a
+        mistake was taken out that it may follow from."""
+        if self.unsure(at):
+            return ""
+        document, own = self._where(at)
+        return f"{dotted(at)}: {text}" if document is None else document.problem(own, text)
+
+    def unsure(self, at: At) -> bool:
+        """Whether a mistake was taken out there, above it or below it (app/config/shape.py); `()`:
+        anywhere in northbound.yaml."""
+        document, own = self._where(at)
+        return document is not None and document.unsure(own)
+
+    def place(self, at: At) -> str:
+        """A key as the file has it."""
+        return dotted(at if self._document is None else self._document.written(at))
+
+    def _where(self, at: At) -> tuple[Document | None, At]:
+        """The document that has a key, and the key in it."""
+        own = self._tenants.get(str(at[1])) if at[:1] == ("tenants",) and len(at) > 1 else None
+        return (self._document, at) if own is None else (own, at[2:])
 
     def path(self, path: Path) -> Path:
         """A path of the file as an absolute one."""
@@ -383,7 +408,7 @@ class Config(Strict):
         """
         embedded, external = self.kafka.embedded, self.kafka.external
         if external is not None:
-            return {"bootstrap.servers": external.bootstrap, **external.security.client(self.path)}
+            return {"bootstrap.servers": external.bootstrap, **external.security.client(self)}
         assert embedded is not None  # noqa: S101  # Kafka allows exactly one of the two
         host, port = host_port(embedded.internal)
         servers = [f"{host}:{port + number}" for number in range(embedded.brokers)]

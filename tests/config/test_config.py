@@ -94,7 +94,7 @@ MISTAKES = [
         f"connectors: [{NATS % 'nats://user:word@h:4222'}]\ntenants:",
         8,
         "connectors[0].servers[0]",
-        "pattern",
+        "without a user or a password",
     ),
     ("tenants:", "ingest: {monitor: x}\ntenants:", 8, "ingest.monitor", "one of the sources"),
     ("acme:", "Acme:", 9, "tenants.Acme", "lower-case"),

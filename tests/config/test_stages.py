@@ -71,7 +71,12 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
         ),
         ("    aggregate: [{name: a, by: [], window: 1m}]", 6, "aggregate[0].by", "at least 1 item"),
         ("    aggregate: [{name: a, by: [b]}]", 6, "aggregate[0].window", "missing"),
-        ("    aggregate: [{name: a, by: [b], window: 0s}]", 6, "aggregate[0].window", "greater"),
+        (
+            "    aggregate: [{name: a, by: [b], window: 0s}]",
+            6,
+            "aggregate[0].window",
+            "more than 0s",
+        ),
         (
             "    aggregate:\n    - name: a\n      by: [b]\n      window: 1m\n      limit: 0",
             10,
