@@ -25,7 +25,9 @@ HEAD = """\
 
 One file is the desired state: `northbound up`, `worker`, `ingest` and every command read it.
 Unknown keys are mistakes.
-All mistakes, those in tenants.d, dictionaries, normalizers and rules too, are told at once with file, line, key, what was seen and what was expected, and nothing starts; `northbound check` looks for them alone.
+All mistakes, those in tenants.d, dictionaries, normalizers and rules too, are told at once with
+file, line, key, what was seen and what was expected, and nothing starts.
+`northbound check` looks for them alone.
 Paths are relative to the file.
 Secrets stand in files or environment variables, never in this file.
 With `NORTHBOUND_BOOTSTRAP` in the environment `kafka.embedded` is set aside and that cluster used.

@@ -56,7 +56,7 @@ deliveries:
   - {name: d, tenant: beta, to: {type: syslog, addresses: [h:514], tls: {ca: gone.pem}}}
   - {name: e, tenant: Bad, to: {type: fax}}
 responses:
-  - {name: r, tenant: acme, rules: [unheard], where: {x: {a|nope: 1}}, to: {type: topic, topic: x y}}
+  - {name: r, tenant: acme, rules: [unheard], where: {x: {b|no: 1}}, to: {type: topic, topic: x y}}
 workers: {count: two}
 workers: {count: 3, standby_replicas: -1}
 """,
@@ -130,7 +130,7 @@ EXPECTED = [
     ("northbound.yaml:35: deliveries[1].to: ", "gone.pem: No such file"),
     ("northbound.yaml:36: deliveries[2].to: ", "saw type 'fax', expected one of 'syslog'"),
     ("northbound.yaml:38: responses[0].to.topic: ", "saw 'x y', expected letters"),
-    ("northbound.yaml:38: responses[0].where.x.a|nope: ", "Unknown modifier"),
+    ("northbound.yaml:38: responses[0].where.x.b|no: ", "Unknown modifier"),
     ("northbound.yaml:40: workers: ", "given twice, first in line 39"),
     ("northbound.yaml:40: workers.standby_replicas: ", "saw -1, expected 0 or more"),
     ("tenants.d/beta.yaml:1: sources: ", "saw 'x', expected one of the sources: nas"),
