@@ -1,6 +1,6 @@
 """northbound.yaml as typed, strict, frozen classes. Durations are milliseconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -268,6 +268,18 @@ class Config(Strict):
     _document: Document | None = PrivateAttr(default=None)
     _tenants: dict[str, Document] = PrivateAttr(default_factory=dict)
     """Files of tenants.d, by tenant."""
+
+    def with_lists_of(self, newer: "Config", names: Iterable[str]) -> "Config":
+        """This configuration with these lists of a newer reading of its file, too."""
+        lists = {**self.lists, **{name: newer.lists[name] for name in names}}
+        found = self.model_copy(update={"lists": lists})
+        found._document = newer._document  # noqa: SLF001  # lists are told with their lines there
+        return found
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from."""
+        return self._home / "northbound.yaml" if self._document is None else self._document.path
 
     @property
     def home(self) -> Path:
