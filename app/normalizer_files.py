@@ -16,7 +16,7 @@ from pydantic import Field
 from app.config import ConfigError, in_file_order
 from app.config.connection import UNREADABLE, Strict, Unfit
 from app.config.fields import Name
-from app.config.shape import fitted
+from app.config.shape import fitted, nearest
 from app.config.stages import Operations
 from app.yaml_source import Document, SourceError, dotted, read
 from schemas import ocsf
@@ -198,7 +198,9 @@ class _Compiler:
             option = parser.options.get(key)
             if option is None:
                 options = _known(parser.options)
-                self._say((*at, "options", key), f"unknown option; expected one of {options}")
+                near = nearest(key, list(parser.options))
+                hint = "" if near is None else f"; did you mean {near}?"
+                self._say((*at, "options", key), f"unknown option; expected one of {options}{hint}")
             elif (expected := option.expected(value)) is not None:
                 self._say((*at, "options", key), f"saw {value!r}, expected {expected}")
         fields = (then.field,) if isinstance(then.field, str) else tuple(then.field)

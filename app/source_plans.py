@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from app.config import Config, ConfigError
+from app.config.shape import nearest
 from app.filters import compiled
 from app.normalizer_files import Loaded, load_normalizer
 from app.qumulo_lookups import own_events
@@ -85,7 +86,9 @@ def _options(config: Config, name: str, form: str, given: Mapping[str, str]) -> 
     for key, value in given.items():
         if key not in known:
             options = ", ".join(known) or "none"
-            text = f"saw {key!r}, expected one of the options of {form}: {options}"
+            near = nearest(key, list(known))
+            hint = "" if near is None else f"; did you mean {near}?"
+            text = f"saw {key!r}, expected one of the options of {form}: {options}{hint}"
             problems.append(config.problem((*at, key), text))
         elif (expected := known[key].expected(value)) is not None:
             problems.append(config.problem((*at, key), f"saw {value!r}, expected {expected}"))

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.config.fields import Address, Addresses, Heap, Positive, RegionName, TopicPrefix, loopback
+from app.config.fields import (
+    Address,
+    Addresses,
+    Brokers,
+    Heap,
+    Positive,
+    RegionName,
+    TopicPrefix,
+    loopback,
+)
 from app.yaml_source import At, SourceError
 
 if TYPE_CHECKING:
@@ -201,11 +210,11 @@ class Security(Strict):
 class External(Strict):
     """An existing Kafka cluster; 4.0 or newer for the exactly-once guarantee."""
 
-    bootstrap: Annotated[str, Field(min_length=1)]
+    bootstrap: Brokers
     """Comma-separated host:port of some brokers."""
     security: Security = Security()
     """How Northbound's own processes connect."""
-    northbound: str | None = None
+    northbound: Brokers | None = None
     """What consumers outside are told instead of `bootstrap`."""
     northbound_ca_file: Path | None = None
     """CA certificates in PEM that go into the bundles; default: security.ca_file."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from app.config.connection import PASSWORD, TOKEN, Security, Strict, Unfit
-from app.config.fields import Address, Duration, Size, matching
+from app.config.fields import Address, Brokers, LineBytes, Size, Time, matching
 from app.config.listeners import ListenerTls
 
 UrlPath = Annotated[str, matching("/[!-~]*", "expected a path from / on, such as /logs")]
@@ -28,9 +28,9 @@ class FileConnector(Strict):
     """Which source the lines belong to."""
     start: Literal["beginning", "end"] = "beginning"
     """Where files are begun that are there when the connector runs for the first time."""
-    poll: Duration = 500
+    poll: Time = 500
     """How often is looked whether there is anything new."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a line may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer line; either way it is counted."""
@@ -53,9 +53,9 @@ class HttpConnector(Strict):
     """Name of an environment variable that holds them instead."""
     body: Literal["lines", "whole"] = "lines"
     """lines: each line of a body is a record (JSON lines, raw lines); whole: each body is one."""
-    max_body: Size = 16 << 20
+    max_body: Annotated[Size, Field(gt=0)] = 16 << 20
     """How large a body may be, as sent and when inflated."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a line may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer line; either way it is counted."""
@@ -78,7 +78,7 @@ class KafkaConnector(Strict):
 
     type: Literal["kafka"]
     """Kind of connector."""
-    bootstrap: Annotated[str, Field(min_length=1)]
+    bootstrap: Brokers
     """Comma-separated host:port of some of its brokers."""
     topics: Annotated[list[str], Field(min_length=1)]
     """Topics there."""
@@ -117,7 +117,7 @@ class NatsConnector(Strict):
     """Name of the consumer on the server; default: northbound-<source>."""
     start: Literal["beginning", "end"] = "beginning"
     """Where the stream is begun when the consumer is made."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a message may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer message; either way it is counted."""

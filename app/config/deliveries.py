@@ -17,7 +17,9 @@ from app.config.fields import (
     HttpUrl,
     Name,
     Permissions,
+    Receiver,
     Size,
+    Time,
     matching,
 )
 
@@ -71,12 +73,12 @@ class DeliveryTls(Strict):
 class Receivers(Strict):
     """What all receivers with addresses have."""
 
-    addresses: Annotated[list[Address], Field(min_length=1)]
+    addresses: Annotated[list[Receiver], Field(min_length=1)]
     """host:port of each receiver."""
     mode: Literal["failover", "balance"] = "failover"
     """failover: the first that can be reached has everything. balance: each has its share of the
     partitions, and those of one that is away go to the others."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A receiver that takes or answers nothing for so long counts as away."""
 
     def unfit(self) -> Iterator[Unfit]:
@@ -120,7 +122,7 @@ class HttpReceivers(Strict):
     mode: Literal["failover", "balance"] = "failover"
     """failover: the first that can be reached has everything. balance: each has its share of the
     partitions, and those of one that is away go to the others."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A receiver that answers nothing for so long counts as away."""
     tls: DeliveryTls = DeliveryTls()
     """For https."""
@@ -132,7 +134,7 @@ class HttpReceivers(Strict):
     """Whether bodies are compressed."""
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Records of one request at most."""
-    batch_size: Size = 4 << 20
+    batch_size: Annotated[Size, Field(gt=0)] = 4 << 20
     """Their size at most, before they are compressed."""
     batch_wait: Duration = UNITS_MS["s"]
     """How long a request waits for more records."""
@@ -228,7 +230,7 @@ class AzureDelivery(HttpReceivers):
     """Where tokens are asked for; other clouds have their own."""
     scope: str = "https://monitor.azure.com/.default"
     """What the token is to be good for; other clouds have their own."""
-    batch_size: Size = 900 << 10
+    batch_size: Annotated[Size, Field(gt=0)] = 900 << 10
     """Size of one request's records at most; the API takes 1 MB."""
 
     def unfit(self) -> Iterator[Unfit]:

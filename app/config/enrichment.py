@@ -16,6 +16,7 @@ from app.config.fields import (
     NonEmpty,
     Positive,
     TenantName,
+    Time,
     https_url,
     plain,
     source_name,
@@ -74,7 +75,7 @@ class ThreatAttributes(Strict):
 class LookupLimits(Strict):
     """What look-ups while workers run may take, in each worker."""
 
-    ttl: Duration = UNITS_MS["h"]
+    ttl: Time = UNITS_MS["h"]
     """An answer is asked for again after so long, or sooner where it says so itself. Until the new
     one comes the old one is used, for as long again at most."""
     negative_ttl: Duration = 5 * UNITS_MS["m"]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.config.connection import UNREADABLE, Strict, Unfit
-from app.config.fields import Endpoint, NetworkText, Permissions, Size
+from app.config.fields import Endpoint, LineBytes, NetworkText, Permissions, Size
 
 SECURED = ("tls", "relp+tls")
 UDP_SPOOL = 256 << 20
@@ -54,7 +54,7 @@ class Listener(Strict):
     """Which source the lines belong to."""
     framing: Literal["auto", "lf", "octet", "nul"] = "auto"
     """How streams are cut (RFC 6587); auto tells LF and octet counting apart frame by frame."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a message may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer message; either way it is counted."""
@@ -67,7 +67,7 @@ class Listener(Strict):
     0B: senders are held back. Not for RELP, whose senders keep what is not acknowledged."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads (SO_REUSEPORT) that receive datagrams."""
-    receive_buffer: Size = 4 << 20
+    receive_buffer: Annotated[Size, Field(gt=0)] = 4 << 20
     """The kernel's buffer for datagrams (SO_RCVBUF), for each thread."""
     socket: Literal["stream", "datagram"] = "stream"
     """Kind of a Unix socket."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from app.config.connection import Strict, Unfit
-from app.config.fields import Duration, source_name
+from app.config.fields import Time, source_name
 from topology.levels import Level
 from topology.lists import ActiveList, OnAlert
 
@@ -28,7 +28,7 @@ class AlertChange(Strict):
     without it, the parts' own names. Alerts of correlations have the fields of their group-by."""
     values: list[str] = Field(default_factory=list)
     """Attributes or fields that an entry keeps."""
-    ttl: Duration | None = None
+    ttl: Time | None = None
     """How long an entry stays, if not as long as the list says."""
     rules: Annotated[list[str], Field(min_length=1)] | None = None
     """Ids or names of rules; without it, all."""
@@ -54,7 +54,7 @@ class ListSettings(Strict):
     key: Annotated[list[str], Field(min_length=1, max_length=8), AfterValidator(_once)]
     """What the parts of its key are called. Rules take the fields of these names, unless they name
     others."""
-    ttl: Duration | None = None
+    ttl: Time | None = None
     """How long an entry stays where the rule that adds it does not say. Unless given, until it is
     removed."""
     shared: bool = False

@@ -15,11 +15,13 @@ from app.config.fields import (
     UNITS_MS,
     Address,
     Boundary,
+    Bytes,
     Duration,
     Name,
     Positive,
     SourceName,
     TenantName,
+    Time,
     host_port,
     zone,
 )
@@ -45,15 +47,15 @@ class Source(Strict):
     """Zone of time stamps that name none, as those of rfc3164: an IANA name."""
     partitions: Positive = 4
     """Partitions of its raw topic."""
-    retention: Duration = 7 * UNITS_MS["d"]
+    retention: Time = 7 * UNITS_MS["d"]
     """How long raw lines are kept."""
     key: Literal["peer", "spread"] = "peer"
     """peer: a sender stays in one partition, in order; spread: evenly, for lines behind a relay."""
     lateness: Duration = 30 * UNITS_MS["s"]
     """How far an event may be behind its partition and still count for alerts."""
-    tick: Duration = 5 * UNITS_MS["s"]
+    tick: Time = 5 * UNITS_MS["s"]
     """A partition that is quiet for so long gets a tick, so that its windows close."""
-    silent_after: Duration = 15 * UNITS_MS["m"]
+    silent_after: Time = 15 * UNITS_MS["m"]
     """A source that was heard before and is silent for so long is reported (`ingest.monitor`)."""
     low_rate: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """A source that sends less than this share of what is usual at the hour, over five minutes, is
@@ -96,7 +98,7 @@ class Aggregate(Strict):
     """Attribute and value that an event must have, all of them."""
     by: Annotated[list[str], Field(min_length=1)]
     """Attributes to group by."""
-    window: Duration
+    window: Time
     """Length of a window, aligned to the epoch."""
     grace: Duration = UNITS_MS["h"]
     """How late an event may be and still count."""
@@ -130,7 +132,7 @@ class Quota(Strict):
     """What a tenant's clients together may ask of each broker; Kafka slows down who asks for more.
     null: as much as there is."""
 
-    bytes_per_second: Positive | None = 100_000_000
+    bytes_per_second: Annotated[Bytes, Field(ge=1)] | None = 100_000_000
     """Bytes that it reads."""
     request_percent: Positive | None = 100
     """Time of the broker's threads, in percent of one."""

@@ -10,16 +10,7 @@ from pydantic import AfterValidator, Field
 
 from app.config.connection import PASSWORD, TOKEN, UNREADABLE, Strict, Unfit
 from app.config.deliveries import RESERVED, DeliveryTls, wrong_headers
-from app.config.fields import (
-    UNITS_MS,
-    Address,
-    Duration,
-    HttpUrl,
-    Name,
-    Positive,
-    TopicName,
-    matching,
-)
+from app.config.fields import UNITS_MS, HttpUrl, Name, Positive, Receiver, Time, TopicName, matching
 from topology.templates import TemplateError, pieces
 
 if TYPE_CHECKING:
@@ -95,7 +86,7 @@ class WebhookResponse(Strict):
     body: JsonTemplate | None = None
     """The JSON of each request, with templates of alert attributes in its texts; a text that is one
     attribute and nothing else becomes its value. Without it, the alert."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A receiver that answers nothing for so long counts as away."""
 
     def unfit(self) -> Iterator[Unfit]:
@@ -114,7 +105,7 @@ class EmailResponse(Strict):
 
     type: Literal["email"]
     """What is done."""
-    addresses: Annotated[list[Address], Field(min_length=1)]
+    addresses: Annotated[list[Receiver], Field(min_length=1)]
     """host:port of mail servers (25, 587, or 465 with `security: tls`); the first that can be
     reached is taken."""
     security: Literal["starttls", "tls", "none"] = "starttls"
@@ -136,7 +127,7 @@ class EmailResponse(Strict):
     """Template of alert attributes."""
     body: Template | None = None
     """Template of the text; without it, what an alert says in lines, and the alert attached."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A server that answers nothing for so long counts as away."""
 
     def unfit(self) -> Iterator[Unfit]:
@@ -159,7 +150,7 @@ class CommandResponse(Strict):
     argv: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
     """The program's file and its arguments, as they are: there is no shell, and no secret belongs
     here."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """One that runs for so long is ended, with what it has started, and tried again."""
 
 
@@ -174,7 +165,7 @@ class TopicResponse(Strict):
     Northbound's."""
     body: JsonTemplate | None = None
     """The JSON of a record, as that of a webhook. Without it, the alert."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A record that Kafka has not taken after so long is written again."""
 
 
@@ -190,7 +181,7 @@ class Limit(Strict):
 
     most: Positive
     """Alerts of a rule that are answered in that time."""
-    per: Annotated[Duration, Field(gt=0)] = UNITS_MS["h"]
+    per: Time = UNITS_MS["h"]
     """The time, from the first of them on."""
 
 

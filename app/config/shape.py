@@ -20,8 +20,17 @@ from app.yaml_source import At, Document
 
 ROUNDS = 50
 """A file that still has mistakes after so many is not checked further."""
+SHOWN = 3
+"""Keys of a mapping that an example shows where none is needed."""
 CLOSE = 0.75
 """How alike a key and a known one have to be, of 1."""
+SHAPES = {
+    "list_type": "list",
+    "dict_type": "mapping",
+    "model_type": "mapping",
+    "model_attributes_type": "mapping",
+}
+"""Pydantic's types of errors for values that are of another shape."""
 UNKNOWN = "extra_forbidden"
 MISSING = "missing"
 
@@ -169,6 +178,11 @@ class _Fitting:
         short = each.type == "too_short" and not self._new(each.at)
         if not short:
             text = each.text.replace("{page}", self._page)
+            if each.type in SHAPES and not each.branch:
+                example = _example(_kind(self._model, self._data, each.at))
+                if example == "[…]" and not isinstance(each.value, dict | None):
+                    example = f"[{each.value}]"
+                text = f"expected a {SHAPES[each.type]}, such as {example}"
             self._say(each.at, f"{seen(each.at, each.type, each.value)}{text}")
             if each.at and each.value == each.at[-1]:  # a name, which others may spell rightly
                 self._break((*each.at[:-1], str(each.value).lower()))
@@ -205,7 +219,8 @@ def nearest(key: object, known: list[str]) -> str | None:
     """The known name that a misspelt one is most like."""
     plain = {each.replace("_", ""): each for each in known}
     spelt = str(key).lower().replace("_", "").replace("-", "")
-    found = get_close_matches(spelt, plain, n=1, cutoff=CLOSE)
+    same = [each for each in plain if sorted(each) == sorted(spelt)]
+    found = same or get_close_matches(spelt, plain, n=1, cutoff=CLOSE)
     return plain[found[0]] if found else None
 
 
@@ -281,6 +296,11 @@ def _at(data: Any, at: At) -> Any:
 
 def _form(model: type[Any], data: Any, at: At) -> type[BaseModel] | None:
     """The class of the mapping at a path of the data."""
+    return _chosen(_kind(model, data, at), _at(data, at))
+
+
+def _kind(model: type[Any], data: Any, at: At) -> Any:
+    """The type of what is at a path of the data."""
     kind: Any = model
     for number, part in enumerate(at):
         here = _chosen(kind, _at(data, at[:number]))
@@ -290,7 +310,21 @@ def _form(model: type[Any], data: Any, at: At) -> type[BaseModel] | None:
         else:
             inner = [each for each in _parts(kind) if get_origin(each) in {list, dict}]
             kind = get_args(inner[0])[-1] if inner else None
-    return _chosen(kind, _at(data, at))
+    return kind
+
+
+def _example(kind: Any) -> str:
+    """What a value of a type may look like, with the keys that a mapping needs, or the first."""
+    for part in _parts(kind):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            fields = {each.alias or name: each for name, each in part.model_fields.items()}
+            needed = [key for key, each in fields.items() if each.is_required()]
+            return f"{{{', '.join(f'{key}: …' for key in needed or list(fields)[:SHOWN])}}}"
+        if get_origin(part) is list:
+            return f"[{_example(get_args(part)[0])}]"
+        if get_origin(part) is dict:
+            return f"{{name: {_example(get_args(part)[1])}}}"
+    return "…"
 
 
 def _parts(kind: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.config.connection import Strict, Unfit
-from app.config.fields import Duration, Name, Positive
+from app.config.fields import Name, Positive, Time
 
 
 class Replace(Strict):
@@ -135,7 +135,7 @@ class Aggregation(Strict):
     """Which events: a `detection` section as of a Sigma rule; without it, all."""
     by: Annotated[list[str], Field(min_length=1)]
     """Attributes that similar events have in common; absent equals absent."""
-    window: Annotated[Duration, Field(gt=0)]
+    window: Time
     """Length of a window of event time, aligned to the epoch."""
     keep: list[str] | None = None
     """What else the aggregated event has of the first one, attributes or objects such as file;

@@ -52,8 +52,6 @@ def expectation(type_: str, message: str, context: Mapping[str, Any], value: obj
         return f"{own[:1].lower()}{own[1:]}"
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
         return f"{text}; put it in quotes: '{value}'"
-    if type_ == "list_type" and isinstance(value, str):
-        return f"expected a list: [{value}]"
     if type_ == "union_tag_not_found":
         return text
     if type_ == "literal_error" and " or " not in str(context["expected"]):

@@ -58,6 +58,12 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
         ("    mutate: [{field: a, cast: date}]", 6, "mutate[0].cast", "saw 'date'"),
         ("    filters: [{name: a}]", 6, "filters[0]", "either keep or drop"),
         (
+            "    filters: [{name: a, drop: {file.path: /tmp}}]",
+            6,
+            "filters[0].drop.file.path",
+            "saw '/tmp', expected attributes under a name, such as selection: {file.path: /tmp}",
+        ),
+        (
             "    filters:\n    - name: a\n      drop:\n        x:\n          b|nope: 1",
             10,
             "filters[0].drop.x.b|nope",
