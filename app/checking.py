@@ -28,8 +28,9 @@ def complete(
 
 
 def mistakes(path: Path, *, ingest: bool = True, deliveries: bool = True) -> list[str]:
-    """All mistakes in northbound.yaml, tenants.d, dictionaries, normalizers and rules, each once,
-    in the order of the files: file, line, key, what was seen and what was expected."""
+    """All mistakes in northbound.yaml, tenants.d, dictionaries, normalizers, rules and the tests
+    beside them, each once, in the order of the files: file, line, key, what was seen and what was
+    expected."""
     config, problems = examined(path)
     if config is None:
         return problems
@@ -48,6 +49,11 @@ def mistakes(path: Path, *, ingest: bool = True, deliveries: bool = True) -> lis
 def _checks(config: Config, *, ingest: bool, deliveries: bool) -> Iterator[Callable[[], object]]:
     """What raises ConfigError if something is wrong."""
     yield config.client
+    from app.rule_streams import read_tests  # noqa: PLC0415
+    from app.rules import test_files  # noqa: PLC0415
+
+    for file in test_files([config.path(path) for path in config.all_rules]):
+        yield partial(read_tests, file)
     if config.schema_registry is not None:
         from app.schema_registry.subjects import opened  # noqa: PLC0415
 

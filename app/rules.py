@@ -159,6 +159,12 @@ def rule_files(paths: Sequence[Path]) -> Iterable[Path]:
                 yield file
 
 
+def test_files(paths: Sequence[Path]) -> Iterable[Path]:
+    """Files of streams that rules are tested with, beside the rules."""
+    folders = {(path if path.is_dir() else path.parent) / TESTS for path in paths}
+    return sorted(file for folder in folders for file in folder.glob("*.yml"))
+
+
 def placeholders_beside(path: Path) -> "Placeholders":
     """What a rule file's placeholders stand for. Raises RuleErrors."""
     from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in load_rules

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.config import DEFAULT_PATH, Config, ConfigError, load
+from app.config import DEFAULT_PATH, Config, ConfigError, in_file_order, load
 from app.output import WRONG_USAGE, errors, fail
 
 if TYPE_CHECKING:
@@ -49,18 +49,21 @@ def compiled(
     *,
     maps: Sequence[Path] | None = None,
     lists: Mapping[str, "ActiveList"] | None = None,
+    also: Sequence[str] = (),
 ) -> "RuleSet":
     """Sigma rules of files and folders; ends with every mistake on standard error. `cache`: that of
     the user, unless given. `lists`: those that there are; None: those of a northbound.yaml that is
-    here, if it can be read, and whatever rules name."""
+    here, if it can be read, and whatever rules name. `also`: mistakes found elsewhere."""
     from app.rules import load_rules, user_cache
     from topology.match.documents import RuleErrors
 
     for path in paths:
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
+    problems = list(also)
+    found = None
     try:
-        return load_rules(
+        found = load_rules(
             paths,
             cache or user_cache(),
             maps=maps,
@@ -68,7 +71,10 @@ def compiled(
             more_lists=lists is None,
         )
     except RuleErrors as error:
-        fail(error)
+        problems += error.problems
+    if problems or found is None:
+        fail("\n".join(in_file_order(problems)))
+    return found
 
 
 def lists_here() -> "Mapping[str, ActiveList]":

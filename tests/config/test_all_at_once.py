@@ -84,6 +84,13 @@ logsource: {product: qumulo}
 detection: {sel: {operation: fs_delete}, condition: sel}
 extensions: {lists: [{add: blocked, key: [user]}]}
 """,
+    "rules/tests/list.yml": """\
+lines:
+  a: {line: 'from {ip}', normalizer: nothing}
+tests:
+  - {name: t, events: [{operation: fs_open, port: 1}], alert: []}
+  - {name: u, events: [{line: gone}, {operation: x, every: 5}], alerts: [{titel: T}]}
+""",
     "rules/wrong.yml": """\
 title: Has a modifier that there is not
 logsource: {product: qumulo}
@@ -146,6 +153,12 @@ EXPECTED = [
     ("assets.csv:2: ", "saw 3 values, expected 2"),
     ("assets.csv:3: ", "saw 1 values, expected 2"),
     ("rules/wrong.yml:3: detection.sel.a|nope: ", "Unknown modifier"),
+    ("rules/tests/list.yml:2: lines.a.normalizer: ", "saw 'nothing', expected the path of a"),
+    ("rules/tests/list.yml:4: tests[0].alert: ", "did you mean alerts?"),
+    ("rules/tests/list.yml:4: tests[0].events[0]: ", "saw ['port'], expected"),
+    ("rules/tests/list.yml:5: tests[1].alerts[0].titel: ", "did you mean title?"),
+    ("rules/tests/list.yml:5: tests[1].events[0]: ", "saw line 'gone', expected one of ['a']"),
+    ("rules/tests/list.yml:5: tests[1].events[1]: ", "every: saw 5, expected a number with a"),
 ]
 
 SOUND = """\
