@@ -1,9 +1,10 @@
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.config.connection import UNREADABLE, ConfigError
-from app.config.fields import host_port, tenant_name
+from app.config.fields import brokers, host_port, tenant_name
 from app.config.model import Config, Tenant
 from app.config.references import references
 from app.config.shape import fitted, no_mapping
@@ -83,7 +84,7 @@ def _validated(document: Document, problems: list[str]) -> Config | None:
     if not isinstance(document.data, dict):
         problems.append(no_mapping(document, "`version: 1`, kafka and sources"))
         return None
-    data = {**document.data, **_elsewhere(document.data)}
+    data = {**document.data, **_elsewhere(document.data, problems)}
     config, found = fitted(document, Config, PAGE, data)
     problems += found
     if config is None or UNREADABLE not in config.sources or not document.unsure(("sources",)):
@@ -98,7 +99,7 @@ def _named(document: Document, section: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _elsewhere(data: dict[str, object]) -> dict[str, object]:
+def _elsewhere(data: dict[str, object], problems: list[str]) -> dict[str, object]:
     """With NORTHBOUND_BOOTSTRAP the same file runs on that cluster instead of an embedded one.
 
     NORTHBOUND_ADVERTISE is then what consumers outside are told, and NORTHBOUND_CA their CA file.
@@ -107,6 +108,10 @@ def _elsewhere(data: dict[str, object]) -> dict[str, object]:
     kafka = data.get("kafka")
     if not bootstrap or not isinstance(kafka, dict) or "embedded" not in kafka:
         return {}
+    wrong = list(_no_brokers("NORTHBOUND_BOOTSTRAP", "NORTHBOUND_ADVERTISE"))
+    if wrong:
+        problems += wrong
+        return {}
     outside = {
         "northbound": os.environ.get("NORTHBOUND_ADVERTISE"),
         "northbound_ca_file": os.environ.get("NORTHBOUND_CA"),
@@ -114,6 +119,16 @@ def _elsewhere(data: dict[str, object]) -> dict[str, object]:
     external = {"bootstrap": bootstrap, **{key: text for key, text in outside.items() if text}}
     rest = {key: value for key, value in kafka.items() if key != "embedded"}
     return {"kafka": {**rest, "external": external}}
+
+
+def _no_brokers(*variables: str) -> Iterator[str]:
+    """Those of the environment's variables that are no addresses of brokers."""
+    for variable in variables:
+        value = os.environ.get(variable)
+        try:
+            brokers(value or "unset:1")
+        except ValueError as error:
+            yield f"{variable}: saw {value!r}, {error}"
 
 
 def _tenant(file: Path, problems: list[str]) -> tuple[Tenant | None, Document | None]:
