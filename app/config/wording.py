@@ -34,8 +34,8 @@ EXPECTED: Final[Mapping[str, str]] = {
     "less_than": "expected less than {lt}",
     "literal_error": "expected one of {expected}",
     "union_tag_invalid": "saw type {tag!r}, expected one of {expected_tags}",
-    "too_short": "expected at least {min_length} item(s)",
-    "too_long": "expected at most {max_length} item(s)",
+    "too_short": "expected more items",
+    "too_long": "expected at most {max_length} items",
     "string_too_short": "expected some text",
 }
 """By pydantic's type of an error, with what its context has."""
@@ -54,6 +54,10 @@ def expectation(type_: str, message: str, context: Mapping[str, Any], value: obj
         return f"{text}; put it in quotes: '{value}'"
     if type_ == "union_tag_not_found":
         return text
+    if type_ == "too_short":
+        least = context["min_length"]
+        empty = "" if context["actual_length"] else "empty; "
+        return f"{empty}expected at least {least} item{'s' if least > 1 else ''}"
     if type_ == "literal_error" and " or " not in str(context["expected"]):
         return f"expected {context['expected']}"
     written: Callable[[int], object] = int
