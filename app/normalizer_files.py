@@ -16,7 +16,8 @@ from pydantic import Field
 from app.config import ConfigError, in_file_order
 from app.config.connection import UNREADABLE, Strict, Unfit
 from app.config.fields import Name
-from app.config.shape import fitted, nearest
+from app.config.forms import nearest
+from app.config.shape import fitted
 from app.config.stages import Operations
 from app.yaml_source import Document, SourceError, dotted, read
 from schemas import ocsf

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from app.config import Config, ConfigError
-from app.config.shape import nearest
+from app.config.forms import nearest
 from app.filters import compiled
 from app.normalizer_files import Loaded, load_normalizer
 from app.qumulo_lookups import own_events

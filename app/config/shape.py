@@ -8,22 +8,17 @@ from something that was taken out is not told. What is left is for further check
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from difflib import get_close_matches
-from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from app.config.connection import UNFIT, Strict
+from app.config.forms import example, form_at, found_at, keys_of, kind_at, nearest
 from app.config.wording import expectation, seen
 from app.yaml_source import At, Document
 
 ROUNDS = 50
 """A file that still has mistakes after so many is not checked further."""
-SHOWN = 3
-"""Keys of a mapping that an example shows where none is needed."""
-CLOSE = 0.75
-"""How alike a key and a known one have to be, of 1."""
 SHAPES = {
     "list_type": "list",
     "dict_type": "mapping",
@@ -109,7 +104,7 @@ class _Fitting:
             else:
                 self._wrong(each)
         for at in unknown:
-            parent = _at(self._data, at[:-1])
+            parent = found_at(self._data, at[:-1])
             if at not in meant:
                 del parent[at[-1]]
                 continue
@@ -124,7 +119,7 @@ class _Fitting:
         taken: set[At] = set()
         for each in mistakes:
             if each.type == UNKNOWN:
-                found = _at(self._data, each.at[:-1])
+                found = found_at(self._data, each.at[:-1])
                 near = nearest(each.at[-1], self._known(each.at[:-1]))
                 if near is not None and near not in found and (*each.at[:-1], near) not in taken:
                     taken.add((*each.at[:-1], near))
@@ -132,7 +127,7 @@ class _Fitting:
 
     def _known(self, at: At) -> list[str]:
         """The keys that a mapping may have."""
-        model = _form(self._model, self._data, at)
+        model = form_at(self._model, self._data, at)
         return [] if model is None else keys_of(model)
 
     def _unknown(self, at: At, meant: At | None) -> None:
@@ -148,7 +143,7 @@ class _Fitting:
 
     def _unfit(self, each: Mistake) -> None:
         """What does not go together, but for what is about a key that was taken out."""
-        mapping = _at(self._data, each.at)
+        mapping = found_at(self._data, each.at)
         about: list[str] = []
         for text, keys in each.context["found"]:
             if all(self._new((*each.at, key)) for key in keys):
@@ -163,9 +158,9 @@ class _Fitting:
 
     def _stand_in(self, at: At, keys: list[str]) -> None:
         """A mapping goes on without these keys if that can be, or is left out."""
-        model = _form(self._model, self._data, at)
+        model = form_at(self._model, self._data, at)
         stand_in = model.stand_in if model is not None and issubclass(model, Strict) else {}
-        mapping = _at(self._data, at)
+        mapping = found_at(self._data, at)
         if not isinstance(mapping, dict) or not any(key in {**mapping, **stand_in} for key in keys):
             self._leave_out(at)
             return
@@ -178,12 +173,13 @@ class _Fitting:
         short = each.type == "too_short" and not self._new(each.at)
         if not short:
             text = each.text.replace("{page}", self._page)
+            saw = seen(each.at, each.type, each.value)
             if each.type in SHAPES and not each.branch:
-                example = _example(_kind(self._model, self._data, each.at))
-                if example == "[…]" and not isinstance(each.value, dict | None):
-                    example = f"[{each.value}]"
-                text = f"expected a {SHAPES[each.type]}, such as {example}"
-            self._say(each.at, f"{seen(each.at, each.type, each.value)}{text}")
+                shown = example(kind_at(self._model, self._data, each.at))
+                if shown == "[…]" and saw and not isinstance(each.value, dict | None):
+                    shown = f"[{each.value}]"
+                text = f"expected a {SHAPES[each.type]}, such as {shown}"
+            self._say(each.at, f"{saw}{text}")
             if each.at and each.value == each.at[-1]:  # a name, which others may spell rightly
                 self._break((*each.at[:-1], str(each.value).lower()))
         self._leave_out(each.at)
@@ -207,26 +203,12 @@ class _Fitting:
         """From the end of lists on, so that the numbers before stay right."""
         places = [(at, self._document.written(at[:-1])) for at in self._gone]
         for at, parent_at in sorted(places, key=lambda each: _order(each[0]), reverse=True):
-            parent, key = _at(self._data, at[:-1]), at[-1]
+            parent, key = found_at(self._data, at[:-1]), at[-1]
             if isinstance(parent, list) and isinstance(key, int):
                 left = self._document.kept.setdefault(parent_at, list(range(len(parent))))
                 del parent[key], left[key]
             elif isinstance(parent, dict):
                 parent.pop(key, None)
-
-
-def nearest(key: object, known: list[str]) -> str | None:
-    """The known name that a misspelt one is most like."""
-    plain = {each.replace("_", ""): each for each in known}
-    spelt = str(key).lower().replace("_", "").replace("-", "")
-    same = [each for each in plain if sorted(each) == sorted(spelt)]
-    found = same or get_close_matches(spelt, plain, n=1, cutoff=CLOSE)
-    return plain[found[0]] if found else None
-
-
-def keys_of(model: type[BaseModel]) -> list[str]:
-    """The keys of a mapping, as files have them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _order(at: At) -> tuple[tuple[bool, int, str], ...]:
@@ -240,7 +222,7 @@ def _mistakes(data: object, error: ValidationError) -> list[Mistake]:
     found: dict[At, list[Mistake]] = {}
     for item in error.errors(include_url=False, include_input=False):
         at, branch = _path(data, item["loc"], item["type"])
-        value = at[-1] if item["loc"][-1:] == ("[key]",) else _at(data, at)
+        value = at[-1] if item["loc"][-1:] == ("[key]",) else found_at(data, at)
         context = item.get("ctx", {})
         text = expectation(item["type"], item["msg"], context, value)
         found.setdefault(at, []).append(Mistake(at, item["type"], text, context, value, branch))
@@ -270,7 +252,7 @@ def _path(data: object, found: tuple[str | int, ...], type_: str) -> tuple[At, b
         inside = inside or (isinstance(data, list) and isinstance(part, int) and part < len(data))
         tag = isinstance(data, dict) and data.get("type") == part and not last and not marked
         if inside and not tag:
-            at, data, marked = (*at, part), _at(data, (part,)), False
+            at, data, marked = (*at, part), found_at(data, (part,)), False
         elif last and type_ == MISSING:
             at = (*at, part)
         elif part != "[key]" and not tag:
@@ -283,70 +265,3 @@ def _apart(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _apart(each) for key, each in data.items()}
     return [_apart(each) for each in data] if isinstance(data, list) else data
-
-
-def _at(data: Any, at: At) -> Any:
-    for part in at:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
-
-
-def _form(model: type[Any], data: Any, at: At) -> type[BaseModel] | None:
-    """The class of the mapping at a path of the data."""
-    return _chosen(_kind(model, data, at), _at(data, at))
-
-
-def _kind(model: type[Any], data: Any, at: At) -> Any:
-    """The type of what is at a path of the data."""
-    kind: Any = model
-    for number, part in enumerate(at):
-        here = _chosen(kind, _at(data, at[:number]))
-        if here is not None:
-            fields = {each.alias or name: each for name, each in here.model_fields.items()}
-            kind = fields[str(part)].annotation if str(part) in fields else None
-        else:
-            inner = [each for each in _parts(kind) if get_origin(each) in {list, dict}]
-            kind = get_args(inner[0])[-1] if inner else None
-    return kind
-
-
-def _example(kind: Any) -> str:
-    """What a value of a type may look like, with the keys that a mapping needs, or the first."""
-    for part in _parts(kind):
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            fields = {each.alias or name: each for name, each in part.model_fields.items()}
-            needed = [key for key, each in fields.items() if each.is_required()]
-            return f"{{{', '.join(f'{key}: …' for key in needed or list(fields)[:SHOWN])}}}"
-        if get_origin(part) is list:
-            return f"[{_example(get_args(part)[0])}]"
-        if get_origin(part) is dict:
-            return f"{{name: {_example(get_args(part)[1])}}}"
-    return "…"
-
-
-def _parts(kind: Any) -> list[Any]:
-    """The types that a value may have."""
-    origin = get_origin(kind)
-    if origin is Annotated:
-        return _parts(get_args(kind)[0])
-    if origin in {Union, UnionType}:
-        return [each for part in get_args(kind) for each in _parts(part)]
-    return [kind]
-
-
-def _chosen(kind: Any, value: Any) -> type[BaseModel] | None:
-    """The class of a mapping, by its `type` if there are several."""
-    found = [
-        each for each in _parts(kind) if isinstance(each, type) and issubclass(each, BaseModel)
-    ]
-    if len(found) > 1 and isinstance(value, dict):
-        tagged = {
-            get_args(each.model_fields["type"].annotation)[0]: each
-            for each in found
-            if "type" in each.model_fields
-        }
-        return tagged.get(value.get("type"))
-    return found[0] if found else None

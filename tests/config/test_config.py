@@ -189,6 +189,10 @@ def test_secrets_come_from_files_and_never_show(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"servers\[0\]") as caught:
         load(_write(tmp_path, GOOD.replace("tenants:", f"connectors: [{nats}]\ntenants:")))
     assert "hunter2" not in str(caught.value)
+    nats = NATS.replace("[%s]", "nats://user:hunter2hunter2@h:4222")
+    with pytest.raises(ConfigError, match=r"servers: expected a list, such as") as caught:
+        load(_write(tmp_path, GOOD.replace("tenants:", f"connectors: [{nats}]\ntenants:")))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_tenant_files_beside_it_add_tenants(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from app.config import examined
 from app.config.fields import address, brokers, duration, heap, size
+from app.config.forms import keys_of, nearest
 from app.config.model import Config
-from app.config.shape import keys_of, nearest
 
 ROOT = Path(__file__).parents[2]
 BASE = """\
