@@ -143,7 +143,7 @@ def _registry(config: Config) -> RegistryAccess | None:
     readers = found.northbound
     if readers is None:
         return RegistryAccess(found.urls[0], ca=_registry_ca(config, found))
-    login = readers.login(config.path, "schema_registry.northbound")
+    login = readers.login(config, ("schema_registry", "northbound"))
     user, password = login or (None, "")
     return RegistryAccess(readers.url, user, password, _registry_ca(config, readers))
 

@@ -18,6 +18,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "demo": "demo.demo",
     "up": "up.up",
     "down": "up.down",
+    "check": "check.check",
     "status": "status.status",
     "tail": "tail.tail",
     "tap": "tap.tap",

@@ -4,18 +4,22 @@ Docs: docs/normalizers.md.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from app.config import ConfigError, checked
-from app.config.connection import Strict
+from app.config import ConfigError, in_file_order
+from app.config.connection import UNREADABLE, Strict, Unfit
+from app.config.fields import Name
+from app.config.forms import nearest
+from app.config.shape import fitted
 from app.config.stages import Operations
-from app.yaml_source import Document, SourceError, read
+from app.yaml_source import Document, SourceError, dotted, read
 from schemas import ocsf
 from topology.definition import DTYPES, Case, Constant, Definition, Further, Value
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
@@ -42,14 +46,14 @@ class Source(Operations):
     lookup: Annotated[dict[str, Constant], Field(min_length=1)] | None = None
     default: Constant | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> "Source":
+    def unfit(self) -> Iterator[Unfit]:
+        """Two origins, or none, and what cannot follow another."""
         if (self.field is None) == (self.template is None):
-            raise ValueError("expected either field or template")
+            yield "expected either field or template", ("field", "template")
         last = [name for name, _ in self.operations if name in LAST]
         if len(last) > 1 or (last and self.lookup):
-            raise ValueError("expected one of split, cast, parse_time and lookup at most")
-        return self
+            text = "expected one of split, cast, parse_time and lookup at most"
+            yield text, (*LAST, "lookup")
 
 
 class Then(Strict):
@@ -63,6 +67,8 @@ class Then(Strict):
 
 class Event(Strict):
     """Events of one kind."""
+
+    stand_in = MappingProxyType({"class": "0", "set": {}})
 
     class_: Annotated[str, Field(alias="class")]
     when: Detection | None = None
@@ -87,7 +93,17 @@ class Rules(Strict):
 class NormalizerFile(Strict):
     """One normalizer."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    stand_in = MappingProxyType(
+        {
+            "name": UNREADABLE,
+            "version": UNREADABLE,
+            "product": {"name": UNREADABLE},
+            "format": "plain",
+            "events": [],
+        }
+    )
+
+    name: Name
     version: str
     product: Product
     logsource: Rules | None = None
@@ -109,18 +125,26 @@ class Loaded:
 
 def load_normalizer(path: Path, zone: str) -> Loaded:
     """Read a definition; times without a zone are of `zone`. Raises ConfigError."""
+    problems: list[str] = []
     try:
-        document = read(path)
+        document = read(path, problems)
     except SourceError as error:
         raise ConfigError(error.problems) from None
-    return _Compiler(document, zone).loaded(checked(document, NormalizerFile, PAGE))
+    file, found = fitted(document, NormalizerFile, PAGE)
+    problems += found
+    loaded = None if file is None else _Compiler(document, zone, problems).loaded(file)
+    if problems or loaded is None:
+        raise ConfigError(in_file_order(problems))
+    return loaded
 
 
 class _Compiler:
-    def __init__(self, document: Document, zone: str) -> None:
+    """Adds what is wrong to `problems`."""
+
+    def __init__(self, document: Document, zone: str, problems: list[str]) -> None:
         self._document = document
         self._zone = zone
-        self._problems: list[str] = []
+        self._problems = problems
         self._conditions: list[Detection] = []
         self._places: list[At] = []
         self._dtypes: dict[str, tuple[Any, int]] = {}
@@ -131,8 +155,6 @@ class _Compiler:
         further = [self._further(number, each) for number, each in enumerate(file.then)]
         cases = [self._case(number, each) for number, each in enumerate(file.events)]
         conditions = self._compiled(self._conditions, self._places)
-        if self._problems:
-            raise ConfigError(self._problems)
         definition = Definition(
             file.name,
             file.version,
@@ -147,7 +169,8 @@ class _Compiler:
         return Loaded(definition.normalizer, file.format, file.options, logsource)
 
     def _say(self, at: At, text: str) -> None:
-        self._problems.append(self._document.problem(at, text))
+        if not self._document.unsure(at):
+            self._problems.append(self._document.problem(at, text))
 
     def _condition(self, at: At, when: Detection | None) -> int | None:
         if when is None:
@@ -176,7 +199,9 @@ class _Compiler:
             option = parser.options.get(key)
             if option is None:
                 options = _known(parser.options)
-                self._say((*at, "options", key), f"unknown option; expected one of {options}")
+                near = nearest(key, list(parser.options))
+                hint = "" if near is None else f"; did you mean {near}?"
+                self._say((*at, "options", key), f"unknown option; expected one of {options}{hint}")
             elif (expected := option.expected(value)) is not None:
                 self._say((*at, "options", key), f"saw {value!r}, expected {expected}")
         fields = (then.field,) if isinstance(then.field, str) else tuple(then.field)
@@ -194,9 +219,10 @@ class _Compiler:
         for name, value in values.items():
             first, where = self._dtypes.setdefault(name, (value.dtype, number))
             if first != value.dtype:
+                place = dotted(self._document.written(("events", where)))
                 self._say(
                     (*at, "set", name),
-                    f"is {value.dtype} here and {first} in events[{where}]; expected one type",
+                    f"is {value.dtype} here and {first} in {place}; expected one type",
                 )
         return Case(uid, values, self._condition(at, event.when))
 

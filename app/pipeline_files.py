@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.config import ConfigError, checked
-from app.config.connection import Strict
+from app.config.connection import UNREADABLE, Strict
 from app.config.fields import Duration, Positive
+from app.config.shape import fitted
 from app.rule_streams import START_MS
-from app.yaml_source import SourceError, read
+from app.yaml_source import Document, SourceError, read
 
 TOKEN = re.compile(r"\{n(?:%([1-9]\d*))?\}|\{time(?::([^}]+))?\}")
 
@@ -73,6 +74,7 @@ class Alert(Strict):
 class PipelineTest(Strict):
     """Lines of one source, and what one tenant receives; what is not given is not looked at."""
 
+    stand_in = MappingProxyType({"name": UNREADABLE, "source": UNREADABLE, "lines": ["unreadable"]})
     name: str
     source: str
     tenant: str | None = None
@@ -101,13 +103,23 @@ class PipelineTests(Strict):
     tests: Annotated[list[PipelineTest], Field(min_length=1)]
 
 
-def read_tests(path: Path) -> list[PipelineTest]:
-    """The tests of a file. Raises ConfigError with every mistake in it, each with its line."""
+class Read(NamedTuple):
+    """A file of tests that was read: what is left of its tests without the `problems` in it."""
+
+    tests: list[PipelineTest]
+    problems: list[str]
+    document: Document | None
+
+
+def read_tests(path: Path) -> Read:
+    """The tests of a file, and every mistake in it, each with its line."""
+    problems: list[str] = []
     try:
-        document = read(path)
+        document = read(path, problems)
     except SourceError as error:
-        raise ConfigError(error.problems) from None
-    return checked(document, PipelineTests, "docs/testing.md").tests
+        return Read([], [*problems, *error.problems], None)
+    found, mistakes = fitted(document, PipelineTests, "docs/testing.md")
+    return Read(found.tests if found else [], problems + mistakes, document)
 
 
 def _expanded(entry: str | Lines, start: int) -> Iterator[tuple[int, bytes]]:

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from app.config import Config, ConfigError
-from app.pipeline_files import DeadLetter, PipelineTest
+from app.config import Config
+from app.pipeline_files import DeadLetter, PipelineTest, Read
 from app.planning import build_plan
 from app.rule_streams import ExpectedAlert
 from app.rule_tests import differences as alert_differences
@@ -43,8 +43,20 @@ def plan_of(config: Config) -> Plan:
     return build_plan(config, origins, make_key=True)
 
 
+def unknown(plan: Plan, file: Read) -> list[str]:
+    """What tests of a file name that is not in the configuration, each with its line."""
+    problems = []
+    for number, test in enumerate(file.tests):
+        found = _unknown(plan, test)
+        if found is not None and file.document is not None:
+            at = ("tests", number, found[0])
+            if not file.document.unsure(at):
+                problems.append(file.document.problem(at, found[1]))
+    return problems
+
+
 def run(plan: Plan, test: PipelineTest) -> Outcome:
-    """The lines through the whole topology. Raises ConfigError where the test names what is not."""
+    """The lines through the whole topology. The test names nothing `unknown`."""
     tenant = _tenant(plan, test)
     plan = replace(plan, tenants={tenant.name: tenant})
     raw = plan.names.raw(test.source)
@@ -87,19 +99,23 @@ def differences(test: PipelineTest, found: Outcome) -> list[str]:
     return problems
 
 
-def _tenant(plan: Plan, test: PipelineTest) -> TenantPlan:
-    """The tenant of a test, as one who receives everything as OCSF."""
+def _unknown(plan: Plan, test: PipelineTest) -> tuple[str, str] | None:
+    """The key that names what is not there, and what is wrong with it."""
     if test.source not in plan.sources:
-        known = ", ".join(plan.sources)
-        raise ConfigError([f"{test.name}: source: saw {test.source!r}, expected one of {known}"])
+        return "source", f"saw {test.source!r}, expected one of {', '.join(plan.sources)}"
     names = [tenant.name for tenant in plan.tenants_of(test.source)]
     if not names:
-        raise ConfigError([f"{test.name}: source: no tenant receives {test.source}; add it to one"])
+        return "source", f"no tenant receives {test.source}; add it to one"
     if test.tenant is None and len(names) > 1:
-        raise ConfigError([f"{test.name}: tenant: missing; expected one of {', '.join(names)}"])
+        return "tenant", f"missing; expected one of {', '.join(names)}"
     if test.tenant is not None and test.tenant not in names:
-        known = ", ".join(names)
-        raise ConfigError([f"{test.name}: tenant: saw {test.tenant!r}, expected one of {known}"])
+        return "tenant", f"saw {test.tenant!r}, expected one of {', '.join(names)}"
+    return None
+
+
+def _tenant(plan: Plan, test: PipelineTest) -> TenantPlan:
+    """The tenant of a test, as one who receives everything as OCSF."""
+    names = [tenant.name for tenant in plan.tenants_of(test.source)]
     chosen = plan.tenants[test.tenant or names[0]]
     return replace(
         chosen,

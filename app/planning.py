@@ -8,9 +8,9 @@ from app.enrichers import load_enricher
 from app.live_lookups import SetupError
 from app.lookups import NAME, LookupErrors
 from app.repeatable import unrepeatable
-from app.rules import configured, unknown_in_lists
+from app.rules import configured, rules_unsure, unknown_in_lists
 from app.source_plans import source_plans
-from app.tenant_plans import tenant_plans
+from app.tenant_plans import Keys, tenant_plans
 from topology.enrich import Enricher
 from topology.match.documents import RuleErrors
 from topology.match.ruleset import RuleSet
@@ -43,7 +43,8 @@ def build_plan(
     problems: list[str] = []
     sources = source_plans(config, problems)
     enrichers = _enrichers(config, problems)
-    tenants = tenant_plans(config, enrichers, problems, make_key=make_key, schema_ids=schema_ids)
+    keys: Keys = "make" if make_key else "read"
+    tenants = tenant_plans(config, enrichers, problems, keys=keys, schema_ids=schema_ids)
     rules = _rules(config, problems)
     if problems:
         raise ConfigError(problems)
@@ -59,6 +60,17 @@ def build_plan(
         expose=frozenset(config.expose),
         shared_records=config.workers.shared_records,
     )
+
+
+def plan_problems(config: Config) -> list[str]:
+    """What is wrong with what the configuration means, which may be left of one with mistakes
+    (app.config.examined). Nothing is made."""
+    problems: list[str] = []
+    source_plans(config, problems)
+    enrichers = _enrichers(config, problems)
+    tenant_plans(config, enrichers, problems, keys="suppose")
+    _rules(config, problems)
+    return problems
 
 
 def declared(config: Config, plan: Plan) -> list[Topic]:
@@ -85,6 +97,10 @@ def _enrichers(config: Config, problems: list[str]) -> dict[str | None, list[Enr
     common = {entry.entry_name for entry in config.enrich if entry.tenant is None}
     taken: set[tuple[str | None, str]] = set()
     for number, entry in enumerate(config.enrich):
+        if entry.file is not None and any(
+            config.unsure(("enrich", number, key)) for key in (entry.file[0], "key")
+        ):
+            continue
         name = entry.entry_name
         twice = (entry.tenant, name) in taken or (entry.tenant is not None and name in common)
         if name is not None and twice:
@@ -136,7 +152,8 @@ def _rules(config: Config, problems: list[str]) -> RuleSet:
     except RuleErrors as error:
         problems += error.problems
         return RuleSet(Rules(), (), ())
-    problems += unknown_in_lists(config, rules)
+    if not rules_unsure(config):
+        problems += unknown_in_lists(config, rules)
     return rules
 
 

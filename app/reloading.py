@@ -35,6 +35,8 @@ class Reloading(Generic[Made]):
         """Raises what `load` raises: ValueError for what cannot be used. `stamp` is that of a file,
         unless given; None says that nothing is there."""
         self.path = path
+        self.problem: str | None = None
+        """Why what is in the file now is not in use."""
         self._load = load
         self._stamp = stamp or file_stamp
         self._taken = self._seen = self._stamp(path)
@@ -54,12 +56,12 @@ class Reloading(Generic[Made]):
             found = self._load()
         except ValueError as error:
             if self._stamp(self.path) == stamp:
-                self._taken = stamp
+                self._taken, self.problem = stamp, str(error)
                 log.warning("A changed file cannot be used; the old one stays in use. %s", error)
             return False
         if self._stamp(self.path) != stamp:
             return False
-        self.current, self._taken = found, stamp
+        self.current, self._taken, self.problem = found, stamp, None
         log.info("A changed file is in use. path=%s", self.path)
         return True
 

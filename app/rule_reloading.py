@@ -3,15 +3,20 @@
 `alerts` takes new rules up at once and `events` SETTLE_S later, so that a match of a new rule meets
 a worker that knows the rule, wherever it is counted; workers see a change within a few seconds of
 each other. What is counted for rules that stay is kept, as at a restart (topology/takeover.py).
+
+Lists that are added to northbound.yaml are taken up with the rules. The first of all needs a store
+and its changelog, and lists that change or go may lose entries: those wait for a restart, and
+`problems` says so.
 """
 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from app.config import Config
+from app.config import Config, ConfigError, load
 from app.reloading import Reloading, Stamp, file_stamp
 from app.rules import configured, rule_files, unknown_in_lists
 from topology.match.documents import RuleErrors
@@ -38,17 +43,33 @@ class ReloadingRules:
         self._plan = plan
         self._replacing = replacing
         self._events_at: float | None = None
+        self._config = config
+        self._waiting: str | None = None
         paths = [config.path(path) for path in config.all_rules]
+        self._stamp = partial(_stamp, paths)
+        self._rules_stamp = self._stamp()
         self._files: Reloading[RuleSet] = Reloading(
             paths[0] if paths else config.path(Path()),
-            lambda: _load(config),
-            lambda _: _stamp(paths),
+            self._load,
+            lambda _: (*self._stamp(), file_stamp(config.file)),
         )
+
+    @property
+    def lists(self) -> list[str]:
+        """Names of the lists in use."""
+        return [each.name for each in self._plan.rules.rules.lists]
+
+    @property
+    def problems(self) -> list[str]:
+        """Why rules and lists in the files are not in use, with what to do."""
+        found = [self._waiting, self._files.problem]
+        return [each for each in found if each is not None]
 
     def look(self, now: float) -> Mapping[str, list[str]] | None:
         """Read rules again if a file changed; `now` is a monotonic clock, in seconds.
 
-        Returns the titles of rules that were `added`, `removed` and `changed` when they were.
+        Returns the titles of rules that were `added`, `removed` and `changed` when they were, and
+        the names of new `lists` if there are any.
         """
         if self._events_at is not None and now >= self._events_at:
             self._events_at = None
@@ -56,12 +77,61 @@ class ReloadingRules:
         before = self._plan.rules
         if not self._files.look():
             return None
+        stamp, same = self._stamp(), before.rules.lists == self._files.current.rules.lists
+        if same and stamp == self._rules_stamp:
+            return None  # something else in northbound.yaml
+        self._rules_stamp = stamp
         self._plan = replace(self._plan, rules=self._files.current)
         self._replacing(FIRST, self._plan)
         self._events_at = now + SETTLE_S
         found = differences(before, self._files.current)
+        known = {each.name for each in before.rules.lists}
+        if lists := [each.name for each in self._plan.rules.rules.lists if each.name not in known]:
+            found["lists"] = lists
         log.info("Rules have changed. %s", " ".join(f"{k}={len(v)}" for k, v in found.items()))
         return found
+
+    def _load(self) -> RuleSet:
+        """Raises ValueError for rules that cannot be used, with what they wait for."""
+        before = self._waiting
+        config, self._waiting = _with_new_lists(self._config)
+        if self._waiting not in {None, before}:
+            log.warning("Lists have changed and are not in use. %s", self._waiting)
+        problems: list[str] = []
+        try:
+            rules = configured(config)
+        except RuleErrors as error:
+            problems = error.problems
+        else:
+            problems = unknown_in_lists(config, rules)
+        if problems:
+            raise ValueError("; ".join(problems))
+        self._config = config
+        return rules
+
+
+def _with_new_lists(config: Config) -> tuple[Config, str | None]:
+    """The configuration with lists that were added to its file, and what has to wait for a restart.
+
+    A file that is wrong now has no lists of use; commands and the ingest agent say what is wrong.
+    """
+    try:
+        newer = load(config.file)
+    except ConfigError:
+        return config, None
+    before, now = config.active_lists, newer.active_lists
+    added = [name for name in now if name not in before]
+    waiting = [name for name, listed in before.items() if now.get(name) != listed]
+    if not before:
+        waiting, added = added, []
+    if not waiting:
+        return config.with_lists_of(newer, added), None
+    text = (
+        f"{newer.file}: lists: {', '.join(waiting)}: {'the first' if not before else 'changed'}; "
+        "workers take up the first list, and lists that change or go, when they start. Start them "
+        "anew (`northbound down`, `northbound up`)"
+    )
+    return config.with_lists_of(newer, added), text
 
 
 def differences(before: RuleSet, after: RuleSet) -> dict[str, list[str]]:
@@ -96,16 +166,6 @@ def _placeless(entry: Entry) -> Entry:
     return replace(entry, rule=replace(entry.rule, path="", line=0))
 
 
-def _load(config: Config) -> RuleSet:
-    try:
-        rules = configured(config)
-    except RuleErrors as error:
-        raise ValueError("; ".join(error.problems)) from None
-    if unknown := unknown_in_lists(config, rules):
-        raise ValueError("; ".join(unknown))
-    return rules
-
-
-def _stamp(paths: list[Path]) -> Stamp | None:
+def _stamp(paths: list[Path]) -> Stamp:
     """Of all files of rules."""
     return tuple((str(file), file_stamp(file)) for file in dict.fromkeys(rule_files(paths)))

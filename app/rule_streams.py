@@ -26,11 +26,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import yaml
+from pydantic import Field
 
+from app.config import ConfigError, in_file_order
+from app.config.connection import UNREADABLE, Strict
 from app.config.fields import duration
+from app.config.shape import fitted
+from app.yaml_source import Document, SourceError, read
 
 START_MS = int(datetime(2026, 11, 20, 9, 0, tzinfo=UTC).timestamp() * 1000)
 SHIPPED = Path(__file__).parents[1] / "normalizers"
@@ -91,40 +96,92 @@ class RuleTest:
         return sorted(found, key=lambda line: line.time)
 
 
+class LineEntry(Strict):
+    """One of `lines`."""
+
+    line: str
+    normalizer: str | None = None
+
+
+class AlertEntry(Strict):
+    """One of `alerts`."""
+
+    title: str
+    group: dict[str, Any] | None = None
+    count: int | None = None
+
+
+class StreamEntry(Strict):
+    """One of `tests`."""
+
+    stand_in = MappingProxyType({"name": UNREADABLE, "events": [], "alerts": []})
+    name: str
+    events: list[dict[str, Any]]
+    alerts: list[AlertEntry]
+
+
+class StreamFile(Strict):
+    """A file of streams."""
+
+    lines: dict[str, LineEntry] = Field(default_factory=dict)
+    tests: list[StreamEntry]
+
+
 def read_tests(path: Path) -> list[RuleTest]:
-    """The tests of one file; a mistake in it raises ValueError."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not {"tests"} <= set(content) <= {"tests", "lines"}:
-        raise ValueError(f"{path}: expected the key tests, lines beside it, and nothing else")
+    """The tests of one file. Raises ConfigError with every mistake in it, each with its line."""
+    problems: list[str] = []
+    try:
+        document = read(path, problems)
+    except SourceError as error:
+        raise ConfigError(error.problems) from None
+    file, found = fitted(document, StreamFile, "docs/detection.md")
+    problems += found
+    if file is not None:
+        problems += _problems(path, document, file)
+    if problems or file is None:
+        raise ConfigError(in_file_order(problems))
     templates = {
-        name: _template(path, name, given) for name, given in content.get("lines", {}).items()
+        name: Template(each.line, _normalizer(path, each)) for name, each in file.lines.items()
     }
     return [
         RuleTest(
             path.stem,
-            entry["name"],
-            entry["events"],
-            [ExpectedAlert(**alert) for alert in entry["alerts"]],
+            entry.name,
+            entry.events,
+            [ExpectedAlert(each.title, each.group, each.count) for each in entry.alerts],
             templates,
         )
-        for entry in content["tests"]
+        for entry in file.tests
     ]
 
 
-def _template(path: Path, name: str, given: Any) -> Template:
-    if not isinstance(given, dict) or not {"line"} <= set(given) <= {"line", "normalizer"}:
-        raise ValueError(f"{path}: lines.{name}: saw {given!r}, expected line and normalizer")
-    named = given.get("normalizer")
+def _problems(path: Path, document: Document, file: StreamFile) -> Iterator[str]:
+    """Normalizers that are not there, and entries that say something else than their lines have."""
+    for name, given in file.lines.items():
+        found = _normalizer(path, given)
+        if found is not None and not found.is_file():
+            known = ", ".join(sorted(each.stem for each in SHIPPED.glob("*.yaml")))
+            text = f"saw {given.normalizer!r}, expected the path of a .yaml file from here, or one"
+            yield document.problem(("lines", name, "normalizer"), f"{text} of {known}")
+    templates = {name: Template(each.line, None) for name, each in file.lines.items()}
+    for number, test in enumerate(file.tests):
+        for place, entry in enumerate(test.events):
+            at = ("tests", number, "events", place)
+            named = str(entry.get("line", ""))
+            if document.unsure(at) or (named and document.unsure(("lines", named))):
+                continue
+            try:
+                next(_lines(entry, templates), None)
+            except ValueError as error:
+                yield document.problem(at, str(error))
+
+
+def _normalizer(path: Path, given: LineEntry) -> Path | None:
+    """The file of a line's normalizer, which may not be there."""
+    named = given.normalizer
     if named is None:
-        return Template(given["line"], None)
-    file = path.parent / named if named.endswith(".yaml") else SHIPPED / f"{named}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(each.stem for each in SHIPPED.glob("*.yaml")))
-        raise ValueError(
-            f"{path}: lines.{name}.normalizer: saw {named!r}, expected the path of a .yaml file "
-            f"from here, or one of {known}"
-        )
-    return Template(given["line"], file)
+        return None
+    return path.parent / named if named.endswith(".yaml") else SHIPPED / f"{named}.yaml"
 
 
 def _lines(entry: Mapping[str, Any], templates: Mapping[str, Template]) -> Iterator[Line]:
@@ -138,8 +195,12 @@ def _lines(entry: Mapping[str, Any], templates: Mapping[str, Template]) -> Itera
         known = set(RECORD)
     if unknown := set(entry) - known - set(TIMED):
         raise ValueError(f"saw {sorted(unknown)}, expected {[*sorted(known), *TIMED]}")
-    start, every = duration(entry.get("at", "0s")), duration(entry.get("every", "1s"))
-    for number in range(entry.get("repeat", 1)):
+    times = {"at": "0s", "every": "1s"}
+    start, every = (_time(key, entry.get(key, usual)) for key, usual in times.items())
+    repeat = entry.get("repeat", 1)
+    if not isinstance(repeat, int) or repeat < 1:
+        raise ValueError(f"repeat: saw {repeat!r}, expected a whole number, such as 100")
+    for number in range(repeat):
         time = START_MS + start + number * every
         values = {
             name: _counted(str(entry.get(name, RECORD.get(name, f"{{{name}}}"))), number)
@@ -150,6 +211,13 @@ def _lines(entry: Mapping[str, Any], templates: Mapping[str, Template]) -> Itera
         else:
             text = _filled(_counted(template.text, number), time, values)
             yield Line(time, text.encode(), template.normalizer)
+
+
+def _time(key: str, value: object) -> int:
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: saw {value!r}, {error}") from None
 
 
 def _record(time: int, values: Mapping[str, str]) -> bytes:

@@ -98,13 +98,21 @@ def configured(config: Config) -> RuleSet:
     """The rules that northbound.yaml names, those of tenants too. Raises RuleErrors."""
     return load_rules(
         [config.path(path) for path in config.rules],
-        config.state / "cache",
+        None if config.unsure(()) else config.state / "cache",
         tenants={
             name: [config.path(path) for path in tenant.rules]
             for name, tenant in config.tenants.items()
         },
         lists=config.active_lists,
+        more_lists=config.unsure(("lists",)),
     )
+
+
+def rules_unsure(config: Config) -> bool:
+    """Whether rules are not read that northbound.yaml means: nothing is said of rules that are not
+    there."""
+    paths: list[tuple[str | int, ...]] = [("tenants", name, "rules") for name in config.tenants]
+    return any(map(config.unsure, [("rules",), ("tenants",), *paths]))
 
 
 def unknown_in_lists(config: Config, rules: RuleSet) -> list[str]:
@@ -149,6 +157,12 @@ def rule_files(paths: Sequence[Path]) -> Iterable[Path]:
             below = file.relative_to(path).parts[:-1]
             if file.suffix in SUFFIXES and TESTS not in below and file.is_file():
                 yield file
+
+
+def test_files(paths: Sequence[Path]) -> Iterable[Path]:
+    """Files of streams that rules are tested with, beside the rules."""
+    folders = {(path if path.is_dir() else path.parent) / TESTS for path in paths}
+    return sorted(file for folder in folders for file in folder.glob("*.yml"))
 
 
 def placeholders_beside(path: Path) -> "Placeholders":

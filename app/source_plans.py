@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from app.config import Config, ConfigError
+from app.config.forms import nearest
 from app.filters import compiled
 from app.normalizer_files import Loaded, load_normalizer
 from app.qumulo_lookups import own_events
@@ -33,7 +34,7 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
     source = config.sources[name]
     form, options = source.format or "plain", dict(source.options)
     logsource, normalizer = LOG_SOURCES.get(form), None
-    if source.normalizer is not None:
+    if source.normalizer is not None and not config.unsure(("sources", name, "normalizer")):
         path = config.path(source.normalizer)
         try:
             loaded = load_normalizer(path, source.timezone)
@@ -47,7 +48,7 @@ def _source(config: Config, name: str, problems: list[str]) -> SourcePlan:
         known = ", ".join(SOURCE_FORMATS)
         text = f"saw {form!r}, expected one of {known}"
         problems.append(config.problem(("sources", name, "format"), text))
-    else:
+    elif not any(config.unsure(("sources", name, key)) for key in ("format", "normalizer")):
         problems += _options(config, name, form, options)
     return SourcePlan(
         name,
@@ -85,7 +86,9 @@ def _options(config: Config, name: str, form: str, given: Mapping[str, str]) -> 
     for key, value in given.items():
         if key not in known:
             options = ", ".join(known) or "none"
-            text = f"saw {key!r}, expected one of the options of {form}: {options}"
+            near = nearest(key, list(known))
+            hint = "" if near is None else f"; did you mean {near}?"
+            text = f"saw {key!r}, expected one of the options of {form}: {options}{hint}"
             problems.append(config.problem((*at, key), text))
         elif (expected := known[key].expected(value)) is not None:
             problems.append(config.problem((*at, key), f"saw {value!r}, expected {expected}"))

@@ -21,6 +21,8 @@ os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:
 from app.audit import record
 from app.broker import ports
 from app.broker.cluster_error import ClusterError
+from app.changes_metric import ChangesCollector
+from app.checking import complete
 from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.dictionary_topics import TopicDictionary
 from app.lookup_thread import Background, LookupCollector, resolvers_of
@@ -28,7 +30,7 @@ from app.origins import Origins
 from app.planning import build_plan, declared
 from app.raw_partitions import RawPartitions
 from app.reading import ReadingError
-from app.reloading import look_at
+from app.reloading import Reloading, look_at
 from app.rule_reloading import ReloadingRules
 from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
@@ -98,9 +100,9 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         if app.engines:
             slot = app.engines[0].settings.instance.rpartition("-")[2]
             engines = [engine.statistics.snapshot() for engine in app.engines]
-            write_status(
-                config.state, f"{WORKER_FILE}{slot}", {"ready": app.ready, "engines": engines}
-            )
+            told = {"ready": app.ready, "engines": engines, "not_in_use": not_in_use()}
+            told["lists"] = rules.lists
+            write_status(config.state, f"{WORKER_FILE}{slot}", told)
 
     if resolvers := resolvers_of(plan.all_enrichers):
         app.collectors.append(LookupCollector(resolvers))
@@ -121,20 +123,28 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
 
     rules = ReloadingRules(config, plan, replacing)
 
+    def not_in_use() -> list[str]:
+        """Why what is in files now is not in use."""
+        tables = [each.problem for each in changing if isinstance(each, Reloading)]
+        return [*rules.problems, *(each for each in tables if each is not None)]
+
+    app.collectors.append(ChangesCollector(not_in_use))
+
+    def tell(action: str, details: dict[str, str]) -> None:
+        """Write into the audit topic what became of changed rules."""
+        try:
+            record(client, config.names, action, ", ".join(map(str, config.all_rules)), details)
+        except ClusterError as error:
+            log.warning("%s", error)
+
     def look() -> None:
         look_at(changing)
-        if found := rules.look(time.monotonic()):
-            details = {kind: ", ".join(sorted(titles)) for kind, titles in found.items()}
-            try:
-                record(
-                    client,
-                    config.names,
-                    "rules.change",
-                    ", ".join(map(str, config.all_rules)),
-                    details,
-                )
-            except ClusterError as error:
-                log.warning("%s", error)
+        before = rules.problems
+        found = rules.look(time.monotonic())
+        if found:
+            tell("rules.change", {kind: ", ".join(sorted(each)) for kind, each in found.items()})
+        if fresh := [each for each in rules.problems if each not in before]:
+            tell("rules.wait", {"problem": "; ".join(fresh)})
 
     async def files() -> None:
         """Take up tables of enrichments, normalizers and rules that changed."""
@@ -191,7 +201,9 @@ def _from_environment() -> App:
     agents = os.environ.get("NORTHBOUND_AGENTS")
     try:
         return create_app(load(path), agents.split(",") if agents else None)
-    except (ConfigError, ReadingError) as error:
+    except ConfigError as error:
+        sys.exit(str(complete(path, error)))
+    except ReadingError as error:
         sys.exit(str(error))
 
 

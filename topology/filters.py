@@ -5,7 +5,7 @@ one filter drops is dropped; it is counted by the first that does.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -99,19 +99,36 @@ def _compile(filters: Sequence[Filter]) -> RuleSet:
     # pySigma is a large part of a start, and most sources and tenants have no filters.
     from topology.match.compile import compile_rules  # noqa: PLC0415
 
-    texts = [(str(number), _rule(number, entry)) for number, entry in enumerate(filters)]
+    problems = list(_unnamed(filters))
+    wrong = {each.number for each in problems}
+    texts = [(str(n), _rule(n, entry)) for n, entry in enumerate(filters) if n not in wrong]
+    rules = RuleSet(Rules(), (), ())
     try:
         rules = compile_rules(texts)
     except RuleErrors as error:
-        found = [
-            (int(each.path), each.key.removeprefix("detection").lstrip("."), each.text)
+        problems += [
+            FilterProblem(int(each.path), each.key.removeprefix("detection").lstrip("."), each.text)
             for each in error.found
         ]
-        raise FilterErrors([FilterProblem(*each) for each in found]) from None
+    if problems:
+        raise FilterErrors(sorted(problems, key=lambda each: each.number))
     if rules.warnings:
         parts = [warning.split(":", 3) for warning in rules.warnings]
         raise FilterErrors([FilterProblem(int(each[0]), "", each[-1].strip()) for each in parts])
     return rules
+
+
+def _unnamed(filters: Sequence[Filter]) -> Iterator[FilterProblem]:
+    """Attributes that stand where a name does. Sigma would take `severity: high` for a search named
+    severity, for `high` in any attribute."""
+    for number, entry in enumerate(filters):
+        for name, value in entry.detection.items():
+            if name != "condition" and not isinstance(value, dict | list):
+                text = (
+                    f"saw {value!r}, expected attributes under a name, such as selection: "
+                    f"{{{name}: {value}}}"
+                )
+                yield FilterProblem(number, str(name), text)
 
 
 def _rule(number: int, entry: Filter) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.options import ConfigOption, configured
+from app.commands.options import ConfigOption, completed, configured
 from app.config import DEFAULT_PATH, Config, ConfigError, host_port
 from app.output import WRONG_USAGE, fail
 
@@ -39,7 +39,7 @@ def deliver(
     from app.deliver.process import run
     from app.supervisor import end_with_parent
 
-    settings = configured(config)
+    settings = configured(config, deliveries=True)
     known = [each.name for each in settings.deliveries]
     known += [each.name for each in settings.responses]
     if not known:
@@ -60,7 +60,9 @@ def deliver(
     try:
         made, names = _chosen(settings, name), settings.names
         asyncio.run(run(made, settings.client(), names, address, settings.state, status))
-    except (ConfigError, OSError) as error:
+    except ConfigError as error:
+        fail(completed(config, error, deliveries=True))
+    except OSError as error:
         fail(error)
 
 

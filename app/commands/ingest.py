@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import signal
 import socket
+import sys
 import time
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,15 +15,15 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import orjson
 import typer
 
-from app.commands.options import ConfigOption, JsonOption, configured
-from app.config import DEFAULT_PATH, Config, ConfigError, host_port, load
+from app.commands.options import ConfigOption, JsonOption, completed, configured
+from app.config import DEFAULT_PATH, Config, ConfigError, host_port, in_file_order, load
 from app.config.connectors import HttpConnector
 from app.config.listeners import Listener, ListenerTls
 from app.ingest.connectors.registry import connector_settings
 from app.ingest.framing import MODES
 from app.ingest.settings import AgentSettings, ListenerSettings
-from app.ingest.tls import TlsSettings
-from app.output import WRONG_USAGE, as_json, fail
+from app.ingest.tls import tls_settings
+from app.output import FAILED, WRONG_USAGE, as_json, fail
 
 if TYPE_CHECKING:
     from app.ingest.agent import IngestAgent
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 """How often it is looked whether a file has changed."""
+CHECK_S = 60.0
+"""How long is looked for all that is wrong with a configuration that cannot be used."""
 RENEW_S = 600.0
 """How often it is looked whether Northbound's own certificate is due."""
 
@@ -72,7 +75,7 @@ def ingest(
     from app.supervisor import end_with_parent
 
     begun = _stamp(config)
-    settings = configured(config)
+    settings = configured(config, ingest=not stdin)
     if stdin:
         _ingest_stdin(settings, source, framing, json=json)
         return
@@ -92,7 +95,9 @@ def ingest(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             left = runner.run(_run(config, begun, settings, linger_ms))
-    except (ConfigError, IngestError) as error:
+    except ConfigError as error:
+        fail(completed(config, error, ingest=True))
+    except IngestError as error:
         fail(error)
     if left:
         fail(f"{left} messages were received that Kafka did not take before the agent ended")
@@ -155,28 +160,16 @@ def agent_settings(config: Config, linger_ms: int = 10) -> AgentSettings:
         alert_on={name: frozenset(source.alert_on) for name, source in sources.items()},
         monitor=config.ingest.monitor,
         connectors=tuple(
-            connector_settings(config, each, _tls(config, getattr(each, "tls", None), own))
+            connector_settings(config, each, tls_settings(config, getattr(each, "tls", None), own))
             for each in config.connectors
         ),
-    )
-
-
-def _tls(config: Config, given: ListenerTls | None, own: Path | None) -> TlsSettings | None:
-    if given is None:
-        return None
-    certificate = own if given.certificate is None else config.path(given.certificate)
-    return TlsSettings(
-        certificate=certificate or Path(),
-        key=config.path(given.key) if given.key else None,
-        client_ca=config.path(given.client_ca) if given.client_ca else None,
-        clients=given.client_certificates,
     )
 
 
 def _listener(config: Config, each: Listener, own: Path | None) -> ListenerSettings:
     unix = each.protocol == "unix"
     host, port = ("", 0) if unix else host_port(each.listen)
-    tls = _tls(config, each.tls or ListenerTls(), own) if each.secured else None
+    tls = tls_settings(config, each.tls or ListenerTls(), own) if each.secured else None
     return ListenerSettings(
         source=each.source,
         host=host,
@@ -263,7 +256,10 @@ async def _watch(
         reload.clear()
         try:
             await agent.apply(agent_settings(load(path), linger_ms))
-        except (ConfigError, IngestError) as error:
+        except ConfigError as error:
+            told = "\n".join(await _everything_wrong(path, error))
+            log.error("The configuration before stays where this is wrong:\n%s", told)  # noqa: TRY400
+        except IngestError as error:
             log.error("The configuration before stays where this is wrong:\n%s", error)  # noqa: TRY400
         except Exception:
             log.exception("The configuration could not be read again.")
@@ -271,6 +267,27 @@ async def _watch(
             log.info("The configuration was read again.")
         after = _state(path, agent.settings)
         seen = {file: now.get(file, stamp) for file, stamp in after.items()}
+
+
+async def _everything_wrong(path: Path, error: ConfigError) -> list[str]:
+    """All mistakes, those too that only workers meet. A process of its own looks for them: what
+    reads rules would take this one's time and memory."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from app.cli import main; main()"),
+        *("check", "--no-workers", "--config", str(path)),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(CHECK_S):
+            _, told = await process.communicate()
+    except TimeoutError:
+        return error.problems
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    found = told.decode(errors="replace").splitlines() if process.returncode == FAILED else []
+    return in_file_order([*found, *error.problems])
 
 
 def _renew(path: Path) -> None:

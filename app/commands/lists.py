@@ -182,6 +182,7 @@ def _edit(
     from app import audit
     from app.list_edits import write
 
+    _in_use(settings, listed)
     (scope,) = _scopes(settings, listed, tenant, one=True)
     whose = {} if listed.shared else {"tenant": scope}
     with reported():
@@ -201,6 +202,18 @@ def _edit(
             fail(str(error), WRONG_USAGE)
         audit.record(settings.client(), settings.names, action, listed.name, {**whose, **details})
     typer.echo(f"{listed.name}: {written} changed.")
+
+
+def _in_use(settings: Config, listed: "ActiveList") -> None:
+    """End the command where workers of this host do not know the list: they would drop the edit."""
+    from app.status import WORKER_FILE, read_status
+
+    for name, worker in read_status(settings.state).items():
+        if name.startswith(WORKER_FILE) and listed.name not in worker.get("lists", [listed.name]):
+            fail(
+                f"{name} does not use the list {listed.name} yet, and would drop the edit; "
+                "`northbound status` says what it waits for"
+            )
 
 
 def _present(settings: Config, listed: "ActiveList", scopes: Sequence[str]) -> "Sequence[Listed]":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.config import DEFAULT_PATH, Config, ConfigError, load
+from app.config import DEFAULT_PATH, Config, ConfigError, in_file_order, load
 from app.output import WRONG_USAGE, errors, fail
 
 if TYPE_CHECKING:
@@ -23,12 +23,24 @@ CountOption = Annotated[int, typer.Option("--count", "-n", help="Stop after so m
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines also on a terminal.")]
 
 
-def configured(path: Path = DEFAULT_PATH) -> Config:
-    """The configuration; ends with status 1 and every mistake on standard error."""
+def configured(
+    path: Path = DEFAULT_PATH, *, ingest: bool = False, deliveries: bool = False
+) -> Config:
+    """The configuration; ends with status 1 and every mistake on standard error, those in what it
+    names too. `ingest`, `deliveries`: as app.checking.complete has them."""
     try:
         return load(path)
     except ConfigError as error:
-        fail(error)
+        fail(completed(path, error, ingest=ingest, deliveries=deliveries))
+
+
+def completed(
+    path: Path, error: ConfigError, *, ingest: bool = False, deliveries: bool = False
+) -> ConfigError:
+    """As app.checking.complete."""
+    from app.checking import complete
+
+    return complete(path, error, ingest=ingest, deliveries=deliveries)
 
 
 def compiled(
@@ -37,18 +49,21 @@ def compiled(
     *,
     maps: Sequence[Path] | None = None,
     lists: Mapping[str, "ActiveList"] | None = None,
+    also: Sequence[str] = (),
 ) -> "RuleSet":
     """Sigma rules of files and folders; ends with every mistake on standard error. `cache`: that of
     the user, unless given. `lists`: those that there are; None: those of a northbound.yaml that is
-    here, if it can be read, and whatever rules name."""
+    here, if it can be read, and whatever rules name. `also`: mistakes found elsewhere."""
     from app.rules import load_rules, user_cache
     from topology.match.documents import RuleErrors
 
     for path in paths:
         if not path.exists():
             fail(f"{path}: no such file or folder", WRONG_USAGE)
+    problems = list(also)
+    found = None
     try:
-        return load_rules(
+        found = load_rules(
             paths,
             cache or user_cache(),
             maps=maps,
@@ -56,7 +71,10 @@ def compiled(
             more_lists=lists is None,
         )
     except RuleErrors as error:
-        fail(error)
+        problems += error.problems
+    if problems or found is None:
+        fail("\n".join(in_file_order(problems)))
+    return found
 
 
 def lists_here() -> "Mapping[str, ActiveList]":

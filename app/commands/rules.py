@@ -141,20 +141,24 @@ def run_tests(paths: Paths, *, config: Lists = None) -> None:
 
     Example: northbound rules test rules/qumulo
     """
+    from app.config import ConfigError
     from app.rule_streams import read_tests
     from app.rule_tests import differences, final_alerts
+    from app.rules import TESTS, test_files
 
-    rules = compiled(paths, lists=_lists(config))
-    folders = {(path if path.is_dir() else path.parent) / "tests" for path in paths}
-    files = sorted(file for folder in folders for file in folder.glob("*.yml"))
-    if not files:
-        fail(f"no tests in {', '.join(map(str, sorted(folders)))}")
-    failed = 0
+    files = list(test_files(paths))
+    read, problems = [], []
     for file in files:
         try:
-            tests = read_tests(file)
-        except (ValueError, KeyError, TypeError) as error:
-            fail(f"{file}: is no test of rules: {error}")
+            read.append((file, read_tests(file)))
+        except ConfigError as error:
+            problems += error.problems
+    rules = compiled(paths, lists=_lists(config), also=problems)
+    if not files:
+        places = {str((each if each.is_dir() else each.parent) / TESTS) for each in paths}
+        fail(f"no tests in {', '.join(sorted(places))}")
+    failed = 0
+    for file, tests in read:
         for entry in tests:
             try:
                 problems = differences(entry.alerts, final_alerts(rules, entry))

@@ -74,6 +74,7 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
                 f"{len(each['partitions'])} partitions, lag {each['lag']:,}"
                 for each in item.get("engines", [])
             )
+            what += "".join(f"; not in use: {each}" for each in item.get("not_in_use", []))
         row = {"process": name, "pid": item["pid"], "ready": item.get("ready", False)}
         table.append({**row, "what": what, "details": item})
     return table

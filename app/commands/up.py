@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.options import ConfigOption, configured
+from app.commands.options import ConfigOption, completed, configured
 from app.config import DEFAULT_PATH, Config, host_port
 from app.output import errors, fail
 
@@ -31,7 +31,7 @@ def up(
     from app.config import ConfigError
     from app.deployment import ClusterError, Deployment, DeploymentError
 
-    settings = configured(config)
+    settings = configured(config, ingest=ingest, deliveries=workers)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -43,7 +43,9 @@ def up(
         while not stopping.wait(1.0):
             deployment.check()
         _say("Stopping: agent, workers, Kafka")
-    except (ConfigError, BrokerError, ClusterError, DeploymentError) as error:
+    except ConfigError as error:
+        fail(completed(config, error, ingest=ingest, deliveries=workers))
+    except (BrokerError, ClusterError, DeploymentError) as error:
         fail(error)
     finally:
         deployment.stop()

@@ -1,22 +1,50 @@
 """Where Kafka is: the embedded broker or an existing cluster, and how to connect."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from app.config.fields import Address, Addresses, Positive, RegionName, loopback
-from app.yaml_source import SourceError
+from app.config.fields import (
+    Address,
+    Addresses,
+    Brokers,
+    Heap,
+    Positive,
+    RegionName,
+    TopicPrefix,
+    loopback,
+)
+from app.yaml_source import At, SourceError
+
+if TYPE_CHECKING:
+    from app.config.model import Config
 
 
 class ConfigError(SourceError):
     """northbound.yaml cannot be used; `problems` has one line for each mistake."""
 
 
+Unfit: TypeAlias = tuple[str, tuple[str, ...]]
+"""What does not go together, and the keys that it is about."""
+PASSWORD = ("password_file", "password_env")
+TOKEN = ("token_file", "token_env")
+UNREADABLE = "unreadable"
+"""A name that stands for one that cannot be read (Strict.stand_in)."""
+UNFIT = "unfit"
+"""The type of pydantic's error for it; its context has `found`."""
+
+
 class Strict(BaseModel):
     """Unknown keys are mistakes, values cannot change, errors do not repeat the input."""
+
+    stand_in: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """By key, what stands for a value that is missing or wrong, so that what is left of the mapping
+    can be checked in the same start. Without one the mapping is left out."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -25,6 +53,17 @@ class Strict(BaseModel):
         hide_input_in_errors=True,
         defer_build=True,  # only what is validated by itself needs a validator of its own
     )
+
+    def unfit(self) -> Iterator[Unfit]:
+        """What does not go together in this mapping, all of it."""
+        return iter(())
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if found := tuple(self.unfit()):
+            text = "; ".join(each for each, _ in found)
+            raise PydanticCustomError(UNFIT, "{text}", {"text": text, "found": found})
+        return self
 
 
 class OwnCertificate(Strict):
@@ -74,30 +113,28 @@ class Embedded(Strict):
     """Folder of the brokers' logs, the certificates and the tenants' credentials."""
     internal: Annotated[Address, AfterValidator(loopback)] = "127.0.0.1:19092"
     """Listener for Northbound's own processes, without a password, so loopback only."""
-    heap: Annotated[str, Field(pattern=r"^\d+[mg]$")] = "1g"
+    heap: Heap = "1g"
     """Java heap of each broker."""
     northbound: NorthboundListener = NorthboundListener()
     """The listener for consumers."""
 
-    @model_validator(mode="after")
-    def _apart(self) -> "Embedded":
+    def unfit(self) -> Iterator[Unfit]:
+        """The ports of two listeners."""
         if self.northbound.certificates is not None:
             ports = [
                 int(each.rpartition(":")[2])
                 for each in (self.northbound.listen, self.northbound.certificates.listen)
             ]
             if all(ports) and abs(ports[0] - ports[1]) < self.brokers:
-                raise ValueError(
+                text = (
                     f"northbound.listen and northbound.certificates.listen have ports {ports[0]} "
                     f"and {ports[1]}, and each of {self.brokers} brokers takes the next of both: "
                     "expected them further apart"
                 )
-        return self
+                yield text, ("northbound", "brokers")
 
 
-def password_of(
-    variable: str | None, file: Path | None, resolve: Callable[[Path], Path], at: str
-) -> str:
+def password_of(variable: str | None, file: Path | None, config: "Config", at: At) -> str:
     """What `password_env`, or else `password_file`, holds. `at`: where they stand.
 
     Raises ConfigError if it is not there.
@@ -105,14 +142,15 @@ def password_of(
     if variable is not None:
         found = os.environ.get(variable)
         if not found:
-            problem = f"{at}.password_env: the environment has no {variable}; set it"
-            raise ConfigError([problem])
+            text = f"the environment has no {variable}; set it"
+            raise ConfigError([config.problem((*at, "password_env"), text)])
         return found
-    place = resolve(file or Path())
+    place = config.path(file or Path())
     try:
         return place.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
-        raise ConfigError([f"{at}.password_file: {place}: {error.strerror}"]) from None
+        problem = config.problem((*at, "password_file"), f"{place}: {error.strerror}")
+        raise ConfigError([problem]) from None
 
 
 class Security(Strict):
@@ -135,21 +173,19 @@ class Security(Strict):
     key_file: Path | None = None
     """Key of the client certificate in PEM."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> "Security":
+    def unfit(self) -> Iterator[Unfit]:
+        """A login and a certificate that are not whole."""
         if (self.password_file is not None) and (self.password_env is not None):
-            raise ValueError("password_file and password_env exclude each other; keep one")
+            yield "password_file and password_env exclude each other; keep one", PASSWORD
         password = self.password_file or self.password_env
         if self.protocol.startswith("SASL") and None in (self.mechanism, self.username, password):
-            raise ValueError(
-                f"{self.protocol} needs mechanism, username and password_file or password_env"
-            )
+            text = f"{self.protocol} needs mechanism, username and password_file or password_env"
+            yield text, ("protocol", "mechanism", "username", *PASSWORD)
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
-        return self
+            yield "certificate_file and key_file go together", ("certificate_file", "key_file")
 
     def client(
-        self, resolve: Callable[[Path], Path], at: str = "kafka.external.security"
+        self, config: "Config", at: At = ("kafka", "external", "security")
     ) -> dict[str, Any]:
         """The same as librdkafka configuration. Raises ConfigError if a secret is not there.
 
@@ -161,12 +197,12 @@ class Security(Strict):
             "ssl.key.location": self.key_file,
         }
         client: dict[str, Any] = {"security.protocol": self.protocol}
-        client |= {key: str(resolve(file)) for key, file in files.items() if file is not None}
+        client |= {key: str(config.path(file)) for key, file in files.items() if file is not None}
         if self.protocol.startswith("SASL"):
             client |= {
                 "sasl.mechanisms": self.mechanism,
                 "sasl.username": self.username,
-                "sasl.password": password_of(self.password_env, self.password_file, resolve, at),
+                "sasl.password": password_of(self.password_env, self.password_file, config, at),
             }
         return client
 
@@ -174,11 +210,11 @@ class Security(Strict):
 class External(Strict):
     """An existing Kafka cluster; 4.0 or newer for the exactly-once guarantee."""
 
-    bootstrap: Annotated[str, Field(min_length=1)]
+    bootstrap: Brokers
     """Comma-separated host:port of some brokers."""
     security: Security = Security()
     """How Northbound's own processes connect."""
-    northbound: str | None = None
+    northbound: Brokers | None = None
     """What consumers outside are told instead of `bootstrap`."""
     northbound_ca_file: Path | None = None
     """CA certificates in PEM that go into the bundles; default: security.ca_file."""
@@ -201,6 +237,7 @@ class Region(Strict):
 class Kafka(Strict):
     """Where Kafka is: exactly one of `embedded` and `external`."""
 
+    stand_in = MappingProxyType({"embedded": {}})
     embedded: Embedded | None = None
     """A broker that comes with Northbound."""
     external: External | None = None
@@ -208,13 +245,12 @@ class Kafka(Strict):
     regions: dict[RegionName, Region] = Field(default_factory=dict)
     """Broker lists by region, for the bundles: other ways to this cluster, or (with ca_file) other
     clusters with the same topics and users."""
-    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    topic_prefix: TopicPrefix = ""
     """Begins the name of every topic, consumer group and transactional id."""
     matches_partitions: Positive = 4
     """Partitions of the matches topic and of every changelog; cannot change later."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Kafka":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both of them, or none."""
         if (self.embedded is None) == (self.external is None):
-            raise ValueError("expected exactly one of embedded and external")
-        return self
+            yield "expected exactly one of embedded and external", ("embedded", "external")

@@ -1,13 +1,19 @@
 """Connectors of northbound.yaml: what the ingest agent fetches lines from, or is handed them by."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from app.config.connection import Security, Strict
-from app.config.fields import Address, Duration, Size
+from app.config.connection import PASSWORD, TOKEN, Security, Strict, Unfit
+from app.config.fields import Address, Brokers, LineBytes, Size, Time, matching
 from app.config.listeners import ListenerTls
+
+UrlPath = Annotated[str, matching("/[!-~]*", "expected a path from / on, such as /logs")]
+DurableName = Annotated[
+    str, matching("[A-Za-z0-9_-]+", "expected letters, digits, - and _, such as northbound-fw")
+]
 
 
 class FileConnector(Strict):
@@ -22,9 +28,9 @@ class FileConnector(Strict):
     """Which source the lines belong to."""
     start: Literal["beginning", "end"] = "beginning"
     """Where files are begun that are there when the connector runs for the first time."""
-    poll: Duration = 500
+    poll: Time = 500
     """How often is looked whether there is anything new."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a line may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer line; either way it is counted."""
@@ -39,7 +45,7 @@ class HttpConnector(Strict):
     """host:port; 0.0.0.0 for all addresses."""
     source: str
     """Which source the lines belong to."""
-    path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
+    path: UrlPath = "/"
     """Path that requests are sent to."""
     token_file: Path | None = None
     """File of tokens, one a line; a request brings one of them (`Authorization: Bearer`)."""
@@ -47,9 +53,9 @@ class HttpConnector(Strict):
     """Name of an environment variable that holds them instead."""
     body: Literal["lines", "whole"] = "lines"
     """lines: each line of a body is a record (JSON lines, raw lines); whole: each body is one."""
-    max_body: Size = 16 << 20
+    max_body: Annotated[Size, Field(gt=0)] = 16 << 20
     """How large a body may be, as sent and when inflated."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a line may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer line; either way it is counted."""
@@ -61,11 +67,10 @@ class HttpConnector(Strict):
         """What it cannot share with a listener."""
         return ("stream", self.listen)
 
-    @model_validator(mode="after")
-    def _one_token(self) -> "HttpConnector":
+    def unfit(self) -> Iterator[Unfit]:
+        """Two places of tokens."""
         if self.token_file is not None and self.token_env is not None:
-            raise ValueError("token_file and token_env exclude each other; keep one")
-        return self
+            yield "token_file and token_env exclude each other; keep one", TOKEN
 
 
 class KafkaConnector(Strict):
@@ -73,7 +78,7 @@ class KafkaConnector(Strict):
 
     type: Literal["kafka"]
     """Kind of connector."""
-    bootstrap: Annotated[str, Field(min_length=1)]
+    bootstrap: Brokers
     """Comma-separated host:port of some of its brokers."""
     topics: Annotated[list[str], Field(min_length=1)]
     """Topics there."""
@@ -85,7 +90,13 @@ class KafkaConnector(Strict):
     """How to connect there."""
 
 
-NatsServer: TypeAlias = Annotated[str, Field(pattern=r"^(nats|tls)://[^@\s]+$")]
+NatsServer: TypeAlias = Annotated[
+    str,
+    matching(
+        r"(nats|tls)://[^@\s]+",
+        "expected nats://host:4222 or tls://host:4222, without a user or a password",
+    ),
+]
 """No password in it: the address is shown."""
 
 
@@ -102,11 +113,11 @@ class NatsConnector(Strict):
     """Subject of the messages in it; `>` for all."""
     source: str
     """Which source the messages belong to."""
-    durable: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    durable: DurableName | None = None
     """Name of the consumer on the server; default: northbound-<source>."""
     start: Literal["beginning", "end"] = "beginning"
     """Where the stream is begun when the consumer is made."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a message may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer message; either way it is counted."""
@@ -123,12 +134,12 @@ class NatsConnector(Strict):
     ca_file: Path | None = None
     """CA certificates in PEM; with it the connection is TLS. Default: the system's, for tls://."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> "NatsConnector":
+    def unfit(self) -> Iterator[Unfit]:
+        """Two ways to log in, or half of one."""
         if self.password_file is not None and self.password_env is not None:
-            raise ValueError("password_file and password_env exclude each other; keep one")
+            yield "password_file and password_env exclude each other; keep one", PASSWORD
         if (self.username is None) != (self.password_file is None and self.password_env is None):
-            raise ValueError("username and password_file or password_env go together")
+            yield "username and password_file or password_env go together", ("username", *PASSWORD)
         ways = {
             "username": self.username,
             "credentials_file": self.credentials_file,
@@ -136,8 +147,7 @@ class NatsConnector(Strict):
         }
         given = [name for name, value in ways.items() if value is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
-        return self
+            yield f"{' and '.join(given)} exclude each other; keep one", tuple(given)
 
 
 Connector: TypeAlias = Annotated[

@@ -1,18 +1,55 @@
 """Deliveries of northbound.yaml: a tenant's feeds pushed to receivers that do not read Kafka."""
 
 import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from app.config.connection import Strict
-from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Permissions, Size
+from app.config.connection import PASSWORD, TOKEN, UNREADABLE, Strict, Unfit
+from app.config.fields import (
+    UNITS_MS,
+    Address,
+    Duration,
+    HttpUrl,
+    Name,
+    Permissions,
+    Receiver,
+    Size,
+    Time,
+    matching,
+)
 
 JSON_FORMATS = ("ocsf-json", "indicator-json", "ecs-json")
 BINARY_FORMATS = ("avro",)
+FORMATS = (*JSON_FORMATS, "cef", "leef", "rfc5424", *BINARY_FORMATS)
+"""Of tenants' feeds, as topology.northbound has them, which takes long to load."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 RESERVED = {"authorization", "content-type", "content-encoding", "content-length", "host"}
+IndexName = Annotated[str, matching(r"[^\s/]+", "expected a name without blanks and /")]
+DirectoryId = Annotated[
+    str, matching("[A-Za-z0-9.-]+", "expected a directory's id or domain, such as contoso.com")
+]
+
+
+def feed_format(value: str) -> str:
+    if value not in FORMATS:
+        raise ValueError(f"expected one of {', '.join(FORMATS)}")
+    return value
+
+
+def wrong_headers(
+    headers: Mapping[str, str], reserved: AbstractSet[str], owner: str
+) -> Iterator[Unfit]:
+    """Headers that cannot be sent, or that the `owner` sets itself."""
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
+            yield f"expected headers of one line of ASCII text; see {name!r}", ("headers",)
+        elif name.lower() in reserved:
+            yield f"header {name} is set by the {owner}; remove it", ("headers",)
 
 
 class DeliveryTls(Strict):
@@ -27,29 +64,27 @@ class DeliveryTls(Strict):
     server_name: str | None = None
     """Name that the receiver's certificate has, if it is not the host of its address."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> "DeliveryTls":
+    def unfit(self) -> Iterator[Unfit]:
+        """Half a certificate."""
         if self.key is not None and self.certificate is None:
-            raise ValueError("key needs certificate")
-        return self
+            yield "key needs certificate", ("key", "certificate")
 
 
 class Receivers(Strict):
     """What all receivers with addresses have."""
 
-    addresses: Annotated[list[Address], Field(min_length=1)]
+    addresses: Annotated[list[Receiver], Field(min_length=1)]
     """host:port of each receiver."""
     mode: Literal["failover", "balance"] = "failover"
     """failover: the first that can be reached has everything. balance: each has its share of the
     partitions, and those of one that is away go to the others."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A receiver that takes or answers nothing for so long counts as away."""
 
-    @model_validator(mode="after")
-    def _different(self) -> "Receivers":
+    def unfit(self) -> Iterator[Unfit]:
+        """The same receiver twice."""
         if len(set(self.addresses)) < len(self.addresses):
-            raise ValueError("expected each address once")
-        return self
+            yield "expected each address once", ("addresses",)
 
 
 class SyslogDelivery(Receivers):
@@ -87,7 +122,7 @@ class HttpReceivers(Strict):
     mode: Literal["failover", "balance"] = "failover"
     """failover: the first that can be reached has everything. balance: each has its share of the
     partitions, and those of one that is away go to the others."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A receiver that answers nothing for so long counts as away."""
     tls: DeliveryTls = DeliveryTls()
     """For https."""
@@ -99,18 +134,17 @@ class HttpReceivers(Strict):
     """Whether bodies are compressed."""
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Records of one request at most."""
-    batch_size: Size = 4 << 20
+    batch_size: Annotated[Size, Field(gt=0)] = 4 << 20
     """Their size at most, before they are compressed."""
     batch_wait: Duration = UNITS_MS["s"]
     """How long a request waits for more records."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "HttpReceivers":
+    def unfit(self) -> Iterator[Unfit]:
+        """The same receiver twice, and two tokens."""
         if len(set(self.addresses)) < len(self.addresses):
-            raise ValueError("expected each address once")
+            yield "expected each address once", ("addresses",)
         if self.token_file is not None and self.token_env is not None:
-            raise ValueError("token_file and token_env exclude each other; keep one")
-        return self
+            yield "token_file and token_env exclude each other; keep one", TOKEN
 
 
 class PasswordReceivers(HttpReceivers):
@@ -123,15 +157,15 @@ class PasswordReceivers(HttpReceivers):
     password_env: str | None = None
     """Name of an environment variable that holds it instead."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> "PasswordReceivers":
+    def unfit(self) -> Iterator[Unfit]:
+        """Two ways to log in, or half of one."""
+        yield from super().unfit()
         if self.password_file is not None and self.password_env is not None:
-            raise ValueError("password_file and password_env exclude each other; keep one")
+            yield "password_file and password_env exclude each other; keep one", PASSWORD
         if (self.username is None) != (self.password_file is None and self.password_env is None):
-            raise ValueError("username and password_file or password_env go together")
+            yield "username and password_file or password_env go together", ("username", *PASSWORD)
         if self.username is not None and (self.token_file or self.token_env) is not None:
-            raise ValueError("username and token exclude each other; keep one")
-        return self
+            yield "username and token exclude each other; keep one", ("username", *TOKEN)
 
 
 class HttpDelivery(PasswordReceivers):
@@ -144,14 +178,10 @@ class HttpDelivery(PasswordReceivers):
     headers: dict[str, str] = Field(default_factory=dict)
     """Headers of each request; nothing secret, and no Authorization."""
 
-    @model_validator(mode="after")
-    def _headers(self) -> "HttpDelivery":
-        for name, value in self.headers.items():
-            if not HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
-                raise ValueError(f"expected headers of one line of ASCII text; see {name!r}")
-            if name.lower() in RESERVED:
-                raise ValueError(f"header {name} is set by the delivery; remove it")
-        return self
+    def unfit(self) -> Iterator[Unfit]:
+        """Headers that cannot be, too."""
+        yield from super().unfit()
+        yield from wrong_headers(self.headers, RESERVED, "delivery")
 
 
 class ElasticDelivery(PasswordReceivers):
@@ -159,7 +189,7 @@ class ElasticDelivery(PasswordReceivers):
 
     type: Literal["elastic"]
     """Kind of receiver."""
-    index: Annotated[str, Field(pattern=r"^[^\s/]+$")]
+    index: IndexName
     """Index, alias or data stream (which needs `@timestamp`, as ecs-json has)."""
 
 
@@ -188,7 +218,7 @@ class AzureDelivery(HttpReceivers):
     """Immutable id of the data collection rule: dcr-..."""
     stream: str
     """Stream of that rule: Custom-..."""
-    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] | None = None
+    directory: DirectoryId | None = None
     """Directory (tenant) id of the application."""
     client_id: str | None = None
     """Application (client) id."""
@@ -200,26 +230,26 @@ class AzureDelivery(HttpReceivers):
     """Where tokens are asked for; other clouds have their own."""
     scope: str = "https://monitor.azure.com/.default"
     """What the token is to be good for; other clouds have their own."""
-    batch_size: Size = 900 << 10
+    batch_size: Annotated[Size, Field(gt=0)] = 900 << 10
     """Size of one request's records at most; the API takes 1 MB."""
 
-    @model_validator(mode="after")
-    def _one_right(self) -> "AzureDelivery":
+    def unfit(self) -> Iterator[Unfit]:
+        """Two ways to log in, or half of one."""
+        yield from super().unfit()
+        files = ("client_secret_file", "client_secret_env")
         if self.client_secret_file is not None and self.client_secret_env is not None:
-            raise ValueError(
-                "client_secret_file and client_secret_env exclude each other; keep one"
-            )
+            yield "client_secret_file and client_secret_env exclude each other; keep one", files
         secret = self.client_secret_file or self.client_secret_env
         given = [each is not None for each in (self.directory, self.client_id, secret)]
         if any(given) != all(given):
-            raise ValueError(
-                "directory, client_id and client_secret_file or client_secret_env go together"
-            )
+            text = "directory, client_id and client_secret_file or client_secret_env go together"
+            yield text, ("directory", "client_id", *files)
         if not self.login.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-            raise ValueError("expected login by https: a secret is sent there")
-        if all(given) == (self.token_file is not None or self.token_env is not None):
-            raise ValueError("expected either directory and client_id or a token")
-        return self
+            yield "expected login by https: a secret is sent there", ("login",)
+        token = self.token_file is not None or self.token_env is not None
+        if token == any(given):
+            text = "expected either directory and client_id or a token"
+            yield text, ("directory", "client_id", *files, *TOKEN)
 
 
 class FileDelivery(Strict):
@@ -238,13 +268,12 @@ class FileDelivery(Strict):
     permissions: Permissions = "0600"
     """Permissions of the files."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> "FileDelivery":
+    def unfit(self) -> Iterator[Unfit]:
+        """Sizes that are too small."""
         if self.size < 1024:
-            raise ValueError("expected a size of 1KiB or more")
+            yield "expected a size of 1KiB or more", ("size",)
         if self.total is not None and self.total < self.size:
-            raise ValueError("expected total to be size or more")
-        return self
+            yield "expected total to be size or more", ("total", "size")
 
 
 To: TypeAlias = Annotated[
@@ -263,7 +292,14 @@ To: TypeAlias = Annotated[
 class Delivery(Strict):
     """A tenant's feeds to one destination, with offsets of its own."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    stand_in = MappingProxyType(
+        {
+            "name": UNREADABLE,
+            "tenant": UNREADABLE,
+            "to": {"type": "file", "path": UNREADABLE},
+        }
+    )
+    name: Name
     """Identifies its offsets: under another name it begins anew."""
     tenant: str
     """Whose feeds, in that tenant's format."""

@@ -1,19 +1,22 @@
 """What northbound.yaml says of enrichments: one class, the kind that is named says which keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from app.config.connection import Strict
+from app.config.connection import TOKEN, UNREADABLE, Strict, Unfit
 from app.config.fields import (
     UNITS_MS,
     AddressText,
     DnsServer,
     Duration,
+    NonEmpty,
     Positive,
     TenantName,
+    Time,
     https_url,
     plain,
     source_name,
@@ -72,7 +75,7 @@ class ThreatAttributes(Strict):
 class LookupLimits(Strict):
     """What look-ups while workers run may take, in each worker."""
 
-    ttl: Duration = UNITS_MS["h"]
+    ttl: Time = UNITS_MS["h"]
     """An answer is asked for again after so long, or sooner where it says so itself. Until the new
     one comes the old one is used, for as long again at most."""
     negative_ttl: Duration = 5 * UNITS_MS["m"]
@@ -91,6 +94,7 @@ class Enrichment(Strict):
     """What is known about an event's attributes beside what its source says. One of the kinds:
     `dictionary`, `topic`, `threats`, `geoip`, `dns`, `qumulo`, `constant`, `template`, `from`."""
 
+    stand_in = MappingProxyType({"key": UNREADABLE, "field": UNREADABLE, "as": UNREADABLE})
     dictionary: Path | None = None
     """CSV, JSON or YAML file of rows; with `key`, `field` or `fields`, and `as`."""
     topic: Annotated[str, AfterValidator(source_name)] | None = None
@@ -137,19 +141,19 @@ class Enrichment(Strict):
     """Bounds of look-ups while workers run."""
     constant: str | int | float | bool | None = None
     """A value for the attribute `to` of every event that has none."""
-    template: str | None = None
+    template: NonEmpty | None = None
     """The same, of other attributes and text: "{device.hostname}/{file.path}". Nothing where one of
     them is absent; `{{` is a brace."""
-    from_: str | None = Field(default=None, alias="from")
+    from_: NonEmpty | None = Field(default=None, alias="from")
     """The same, from another attribute."""
-    to: str | None = None
+    to: NonEmpty | None = None
     """Attribute that is filled where it is absent."""
-    key: str | None = None
+    key: NonEmpty | None = None
     """Column of the file to join by, or what a topic's keys are called. Of threats in a CSV file:
     `indicator`."""
-    field: str | None = None
+    field: NonEmpty | None = None
     """Event attribute to join by, such as src_endpoint.ip."""
-    fields: Annotated[list[str], Field(min_length=1)] | None = None
+    fields: Annotated[list[NonEmpty], Field(min_length=1)] | None = None
     """Or several of them; each that hits is an entry of its own."""
     match: Literal["exact", "network", "domain"] | None = None
     """How the key is met. exact (the default): equal; network: an address in it, the longest prefix
@@ -158,43 +162,51 @@ class Enrichment(Strict):
     """Whose table it is: only this tenant's events and alerts have what is in it."""
     attributes: ThreatAttributes | None = None
     """Where threats are looked for."""
-    name: str | None = Field(default=None, alias="as")
+    name: NonEmpty | None = Field(default=None, alias="as")
     """Name of the entry in the event's `enrichments`. Unless given, of dns: dns_reverse or
     dns_forward, of qumulo: qumulo_identity or qumulo_path."""
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Enrichment":
-        given = [_key(name) for name in self.model_fields_set]
+    def unfit(self) -> Iterator[Unfit]:
+        """What its kind does not have, or needs."""
+        given = self._given
         kinds = [kind for kind in KINDS if kind in given]
         if len(kinds) != 1:
             seen = " and ".join(kinds) or "none"
-            raise ValueError(f"saw {seen}, expected exactly one of {', '.join(KINDS)}")
+            yield f"saw {seen}, expected exactly one of {', '.join(KINDS)}", tuple(KINDS)
+            return
         kind = kinds[0]
         keys = KINDS[kind]
         if missing := [key for key in keys.required if key not in given]:
-            raise ValueError(f"{kind} needs {' and '.join(missing)}")
+            yield f"{kind} needs {' and '.join(missing)}", tuple(missing)
         if keys.either and sum(key in given for key in keys.either) != 1:
-            raise ValueError(f"{kind} needs either {' or '.join(keys.either)}")
+            yield f"{kind} needs either {' or '.join(keys.either)}", keys.either
         known = (kind, *keys.required, *keys.either, *keys.optional)
         if strange := [key for key in given if key not in known]:
-            raise ValueError(f"saw {', '.join(strange)}, but {kind} has {', '.join(known[1:])}")
+            text = f"saw {', '.join(strange)}, but {kind} has {', '.join(known[1:])}"
+            yield text, tuple(strange)
         if self.dns == "reverse" and (
             other := [field for field in self.looked_up if not field.endswith(".ip")]
         ):
-            raise ValueError(
+            text = (
                 f"saw {', '.join(other)}, expected attributes of objects with an address, such as "
                 "src_endpoint.ip"
             )
+            yield text, ("field", "fields")
         if self.qumulo is not None and (self.token_file is None) == (self.token_env is None):
-            raise ValueError("qumulo needs either token_file or token_env")
+            yield "qumulo needs either token_file or token_env", TOKEN
         if self.qumulo == "path" and self.by is not None:
-            raise ValueError("saw by, but only identities have it; a path is found by a file's id")
-        return self
+            yield "saw by, but only identities have it; a path is found by a file's id", ("by",)
+
+    @property
+    def _given(self) -> list[str]:
+        """The keys that have a value."""
+        names = [name for name in type(self).model_fields if name in self.model_fields_set]
+        return [_key(name) for name in names if getattr(self, name) is not None]
 
     @property
     def kind(self) -> str:
         """The key that says what it is."""
-        return next(kind for kind in KINDS if kind in map(_key, self.model_fields_set))
+        return next(kind for kind in KINDS if kind in self._given)
 
     @property
     def file(self) -> tuple[str, Path] | None:

@@ -1,12 +1,14 @@
 """Listeners of northbound.yaml: protocol, address, framing, TLS, proxies, spool."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from app.config.connection import Strict
-from app.config.fields import Endpoint, NetworkText, Permissions, Size
+from app.config.connection import UNREADABLE, Strict, Unfit
+from app.config.fields import Endpoint, LineBytes, NetworkText, Permissions, Size
 
 SECURED = ("tls", "relp+tls")
 UDP_SPOOL = 256 << 20
@@ -26,20 +28,24 @@ class ListenerTls(Strict):
     client_certificates: Literal["none", "optional", "required"] = "none"
     """Whether senders are asked for a certificate."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> "ListenerTls":
+    def unfit(self) -> Iterator[Unfit]:
+        """Halves of a setting."""
         if self.key is not None and self.certificate is None:
-            raise ValueError("key needs certificate")
+            yield "key needs certificate", ("key", "certificate")
         if self.certificate is not None and self.hosts:
-            raise ValueError("hosts are for a certificate of Northbound's own CA; remove one")
+            text = "hosts are for a certificate of Northbound's own CA; remove one"
+            yield text, ("hosts", "certificate")
         if (self.client_certificates == "none") != (self.client_ca is None):
-            raise ValueError("client_ca and client_certificates: optional or required go together")
-        return self
+            text = "client_ca and client_certificates: optional or required go together"
+            yield text, ("client_ca", "client_certificates")
 
 
 class Listener(Strict):
     """A port, or a Unix socket, that the ingest agent listens on."""
 
+    stand_in = MappingProxyType(
+        {"protocol": "tcp", "listen": "0.0.0.0:0", "source": UNREADABLE}  # see Strict
+    )
     protocol: Literal["tcp", "udp", "tls", "relp", "relp+tls", "unix"]
     """Transport."""
     listen: Endpoint
@@ -48,7 +54,7 @@ class Listener(Strict):
     """Which source the lines belong to."""
     framing: Literal["auto", "lf", "octet", "nul"] = "auto"
     """How streams are cut (RFC 6587); auto tells LF and octet counting apart frame by frame."""
-    max_line: Annotated[int, Field(ge=1, le=2_000_000)] = 1_048_576
+    max_line: LineBytes = 1_048_576
     """Bytes a message may have."""
     oversize: Literal["truncate", "split"] = "truncate"
     """What happens to a longer message; either way it is counted."""
@@ -61,7 +67,7 @@ class Listener(Strict):
     0B: senders are held back. Not for RELP, whose senders keep what is not acknowledged."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads (SO_REUSEPORT) that receive datagrams."""
-    receive_buffer: Size = 4 << 20
+    receive_buffer: Annotated[Size, Field(gt=0)] = 4 << 20
     """The kernel's buffer for datagrams (SO_RCVBUF), for each thread."""
     socket: Literal["stream", "datagram"] = "stream"
     """Kind of a Unix socket."""
@@ -90,21 +96,17 @@ class Listener(Strict):
             return self.spool
         return UDP_SPOOL if self.protocol == "udp" else 0
 
-    @model_validator(mode="after")
-    def _fits(self) -> "Listener":
-        problems = []
+    def unfit(self) -> Iterator[Unfit]:
+        """What this protocol does not have."""
         if (self.protocol == "unix") != self.listen.startswith("/"):
-            problems.append("listen is an absolute path for unix, and host:port for all others")
+            yield "listen is an absolute path for unix, and host:port for all others", ("listen",)
         if self.tls is not None and not self.secured:
-            problems.append(f"tls is for protocol tls and relp+tls, not {self.protocol}")
+            yield f"tls is for protocol tls and relp+tls, not {self.protocol}", ("tls",)
         if self.proxy_protocol and self.protocol in ("udp", "unix"):
-            problems.append(f"proxy_protocol is for connections, not {self.protocol}")
+            yield f"proxy_protocol is for connections, not {self.protocol}", ("proxy_protocol",)
         if self.spool and self.protocol.startswith("relp"):
-            problems.append("spool is not for RELP: its senders keep what is not acknowledged")
+            yield "spool is not for RELP: its senders keep what is not acknowledged", ("spool",)
         if self.threads > 1 and self.protocol != "udp":
-            problems.append("threads are for udp")
+            yield "threads are for udp", ("threads",)
         if self.framing != "auto" and (self.datagrams or self.protocol.startswith("relp")):
-            problems.append(f"framing is for streams, not {self.protocol}")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+            yield f"framing is for streams, not {self.protocol}", ("framing",)

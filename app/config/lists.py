@@ -1,11 +1,12 @@
 """What northbound.yaml says of active lists."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from app.config.connection import Strict
-from app.config.fields import Duration, source_name
+from app.config.connection import Strict, Unfit
+from app.config.fields import Time, source_name
 from topology.levels import Level
 from topology.lists import ActiveList, OnAlert
 
@@ -27,7 +28,7 @@ class AlertChange(Strict):
     without it, the parts' own names. Alerts of correlations have the fields of their group-by."""
     values: list[str] = Field(default_factory=list)
     """Attributes or fields that an entry keeps."""
-    ttl: Duration | None = None
+    ttl: Time | None = None
     """How long an entry stays, if not as long as the list says."""
     rules: Annotated[list[str], Field(min_length=1)] | None = None
     """Ids or names of rules; without it, all."""
@@ -38,11 +39,10 @@ class AlertChange(Strict):
     severity: Level = "informational"
     """The least severity."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "AlertChange":
+    def unfit(self) -> Iterator[Unfit]:
+        """What only an entry that is added can have."""
         if self.do == "remove" and (self.ttl is not None or self.values):
-            raise ValueError("ttl and values go with do: add; remove them")
-        return self
+            yield "ttl and values go with do: add; remove them", ("do",)
 
 
 ListName = Annotated[str, AfterValidator(source_name)]
@@ -54,7 +54,7 @@ class ListSettings(Strict):
     key: Annotated[list[str], Field(min_length=1, max_length=8), AfterValidator(_once)]
     """What the parts of its key are called. Rules take the fields of these names, unless they name
     others."""
-    ttl: Duration | None = None
+    ttl: Time | None = None
     """How long an entry stays where the rule that adds it does not say. Unless given, until it is
     removed."""
     shared: bool = False
@@ -62,14 +62,12 @@ class ListSettings(Strict):
     alerts: list[AlertChange] = Field(default_factory=list)
     """What alerts do to it, whatever their rules say."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "ListSettings":
+    def unfit(self) -> Iterator[Unfit]:
+        """Keys of alerts that have not as many parts as that of the list."""
         for number, each in enumerate(self.alerts):
             if each.key is not None and len(each.key) != len(self.key):
-                raise ValueError(
-                    f"expected a field for each of {', '.join(self.key)}; see alerts[{number}].key"
-                )
-        return self
+                text = f"expected a field for each of {', '.join(self.key)}"
+                yield f"{text}; see alerts[{number}].key", ("alerts", "key")
 
     def active_list(self, name: str) -> ActiveList:
         """The list as rules know it."""

@@ -1,22 +1,27 @@
 """northbound.yaml as typed, strict, frozen classes. Durations are milliseconds."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr
 
-from app.config.connection import Kafka, Strict
+from app.config.connection import UNREADABLE, Kafka, Strict, Unfit
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
-from app.config.deliveries import Delivering, Delivery
+from app.config.deliveries import Delivering, Delivery, feed_format
 from app.config.enrichment import Enrichment
 from app.config.fields import (
     UNITS_MS,
     Address,
     Boundary,
+    Bytes,
     Duration,
+    Name,
     Positive,
     SourceName,
     TenantName,
+    Time,
     host_port,
     zone,
 )
@@ -25,7 +30,7 @@ from app.config.lists import ListName, ListSettings
 from app.config.responses import Response
 from app.config.schema_registry import SchemaRegistry
 from app.config.stages import Aggregation, Filter, Mutation
-from app.yaml_source import Document, dotted
+from app.yaml_source import At, Document, dotted
 from topology.lists import ActiveList
 from topology.topics import Feeds, Names, RawTopic
 
@@ -33,6 +38,7 @@ from topology.topics import Feeds, Names, RawTopic
 class Source(Strict):
     """A feed of raw lines: how they are read and how long they are kept."""
 
+    stand_in = MappingProxyType({"format": "plain"})
     format: str | None = None
     """Format of its lines, such as auto, qumulo, rfc5424 or cef (docs/formats.md has all)."""
     normalizer: Path | None = None
@@ -41,7 +47,7 @@ class Source(Strict):
     """Zone of time stamps that name none, as those of rfc3164: an IANA name."""
     partitions: Positive = 4
     """Partitions of its raw topic."""
-    retention: Duration = 7 * UNITS_MS["d"]
+    retention: Time = 7 * UNITS_MS["d"]
     """How long raw lines are kept."""
     key: Literal["peer", "spread"] = "peer"
     """peer: a sender stays in one partition, in order; spread: evenly, for lines behind a relay."""
@@ -51,9 +57,9 @@ class Source(Strict):
     stamp, so broker is for raw topics that others write, whose clocks nobody vouches for."""
     lateness: Duration = 30 * UNITS_MS["s"]
     """How far an event may be behind its partition and still count for alerts."""
-    tick: Duration = 5 * UNITS_MS["s"]
+    tick: Time = 5 * UNITS_MS["s"]
     """A partition that is quiet for so long gets a tick, so that its windows close."""
-    silent_after: Duration = 15 * UNITS_MS["m"]
+    silent_after: Time = 15 * UNITS_MS["m"]
     """A source that was heard before and is silent for so long is reported (`ingest.monitor`)."""
     low_rate: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """A source that sends less than this share of what is usual at the hour, over five minutes, is
@@ -70,11 +76,10 @@ class Source(Strict):
     """Which of its events become one with a count; an event belongs to the first that wants it.
     Before it is taken out, leave it empty (`[]`) until the windows that are open have ended."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Source":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both ways to read lines, or none."""
         if (self.format is None) == (self.normalizer is None):
-            raise ValueError("expected either format or normalizer")
-        return self
+            yield "expected either format or normalizer", ("format", "normalizer")
 
 
 class AggregateAlert(Strict):
@@ -91,13 +96,13 @@ class AggregateAlert(Strict):
 class Aggregate(Strict):
     """Counts of events in tumbling, epoch-aligned event-time windows."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    name: Name
     """Identifies it in state and alerts; renaming starts its counts anew."""
     select: dict[str, str | int]
     """Attribute and value that an event must have, all of them."""
     by: Annotated[list[str], Field(min_length=1)]
     """Attributes to group by."""
-    window: Duration
+    window: Time
     """Length of a window, aligned to the epoch."""
     grace: Duration = UNITS_MS["h"]
     """How late an event may be and still count."""
@@ -114,11 +119,10 @@ class Fields(Strict):
     leave_out: Annotated[list[str], Field(min_length=1)] | None = None
     """All but these; what OCSF requires stays."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Fields":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both, or none."""
         if (self.keep is None) == (self.leave_out is None):
-            raise ValueError("expected either keep or leave_out")
-        return self
+            yield "expected either keep or leave_out", ("keep", "leave_out")
 
     @property
     def patterns(self) -> tuple[str, list[str]]:
@@ -132,7 +136,7 @@ class Quota(Strict):
     """What a tenant's clients together may ask of each broker; Kafka slows down who asks for more.
     null: as much as there is."""
 
-    bytes_per_second: Positive | None = 100_000_000
+    bytes_per_second: Annotated[Bytes, Field(ge=1)] | None = 100_000_000
     """Bytes that it reads."""
     request_percent: Positive | None = 100
     """Time of the broker's threads, in percent of one."""
@@ -141,11 +145,12 @@ class Quota(Strict):
 class Tenant(Strict):
     """Who receives what."""
 
+    stand_in = MappingProxyType({"sources": [UNREADABLE]})
     sources: Annotated[list[str], Field(min_length=1)]
     """Sources whose events and alerts it receives."""
     feeds: list[Literal["events", "alerts"]] = Field(default=["events", "alerts"])
     """Which topics it has."""
-    format: str = "ocsf-json"
+    format: Annotated[str, AfterValidator(feed_format)] = "ocsf-json"
     """Format of its events and alerts: ocsf-json, indicator-json, ecs-json, cef, leef, rfc5424 or
     avro."""
     key: Literal["host", "user"] = "host"
@@ -219,6 +224,13 @@ class Ingest(Strict):
 class Config(Strict):
     """The whole of northbound.yaml. Paths in it are relative to the file's folder."""
 
+    stand_in = MappingProxyType(
+        {
+            "version": 1,
+            "kafka": {"embedded": {}},
+            "sources": {UNREADABLE: {"format": "plain"}},
+        }
+    )
     version: Literal[1]
     """Version of this file's form."""
     kafka: Kafka
@@ -263,6 +275,18 @@ class Config(Strict):
     _tenants: dict[str, Document] = PrivateAttr(default_factory=dict)
     """Files of tenants.d, by tenant."""
 
+    def with_lists_of(self, newer: "Config", names: Iterable[str]) -> "Config":
+        """This configuration with these lists of a newer reading of its file, too."""
+        lists = {**self.lists, **{name: newer.lists[name] for name in names}}
+        found = self.model_copy(update={"lists": lists})
+        found._document = newer._document  # noqa: SLF001  # lists are told with their lines there
+        return found
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from."""
+        return self._home / "northbound.yaml" if self._document is None else self._document.path
+
     @property
     def home(self) -> Path:
         """The folder of northbound.yaml."""
@@ -294,13 +318,28 @@ class Config(Strict):
         """Physical names of topics and groups."""
         return Names(self.kafka.topic_prefix)
 
-    def problem(self, at: tuple[str | int, ...], text: str) -> str:
-        """`file:line: key: text`, for what is found out after the file was read."""
-        if self._document is None:
-            return f"{dotted(at)}: {text}"
-        if at[0] == "tenants" and len(at) > 1 and at[1] in self._tenants:
-            return self._tenants[str(at[1])].problem(at[2:], text)
-        return self._document.problem(at, text)
+    def problem(self, at: At, text: str) -> str:
+        """`file:line: key: text`, for what is found out after the file was read; nothing where a
+        mistake was taken out that it may follow from."""
+        if self.unsure(at):
+            return ""
+        document, own = self._where(at)
+        return f"{dotted(at)}: {text}" if document is None else document.problem(own, text)
+
+    def unsure(self, at: At) -> bool:
+        """Whether a mistake was taken out there, above it or below it (app/config/shape.py); `()`:
+        anywhere in northbound.yaml."""
+        document, own = self._where(at)
+        return document is not None and document.unsure(own)
+
+    def place(self, at: At) -> str:
+        """A key as the file has it."""
+        return dotted(at if self._document is None else self._document.written(at))
+
+    def _where(self, at: At) -> tuple[Document | None, At]:
+        """The document that has a key, and the key in it."""
+        own = self._tenants.get(str(at[1])) if at[:1] == ("tenants",) and len(at) > 1 else None
+        return (self._document, at) if own is None else (own, at[2:])
 
     def path(self, path: Path) -> Path:
         """A path of the file as an absolute one."""
@@ -389,7 +428,7 @@ class Config(Strict):
         """
         embedded, external = self.kafka.embedded, self.kafka.external
         if external is not None:
-            return {"bootstrap.servers": external.bootstrap, **external.security.client(self.path)}
+            return {"bootstrap.servers": external.bootstrap, **external.security.client(self)}
         assert embedded is not None  # noqa: S101  # Kafka allows exactly one of the two
         host, port = host_port(embedded.internal)
         servers = [f"{host}:{port + number}" for number in range(embedded.brokers)]

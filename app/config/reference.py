@@ -6,6 +6,7 @@
 import ast
 import inspect
 import sys
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
@@ -17,14 +18,19 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app.config.connection import Strict
-from app.config.fields import duration, duration_text, size, size_text
+from app.config.fields import duration, duration_text, octets, size, size_text
 from app.config.model import Config
 
 HEAD = """\
 # northbound.yaml
 
 One file is the desired state: `northbound up`, `worker`, `ingest` and every command read it.
-Unknown keys are mistakes; all mistakes are reported at once with file and line, and nothing starts.
+Unknown keys are mistakes.
+Durations are numbers with ms, s, m, h or d (30s, 1h30m).
+Sizes are numbers with B, KiB, MiB, GiB, TiB, or KB, MB, GB, TB (10MiB).
+All mistakes, those in tenants.d, dictionaries, normalizers and rules too, are told at once with
+file, line, key, what was seen and what was expected, and nothing starts.
+`northbound check` looks for them alone.
 Paths are relative to the file.
 Secrets stand in files or environment variables, never in this file.
 With `NORTHBOUND_BOOTSTRAP` in the environment `kafka.embedded` is set aside and that cluster used.
@@ -99,11 +105,17 @@ def _models(annotation: Any) -> list[tuple[type[BaseModel], str]]:
 
 
 def _type(field: FieldInfo) -> str:
-    if any(getattr(item, "func", None) is duration for item in field.metadata):
-        return "duration"
-    if any(getattr(item, "func", None) is size for item in field.metadata):
-        return "size"
-    return _name(field.annotation).replace("|", "\\|")
+    return (_unit(field.metadata) or _name(field.annotation)).replace("|", "\\|")
+
+
+def _unit(metadata: Iterable[Any]) -> str | None:
+    """What a number with a unit is."""
+    units = {duration: "duration", size: "size", octets: "bytes or size"}
+    return next((units[item.func] for item in metadata if _checks(item) in units), None)
+
+
+def _checks(item: Any) -> Any:
+    return getattr(item, "func", None)
 
 
 def _name(annotation: Any) -> str:
@@ -117,8 +129,7 @@ def _name(annotation: Any) -> str:
     if origin is dict:
         return f"name to {_name(inner[1])}"
     if hasattr(annotation, "__metadata__"):
-        sized = any(getattr(item, "func", None) is size for item in annotation.__metadata__)
-        return "size" if sized else _name(inner[0])
+        return _unit(annotation.__metadata__) or _name(inner[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "mapping"
     names = {str: "text", int: "number", bool: "true or false", Path: "path"}
@@ -131,10 +142,9 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if value is None or isinstance(value, BaseModel):
         return ""
-    if any(getattr(item, "func", None) is duration for item in field.metadata):
-        return f"`{duration_text(value)}`"
-    if any(getattr(item, "func", None) is size for item in field.metadata):
-        return f"`{size_text(value)}`"
+    written = {"duration": duration_text, "size": size_text}.get(_unit(field.metadata) or "")
+    if written is not None:
+        return f"`{written(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, list | dict):

@@ -1,19 +1,21 @@
 """Responses of northbound.yaml: what is done about a tenant's alerts, one by one."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from app.config.connection import Strict
-from app.config.deliveries import HEADER_NAME, RESERVED, DeliveryTls
-from app.config.fields import UNITS_MS, Address, Duration, HttpUrl, Positive
-from app.yaml_source import Document
+from app.config.connection import PASSWORD, TOKEN, UNREADABLE, Strict, Unfit
+from app.config.deliveries import RESERVED, DeliveryTls, wrong_headers
+from app.config.fields import UNITS_MS, HttpUrl, Name, Positive, Receiver, Time, TopicName, matching
 from topology.templates import TemplateError, pieces
 
 if TYPE_CHECKING:
     from app.config.model import Config
+    from app.yaml_source import At
 
 FORMAT = "ocsf-json"
 KEY_HEADER = "Idempotency-Key"
@@ -55,6 +57,9 @@ def templates(value: Any) -> Any:
 
 Mailbox = Annotated[str, AfterValidator(mailbox)]
 Template = Annotated[str, AfterValidator(template)]
+HeaderScheme = Annotated[
+    str, matching(r"[!#-'*+.^_`|~0-9A-Za-z-]+", "expected one word, such as Bearer or Basic")
+]
 JsonTemplate = Annotated[dict[str, Any], AfterValidator(templates)]
 
 
@@ -73,7 +78,7 @@ class WebhookResponse(Strict):
     """File that holds the token and nothing else; read anew for each request."""
     token_env: str | None = None
     """Name of an environment variable that holds it instead."""
-    scheme: Annotated[str, Field(pattern=r"^[!#-'*+.^_`|~0-9A-Za-z-]+$")] = "Bearer"
+    scheme: HeaderScheme = "Bearer"
     """What stands before the token in `Authorization`; with Basic the token is the base64 text of
     user:password."""
     headers: dict[str, str] = Field(default_factory=dict)
@@ -81,23 +86,18 @@ class WebhookResponse(Strict):
     body: JsonTemplate | None = None
     """The JSON of each request, with templates of alert attributes in its texts; a text that is one
     attribute and nothing else becomes its value. Without it, the alert."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A receiver that answers nothing for so long counts as away."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "WebhookResponse":
+    def unfit(self) -> Iterator[Unfit]:
+        """Two ways to say one thing, and headers that cannot be."""
         if bool(self.addresses) == (self.url_file is not None):
-            raise ValueError("expected either addresses or url_file")
+            yield "expected either addresses or url_file", ("addresses", "url_file")
         if len(set(self.addresses)) < len(self.addresses):
-            raise ValueError("expected each address once")
+            yield "expected each address once", ("addresses",)
         if self.token_file is not None and self.token_env is not None:
-            raise ValueError("token_file and token_env exclude each other; keep one")
-        for name, value in self.headers.items():
-            if not HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
-                raise ValueError(f"expected headers of one line of ASCII text; see {name!r}")
-            if name.lower() in {*RESERVED, KEY_HEADER.lower()}:
-                raise ValueError(f"header {name} is set by the response; remove it")
-        return self
+            yield "token_file and token_env exclude each other; keep one", TOKEN
+        yield from wrong_headers(self.headers, {*RESERVED, KEY_HEADER.lower()}, "response")
 
 
 class EmailResponse(Strict):
@@ -105,7 +105,7 @@ class EmailResponse(Strict):
 
     type: Literal["email"]
     """What is done."""
-    addresses: Annotated[list[Address], Field(min_length=1)]
+    addresses: Annotated[list[Receiver], Field(min_length=1)]
     """host:port of mail servers (25, 587, or 465 with `security: tls`); the first that can be
     reached is taken."""
     security: Literal["starttls", "tls", "none"] = "starttls"
@@ -127,19 +127,18 @@ class EmailResponse(Strict):
     """Template of alert attributes."""
     body: Template | None = None
     """Template of the text; without it, what an alert says in lines, and the alert attached."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A server that answers nothing for so long counts as away."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> "EmailResponse":
+    def unfit(self) -> Iterator[Unfit]:
+        """A login that is not whole, or not safe."""
         if self.password_file is not None and self.password_env is not None:
-            raise ValueError("password_file and password_env exclude each other; keep one")
+            yield "password_file and password_env exclude each other; keep one", PASSWORD
         password = self.password_file is not None or self.password_env is not None
         if password != (self.username is not None):
-            raise ValueError("username and password_file or password_env go together")
+            yield "username and password_file or password_env go together", ("username", *PASSWORD)
         if password and self.security == "none":
-            raise ValueError("expected security starttls or tls: a password is sent")
-        return self
+            yield "expected security starttls or tls: a password is sent", ("security",)
 
 
 class CommandResponse(Strict):
@@ -151,7 +150,7 @@ class CommandResponse(Strict):
     argv: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
     """The program's file and its arguments, as they are: there is no shell, and no secret belongs
     here."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """One that runs for so long is ended, with what it has started, and tried again."""
 
 
@@ -161,12 +160,12 @@ class TopicResponse(Strict):
 
     type: Literal["topic"]
     """What is done."""
-    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+    topic: TopicName
     """Its name in Kafka, which the prefix is not put before. It has to be there, and none of
     Northbound's."""
     body: JsonTemplate | None = None
     """The JSON of a record, as that of a webhook. Without it, the alert."""
-    timeout: Duration = 30 * UNITS_MS["s"]
+    timeout: Time = 30 * UNITS_MS["s"]
     """A record that Kafka has not taken after so long is written again."""
 
 
@@ -182,7 +181,7 @@ class Limit(Strict):
 
     most: Positive
     """Alerts of a rule that are answered in that time."""
-    per: Annotated[Duration, Field(gt=0)] = UNITS_MS["h"]
+    per: Time = UNITS_MS["h"]
     """The time, from the first of them on."""
 
 
@@ -190,7 +189,14 @@ class Response(Strict):
     """What is done about those alerts of a tenant that meet everything that is said here, with
     offsets of its own."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    stand_in = MappingProxyType(
+        {
+            "name": UNREADABLE,
+            "tenant": UNREADABLE,
+            "to": {"type": "topic", "topic": UNREADABLE},
+        }
+    )
+    name: Name
     """Identifies its offsets and its keys: under another name it begins anew."""
     tenant: str
     """Whose alerts, which have to be in ocsf-json."""
@@ -223,35 +229,40 @@ class Response(Strict):
     """What is done."""
 
 
-def problems(config: "Config", document: Document, tenants: str) -> list[str]:
+def problems(config: "Config", tenants: str) -> list[str]:
     """What is wrong between responses and the rest of northbound.yaml, with lines. `tenants`: the
     names of all."""
     found = []
-    names = {each.name: f"deliveries[{n}]" for n, each in enumerate(config.deliveries)}
+    names = {
+        each.name: config.place(("deliveries", number))
+        for number, each in enumerate(config.deliveries)
+    }
     for number, response in enumerate(config.responses):
-        at = ("responses", number)
+        at: At = ("responses", number)
         tenant = config.tenants.get(response.tenant)
-        if tenant is None:
+        if tenant is None and config.unsure(("tenants", response.tenant)):
+            pass  # what is wrong with it is told
+        elif tenant is None:
             text = f"saw {response.tenant!r}, expected one of the tenants: {tenants}"
-            found.append(document.problem((*at, "tenant"), text))
+            found.append(config.problem((*at, "tenant"), text))
         elif "alerts" not in tenant.feeds:
             text = f"tenant {response.tenant} has no alerts; expected alerts among its feeds"
-            found.append(document.problem((*at, "tenant"), text))
+            found.append(config.problem((*at, "tenant"), text))
         elif tenant.format != FORMAT:
             text = (
                 f"tenant {response.tenant} has the format {tenant.format}; expected {FORMAT}. Add "
                 "a tenant with that format, and `feeds: [alerts]`, for responses"
             )
-            found.append(document.problem((*at, "tenant"), text))
-        other = names.setdefault(response.name, f"responses[{number}]")
-        if other != f"responses[{number}]":
+            found.append(config.problem((*at, "tenant"), text))
+        other = names.setdefault(response.name, config.place(at))
+        if other != config.place(at):
             text = (
                 f"{other} is named {response.name} too; each needs its own, under which its "
                 "offsets are kept"
             )
-            found.append(document.problem((*at, "name"), text))
+            found.append(config.problem((*at, "name"), text))
         to = response.to
         if isinstance(to, TopicResponse) and config.names.owns(to.topic):
             text = f"saw {to.topic!r}, a topic of Northbound's own; expected one of yours"
-            found.append(document.problem((*at, "to", "topic"), text))
+            found.append(config.problem((*at, "to", "topic"), text))
     return found

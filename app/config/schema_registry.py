@@ -1,13 +1,17 @@
 """The schema registry of northbound.yaml: where the schemas of tenants with `format: avro` are."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from app.config.connection import Strict, password_of
+from app.config.connection import PASSWORD, Strict, Unfit, password_of
 from app.config.fields import HttpUrl
+from app.yaml_source import At
+
+if TYPE_CHECKING:
+    from app.config.model import Config
 
 Level = Literal[
     "BACKWARD",
@@ -32,21 +36,20 @@ class RegistryLogin(Strict):
     ca_file: Path | None = None
     """CA certificates in PEM, for https; default: the system's."""
 
-    @model_validator(mode="after")
-    def _one_password(self) -> "RegistryLogin":
+    def unfit(self) -> Iterator[Unfit]:
+        """A login that is not whole."""
         if self.password_file is not None and self.password_env is not None:
-            raise ValueError("password_file and password_env exclude each other; keep one")
+            yield "password_file and password_env exclude each other; keep one", PASSWORD
         if (self.username is None) != (self.password_file is None and self.password_env is None):
-            raise ValueError("username and password_file or password_env go together")
+            yield "username and password_file or password_env go together", ("username", *PASSWORD)
         if self.username is not None and ":" in self.username:
-            raise ValueError("expected a username without a colon (RFC 7617)")
-        return self
+            yield "expected a username without a colon (RFC 7617)", ("username",)
 
-    def login(self, resolve: Callable[[Path], Path], at: str) -> tuple[str, str] | None:
+    def login(self, config: "Config", at: At) -> tuple[str, str] | None:
         """User name and password. Raises ConfigError if the password is not there."""
         if self.username is None:
             return None
-        return self.username, password_of(self.password_env, self.password_file, resolve, at)
+        return self.username, password_of(self.password_env, self.password_file, config, at)
 
 
 class RegistryReaders(RegistryLogin):
@@ -76,15 +79,15 @@ class SchemaRegistry(RegistryLogin):
     northbound: RegistryReaders | None = None
     """What bundles say; default: the first of `urls` and `ca_file`, without a user."""
 
-    @model_validator(mode="after")
-    def _pair(self) -> "SchemaRegistry":
+    def unfit(self) -> Iterator[Unfit]:
+        """A login and a certificate that are not whole, or not safe."""
+        yield from super().unfit()
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
+            yield "certificate_file and key_file go together", ("certificate_file", "key_file")
         if self.username is not None and any(
             each.startswith("http://") and not each.startswith(LOOPBACK) for each in self.urls
         ):
-            raise ValueError("expected https: a password is sent there")
-        return self
+            yield "expected https: a password is sent there", ("urls",)
 
 
 LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")

@@ -1,11 +1,12 @@
 """What northbound.yaml says of a source's stages between normalize and match."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from app.config.connection import Strict
-from app.config.fields import Duration, Positive
+from app.config.connection import Strict, Unfit
+from app.config.fields import Name, Positive, Time
 
 
 class Replace(Strict):
@@ -18,11 +19,10 @@ class Replace(Strict):
     with_: str = Field(alias="with")
     """What stands there instead; for a pattern `$1` is its first group."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Replace":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both, or none."""
         if (self.text is None) == (self.pattern is None):
-            raise ValueError("expected either text or pattern")
-        return self
+            yield "expected either text or pattern", ("text", "pattern")
 
 
 class Substring(Strict):
@@ -91,19 +91,18 @@ class Mutation(Operations):
     to: str | None = None
     """Attribute that is written; without it, the same."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Mutation":
+    def unfit(self) -> Iterator[Unfit]:
+        """Several operations, or none."""
         if len(self.operations) != 1:
             seen = " and ".join(name for name, _ in self.operations) or "none"
             known = ", ".join(Operations.model_fields)
-            raise ValueError(f"saw {seen}, expected exactly one of {known}")
-        return self
+            yield f"saw {seen}, expected exactly one of {known}", tuple(Operations.model_fields)
 
 
 class Filter(Strict):
     """Keep or drop events by a condition. Either `keep` or `drop`."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    name: Name
     """Identifies it in counters."""
     drop: dict[str, Any] | None = None
     """Drops what matches: a `detection` section as of a Sigma rule, over event attributes. With one
@@ -111,11 +110,10 @@ class Filter(Strict):
     keep: dict[str, Any] | None = None
     """Drops what does not match: the same."""
 
-    @model_validator(mode="after")
-    def _one(self) -> "Filter":
+    def unfit(self) -> Iterator[Unfit]:
+        """Both, or none."""
         if (self.drop is None) == (self.keep is None):
-            raise ValueError("expected either keep or drop")
-        return self
+            yield "expected either keep or drop", ("keep", "drop")
 
     @property
     def action(self) -> Literal["keep", "drop"]:
@@ -131,13 +129,13 @@ class Filter(Strict):
 class Aggregation(Strict):
     """Make similar events one: those of one type, with equal attributes, in one window."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    name: Name
     """Identifies it in state and counters; renaming begins new windows."""
     when: Annotated[dict[str, Any], Field(min_length=1)] | None = None
     """Which events: a `detection` section as of a Sigma rule; without it, all."""
     by: Annotated[list[str], Field(min_length=1)]
     """Attributes that similar events have in common; absent equals absent."""
-    window: Annotated[Duration, Field(gt=0)]
+    window: Time
     """Length of a window of event time, aligned to the epoch."""
     keep: list[str] | None = None
     """What else the aggregated event has of the first one, attributes or objects such as file;

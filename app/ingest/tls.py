@@ -3,7 +3,11 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from app.config import Config
+    from app.config.listeners import ListenerTls
 
 ClientCertificates: TypeAlias = Literal["none", "optional", "required"]
 
@@ -50,6 +54,21 @@ class TlsSettings:
                 f"tls.certificate {files}: {_reason(error)}; expected PEM that belongs together"
             )
             raise OSError(error.errno, problem) from None
+
+
+def tls_settings(
+    config: "Config", given: "ListenerTls | None", own: Path | None
+) -> TlsSettings | None:
+    """What northbound.yaml says of a listener's TLS; `own`: the certificate of Northbound's CA."""
+    if given is None:
+        return None
+    certificate = own if given.certificate is None else config.path(given.certificate)
+    return TlsSettings(
+        certificate=certificate or Path(),
+        key=config.path(given.key) if given.key else None,
+        client_ca=config.path(given.client_ca) if given.client_ca else None,
+        clients=given.client_certificates,
+    )
 
 
 def _reason(error: OSError) -> str:

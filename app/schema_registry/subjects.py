@@ -36,7 +36,7 @@ def opened(config: Config) -> Registry | None:
     found = config.schema_registry
     if found is None:
         return None
-    login = found.login(config.path, "schema_registry")
+    login = found.login(config, ("schema_registry",))
     return Registry(found.urls, _context(config, found), login)
 
 
@@ -61,12 +61,12 @@ def schema_ids(config: Config, tenants: Iterable[str] | None = None) -> dict[str
         except RegistryAwayError as error:
             known = kept.get(subject, mark)
             if known is None:
-                problems.append(f"schema_registry: {error}")
+                problems.append(config.problem(("schema_registry",), str(error)))
                 break  # every other subject would wait as long
             log.warning("%s The id of an earlier start is used. subject=%s", error, subject)
             number = known
         except RegistryError as error:
-            problems.append(f"schema_registry: {error}")
+            problems.append(config.problem(("schema_registry",), str(error)))
             continue
         kept.put(subject, mark, number)
         found.setdefault(tenant, {})[feed] = number
@@ -133,15 +133,17 @@ def _context(config: Config, found: SchemaRegistry) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     except OSError as error:
-        raise ConfigError([f"schema_registry.ca_file: {ca}: {_why(error)}"]) from None
+        text = f"{ca}: {_why(error)}"
+        raise ConfigError([config.problem(("schema_registry", "ca_file"), text)]) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if found.certificate_file is not None and found.key_file is not None:
         certificate, key = config.path(found.certificate_file), config.path(found.key_file)
         try:
             context.load_cert_chain(certificate, key)
         except OSError as error:
-            text = f"schema_registry.certificate_file: {certificate} with {key}: {_why(error)}"
-            raise ConfigError([text]) from None
+            at = ("schema_registry", "certificate_file")
+            text = f"{certificate} with {key}: {_why(error)}"
+            raise ConfigError([config.problem(at, text)]) from None
     return context
 
 

@@ -98,7 +98,7 @@ def test_what_is_as_expected(tmp_path: Path) -> None:
         ({"lines": []}, "mine.yaml:2: tests[0].lines: "),
         ({"lines": []}, "tests[0].lines: empty; expected at least 1 item"),
         ({"lines": [5, LINE]}, "tests[0].lines[0]: saw 5, expected a line in quotes, or a mapping"),
-        ({"source": "x"}, "mine.yaml: it: source: saw 'x'"),
+        ({"source": "x"}, "tests[0].source: saw 'x'"),
         ({"surprise": 1}, "tests[0].surprise: unknown key; see docs/testing.md"),
         ({"received": "2026-01-27"}, "tests[0].received: saw '2026-01-27', expected a time with"),
     ],

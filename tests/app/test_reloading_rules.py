@@ -137,11 +137,12 @@ def test_rules_change_and_what_they_counted_stays(config: Config) -> None:
     assert _bursts(config)["eve"]["start_time"] == first, "events from before the change count"
     paths = [event["file"]["path"] for event in _events(config)]
     assert sorted(paths) == sorted(f"/data/{number}.txt" for number in range(sent))
-    changes = [
-        decode(each.value())[1]["details"] for each in read(config.client(), [config.names.audit])
-    ]
+    audited = [decode(each.value())[1] for each in read(config.client(), [config.names.audit])]
+    changes = [each["details"] for each in audited if each["action"] == "rules.change"]
     assert [change["added"] for change in changes] == ["Eve was here", ""]
     assert [change["removed"] for change in changes] == ["", "Eve was here"]
+    waiting = [each["details"]["problem"] for each in audited if each["action"] == "rules.wait"]
+    assert any(told in each for each in waiting), waiting
 
 
 def _events(config: Config) -> list[dict[str, Any]]:

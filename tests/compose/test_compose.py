@@ -174,7 +174,8 @@ def test_prepare_again_keeps_cluster_and_certificate(
     [
         ("a:1,b:1", "x:1", "2 internal addresses"),
         ("a:1,a:2", "x:1,x:2", "host of its own"),
-        ("a", "x:1", "Expected host:port"),
+        ("a", "x:1", "NORTHBOUND_BOOTSTRAP: saw 'a', expected host:port"),
+        ("a:1", "x", "NORTHBOUND_ADVERTISE: saw 'x', expected host:port"),
         ("a:1", None, "NORTHBOUND_ADVERTISE"),
     ],
 )

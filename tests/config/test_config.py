@@ -95,7 +95,7 @@ MISTAKES = [
         f"connectors: [{NATS % 'nats://user:word@h:4222'}]\ntenants:",
         8,
         "connectors[0].servers[0]",
-        "pattern",
+        "without a user or a password",
     ),
     ("tenants:", "ingest: {monitor: x}\ntenants:", 8, "ingest.monitor", "one of the sources"),
     ("acme:", "Acme:", 9, "tenants.Acme", "lower-case"),
@@ -188,6 +188,10 @@ def test_secrets_come_from_files_and_never_show(tmp_path: Path) -> None:
         config.client()
     nats = NATS % "nats://user:hunter2hunter2@h:4222"
     with pytest.raises(ConfigError, match=r"servers\[0\]") as caught:
+        load(_write(tmp_path, GOOD.replace("tenants:", f"connectors: [{nats}]\ntenants:")))
+    assert "hunter2" not in str(caught.value)
+    nats = NATS.replace("[%s]", "nats://user:hunter2hunter2@h:4222")
+    with pytest.raises(ConfigError, match=r"servers: expected a list, such as") as caught:
         load(_write(tmp_path, GOOD.replace("tenants:", f"connectors: [{nats}]\ntenants:")))
     assert "hunter2" not in str(caught.value)
 

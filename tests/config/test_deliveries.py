@@ -36,14 +36,14 @@ MISTAKES = [
     (SYSLOG, "http, addresses: ['ftp://h/']", "deliveries[0].to.addresses[0]", "http:// or https"),
     (SYSLOG, f"http, {URL}, username: u", "deliveries[0].to", "password_file or password_env"),
     (SYSLOG, f"http, {URL}, headers: {{Host: a}}", "deliveries[0].to", "set by the delivery"),
-    (SYSLOG, f"elastic, {URL}, index: a/b", "deliveries[0].to.index", "pattern"),
+    (SYSLOG, f"elastic, {URL}, index: a/b", "deliveries[0].to.index", "without blanks"),
     (SYSLOG, f"splunk, {URL}, token_env: A, token_file: b", "deliveries[0].to", "keep one"),
     (SYSLOG, f"azure, {URL}, rule: a, stream: b", "deliveries[0].to", "either directory"),
     (SYSLOG, f"azure, {URL}, rule: a, stream: b, client_id: c", "deliveries[0].to", "go together"),
     (SYSLOG, "file, path: a, size: 1B", "deliveries[0].to", "1KiB or more"),
     (SYSLOG, "file, path: a, total: 1MiB", "deliveries[0].to", "total to be size or more"),
     (SYSLOG, "file, path: a, permissions: '777'", "deliveries[0].to.permissions", "octal"),
-    ("name: siem", "name: S", "deliveries[0].name", "pattern"),
+    ("name: siem", "name: S", "deliveries[0].name", "lower-case"),
     ("type: syslog", "type: fax", "deliveries[0].to", "'syslog'"),
 ]
 

@@ -45,7 +45,13 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
     ("stages", "line", "key", "told"),
     [
         ("enrich: [{as: a}]", 4, "enrich[0]", "saw none, expected exactly one of dictionary"),
-        ("enrich:\n- {dictionary: a.csv}", 5, "enrich[0]", "dictionary needs key and as"),
+        (
+            "enrich:\n- dictionary:\n  key: ip\n  field: x\n  as: a",
+            5,
+            "enrich[0]",
+            "saw none, expected exactly one of dictionary",
+        ),
+        ("enrich:\n- {dictionary: a.csv, field: x}", 5, "enrich[0]", "dictionary needs key and as"),
         ("enrich: [{dictionary: a.csv, key: ip, as: a}]", 4, "enrich[0]", "either field or fields"),
         (
             "enrich: [{dictionary: a.csv, key: ip, field: x, fields: [y], as: a}]",
@@ -65,7 +71,7 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "enrich[0]",
             "saw match, but threats has as, key, attributes",
         ),
-        ("enrich: [{geoip: a.csv, as: a}]", 4, "enrich[0]", "geoip needs either field or fields"),
+        ("enrich: [{geoip: a.csv}]", 4, "enrich[0]", "geoip needs either field or fields"),
         ("enrich: [{topic: a, key: k, field: x}]", 4, "enrich[0]", "topic needs as"),
         (
             "enrich: [{topic: A.b, key: k, field: x, as: a}]",
@@ -109,7 +115,7 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "enrich:\n- dns: reverse\n  field: src_endpoint.ip\n  wait: 1m",
             7,
             "enrich[0].wait",
-            "less than or equal to 5000",
+            "saw '1m', expected 5s at most",
         ),
         (
             "enrich:\n- dns: reverse\n  field: src_endpoint.ip\n  limits:\n    rate: 0",
@@ -131,7 +137,7 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
             "saw 'dns_reverse' twice",
         ),
         (
-            "enrich: [{qumulo: path, field: x}]",
+            "enrich: [{qumulo: path, field: x, token_env: T}]",
             4,
             "enrich[0]",
             "needs url and account and addresses",

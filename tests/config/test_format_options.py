@@ -15,6 +15,7 @@ sources:
   a: {format: csv, options: {delimiter: ab, colour: red}}
   b: {format: regexp}
   c: {format: regexp, options: {pattern: "(x"}}
+  f: {format: csv, options: {colums: "a,b"}}
   d: {format: regexp, options: {pattern: "user (?P<user>.*)"}}
   e: {format: kv, timezone: Europe/Berlin, options: {field_delimiter: ";"}}
 """
@@ -30,6 +31,7 @@ def test_what_is_wrong_with_options(tmp_path: Path):
     for expected in (
         "sources.a.options.delimiter: saw 'ab', expected one character between values",
         "sources.a.options.colour: saw 'colour', expected one of the options of csv",
+        "delimiter, columns; did you mean columns?",
         "sources.b.options: format regexp needs pattern",
         "sources.c.options.pattern: saw '(x', expected a regular expression: ",
     ):

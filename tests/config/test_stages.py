@@ -58,6 +58,12 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
         ("    mutate: [{field: a, cast: date}]", 6, "mutate[0].cast", "saw 'date'"),
         ("    filters: [{name: a}]", 6, "filters[0]", "either keep or drop"),
         (
+            "    filters: [{name: a, drop: {file.path: /tmp}}]",
+            6,
+            "filters[0].drop.file.path",
+            "saw '/tmp', expected attributes under a name, such as selection: {file.path: /tmp}",
+        ),
+        (
             "    filters:\n    - name: a\n      drop:\n        x:\n          b|nope: 1",
             10,
             "filters[0].drop.x.b|nope",
@@ -71,7 +77,12 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
         ),
         ("    aggregate: [{name: a, by: [], window: 1m}]", 6, "aggregate[0].by", "at least 1 item"),
         ("    aggregate: [{name: a, by: [b]}]", 6, "aggregate[0].window", "missing"),
-        ("    aggregate: [{name: a, by: [b], window: 0s}]", 6, "aggregate[0].window", "greater"),
+        (
+            "    aggregate: [{name: a, by: [b], window: 0s}]",
+            6,
+            "aggregate[0].window",
+            "more than 0s",
+        ),
         (
             "    aggregate:\n    - name: a\n      by: [b]\n      window: 1m\n      limit: 0",
             10,

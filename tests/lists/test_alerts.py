@@ -355,6 +355,7 @@ def test_rules_that_are_not_there_stop_the_start(tmp_path):
 )
 def test_mistakes_in_the_configuration(tmp_path, entry, told):
     """Keys of other lengths, what does not go with remove, and levels that there are not."""
+    (tmp_path / "rules.yml").touch()
     file = tmp_path / "northbound.yaml"
     file.write_text(CONFIG.partition("      - ")[0] + f"      - {entry}\n")
     with pytest.raises(ConfigError) as error:

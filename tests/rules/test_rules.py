@@ -170,7 +170,7 @@ def test_own_values_of_placeholders(tmp_path: Path) -> None:
         ("", "{line: a, ip: 10.0.0.1, port: 1}", "saw ['port']"),
         ("", "{line: a}", "nothing is said about ['ip'], which the line has"),
         ("normalizer: nothing,", "{line: a, ip: 10.0.0.1}", "or one of cisco-asa, fortigate"),
-        ("source: sshd,", "{line: a, ip: 10.0.0.1}", "expected line and normalizer"),
+        ("source: sshd,", "{line: a, ip: 10.0.0.1}", "lines.a.source: unknown key"),
         ("", "{operation: fs_open, port: 1}", "saw ['port']"),
     ],
 )

@@ -92,8 +92,8 @@ class KafkaConnector(Connector[KafkaSettings]):
 
 def settings(config: "Config", keys: "Keys", _tls: object) -> KafkaSettings:
     """Keys of northbound.yaml as the connector is told them. Raises ConfigError for a secret."""
-    at = f"connectors[{config.connectors.index(keys)}].security"
-    security = keys.security.client(config.path, at)
+    at = ("connectors", config.connectors.index(keys), "security")
+    security = keys.security.client(config, at)
     return KafkaSettings(
         source=keys.source,
         bootstrap=keys.bootstrap,

@@ -257,10 +257,10 @@ async def _ignore(_error: Exception) -> None:
 
 def settings(config: "Config", keys: "Keys", _tls: object) -> NatsSettings:
     """Keys of northbound.yaml as the connector is told them. Raises ConfigError for a secret."""
-    at = f"connectors[{config.connectors.index(keys)}]"
+    at = ("connectors", config.connectors.index(keys))
     secret = None
     if keys.username is not None:
-        secret = password_of(keys.password_env, keys.password_file, config.path, at)
+        secret = password_of(keys.password_env, keys.password_file, config, at)
     user_key, key_files = _user_key(config, keys, at)
     return NatsSettings(
         source=keys.source,
@@ -280,7 +280,9 @@ def settings(config: "Config", keys: "Keys", _tls: object) -> NatsSettings:
     )
 
 
-def _user_key(config: "Config", keys: "Keys", at: str) -> tuple[UserKey | None, tuple[Path, ...]]:
+def _user_key(
+    config: "Config", keys: "Keys", at: tuple[str, int]
+) -> tuple[UserKey | None, tuple[Path, ...]]:
     read = read_nkey if keys.nkey_file else read_credentials
     name = "nkey_file" if keys.nkey_file else "credentials_file"
     given = keys.nkey_file or keys.credentials_file
@@ -290,9 +292,10 @@ def _user_key(config: "Config", keys: "Keys", at: str) -> tuple[UserKey | None, 
     try:
         return read(path), (path,)
     except OSError as error:
-        raise ConfigError([f"{at}.{name}: {path}: {error.strerror}"]) from None
+        problem = config.problem((*at, name), f"{path}: {error.strerror}")
+        raise ConfigError([problem]) from None
     except KeyFileError as error:
-        raise ConfigError([f"{at}.{name}: {path}: {error}"]) from None
+        raise ConfigError([config.problem((*at, name), f"{path}: {error}")]) from None
 
 
 def make(

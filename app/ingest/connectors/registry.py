@@ -31,9 +31,9 @@ def connector_settings(config: "Config", keys: Any, tls: TlsSettings | None) -> 
     try:
         module = import_module(CONNECTORS[keys.type])
     except ModuleNotFoundError:
-        raise ConfigError(
-            [f"connectors: type {keys.type} needs the package extra northbound[{keys.type}]"]
-        ) from None
+        at = ("connectors", config.connectors.index(keys), "type")
+        text = f"{keys.type} needs the package extra northbound[{keys.type}]"
+        raise ConfigError([config.problem(at, text)]) from None
     found = module.settings(config, keys, tls)
     return cast("ConnectorSettings", found)
 
