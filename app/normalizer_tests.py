@@ -27,8 +27,11 @@ def expectation(case: Path) -> Path:
 
 
 def events(loaded: Loaded, case: Path) -> bytes:
-    """What the lines give. Raises ConfigError for a line that gives no event."""
-    lines = case.read_bytes().removesuffix(b"\n").split(b"\n")
+    """What the lines give. Raises ConfigError for a line that gives no event, or no file."""
+    try:
+        lines = case.read_bytes().removesuffix(b"\n").split(b"\n")
+    except OSError as error:
+        raise ConfigError([f"{case}: cannot be read: {error.strerror}"]) from None
     frame = pl.DataFrame(
         {"row": range(len(lines)), "raw": lines, "received": [START_MS] * len(lines)},
         schema={"row": pl.UInt32, "raw": pl.Binary, "received": pl.Int64},
@@ -54,7 +57,7 @@ def differences(case: Path, seen: bytes) -> Iterator[str]:
         return
     wanted, came = expected.read_bytes().splitlines(), seen.splitlines()
     if len(wanted) != len(came):
-        yield f"expected {len(wanted)} events, saw {len(came)}"
+        yield f"expected {len(wanted)} {'event' if len(wanted) == 1 else 'events'}, saw {len(came)}"
         return
     for number, (one, other) in enumerate(zip(wanted, came, strict=True), start=1):
         if one != other:

@@ -68,10 +68,15 @@ def run_tests(
             if not found:
                 fail(f"{file}: no tests; expected {file.parent / 'tests' / file.stem}/*.log")
             for case in found:
-                seen = events(loaded, case)
+                name = f"{file.stem}: {case.stem}"
+                try:
+                    seen = events(loaded, case)
+                except ConfigError as error:
+                    failed += verdict(name, error.problems)
+                    continue
                 if update:
                     expectation(case).write_bytes(seen)
-                failed += verdict(f"{file.stem}: {case.stem}", list(differences(case, seen)))
+                failed += verdict(name, list(differences(case, seen)))
         except ConfigError as error:
             fail(error)
     if failed:

@@ -271,6 +271,22 @@ def test_the_command(tmp_path: Path) -> None:
     assert (changed.exit_code, "bob" in changed.stdout) == (1, True)
 
 
+def test_a_case_that_gives_no_events_stops_no_other_case(tmp_path: Path) -> None:
+    """It fails with the line and the reason; so does one that is no file."""
+    path = written(tmp_path, format="json")
+    folder = tmp_path / "tests" / "mine"
+    (folder / "b.log").mkdir(parents=True)
+    (folder / "a.log").write_text('{"act":"login"}\nno JSON\n')
+    (folder / "c.log").write_text('{"act":"login","user":"eve"}\n')
+    CliRunner().invoke(app, ["normalizers", "test", "--update", str(path)])
+    result = CliRunner().invoke(app, ["normalizers", "test", str(path)])
+    assert result.exit_code == 1
+    failed, why, other, problem, good = result.stdout.splitlines()
+    assert (failed, other, good) == ("FAIL mine: a", "FAIL mine: b", "ok   mine: c")
+    assert f"{folder}/a.log:2: parse: not JSON" in why
+    assert f"{folder}/b.log: cannot be read: Is a directory" in problem
+
+
 def test_the_page_shows_what_works(tmp_path: Path) -> None:
     """The example of docs/normalizers.md is a normalizer."""
     page = (FOLDER.parent / "docs" / "normalizers.md").read_text(encoding="utf-8")

@@ -44,7 +44,10 @@ def test_lines(text: str, columns: list[str]):
     assert_same(csv.PARSER, [text, "1,2", '"3",4'])
 
 
-@pytest.mark.parametrize(("text", "reason"), [("", "the line is empty"), ("a\nb", "not comma")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "the line is empty"), ("a\nb", "not comma"), ("a\rb", "a line end within the record")],
+)
 def test_what_is_no_record(text: str, reason: str):
     """The reason says so."""
     assert reason in one(csv.PARSER, text)["error"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from topology.dimension import SMALL
 from topology.parse import json_templates
-from topology.parse.flat_json import read, read_many
+from topology.parse.flat_json import DEEPEST, TOO_DEEP, read, read_many
 from topology.parse.parsed import MalformedError
 
 VALUES = st.one_of(
@@ -55,6 +55,12 @@ TEXTS = st.one_of(
     ),
     st.text(alphabet='{}[]":,1a\\ ', max_size=12),
 )
+
+
+@pytest.mark.parametrize("levels", [DEEPEST + 1, 500, 1_000, 100_000])
+def test_objects_of_too_many_levels_have_one_reason(levels: int):
+    """However many they are, and whoever asks."""
+    assert _alone('{"a":' * levels + "1" + "}" * levels) == TOO_DEEP
 
 
 def _alone(text: str) -> list[tuple[str, str]] | str:

@@ -70,7 +70,9 @@ def split(text: str, delimiter: str = ",", *, strict: bool = False) -> list[str]
     try:
         records = list(csv.reader([text], delimiter=delimiter, strict=strict))
     except csv.Error as error:
-        raise MalformedError(f"not comma-separated values: {error}") from None
+        # What Python says of a line end is advice on how to open files.
+        reason = "a line end within the record" if "new-line" in str(error) else error
+        raise MalformedError(f"not comma-separated values: {reason}") from None
     return records[0] if records else []
 
 

@@ -16,13 +16,13 @@ import polars as pl
 from topology.dimension import SMALL
 from topology.pairs import Flat
 from topology.parse import json as json_text
-from topology.parse import json_columns
+from topology.parse import json_columns, nesting
 from topology.parse.parsed import MalformedError
 from topology.parse.skeletons import together
 
 DEEPEST: Final = 32
 MOST_PATH: Final = 256
-TOO_DEEP: Final = "JSON that is nested too deep"
+TOO_DEEP: Final = f"JSON of over {DEEPEST} levels"
 TEXT: Final = ("#text", "_", "$text")
 
 
@@ -33,7 +33,7 @@ def read(text: str) -> tuple[list[str], list[str]]:
         if json_text.INEXACT.search(text):
             value = json.loads(text, parse_int=str, parse_float=str)
     except ValueError as error:
-        raise MalformedError(f"not JSON: {error}") from None
+        raise MalformedError(nesting.not_json(error, TOO_DEEP)) from None
     except RecursionError:
         raise MalformedError(TOO_DEEP) from None
     if not isinstance(value, dict):

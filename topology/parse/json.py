@@ -115,7 +115,7 @@ def parse_line(text: str) -> tuple[Any, ...]:
     try:
         members.read([text])
     except orjson.JSONDecodeError as error:
-        raise MalformedError(f"not JSON: {error}") from None
+        raise MalformedError(nesting.not_json(error)) from None
     return (text.strip(" \t\r\n"), *(column[0] for column in members.columns()))
 
 

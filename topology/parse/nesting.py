@@ -14,6 +14,11 @@ TOO_DEEP: Final = f"JSON of over {DEEPEST} levels"
 BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
+def not_json(error: ValueError, too_deep: str = TOO_DEEP) -> str:
+    """Why a text is refused that orjson did not read. It has a limit of its own."""
+    return too_deep if str(error).startswith("depth limit") else f"not JSON: {error}"
+
+
 def is_deep(text: str, start: int = 0, end: int | None = None, around: int = 0) -> bool:
     """Whether a JSON text from `start` to `end`, within `around` levels more, has too many."""
     deepest = DEEPEST - around

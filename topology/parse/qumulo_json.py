@@ -115,7 +115,7 @@ def _load(text: str) -> tuple[dict[str, Any], str | None]:
         except MalformedError:
             raise
         except ValueError as error:
-            raise MalformedError(f"not JSON: {error}") from None
+            raise MalformedError(nesting.not_json(error)) from None
     if not isinstance(record, dict):
         raise MalformedError("JSON that is no object")
     return record, warning
