@@ -188,7 +188,7 @@ class Engine:
         self._commits.send(parcel)
 
     def serve(self) -> bool:
-        """Answer senders within a batch; True when none waits."""
+        """Answer senders within a batch, also when the process is to end; True when none waits."""
         return self._commits.serve()
 
     def _accept(self, done: Sequence[Delivery]) -> None:
