@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from confluent_kafka import KafkaError, Message
 
 from app.broker import certificates
 from app.ingest.agent import IngestAgent
 from app.ingest.lines import LineListener
+from app.ingest.publisher import Publisher as Publishing
 from app.ingest.settings import AgentSettings
 from app.ingest.tls import TlsSettings
 from tests.ingest.rig import listener, until
@@ -120,3 +122,41 @@ def test_nothing_ticks_past_lines_of_a_listener_that_is_leaving() -> None:
         return agent._busy("raw.q"), agent._busy("raw.r")
 
     assert asyncio.run(work()) == (True, False)
+
+
+class Producer:
+    """Reports what is purged, as librdkafka does, and takes more."""
+
+    def __init__(self, publisher: Publishing) -> None:
+        self.sent: list[bytes] = []
+        self.left: list[bytes] = []
+        self._publisher = publisher
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def produce(self, _: str, value: bytes, *__: Any, **___: Any) -> None:
+        self.sent.append(value)
+        self.left.append(value)
+
+    def purge(self) -> None:
+        for value in self.left:
+            error = KafkaError(KafkaError._PURGE_INFLIGHT)
+            self._publisher._on_error(error, Message(topic="raw.q", value=value))
+        self.left.clear()
+
+    def poll(self, _: float) -> int:
+        return 0
+
+
+def test_a_closed_publisher_sends_nothing_again() -> None:
+    """The agent still serves it for a moment. A file's place is saved before that, and its lines
+    come from there at the next start: they would be in Kafka twice."""
+    publisher = Publishing({"bootstrap.servers": "127.0.0.1:1"}, "raw.q")
+    producer = publisher._producer = Producer(publisher)
+    publisher.publish([b"a", b"b"], b"k")
+    publisher.close()
+    for now in (5.0, 9.0):
+        publisher.poll(now)
+    assert producer.sent == [b"a", b"b"]
+    assert publisher.in_flight == 2
