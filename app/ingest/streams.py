@@ -165,7 +165,7 @@ class StreamListener:
     def reload(self) -> None:
         """Read the certificates again; connections to come get them. Raises OSError."""
         if self._context is not None and self.settings.tls is not None:
-            self.settings.tls.load(self._context)
+            self.settings.tls.renew(self._context)
 
     def opened(self, connection: Connection) -> None:
         """A connection has been made."""
