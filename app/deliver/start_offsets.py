@@ -98,7 +98,11 @@ class StartOffsets:
             )
             self._totals.expired += low - wanted
             return low
-        begin = newer(consumer, place, self._stamps.get(place), (low, high), CALL_S)
+        begin, stamp = wanted, self._stamps.get(place)
+        if stamp is not None or wanted > high:
+            begin = newer(consumer, place, stamp, (low, high), CALL_S)
+        if wanted <= high:
+            begin = min(begin, wanted)
         log.error(
             "The feed is shorter than what was delivered of it: its end was cut off, or it was "
             "made anew. Delivering goes on with what is newer than the record read last. "
