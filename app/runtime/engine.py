@@ -248,7 +248,8 @@ class Engine:
         self._pulse.beat("aborting")
         self._in_flight.end()
         if partitions := self._abort():
-            self._assignment.take(self._intake.consumer, partitions, self._pulse)
+            intake = self._intake
+            self._assignment.take(intake.consumer, partitions, self._pulse, intake.cut_off())
         self._commits.decide()
 
     def _rejoin(self, reason: MemberEnded) -> None:

@@ -7,7 +7,7 @@ an engine goes on in a topic that ends before what was read of it.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -64,9 +64,13 @@ class StartOffsets:
         self.cut = set()
 
     def positions(
-        self, consumer: Any, partitions: Sequence[Partition]
+        self,
+        consumer: Any,
+        partitions: Sequence[Partition],
+        cut_off: Collection[Partition] = (),
     ) -> dict[Partition, Position]:
-        """Where to go on in these partitions, with the metadata of that offset."""
+        """Where to go on in these partitions, with the metadata of that offset. `cut_off`: those
+        that may have lost their end, although they reach further by now."""
         found = self._read_committed(consumer, partitions)
         bounds = self._offsets.bounds(partitions)
         positions = {}
@@ -88,8 +92,9 @@ class StartOffsets:
                     low - offset,
                 )
                 offset = low
-            elif offset > high:
+            elif offset > high or (stamp and where in cut_off):
                 begin = self._behind_end(consumer, where, low, high)
+                begin = begin if offset > high else min(begin, offset)
                 self.cut.add(where)
                 log.error(
                     "The topic is shorter than what was read of it: its end was cut off, or it was "
