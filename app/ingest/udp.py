@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 TURN_S: Final = 0.5
 """A receiver's turn takes less than this."""
+BUSY_S: Final = 0.2
+"""How long a receiver that works has messages in hand, at most."""
 SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h; needs CAP_NET_ADMIN
 
 
@@ -149,11 +151,14 @@ class DatagramListener:
         return sum(each.publisher.in_flight for each in self.receivers)
 
     def account(self) -> Ledger:
-        """The ledger as of now."""
+        """The ledger as of now; as it was last where a receiver waits for its spool's disk, for
+        which nobody else is to wait."""
         ledger = self.ledger
         with contextlib.ExitStack() as held:
             for each in self.receivers:
-                held.enter_context(each.lock)
+                if not each.lock.acquire(timeout=BUSY_S):
+                    return ledger
+                held.callback(each.lock.release)
             for name in (
                 "received",
                 "bytes",

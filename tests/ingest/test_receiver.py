@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,6 +27,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.refused: Counter[str] = Counter()
         self.closed = False
 
     def publish(self, lines: list[bytes], *_: Any) -> bool:
@@ -126,5 +128,30 @@ def test_datagrams_of_one_that_is_taken_out_wait_for_kafka() -> None:
         await agent._part()
         assert publishers[0].closed
         await agent.stop()
+
+    asyncio.run(work())
+
+
+def test_a_disk_that_stands_still_stops_nobody_elses_ledger() -> None:
+    """A receiver that writes to its spool has messages in hand; the agent's loop, which answers all
+    other senders, does not wait for it."""
+    listening = DatagramListener(
+        listener("q", protocol="udp"), lambda _: (cast("Any", Publisher()), None)
+    )
+    found = []
+
+    async def work() -> None:
+        await listening.start()
+        (receiver,) = listening.receivers
+        receiver.received = 3
+        with receiver.lock:
+            receiver.received = 5
+            asked = threading.Thread(target=lambda: found.append(listening.account().received))
+            asked.start()
+            asked.join(20)
+            assert found == [0]
+        assert listening.account().received == 5
+        await listening.stop(0.1)
+        await listening.close()
 
     asyncio.run(work())
