@@ -17,7 +17,9 @@ from app.ingest.agent import IngestAgent
 from app.ingest.lines import LineListener
 from app.ingest.publisher import Publisher as Publishing
 from app.ingest.settings import AgentSettings
+from app.ingest.streams import END_S
 from app.ingest.tls import TlsSettings
+from app.supervisor import GRACE
 from tests.ingest.rig import listener, until
 from topology.topics import Names
 
@@ -122,6 +124,12 @@ def test_nothing_ticks_past_lines_of_a_listener_that_is_leaving() -> None:
         return agent._busy("raw.q"), agent._busy("raw.r")
 
     assert asyncio.run(work()) == (True, False)
+
+
+def test_an_agent_that_waits_for_kafka_is_not_killed() -> None:
+    """It says how many lines Kafka did not take, and ends with status 1."""
+    settings = AgentSettings(listeners=(), ticks={})
+    assert settings.drain_s + END_S + settings.flush_s < GRACE - 5
 
 
 class Producer:
