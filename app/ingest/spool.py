@@ -219,10 +219,12 @@ class Spool:
             return
         with file:
             offset = file.seek(position.offset)
+            there = os.fstat(file.fileno()).st_size
             while len(head := file.read(HEADER.size)) == HEADER.size:
                 _, size, *_ = HEADER.unpack(head)
-                body = file.read(size)
-                batch = _batch(head, body) if len(body) == size else None
+                if offset + HEADER.size + size > there:  # torn, or a length that is none
+                    return
+                batch = _batch(head, file.read(size))
                 if batch is None:
                     return
                 offset += HEADER.size + size

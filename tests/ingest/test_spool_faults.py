@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from app.ingest.batch import Batch
 from app.ingest.listeners import make_listener
 from app.ingest.settings import AgentSettings, ListenerSettings
 from app.ingest.spill import Spill
-from app.ingest.spool import Spool
+from app.ingest.spool import HEADER, Spool
 from tests.ingest.rig import run
 from tests.ingest.test_spool_drain import Kafka
 
@@ -68,6 +69,24 @@ def test_nothing_is_written_behind_a_torn_record(
     assert spool.append(batch(b"later"))
     spool.close()
     assert lines(Spool(tmp_path, ROOM)) == [b"later"]
+
+
+def test_a_damaged_length_takes_no_memory(tmp_path: Path) -> None:
+    """Four gigabytes for a record of some bytes: the agent would not start where they are not to be
+    had, with all that is in its spools."""
+    spool = Spool(tmp_path, ROOM)
+    spool.append(batch(b"before"))
+    spool.close()
+    (segment,) = tmp_path.glob("*.spool")
+    with segment.open("ab") as file:
+        file.write(HEADER.pack(0, 0xFFFF_FFFF, 1, 0, 0) + b"torn")
+    tracemalloc.start()
+    try:
+        again = Spool(tmp_path, ROOM)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert lines(again) == [b"before"]
 
 
 def test_a_spool_is_one_agents(tmp_path: Path) -> None:
