@@ -19,13 +19,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from app.ingest.batch import Batch
+from app.ingest.batch import Batch, KeyBy
 from app.ingest.complaints import Seldom
 
 log = logging.getLogger(__name__)
 
-HEADER: Final = struct.Struct("<IIIHxxQ")
-"""CRC-32, bytes after the header, messages, bytes of the key, reception time in ms."""
+HEADER: Final = struct.Struct("<IIIHBxQ")
+"""CRC-32, bytes after the header, messages, bytes of the key, place in KEYS, reception in ms."""
+KEYS: Final[tuple[KeyBy, ...]] = ("peer", "host", "spread")
+"""What records are keyed by; a number here never changes."""
 SEGMENT_BYTES: Final = 32 << 20
 
 
@@ -276,17 +278,18 @@ def _record(batch: Batch) -> bytes:
     lines: Sequence[bytes] = batch.lines
     lengths = np.fromiter(map(len, lines), np.uint32, len(lines)).tobytes()
     body = b"".join((key, lengths, *lines))
-    head = HEADER.pack(0, len(body), len(lines), len(key), batch.timestamp)
+    by = KEYS.index(batch.by)
+    head = HEADER.pack(0, len(body), len(lines), len(key), by, batch.timestamp)
     return struct.pack("<I", zlib.crc32(body, zlib.crc32(head[4:]))) + head[4:] + body
 
 
 def _batch(head: bytes, body: bytes) -> Batch | None:
     """A record as a batch; None if it is damaged."""
-    crc, _, count, key_size, timestamp = HEADER.unpack(head)
+    crc, _, count, key_size, by, timestamp = HEADER.unpack(head)
     if zlib.crc32(body, zlib.crc32(head[4:])) != crc:
         return None
     start = key_size + 4 * count
     lengths = np.frombuffer(body, np.uint32, count, key_size).tolist()
     edges = accumulate(lengths, initial=start)
     lines = [body[first:end] for first, end in pairwise(edges)]
-    return Batch(lines, body[:key_size] or None, "peer", None, timestamp)
+    return Batch(lines, body[:key_size] or None, KEYS[by], None, timestamp)

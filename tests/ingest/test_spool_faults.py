@@ -79,7 +79,7 @@ def test_a_damaged_length_takes_no_memory(tmp_path: Path) -> None:
     spool.close()
     (segment,) = tmp_path.glob("*.spool")
     with segment.open("ab") as file:
-        file.write(HEADER.pack(0, 0xFFFF_FFFF, 1, 0, 0) + b"torn")
+        file.write(HEADER.pack(0, 0xFFFF_FFFF, 1, 0, 0, 0) + b"torn")
     tracemalloc.start()
     try:
         again = Spool(tmp_path, ROOM)
