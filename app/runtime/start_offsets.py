@@ -74,6 +74,7 @@ class StartOffsets:
         found = self._read_committed(consumer, partitions)
         bounds = self._offsets.bounds(partitions)
         positions = {}
+        anew: set[str] = set()
         for where, committed in found.items():
             low, high = bounds[where]
             offset = committed.offset
@@ -106,7 +107,11 @@ class StartOffsets:
                     begin,
                 )
                 offset, metadata = begin, metadata if begin > low else ""
+            if offset != committed.offset:
+                anew.add(where[0])
             positions[where] = Position(offset, metadata)
+        for topic in sorted(anew):
+            self._settings.on_new_topic(topic)
         return positions
 
     def _behind_end(self, consumer: Any, where: Partition, low: int, high: int) -> int:

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Message
 from app.runtime.start_offsets import STAMP
 from app.runtime.statistics import EngineCollector
 from tests.runtime.engine.rig import A, B, engine_on, turn
-from tests.runtime.fakes import EPOCH, TIME, FakeKafka, record
+from tests.runtime.fakes import EPOCH, TIME, FakeKafka, abortable, record
 from topology.records import Outcome
 
 
@@ -166,3 +166,26 @@ def test_an_end_that_was_cut_off_and_is_passed_again_is_noticed(
     expected += [b"new %d" % number for number in range(70)]
     assert sorted(kafka.values("out")) == sorted([*expected, b"other"])
     assert consumer.epochs == {A: None, B: EPOCH}
+
+
+def test_a_topic_that_may_be_another_is_told_before_its_records(kafka: FakeKafka) -> None:
+    """Event uids are made of the topic's id: those of a topic that was made anew must not be those
+    of the old one. A position that goes on where it was says nothing of the kind."""
+    told: list[str] = []
+    kafka.write("in", 0, b"a")
+    kafka.write("in", 1, b"b")
+    engine, _ = engine_on(kafka, on_new_topic=told.append)
+    turn(engine)
+    assert told == ["in"]
+    kafka.faults["commit"].append(abortable())
+    kafka.write("in", 0, b"c")
+    turn(engine)
+    assert told == ["in"]
+    del kafka.offsets[A], kafka.stamps[A]
+    kafka.log[A].clear()
+    kafka.write("in", 0, b"anew")
+    error = KafkaError(KafkaError._AUTO_OFFSET_RESET, "out of range")
+    kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
+    turn(engine, 5)
+    assert told == ["in", "in"]
+    assert kafka.values("out").count(b"anew") == 1
