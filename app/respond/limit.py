@@ -201,7 +201,9 @@ class Limits:
         self.dirty = False
 
     def _over(self, window: Window) -> bool:
-        return self._now() >= window.begun + self._per_ms
+        """Also where the clock was set back by more than that, as after a start with a wrong one:
+        what was held back would else be until the clock is there again."""
+        return not -self._per_ms < self._now() - window.begun < self._per_ms
 
     def _remember(self, key: str) -> None:
         self.dirty = True
