@@ -19,6 +19,9 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SUPERVISED = "NORTHBOUND_SUPERVISED"
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
+GRACE = 30.0
+"""Seconds that a process has to end: more than an ingest agent that waits for Kafka as long as it
+may. One that is killed before that says nothing of the lines that it still has."""
 STEADY = 30.0
 """Seconds after which a process counts as running well and its pause starts anew."""
 
@@ -117,7 +120,7 @@ class Supervisor:
             )
             child.pause = min(child.pause * 2, LONGEST_PAUSE)
 
-    def stop(self, grace: float = 20.0) -> None:
+    def stop(self, grace: float = GRACE) -> None:
         """SIGTERM each child in the order of `add`, wait for it; SIGKILL after `grace` s."""
         for child in self.children:
             process, child.process = child.process, None

@@ -59,7 +59,8 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
     client = config.client()
     raw = [config.names.raw(source) for source in config.sources]
     read = {*raw, *map(config.names.enrichment, config.dictionary_topics)}
-    plan = build_plan(config, Origins(client, raw), schema_ids=schema_ids(config))
+    origins = Origins(client, raw)
+    plan = build_plan(config, origins, schema_ids=schema_ids(config))
     nodes = {node.name: node for node in pipeline(plan.expose)}
     chosen = list(nodes) if agents is None else list(agents)
     if unknown := [name for name in chosen if name not in nodes]:
@@ -93,7 +94,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
     filled = RawPartitions(client, [plan.names.raw(name) for name in plan.sources])
     for name, node in nodes.items():
         if name in chosen:
-            _add(app, config, plan, node, filled)
+            _add(app, config, plan, node, filled, on_new_topic=origins.forget)
 
     async def status() -> None:
         """Tell `northbound status` what this worker does."""
@@ -159,9 +160,11 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
     return app
 
 
-def _add(app: App, config: Config, plan: Plan, node: Node, filled: RawPartitions) -> None:
+def _add(
+    app: App, config: Config, plan: Plan, node: Node, filled: RawPartitions, **more: Any
+) -> None:
     stores = node.stores(plan)
-    options: dict[str, Any] = {"coalesce": node.name != ALERTS.name}
+    options: dict[str, Any] = {"coalesce": node.name != ALERTS.name, **more}
     if stores:
         options["changelogs"] = {each.store: config.names.changelog(each.store) for each in stores}
     sub_topology = _built(node, plan, filled)

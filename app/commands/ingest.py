@@ -296,6 +296,8 @@ def _renew(path: Path) -> None:
         _own_certificate(load(path))
     except (ConfigError, OSError) as error:
         log.error("The certificate cannot be renewed: %s", error)  # noqa: TRY400
+    except Exception:  # a file that is damaged, say: changes are taken up all the same
+        log.exception("The certificate cannot be renewed.")
 
 
 def _state(path: Path, settings: AgentSettings) -> State:

@@ -5,10 +5,12 @@ so on; the oldest are removed. A line that a crash has cut is taken out when the
 """
 
 import fcntl
+import glob
 import os
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -101,7 +103,8 @@ class FileDestination(Destination):
         """Let go of the file."""
         for opened in (self._file, self._lock):
             if opened >= 0:
-                os.close(opened)
+                with suppress(OSError):  # what it says of the file, a sync has said
+                    os.close(opened)
         self._file = self._lock = -1
 
     def _append(self, data: bytes) -> None:
@@ -115,11 +118,15 @@ class FileDestination(Destination):
             os.fdatasync(self._file)
             self._synced, self._synced_at = self._written, time.monotonic()
             if not self._is_ours():  # moved away by someone else
-                os.close(self._file)
-                self._file = -1  # its number may be another file's by now
+                self._let_go()
                 self._begin()
         except OSError as error:
             raise self._failed(error) from None
+
+    def _let_go(self) -> None:
+        """Whatever closing it says, its number may be another file's by then."""
+        file, self._file = self._file, -1
+        os.close(file)
 
     def _is_ours(self) -> bool:
         try:
@@ -141,8 +148,7 @@ class FileDestination(Destination):
     def _rotate(self) -> None:
         """The full file gets out of the way, and the oldest go."""
         os.fdatasync(self._file)
-        os.close(self._file)
-        self._file = -1
+        self._let_go()
         settings = self._settings
         full = sorted(self._full(), reverse=True)
         for number, file in full:
@@ -160,7 +166,7 @@ class FileDestination(Destination):
 
     def _full(self) -> list[tuple[int, Path]]:
         start = len(self._path.name) + 1
-        found = self._path.parent.glob(f"{self._path.name}.[0-9]*")
+        found = self._path.parent.glob(f"{glob.escape(self._path.name)}.[0-9]*")
         return [(int(each.name[start:]), each) for each in found if each.name[start:].isdecimal()]
 
     def _named(self, number: int) -> Path:

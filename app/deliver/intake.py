@@ -35,6 +35,7 @@ CONSUMER: Final[Mapping[str, Any]] = {
     "fetch.wait.max.ms": 100,
     "enable.partition.eof": True,  # tells where a partition ends behind the marks of transactions
     "allow.auto.create.topics": False,
+    "topic.metadata.refresh.interval.ms": 30_000,  # partitions that a feed gets are read soon
 }
 
 

@@ -89,7 +89,7 @@ class Lane:
                 wait = max(wait, error.wait_s)
             except KafkaException as error:
                 log.warning("It begins anew. delivery=%s error=%s", self._settings.name, error)
-            except Exception:
+            except BaseException:  # a panic of native code is no Exception, and no end of this
                 log.exception("Delivering failed. delivery=%s", self._settings.name)
             self._stopping.wait(wait)
 
@@ -232,3 +232,5 @@ class Lane:
                 time.sleep(0.002)
         except UnreachableError as error:
             self._failure = error  # nothing that is acknowledged later may be taken for this
+        except StoppedError:
+            return  # what is under way is delivered again

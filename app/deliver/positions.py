@@ -36,10 +36,13 @@ class Positions:
         self.done.update(offsets)
 
     def revoke(self, places: Iterable[Place]) -> None:
-        """Partitions that are another's from now on: nothing of them may be committed here."""
+        """Partitions that are another's from now on: nothing of them may be committed here, also
+        when they come back, of what is under way."""
         for place in places:
             self.done.pop(place, None)
             self._changed.discard(place)
+            for _, reached in self._under_way:
+                reached.pop(place, None)
 
     def wrote(self, records: int, reached: Mapping[Place, int]) -> None:
         """So many records more are under way; the partitions then stand at `reached`."""

@@ -30,6 +30,8 @@ class StartOffsets:
         self._totals = totals
         self._stamps: dict[Place, int] = {}
         """Time stamp of the record that was read last, in ms."""
+        self._known: dict[str, int] = {}
+        """With `from_end`, the partitions that a feed had when the delivery began with it."""
 
     def note(self, messages: Sequence[Message], places: Collection[Place]) -> None:
         """The time stamps of the last records; looks at no more of them than it has to."""
@@ -56,17 +58,31 @@ class StartOffsets:
         never committed."""
         begin: dict[Place, int] = {}
         fresh: dict[Place, int] = {}
-        for each in consumer.committed(partitions, timeout=CALL_S):
-            if each.error is not None:
-                raise KafkaException(each.error)
+        for each in _committed(consumer, partitions):
             place, offset = (each.topic, each.partition), each.offset
-            if (each.metadata or "").isdecimal():
+            if _stamped(each):
                 self._stamps[place] = int(each.metadata)
+            at_end = self._settings.from_end and not self._added(consumer, place)
             if offset < 0:
                 low, high = self._bounds(consumer, each)
-                offset = fresh[place] = high if self._settings.from_end else low
+                offset = fresh[place] = high if at_end else low
             begin[place] = offset
         return begin, fresh
+
+    def _added(self, consumer: Any, place: Place) -> bool:
+        """Whether a partition came to a feed after the delivery had begun with it. Its records are
+        newer than that, also those that came before anybody knew of it."""
+        topic, number = place
+        if topic not in self._known:
+            found = consumer.list_topics(topic, timeout=CALL_S).topics[topic]
+            if found.error is not None or not found.partitions:
+                unknown = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+                raise KafkaException(found.error or unknown)
+            every = [TopicPartition(topic, each) for each in found.partitions]
+            # Another lane may have begun just now; one that has delivered something did so before.
+            begun = any(map(_stamped, _committed(consumer, every)))
+            self._known[topic] = 0 if begun else len(every)
+        return number >= self._known[topic]
 
     def behind(self, consumer: Any, place: Place, wanted: int) -> int:
         """Where to go on when the record `wanted` next is not there: retention took it, or the end
@@ -82,7 +98,11 @@ class StartOffsets:
             )
             self._totals.expired += low - wanted
             return low
-        begin = newer(consumer, place, self._stamps.get(place), (low, high), CALL_S)
+        begin, stamp = wanted, self._stamps.get(place)
+        if stamp is not None or wanted > high:
+            begin = newer(consumer, place, stamp, (low, high), CALL_S)
+        if wanted <= high:
+            begin = min(begin, wanted)
         log.error(
             "The feed is shorter than what was delivered of it: its end was cut off, or it was "
             "made anew. Delivering goes on with what is newer than the record read last. "
@@ -109,3 +129,17 @@ class StartOffsets:
             if time.monotonic() > until:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
             time.sleep(0.1)
+
+
+def _committed(consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """What the group has committed of each. An error is no sign that it is nothing."""
+    found: list[TopicPartition] = consumer.committed(partitions, timeout=CALL_S)
+    for each in found:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return found
+
+
+def _stamped(committed: TopicPartition) -> bool:
+    """Whether a time stamp is there; other tools that set an offset leave it out."""
+    return (committed.metadata or "").isdecimal()

@@ -22,6 +22,7 @@ from app.ingest.settings import AgentSettings, InputSettings
 from app.ingest.sources import SourceMonitor
 from app.ingest.ticker import Ticker
 from app.ingest.topics import IngestError, require_topics
+from app.ingest.udp import DatagramListener
 from topology.topics import Names
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,11 @@ class IngestAgent:
                 each.reload()
             except OSError as error:
                 problems.append(str(error.strerror or error))
-        await asyncio.gather(*(each.stop(self.settings.drain_s) for each in gone))
+        await asyncio.gather(*(self._halt(each) for each in gone))
         await self._flush(gone)
         for each in gone:
-            if each.in_flight and isinstance(each, LineListener) and each.spill is None:
+            alone = isinstance(each, LineListener | DatagramListener)  # nobody else has its lines
+            if each.in_flight and alone and not each.settings.spool_bytes:
                 self._leaving.append(each)
                 continue
             await self._close(each)
@@ -152,6 +154,20 @@ class IngestAgent:
         self._ticker = Ticker(self._client, topics, self._busy)
         self._ticking = asyncio.create_task(self._ticker.run(), name="ticker")
 
+    async def _finish(self, listener: Listener) -> None:
+        """End one. Each does so by itself: a sender that is slow, and lines that only Kafka can
+        take, keep no other from putting its own into its spool, or its place on disk."""
+        await self._halt(listener)
+        await self._flush([listener])
+        await self._close(listener)
+
+    async def _halt(self, listener: Listener) -> None:
+        """Listen no more."""
+        try:
+            await listener.stop(self.settings.drain_s)
+        except Exception:
+            log.exception("An input did not stop in order. source=%s", listener.settings.source)
+
     async def _close(self, listener: Listener) -> None:
         """One whose spool's disk fails keeps no other from putting its lines into its own."""
         try:
@@ -173,11 +189,9 @@ class IngestAgent:
         keeps do not count.
         """
         self._stopping = True
-        await asyncio.gather(*(each.stop(self.settings.drain_s) for each in self.listeners))
         every = [*self.listeners, *self._leaving]
-        await self._flush(every)
-        for each in every:
-            await self._close(each)
+        self._leaving = []
+        await asyncio.gather(*(self._finish(each) for each in every))
         left = sum(each.in_flight for each in every)
         await asyncio.to_thread(self._sources.close)
         for task in [*self._tasks, *([self._ticking] if self._ticking else [])]:
@@ -224,9 +238,10 @@ class IngestAgent:
         return Answer(text, status=HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _busy(self, topic: str) -> bool:
-        """Whether lines for a topic wait here for Kafka."""
-        mine = (each for each in self.listeners if self._names.raw(each.settings.source) == topic)
-        return any(each.waiting for each in mine)
+        """Whether lines for a topic wait here for Kafka, for longer than they should."""
+        every = [*self.listeners, *self._leaving]
+        mine = (each for each in every if self._names.raw(each.settings.source) == topic)
+        return any(each.waiting or each in self._leaving for each in mine)
 
     async def _flush(self, listeners: Sequence[Listener]) -> None:
         """Wait for Kafka; where a spool keeps the rest, only while Kafka takes anything."""

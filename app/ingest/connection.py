@@ -78,6 +78,11 @@ class Connection(BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """End it at once, whatever the sender has not read."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _take(self, data: bytes) -> None:
         raise NotImplementedError
 

@@ -91,7 +91,13 @@ def _spill(settings: ListenerSettings, publisher: Publisher, number: int) -> Spi
     if not settings.spool_bytes or settings.spool is None:
         return None
     folder = settings.spool / _name(settings, number)
-    return Spill(publisher, Spool(folder, settings.spool_bytes // settings.threads))
+    try:
+        spool = Spool(folder, settings.spool_bytes // settings.threads)
+    except OSError as error:
+        advice = "make it writable, or set `ingest.spool` in northbound.yaml to another folder"
+        text = error.strerror if error.filename is None else f"{folder}: {error.strerror}; {advice}"
+        raise OSError(error.errno, f"the spool of source {settings.source}: {text}") from None
+    return Spill(publisher, spool)
 
 
 def _name(settings: ListenerSettings, number: int) -> str:

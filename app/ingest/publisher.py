@@ -101,6 +101,7 @@ class Publisher:
         self._retry: deque[tuple[bytes | None, bytes, int, Receipt | None]] = deque()
         self._retry_at = 0.0
         self._fatal = False
+        self._closed = False
         self._progress = (0.0, -1)
         self._now = 0.0
 
@@ -145,6 +146,8 @@ class Publisher:
         """Serve errors, send what was held. `now`: a monotonic clock, in seconds."""
         self._now = now
         self._serve()
+        if self._closed:
+            return
         if self._fatal:
             self._renew()
         if self._retry and now >= self._retry_at:
@@ -172,7 +175,9 @@ class Publisher:
             self._producer.list_topics(self.topic, timeout=WARM_S)
 
     def close(self) -> None:
-        """Send no more: what is not acknowledged by now stays in flight for good."""
+        """Send no more, whoever polls: what is not acknowledged by now stays in flight for good,
+        and whoever keeps count of it has done so."""
+        self._closed = True
         self._producer.purge()
         self._await_reports()
 
@@ -181,6 +186,7 @@ class Publisher:
 
         Kafka may have some of it all the same, if its acknowledgement was on its way.
         """
+        self._closed = True
         self._producer.purge()
         self._await_reports()
         back = [Batch([value], key, "peer", None, at) for key, value, at, _ in self._retry]

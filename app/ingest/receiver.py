@@ -48,6 +48,7 @@ class Receiver:
         self._datagrams = Datagrams(source, LOCAL_PEER.encode())
         self._full = False
         self._stopping = False
+        self._until = 0.0
         self._drops_at = 0.0
         self._thread = threading.Thread(target=self._run, name="datagrams", daemon=True)
 
@@ -55,8 +56,10 @@ class Receiver:
         """Begin to receive."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Receive what has arrived, then no more. The thread goes on serving the publisher."""
+    def stop(self, drain_s: float) -> None:
+        """Receive what has arrived, then no more, nor after `drain_s`, as a flood never ends. The
+        thread goes on serving the publisher; the address is free."""
+        self._until = time.monotonic() + drain_s
         self._stopping = True
 
     def close(self) -> None:
@@ -77,15 +80,22 @@ class Receiver:
                 time.sleep(1.0)
 
     def _step(self, poll: "select.poll") -> None:
-        if self._stopping and not self.drained.is_set():
-            while self._receive():
-                pass
-            self.drained.set()
-        if self._full or self._stopping:
+        if self._full or self.drained.is_set():
             time.sleep(TURN_MS / 1000 / 4)
+        elif self._stopping:
+            if not self._receive():
+                self._end()
         elif poll.poll(TURN_MS) and self._receive() < FEW:
             time.sleep(GATHER_S)
+        if self._stopping and not self.drained.is_set() and time.monotonic() > self._until:
+            self._end()
         self._turn(time.monotonic())
+
+    def _end(self) -> None:
+        """Receive no more."""
+        self._count_drops()
+        self._source.close()
+        self.drained.set()
 
     def _receive(self) -> int:
         with self.lock:
@@ -129,14 +139,19 @@ class Receiver:
             else:
                 self.publisher.poll(now)
                 self._full = self._full and self.publisher.full
-        if self._settings.protocol == "udp" and now - self._drops_at > DROPS_S:
+        if now - self._drops_at > DROPS_S:
             self._drops_at = now
-            dropped = kernel_drops(self._inode)
-            if dropped > self.kernel_drops:
-                log.warning(
-                    "The kernel dropped datagrams; a larger receive_buffer or more threads help. "
-                    "source=%s datagrams=%d",
-                    self._settings.source,
-                    dropped - self.kernel_drops,
-                )
-                self.kernel_drops = dropped
+            self._count_drops()
+
+    def _count_drops(self) -> None:
+        if self._settings.protocol != "udp" or self.drained.is_set():
+            return
+        dropped = kernel_drops(self._inode)
+        if dropped > self.kernel_drops:
+            log.warning(
+                "The kernel dropped datagrams; a larger receive_buffer or more threads help. "
+                "source=%s datagrams=%d",
+                self._settings.source,
+                dropped - self.kernel_drops,
+            )
+            self.kernel_drops = dropped

@@ -135,9 +135,7 @@ class RelpListener(StreamListener):
             _, late = await asyncio.wait(finishing, timeout=drain_s)
             for task in late:
                 task.cancel()
-        for connection in list(self._connections):
-            connection.close()
-        await self._all_closed.wait()
+        await self._end_connections()
 
 
 def _refused(owed: Owed) -> set[int]:

@@ -111,7 +111,7 @@ class AgentSettings:
     linger_ms: int = 10
     buffer_kib: int = 65_536
     drain_s: float = 2.0
-    flush_s: float = 30.0
+    flush_s: float = 20.0
     silent_after: dict[str, float] = field(default_factory=dict)
     low_rate: dict[str, float] = field(default_factory=dict)
     alert_on: dict[str, frozenset[str]] = field(default_factory=dict)

@@ -25,6 +25,7 @@ class Spill:
         self.spool = spool
         self._draining: tuple[Position, int] | None = None
         self._synced = 0.0
+        self._syncing: threading.Thread | None = None
         self._closed = False
 
     @property
@@ -46,9 +47,11 @@ class Spill:
         publisher.poll(now)
         if self._closed:
             return
-        if spool.dirty and now - self._synced > SYNC_S:
+        slow = self._syncing is not None and self._syncing.is_alive()  # a disk that stands still
+        if spool.dirty and now - self._synced > SYNC_S and not slow:
             self._synced = now
-            threading.Thread(target=spool.sync, name="spool sync", daemon=True).start()
+            self._syncing = threading.Thread(target=spool.sync, name="spool sync", daemon=True)
+            self._syncing.start()
         if not spool.depth or publisher.in_flight:
             return
         if self._draining is not None:

@@ -6,6 +6,7 @@ header's first field, so that a torn end is seen and cut off. What has been writ
 of the process at once, and that of the machine after `sync`.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -18,12 +19,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from app.ingest.batch import Batch
+from app.ingest.batch import Batch, KeyBy
+from app.ingest.complaints import Seldom
 
 log = logging.getLogger(__name__)
 
-HEADER: Final = struct.Struct("<IIIHxxQ")
-"""CRC-32, bytes after the header, messages, bytes of the key, reception time in ms."""
+HEADER: Final = struct.Struct("<IIIHBxQ")
+"""CRC-32, bytes after the header, messages, bytes of the key, place in KEYS, reception in ms."""
+KEYS: Final[tuple[KeyBy, ...]] = ("peer", "host", "spread")
+"""What records are keyed by; a number here never changes."""
 SEGMENT_BYTES: Final = 32 << 20
 
 
@@ -34,11 +38,34 @@ class Position(NamedTuple):
     offset: int
 
 
+class _Held:
+    """A folder that is nobody else's, for as long as this lives. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise OSError(
+                error.errno, f"{folder} is in use by another agent; stop that one first"
+            ) from None
+
+    def release(self) -> None:
+        """Let another have it. More than once is no error."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    __del__ = release
+
+
 class Spool:
     """One queue with one writer and one reader, in the same thread. `limit`: bytes on disk.
 
     `depth` messages in `size` bytes are in it; `recovered` were there when it was opened; `dropped`
-    did not fit.
+    did not fit, or could not be written. Raises OSError for a folder that another agent has, which
+    would take what that one is writing for a torn end.
     """
 
     def __init__(self, folder: Path, limit: int, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -50,6 +77,8 @@ class Spool:
         self.dirty = False
         self._segment_bytes = segment_bytes
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._held = _Held(folder)
+        self._seldom = Seldom()
         self._sizes: dict[int, int] = {}
         self._position = self._read_position()
         self._recover()
@@ -112,43 +141,69 @@ class Spool:
         self.commit(self._position, self.depth)
 
     def sync(self) -> None:
-        """Make what was written survive the machine's end. Blocks; any thread."""
+        """Make what was written survive the machine's end, if the disk can. Blocks; any thread."""
         self.dirty = False
         try:
             descriptor = os.open(self._path(self._last), os.O_RDONLY)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             return
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            self._failed(error)
 
     def close(self) -> None:
-        """Write no more."""
+        """Write no more, and let another agent have it."""
         if self.depth:
             self.sync()
         self._close()
+        self._held.release()
 
     def _write(self, record: bytes) -> bool:
+        if self._writing is not None and self._sizes[self._last] >= self._segment_bytes:
+            self._next_segment()
         before = self._sizes.get(self._last, 0)
-        if self._writing is not None and before >= self._segment_bytes:
-            self.sync()
-            self._close()
-            self._last += 1
-            before = 0
         try:
             if self._writing is None:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 self._writing = os.open(self._path(self._last), flags, 0o600)
+                self._sizes.setdefault(self._last, before)
             written = os.write(self._writing, record)
         except OSError as error:
-            log.error("The spool cannot be written. folder=%s error=%s", self.folder, error)  # noqa: TRY400
+            self._failed(error)
             return False
-        if written < len(record):  # the disk is full: no torn record in the middle
-            os.ftruncate(self._writing, before)
+        if written < len(record):  # the disk is full
+            self._cut_off(before)
             return False
         self._sizes[self._last] = before + written
         return True
+
+    def _cut_off(self, size: int) -> None:
+        """Leave no torn record in the middle: nothing behind one in its segment can be read."""
+        assert self._writing is not None  # noqa: S101  # something was just written
+        try:
+            os.ftruncate(self._writing, size)
+        except OSError as error:
+            self._failed(error)
+            self._next_segment()
+
+    def _next_segment(self) -> None:
+        """The last one is on disk, if that is possible, and is written no more."""
+        assert self._writing is not None  # noqa: S101  # there is one
+        try:
+            os.fdatasync(self._writing)
+        except OSError as error:
+            self._failed(error)
+        self._close()
+        self._last += 1
+
+    def _failed(self, error: OSError) -> None:
+        """What is written then is lost and counted; what the disk does not keep, if the machine
+        ends now, too."""
+        if self._seldom.due(error.errno or 0):
+            log.error("The spool cannot be written. folder=%s error=%s", self.folder, error)
 
     def _close(self) -> None:
         if self._writing is not None:
@@ -166,10 +221,12 @@ class Spool:
             return
         with file:
             offset = file.seek(position.offset)
+            there = os.fstat(file.fileno()).st_size
             while len(head := file.read(HEADER.size)) == HEADER.size:
                 _, size, *_ = HEADER.unpack(head)
-                body = file.read(size)
-                batch = _batch(head, body) if len(body) == size else None
+                if offset + HEADER.size + size > there:  # torn, or a length that is none
+                    return
+                batch = _batch(head, file.read(size))
                 if batch is None:
                     return
                 offset += HEADER.size + size
@@ -221,17 +278,18 @@ def _record(batch: Batch) -> bytes:
     lines: Sequence[bytes] = batch.lines
     lengths = np.fromiter(map(len, lines), np.uint32, len(lines)).tobytes()
     body = b"".join((key, lengths, *lines))
-    head = HEADER.pack(0, len(body), len(lines), len(key), batch.timestamp)
+    by = KEYS.index(batch.by)
+    head = HEADER.pack(0, len(body), len(lines), len(key), by, batch.timestamp)
     return struct.pack("<I", zlib.crc32(body, zlib.crc32(head[4:]))) + head[4:] + body
 
 
 def _batch(head: bytes, body: bytes) -> Batch | None:
     """A record as a batch; None if it is damaged."""
-    crc, _, count, key_size, timestamp = HEADER.unpack(head)
+    crc, _, count, key_size, by, timestamp = HEADER.unpack(head)
     if zlib.crc32(body, zlib.crc32(head[4:])) != crc:
         return None
     start = key_size + 4 * count
     lengths = np.frombuffer(body, np.uint32, count, key_size).tolist()
     edges = accumulate(lengths, initial=start)
     lines = [body[first:end] for first, end in pairwise(edges)]
-    return Batch(lines, body[:key_size] or None, "peer", None, timestamp)
+    return Batch(lines, body[:key_size] or None, KEYS[by], None, timestamp)

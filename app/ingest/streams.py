@@ -31,6 +31,8 @@ BACKLOG: Final = 4096
 QUIET_S: Final = 0.1
 """A sender that has sent nothing for so long after a stop has nothing on its way."""
 HANDSHAKE_S: Final = 10.0
+END_S: Final = 1.0
+"""How long a sender may take to agree that a connection ends; one that reads nothing never does."""
 
 
 class StreamListener:
@@ -66,11 +68,18 @@ class StreamListener:
     async def start(self) -> None:
         """Listen. Raises OSError with advice when the address or a certificate cannot be had."""
         settings = self.settings
-        if settings.tls is not None:
-            self._context = settings.tls.context()
+        try:
+            if settings.tls is not None:
+                self._context = settings.tls.context()
+        except OSError:
+            await self.close()
+            raise
         try:
             await self._listen()
         except OSError as error:
+            if self._server is not None:
+                self._server.close()
+            await self.close()
             raise settings.refused(error) from None
         self.ledger.address = settings.where
         if settings.path is None:
@@ -156,7 +165,7 @@ class StreamListener:
     def reload(self) -> None:
         """Read the certificates again; connections to come get them. Raises OSError."""
         if self._context is not None and self.settings.tls is not None:
-            self.settings.tls.load(self._context)
+            self.settings.tls.renew(self._context)
 
     def opened(self, connection: Connection) -> None:
         """A connection has been made."""
@@ -251,9 +260,7 @@ class StreamListener:
             await asyncio.sleep(QUIET_S / 4)
             if not self.paused and self._loop.time() - self._last_read > QUIET_S:
                 break
-        for connection in list(self._connections):
-            connection.close()
-        await self._all_closed.wait()
+        await self._end_connections()
 
     async def close(self) -> None:
         """After `stop`: end the publisher; what Kafka has not taken goes to the spool, if any."""
@@ -271,7 +278,19 @@ class StreamListener:
         if self._socket is not None:
             self._socket.close()
         if self.settings.path is not None:
-            self.settings.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next start removes it
+                self.settings.path.unlink(missing_ok=True)
+
+    async def _end_connections(self) -> None:
+        """In order where the senders take part in it. TLS and answers that nobody reads would else
+        be waited for, for half a minute or for ever, and the lines of all others with them."""
+        for connection in list(self._connections):
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_closed.wait(), END_S)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._all_closed.wait()
 
 
 def remove_stale(path: Path) -> None:

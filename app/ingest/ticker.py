@@ -109,12 +109,13 @@ class Ticker:
             due.update({topic: now + self._intervals[topic] for topic in topics})
             try:
                 ends = await asyncio.to_thread(self.ends)
+                self.write({part: end for part, end in ends.items() if part[0] in topics})
             except (KafkaException, FutureTimeoutError) as error:
                 # What it knows of leaders may be older than a broker's crash.
                 self._admin = AdminClient(self._client)
                 log.warning("Kafka does not say where its raw topics end. error=%s", error)
-            else:
-                self.write({part: end for part, end in ends.items() if part[0] in topics})
+            except Exception:  # no thread to be had, say: windows would never close again
+                log.exception("No ticks are written for now.")
             wait = min([now + PROBE_S, *due.values()]) - loop.time()
             await asyncio.sleep(max(0.0, wait))
 

@@ -28,7 +28,7 @@ class TlsSettings:
         # A sender that closes without having read its session tickets resets the connection, and
         # with it what it sent last. Connections live long: resumption is of no use here.
         context.num_tickets = 0
-        self.load(context)
+        self._load(context)
         if self.client_ca is not None:
             try:
                 context.load_verify_locations(self.client_ca)
@@ -44,8 +44,14 @@ class TlsSettings:
             context.verify_mode = modes[self.clients]
         return context
 
-    def load(self, context: ssl.SSLContext) -> None:
-        """Read certificate and key; connections made from now on get them. Raises OSError."""
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Read certificate and key again; connections made from now on get them. Raises OSError;
+        then they get what they got before."""
+        # A certificate without its key, as while both are being replaced, would leave none.
+        self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        self._load(context)
+
+    def _load(self, context: ssl.SSLContext) -> None:
         try:
             context.load_cert_chain(self.certificate, self.key)
         except OSError as error:

@@ -21,6 +21,10 @@ from app.ingest.streams import remove_stale
 
 log = logging.getLogger(__name__)
 
+TURN_S: Final = 0.5
+"""A receiver's turn takes less than this."""
+BUSY_S: Final = 0.2
+"""How long a receiver that works has messages in hand, at most."""
 SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h; needs CAP_NET_ADMIN
 
 
@@ -47,15 +51,26 @@ class DatagramListener:
             sockets = self._open()
         except OSError as error:
             raise settings.refused(error) from None
-        for number, source in enumerate(sockets):
-            publisher, spill = self._make(number)
-            self.receivers.append(Receiver(source, settings, publisher, spill))
-            self.receivers[-1].start()
+        size = sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+        made: list[Receiver] = []
+        try:
+            for number, source in enumerate(sockets):
+                made.append(Receiver(source, settings, *self._make(number)))
+        except OSError:
+            # Else what listened here before could not do so again.
+            for source in sockets:
+                source.close()
+            for each in made:
+                if each.spill is not None:
+                    each.spill.close()
+            raise
+        self.receivers = made
+        for each in made:
+            each.start()
         self.ledger.address = settings.where
         if settings.path is None:
             host, port = self.address
             self.ledger.address = ports.join(host, port)
-        size = sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
         if size < settings.receive_buffer and settings.path is None:
             log.warning(
                 "The receive buffer is smaller than asked for: set net.core.rmem_max to %d. "
@@ -136,11 +151,14 @@ class DatagramListener:
         return sum(each.publisher.in_flight for each in self.receivers)
 
     def account(self) -> Ledger:
-        """The ledger as of now."""
+        """The ledger as of now; as it was last where a receiver waits for its spool's disk, for
+        which nobody else is to wait."""
         ledger = self.ledger
         with contextlib.ExitStack() as held:
             for each in self.receivers:
-                held.enter_context(each.lock)
+                if not each.lock.acquire(timeout=BUSY_S):
+                    return ledger
+                held.callback(each.lock.release)
             for name in (
                 "received",
                 "bytes",
@@ -159,9 +177,9 @@ class DatagramListener:
     async def stop(self, drain_s: float) -> None:
         """Receive what has arrived, then no more."""
         for each in self.receivers:
-            each.stop()
+            each.stop(drain_s)
         for each in self.receivers:
-            await asyncio.to_thread(each.drained.wait, drain_s)
+            await asyncio.to_thread(each.drained.wait, drain_s + TURN_S)
 
     async def close(self) -> None:
         """End the threads; what Kafka has not taken goes to the spool."""
@@ -171,4 +189,5 @@ class DatagramListener:
                 each.spill.close()
             each.publisher.close()
         if self.settings.path is not None:
-            self.settings.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next start removes it
+                self.settings.path.unlink(missing_ok=True)

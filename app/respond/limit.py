@@ -10,7 +10,6 @@ given.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -104,20 +103,27 @@ class Limits:
         lock = self._locked(file)
         if lock < 0:
             return False
+        before = dict(self._windows), dict(self._keys)
         try:
             self._load(file)
             self.keep()
             file.unlink(missing_ok=True)
+        except (OSError, UnreachableError):
+            self._windows, self._keys = before  # it is still there, and counts once
+            raise
         finally:
             os.close(lock)
         return True
 
     def close(self) -> None:
-        """Leave it to others."""
+        """Leave it to others; what the disk does not take stays here, so that nothing is told once
+        more at each try while the disk is full."""
         if self._lock >= 0:
             if self.dirty:
-                with suppress(UnreachableError):  # then it is read again and counted again
+                try:
                     self.keep()
+                except UnreachableError:
+                    return
             os.close(self._lock)
             self._lock = -1
         self._windows, self._keys, self._others = {}, {}, []
@@ -195,7 +201,9 @@ class Limits:
         self.dirty = False
 
     def _over(self, window: Window) -> bool:
-        return self._now() >= window.begun + self._per_ms
+        """Also where the clock was set back by more than that, as after a start with a wrong one:
+        what was held back would else be until the clock is there again."""
+        return not -self._per_ms < self._now() - window.begun < self._per_ms
 
     def _remember(self, key: str) -> None:
         self.dirty = True

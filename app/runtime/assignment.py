@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -63,14 +63,23 @@ class Assignment:
         self.next: dict[Partition, int] = {}
         self.stores: dict[tuple[str, int], Store] = {}
 
-    def take(self, consumer: Any, partitions: Sequence[Partition], pulse: Pulse) -> None:
+    def take(
+        self,
+        consumer: Any,
+        partitions: Sequence[Partition],
+        pulse: Pulse,
+        cut_off: Collection[Partition] = (),
+    ) -> None:
         """Own exactly these partitions, from where the last committed transaction left them.
 
-        `committed` comes first: it waits for the offsets of transactions that are being decided,
-        so that nothing is read before its predecessor's end is known.
+        `cut_off`: those that may have lost their end, although they reach further by now; the
+        consumer goes on to look whether others have. What is committed is asked for first: that
+        waits for the offsets of transactions that are being decided, so that nothing is read before
+        its predecessor's end is known.
         """
         pulse.beat("reading committed offsets")
-        positions = self._starts.positions(consumer, partitions)
+        positions = self._starts.positions(consumer, partitions, cut_off)
+        epochs = _epochs(consumer, set(partitions) - set(cut_off)) if cut_off else {}
         wanted = self._wanted(partitions)
         if time.time() - self._dropped > MAX_AGE:
             self._kept = {}  # deletions since then may have left the changelog
@@ -84,7 +93,7 @@ class Assignment:
         self.next = {where: position.offset for where, position in positions.items()}
         with self._statistics.lock:
             self._statistics.positions = dict(self.next)
-        self.seek(consumer)
+        self.seek(consumer, epochs)
         if self._sub_topology is not None and partitions:
             self._hand_over(self._sub_topology, positions, pulse)
         self._statistics.ready = True
@@ -150,10 +159,15 @@ class Assignment:
             self._statistics.watermarks = {}
         return dropped
 
-    def seek(self, consumer: Any) -> None:
-        """Fetch from the next positions on, whatever was fetched already."""
+    def seek(self, consumer: Any, epochs: Mapping[Partition, int] | None = None) -> None:
+        """Fetch from the next positions on, whatever was fetched already. `epochs`: of the leaders
+        whose records were read last; a log that has lost their end is told."""
+        known = epochs or {}
         consumer.assign(
-            [TopicPartition(topic, number, at) for (topic, number), at in self.next.items()]
+            [
+                TopicPartition(*where, at, leader_epoch=known.get(where, -1))
+                for where, at in self.next.items()
+            ]
         )
 
     def advance(self, done: Batch, metadata: Mapping[Partition, str]) -> None:
@@ -254,3 +268,13 @@ class Assignment:
         total.keys += report.keys
         total.records += report.records
         total.seconds += report.seconds
+
+
+def _epochs(consumer: Any, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """The epochs of the leaders whose records a consumer has handed out last."""
+    found = consumer.position([TopicPartition(*where) for where in partitions])
+    return {
+        (each.topic, each.partition): each.leader_epoch
+        for each in found
+        if each.offset >= 0 and each.leader_epoch is not None
+    }

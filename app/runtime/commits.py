@@ -95,7 +95,8 @@ class Commits:
         if (leaving and assignment.stores) or assignment.place_due:
             transactions.flush_all()
             ends = assignment.ends()
-        offsets = assignment.offsets(everything=leaving)
+        # Ends stand for the records of this member alone: a commit with them proves it is one.
+        offsets = assignment.offsets(everything=leaving or bool(ends))
         try:
             transactions.commit(offsets, consumer.consumer_group_metadata())
         except (EngineError, TransactionAborted):
@@ -163,12 +164,14 @@ class Commits:
             self._outbox.sent(parcel)
 
     def serve(self) -> bool:
-        """Answer senders within a batch; True when none waits."""
+        """Answer senders within a batch, also when the process is to end; True when none waits."""
         if self._outbox.under_way:
             try:
                 if self._transactions.flush(0.05):
                     self._outbox.arrived()
             except TransactionAborted as reason:
                 self._broken = reason
+                self._outbox.aborted(reason)
+            except EngineError as reason:  # who commits meets it again
                 self._outbox.aborted(reason)
         return not self._outbox.under_way

@@ -52,4 +52,7 @@ class Direct:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(0.05)
+            try:
+                self._producer.poll(0.05)
+            except KafkaException as error:  # a fatal one; what it is fatal for is told its senders
+                log.error("Records cannot be sent: %s", error)

@@ -188,7 +188,7 @@ class Engine:
         self._commits.send(parcel)
 
     def serve(self) -> bool:
-        """Answer senders within a batch; True when none waits."""
+        """Answer senders within a batch, also when the process is to end; True when none waits."""
         return self._commits.serve()
 
     def _accept(self, done: Sequence[Delivery]) -> None:
@@ -248,7 +248,8 @@ class Engine:
         self._pulse.beat("aborting")
         self._in_flight.end()
         if partitions := self._abort():
-            self._assignment.take(self._intake.consumer, partitions, self._pulse)
+            intake = self._intake
+            self._assignment.take(intake.consumer, partitions, self._pulse, intake.cut_off())
         self._commits.decide()
 
     def _rejoin(self, reason: MemberEnded) -> None:

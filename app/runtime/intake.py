@@ -23,6 +23,7 @@ IDLE = 0.1
 """Seconds that a poll waits for a first record."""
 LAG_INTERVAL = 1.0
 SAMPLES = 64
+CUT_OFF = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001  # a public constant
 REJOINS = 3, 60.0
 """A member that was ended joins again so often within so many seconds. More often, another process
 has its name, and the two would end each other in turn."""
@@ -51,6 +52,7 @@ class Intake:
         self._ends: dict[Partition, int] = {}
         self._callbacks: dict[str, Callback] = {}
         self._ended = False
+        self._cut_off: set[Partition] = set()
         self._rejoins: list[float] = []
         self.consumer: Any = None
 
@@ -77,7 +79,7 @@ class Intake:
         with suppress(KafkaException):
             self._close()
         self._ended, self._failure = False, None
-        self._ends = {}
+        self._ends, self._cut_off = {}, set()
         self._join()
 
     def close(self) -> None:
@@ -122,6 +124,12 @@ class Intake:
             self._learn_size(batches[0])
         return batches
 
+    def cut_off(self) -> set[Partition]:
+        """Partitions of which nothing could be read any more since this was asked last: retention
+        took the next record, or the end of the log is gone, however far it reaches by now."""
+        found, self._cut_off = self._cut_off, set()
+        return found
+
     def left(self, positions: Mapping[Partition, int]) -> int:
         """How many offsets there are from these positions on, as far as the last fetches said.
 
@@ -164,6 +172,12 @@ class Intake:
             raise failure
 
     def _without_errors(self, messages: Sequence[Message], *, only_last: bool) -> list[Message]:
+        if not only_last:
+            self._cut_off |= {
+                (message.topic(), message.partition())
+                for message in messages
+                if (error := message.error()) is not None and error.code() == CUT_OFF
+            }
         for message in messages:
             error = message.error()
             if error is not None and (_is_last(error) or not only_last):
@@ -184,7 +198,7 @@ class Intake:
                 f"The user may not read topic {message.topic()} in group {settings.group}: "
                 f"{error.str()}. Grant READ and DESCRIBE on both."
             )
-        if code == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # a public constant
+        if code == CUT_OFF:
             raise TransactionAborted(f"a position is out of range: {error.str()}")
         log.warning(
             "Consumer error. engine=%s topic=%s error=%s",

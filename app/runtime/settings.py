@@ -1,6 +1,6 @@
 """What an engine needs to know, and the librdkafka configurations that follow from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,10 @@ def transaction_timeout(partitions: int) -> float:
     """Seconds until the brokers give a transaction up that may write to so many partitions."""
     least, most = TRANSACTION_S
     return max(least, most * min(1.0, partitions / MOST_PARTITIONS))
+
+
+def _nobody(_: str) -> None:
+    """Nobody asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,9 @@ class EngineSettings:
     """How long the first contact with the brokers may take before the process ends."""
     stall_timeout: float = STALL_S
     """How long the engine may show no progress before the process ends."""
+    on_new_topic: Callable[[str], None] = field(default=_nobody, repr=False)
+    """Told of each input topic that may have been made anew since it was read last, in the engine's
+    thread and before a record of it is delivered."""
     consumer: Mapping[str, Any] = field(default_factory=dict)
     """librdkafka properties that win over the engine's own for the consumer."""
     producer: Mapping[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ an engine goes on in a topic that ends before what was read of it.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -64,12 +64,17 @@ class StartOffsets:
         self.cut = set()
 
     def positions(
-        self, consumer: Any, partitions: Sequence[Partition]
+        self,
+        consumer: Any,
+        partitions: Sequence[Partition],
+        cut_off: Collection[Partition] = (),
     ) -> dict[Partition, Position]:
-        """Where to go on in these partitions, with the metadata of that offset."""
+        """Where to go on in these partitions, with the metadata of that offset. `cut_off`: those
+        that may have lost their end, although they reach further by now."""
         found = self._read_committed(consumer, partitions)
         bounds = self._offsets.bounds(partitions)
         positions = {}
+        anew: set[str] = set()
         for where, committed in found.items():
             low, high = bounds[where]
             offset = committed.offset
@@ -88,8 +93,9 @@ class StartOffsets:
                     low - offset,
                 )
                 offset = low
-            elif offset > high:
+            elif offset > high or (stamp and where in cut_off):
                 begin = self._behind_end(consumer, where, low, high)
+                begin = begin if offset > high else min(begin, offset)
                 self.cut.add(where)
                 log.error(
                     "The topic is shorter than what was read of it: its end was cut off, or it was "
@@ -101,7 +107,11 @@ class StartOffsets:
                     begin,
                 )
                 offset, metadata = begin, metadata if begin > low else ""
+            if offset != committed.offset:
+                anew.add(where[0])
             positions[where] = Position(offset, metadata)
+        for topic in sorted(anew):
+            self._settings.on_new_topic(topic)
         return positions
 
     def _behind_end(self, consumer: Any, where: Partition, low: int, high: int) -> int:

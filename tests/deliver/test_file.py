@@ -76,6 +76,21 @@ def test_rotates_by_size_and_count(tmp_path: Path) -> None:
     assert kept == [record(number) for number in range(1000 - len(kept), 1000)]
 
 
+def test_signs_that_mean_something_in_patterns_mean_nothing_in_a_name(tmp_path: Path) -> None:
+    """Else no full file would be seen, and each would be written over by the next."""
+    path = tmp_path / "acme[1].log"
+    made = destination(path)
+    for first in range(0, 1000, 100):
+        made.write(messages(first, first + 100))
+    made.close()
+    assert sorted(each.name for each in tmp_path.glob("acme*")) == [
+        "acme[1].log",
+        "acme[1].log.1",
+        "acme[1].log.2",
+        "acme[1].log.3",
+    ]
+
+
 def test_stays_below_the_total(tmp_path: Path) -> None:
     """The oldest go before all files together are larger than told."""
     path = tmp_path / "audit.log"

@@ -139,3 +139,13 @@ def test_what_retention_took_is_counted() -> None:
     gone(intake)
     assert consumer.begun[-1] == (*FEED, 150)
     assert totals.expired == 50
+
+
+def test_a_position_that_is_there_after_all_stays() -> None:
+    """Nothing is known of the record before it, by which newer ones could be told: not everything
+    that is kept comes again for that."""
+    consumer = Consumer(0, 200, 0)
+    intake, totals = lane(consumer)
+    gone(intake)
+    assert consumer.begun[-1] == (*FEED, 100)
+    assert totals.expired == 0

@@ -3,9 +3,13 @@ Kafka is away takes none of its lines."""
 
 import asyncio
 import errno
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from app.commands import ingest
 from app.ingest.agent import IngestAgent
 from app.ingest.lines import LineListener
 from app.ingest.settings import AgentSettings
@@ -98,3 +102,17 @@ async def left() -> tuple[int, int]:
 def test_lines_of_a_listener_that_is_taken_out_wait_for_kafka() -> None:
     """Their senders will not send them again, so it is closed once Kafka has them."""
     assert asyncio.run(left()) == (0, 1)
+
+
+def test_a_damaged_certificate_ends_no_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is looked after where changes of northbound.yaml are taken up, which goes on."""
+
+    def damaged(_: object) -> None:
+        raise ValueError("Unable to load PEM file")
+
+    monkeypatch.setattr(ingest, "load", lambda _: None)
+    monkeypatch.setattr(ingest, "_own_certificate", damaged)
+    ingest._renew(tmp_path / "northbound.yaml")
+    assert "The certificate cannot be renewed." in caplog.text

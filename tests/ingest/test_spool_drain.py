@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from app.ingest.batch import Batch
+from app.ingest.batch import Batch, KeyBy
 from app.ingest.listeners import left_over
 from app.ingest.publisher import Publisher
 from app.ingest.settings import ListenerSettings
@@ -79,6 +80,29 @@ def test_traffic_during_a_drain_is_not_lost(tmp_path: Path) -> None:
     spill.take([b"4"], b"peer", "peer")
     assert kafka.got == [b"1", b"2", b"3", b"4"]
     assert spill.spool.dropped == 0
+
+
+@pytest.mark.parametrize("by", get_args(KeyBy))
+def test_lines_keep_what_they_are_keyed_by(tmp_path: Path, by: KeyBy) -> None:
+    """Those of a host stay in one partition, in order, whether they waited on disk or not."""
+    spool = Spool(tmp_path, ROOM)
+    spool.append(Batch([b"<13>Oct 11 22:14:15 nas-1 app: a"], b"relay", by, None, 1))
+    spool.close()
+    ((found,), _) = Spool(tmp_path, ROOM).read(1)
+    assert found.by == by
+    assert found.key == (None if by == "spread" else b"relay")
+
+
+def test_spools_of_before_are_read(tmp_path: Path) -> None:
+    """Their records do not say what they are keyed by: it is the peer."""
+    old = bytes.fromhex(
+        "dbe0f519"  # CRC-32
+        "0f000000" "02000000" "0400" "0000" "0100000000000000"
+        "70656572" "01000000" "02000000" "616262"
+    )  # fmt: skip
+    (tmp_path / f"{1:020d}.spool").write_bytes(old)
+    ((found,), _) = Spool(tmp_path, ROOM).read(1)
+    assert found == Batch([b"a", b"bb"], b"peer", "peer", None, 1)
 
 
 def test_a_closed_one_drains_no_more(tmp_path: Path) -> None:

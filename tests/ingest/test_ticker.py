@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from app.broker.server import EmbeddedKafka
+from app.ingest import ticker
 from app.ingest.ticker import TICK_KEY, Quiet, Ticker
 from tests.ingest.rig import listener, make_agent, read_topic, run, until
 
@@ -37,6 +38,29 @@ def test_a_partition_without_records_is_never_due() -> None:
     """A partition that has never had a record is not registered, so it needs no tick."""
     quiet = Quiet()
     assert [quiet.check({("t", 0): 0}) for _ in range(3)] == [[], [], []]
+
+
+def test_an_error_of_any_kind_ends_no_ticker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else lets windows of quiet sources close, and nobody would hear of a task that is
+    gone."""
+    monkeypatch.setattr(ticker, "PROBE_S", 0.01)
+    made = Ticker({"bootstrap.servers": "127.0.0.1:1"}, {}, lambda _: False)
+    asked = []
+
+    def ends() -> dict[tuple[str, int], int]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise RuntimeError("can't start new thread")
+        return {}
+
+    async def work() -> None:
+        monkeypatch.setattr(made, "ends", ends)
+        task = asyncio.create_task(made.run())
+        await until(lambda: len(asked) > 1 or task.done(), "the next look")
+        assert not task.done()
+        task.cancel()
+
+    asyncio.run(work())
 
 
 def write(kafka: EmbeddedKafka, topic: str, partitions: Sequence[int]) -> None:

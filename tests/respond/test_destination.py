@@ -219,3 +219,29 @@ def test_a_storm_that_is_read_again_is_counted_once(tmp_path: Path) -> None:
             made.open("there")
     limits.open()
     assert limits._windows[RULE.id].held == 1_500
+
+
+def test_a_full_disk_makes_nobody_do_it_again(tmp_path: Path) -> None:
+    """What was done and cannot be noted waits for the disk; the lane connects anew meanwhile, again
+    and again, and the alert comes each time."""
+    folder = tmp_path / "limits"
+    action = Answers()
+    limits = Limits("page", 5, 3_600_000, folder, lambda: 0)
+    made = response(tmp_path, action, limits)
+    full = folder / "page.0.new"
+    full.mkdir()
+    for _ in range(3):
+        made.write([message(finding(1), 1)])
+        with pytest.raises(UnreachableError):
+            made.settle(0)
+        made.close()
+        made.open("there")
+    full.rmdir()
+    made.write([message(finding(1), 1)])
+    assert made.settle(0) == 1
+    made.close()
+    assert action.done == ["uid-1.page.first"]
+    again = Limits("page", 5, 3_600_000, folder, lambda: 0)
+    again.open()
+    assert again.knows("uid-1.page.first")
+    again.close()

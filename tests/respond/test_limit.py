@@ -141,6 +141,42 @@ def test_what_all_processes_have_told_is_enough_for_one_that_told_none(tmp_path:
     assert told.attributes["unmapped.alerts"] == ["uid-1"]
 
 
+def test_a_clock_that_is_set_back_holds_nothing_back(tmp_path: Path) -> None:
+    """A machine that starts with its clock ahead by a year: what was too much then is not told a
+    year later."""
+    clock = Clock()
+    clock.now = 9_000 * HOUR
+    found = limits(tmp_path, clock, most=1)
+    assert [take(found, alert(number)) for number in range(2)] == [True, False]
+    clock.now -= HOUR - 1
+    assert not list(found.due())
+    clock.now = HOUR
+    ((rule, told),) = found.due()
+    assert told.attributes["count"] == 1
+    found.summed_up(rule)
+    assert take(found, alert(2))
+
+
+def test_what_cannot_be_taken_over_counts_once(tmp_path: Path) -> None:
+    """A full disk: what a process that is gone has counted is looked at again, not added again."""
+    clock = Clock()
+    gone = limits(tmp_path, clock, most=0)
+    found = limits(tmp_path, clock, most=0)
+    take(gone, alert(1))
+    gone.close()
+    full = tmp_path / "page.1.new"
+    full.mkdir()
+    for _ in range(3):
+        clock.now += LOOK_MS
+        with pytest.raises(UnreachableError):
+            found.look()
+    full.rmdir()
+    clock.now = HOUR + LOOK_MS
+    found.look()
+    ((_, told),) = found.due()
+    assert told.attributes["count"] == 1
+
+
 def test_files_are_private(tmp_path: Path) -> None:
     """They hold alerts."""
     found = limits(tmp_path, Clock())

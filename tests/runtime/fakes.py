@@ -14,6 +14,8 @@ from topology.topics import Partition
 
 TIME = 1_700_000_000_000
 """Time stamp of a record at offset 0; of the next ones a millisecond more each."""
+EPOCH = 7
+"""Of every leader."""
 
 
 def abortable(text: str = "abort me") -> KafkaException:
@@ -123,6 +125,8 @@ class FakeConsumer:
         self.kafka = kafka
         self.config = config
         self.positions: dict[Partition, int] = {}
+        self.epochs: dict[Partition, int | None] = {}
+        """What the last assignment has with each partition."""
         self.closed = False
         self.extra: list[Message] = []
         """Returned with the next poll, before its records: errors, records of before."""
@@ -134,6 +138,14 @@ class FakeConsumer:
 
     def assign(self, partitions: Sequence[TopicPartition]) -> None:
         self.positions = {(one.topic, one.partition): one.offset for one in partitions}
+        self.epochs = {(one.topic, one.partition): one.leader_epoch for one in partitions}
+
+    def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(one.topic, one.partition, at, leader_epoch=EPOCH if at else -1)
+            for one in partitions
+            for at in [self.positions.get((one.topic, one.partition), -1001)]
+        ]
 
     def consume(self, count: int, _: float) -> list[Message]:
         messages, self.extra = self.extra, []

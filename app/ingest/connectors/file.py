@@ -65,20 +65,20 @@ class FileConnector(PublishingConnector[FileSettings]):
         settings = self.settings
         try:
             known = await asyncio.to_thread(self._checkpoint.open)
+            self._tails = Tails(
+                settings.paths,
+                settings.limit,
+                settings.oversize,
+                known=known or (),
+                begin_at_end=settings.start == "end" and known is None,
+            )
+            pieces = await asyncio.to_thread(self._tails.look)
+            if known is None:  # from now on a file that appears is read from its beginning
+                self._saved = self._checkpoint.record(self._tails.contents)
+                await asyncio.to_thread(self._checkpoint.save, self._saved)
         except OSError:
-            self._checkpoint.close()
+            self._checkpoint.close()  # for who follows them instead
             raise
-        self._tails = Tails(
-            settings.paths,
-            settings.limit,
-            settings.oversize,
-            known=known or (),
-            begin_at_end=settings.start == "end" and known is None,
-        )
-        pieces = await asyncio.to_thread(self._tails.look)
-        if known is None:  # from now on a file that appears is read from its beginning
-            self._saved = self._checkpoint.record(self._tails.contents)
-            await asyncio.to_thread(self._checkpoint.save, self._saved)
         for piece in pieces:
             self._take(piece)
         log.info("Following files. paths=%s source=%s", settings.place, settings.source)
@@ -94,22 +94,24 @@ class FileConnector(PublishingConnector[FileSettings]):
                     self._take(piece)
                 await self._save(tails)
             except Exception:
+                for tail in tails.contents:
+                    tail.rewind()
                 log.exception("Files cannot be followed. paths=%s", self.settings.place)
                 await self.pause(RETRY_S)
 
     def _take(self, piece: Piece) -> None:
         tail, found, place = piece
+        receipt = None
+        if found.lines:
+            key = self.settings.key
+            receipt, _ = self.publisher.confirm(found.lines, tail.key, key, tail)
+        tail.pending.append((receipt, place))
         ledger = self.ledger
         ledger.received += len(found.lines)
         ledger.bytes += found.used
         ledger.empty += found.empty
         ledger.oversize += found.oversize
         ledger.dropped_bytes += found.dropped
-        receipt = None
-        if found.lines:
-            key = self.settings.key
-            receipt, _ = self.publisher.confirm(found.lines, tail.key, key, tail)
-        tail.pending.append((receipt, place))
         if receipt is None:
             tail.settle()
 

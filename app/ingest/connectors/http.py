@@ -171,7 +171,7 @@ class HttpConnector(PublishingConnector[HttpSettings]):
         """Tokens and certificates again; requests to come need the new ones. Raises OSError."""
         self._tokens = self.settings.tokens()
         if self._context is not None and self.settings.tls is not None:
-            self.settings.tls.load(self._context)
+            self.settings.tls.renew(self._context)
 
     async def _answer(self, request: web.Request) -> web.Response:
         try:

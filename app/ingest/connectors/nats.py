@@ -123,9 +123,15 @@ class NatsConnector(PublishingConnector[NatsSettings]):
                 if (problem := f"{type(error).__name__} {error}") != said:
                     said = problem
                     log.warning("NATS cannot be used. %s error=%s", self.settings.place, problem)
-                self.ledger.faults["session"] += 1
-                await self._disconnect()
-                await self.pause(RETRY_S)
+                await self._begin_anew()
+            except Exception:  # of the client library's own; the rest stays on the server
+                log.exception("NATS cannot be used. %s", self.settings.place)
+                await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        self.ledger.faults["session"] += 1
+        await self._disconnect()
+        await self.pause(RETRY_S)
 
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
         settings = self.settings
@@ -209,7 +215,7 @@ class NatsConnector(PublishingConnector[NatsSettings]):
             try:
                 for message in fetched.messages:
                     await message.ack()
-            except (NatsError, OSError) as error:
+            except Exception as error:  # whatever it is, the next ones have their turn
                 log.debug("Not acknowledged; it will be delivered again. error=%s", error)
             for message in fetched.messages:
                 self._waiting.pop(message.metadata.sequence.stream, None)
@@ -219,14 +225,14 @@ class NatsConnector(PublishingConnector[NatsSettings]):
         """While Kafka takes its time, the server is told that the messages are in good hands."""
         while True:
             await asyncio.sleep(ACK_WAIT_S / 3)
-            with contextlib.suppress(NatsError, OSError):
+            with contextlib.suppress(Exception):  # then they are delivered again, and known
                 for fetched in dict.fromkeys(self._waiting.values()):
                     for message in fetched.messages:
                         await message.in_progress()
 
     async def _disconnect(self) -> None:
         if self._client is not None:
-            with contextlib.suppress(NatsError, OSError, TimeoutError):
+            with contextlib.suppress(Exception):
                 await self._client.close()
             self._client = None
 

@@ -8,6 +8,7 @@ by the bytes before it and by the first bytes of the file, and looked for where 
 import os
 import time
 from collections import deque
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -82,9 +83,10 @@ class Tail:
 
     def detach(self) -> None:
         """The content is no longer in its file."""
-        if self.fd is not None:
-            os.close(self.fd)
-        self.fd = None
+        fd, self.fd = self.fd, None  # whatever closing it says, its number is another file's next
+        if fd is not None:
+            with suppress(OSError):
+                os.close(fd)
 
     def intact(self) -> bool:
         """Whether its file still has what was read."""
@@ -108,11 +110,17 @@ class Tail:
             self.idle = now
             return None
         read = before + block[: found.used] if found.used < BEFORE else block[: found.used]
-        self.place = Place(offset + found.used, found.inside, read[-BEFORE:])
+        place = Place(offset + found.used, found.inside, read[-BEFORE:])
         if self.head[0] < HEAD:
-            self.head = head(self.fd, min(self.place.offset, HEAD))
+            self.head = head(self.fd, min(place.offset, HEAD))
+        self.place = place  # last: where the file cannot be read, nothing was
         self.quiet_since = time.monotonic()
         return found
+
+    def rewind(self) -> None:
+        """What was read and not handed over is read again."""
+        self.place = self.pending[-1][1] if self.pending else self.acked
+        self.idle = (-1, 0)
 
     def settle(self) -> None:
         """Some receipt is done: move `acked` on as far as all before it are done."""

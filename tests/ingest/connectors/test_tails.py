@@ -1,18 +1,24 @@
 """Files that rotate, are emptied, copied, removed, and come back: each line once, none left out."""
 
+import asyncio
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.ingest.connectors import tails
+from app.ingest.connectors import file, tail, tails
+from app.ingest.connectors.file import FileConnector, FileSettings
 from app.ingest.connectors.tail import Tail
 from app.ingest.connectors.tails import Tails
+from tests.ingest.rig import until
 
 
 def lines(first: int, count: int) -> bytes:
@@ -429,3 +435,55 @@ def test_files_that_cannot_be_read(
     follower = Follower(tmp_path / "*.log").look().look()
     assert follower.numbers == list(range(100))
     assert caplog.text.count("Permission denied") == 1
+
+
+def test_what_cannot_be_looked_at_again_was_not_read(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An NFS server that goes away between two reads of a short file: its lines come with the next
+    look, where they would else have been passed over."""
+    os.truncate(log, 10 * 43)
+    follower = Follower(log)
+
+    def stale(*_: object) -> tuple[int, str]:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as away:
+        away.setattr(tail, "head", stale)
+        assert follower.look().got == []
+    assert follower.look().numbers == list(range(10))
+
+
+def test_what_was_not_handed_over_is_read_again(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that fails behind what it has read, or a publisher: nobody has those lines."""
+
+    class Publisher:
+        """Fails at its second chunk, once."""
+
+        full = False
+
+        def __init__(self) -> None:
+            self.got: list[int] = []
+            self.calls = 0
+
+        def confirm(self, found: list[bytes], *_: object) -> tuple[SimpleNamespace, bool]:
+            self.calls += 1
+            if self.calls == 2:
+                raise RuntimeError("out of memory, say")
+            self.got += [int(line[-10:]) for line in found]
+            return SimpleNamespace(done=True), True
+
+    async def work() -> list[int]:
+        monkeypatch.setattr(file, "RETRY_S", 0.01)
+        publisher: Any = Publisher()
+        settings = FileSettings(source="q", paths=(str(log),), folder=tmp_path, poll_s=0.01)
+        connector = FileConnector(settings, publisher)
+        await connector.start()
+        append(log, 100, 50)
+        await until(lambda: publisher.calls >= 3, "the lines again")
+        await connector.stop(0.0)
+        return list(publisher.got)
+
+    assert asyncio.run(work()) == list(range(150))

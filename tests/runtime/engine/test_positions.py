@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Message
 from app.runtime.start_offsets import STAMP
 from app.runtime.statistics import EngineCollector
 from tests.runtime.engine.rig import A, B, engine_on, turn
-from tests.runtime.fakes import TIME, FakeKafka, record
+from tests.runtime.fakes import EPOCH, TIME, FakeKafka, abortable, record
 from topology.records import Outcome
 
 
@@ -142,3 +142,50 @@ def test_a_topic_that_was_cut_off_and_grew_while_no_worker_ran_is_read(kafka: Fa
     turn(engine)
     assert kafka.values("out")[100:] == [b"new %d" % number for number in range(200)]
     assert kafka.offsets[A] == (200, "")
+
+
+def test_an_end_that_was_cut_off_and_is_passed_again_is_noticed(
+    kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer says so, going by the epochs of leaders; that the log is as long as before when
+    its end is asked for does not mean that it is the same. The other partition is looked at too."""
+    monkeypatch.setattr("app.offsets.SLACK_MS", 0)
+    kafka.write("in", 0, *(b"%d" % number for number in range(100)))
+    kafka.write("in", 1, b"other")
+    engine, _ = engine_on(kafka)
+    turn(engine)
+    del kafka.log[A][60:]
+    kafka.write("in", 0, *(b"new %d" % number for number in range(70)))
+    kafka.times = {("in", 0, 60 + number): TIME + 3_600_000 + number for number in range(70)}
+    consumer = kafka.consumers[0]
+    consumer.positions[A] = 100  # where it stands while it finds out
+    error = KafkaError(KafkaError._AUTO_OFFSET_RESET, "truncation detected")
+    consumer.extra = [Message(topic="in", partition=0, error=error)]
+    turn(engine, 5)
+    expected = [b"%d" % number for number in range(100)]
+    expected += [b"new %d" % number for number in range(70)]
+    assert sorted(kafka.values("out")) == sorted([*expected, b"other"])
+    assert consumer.epochs == {A: None, B: EPOCH}
+
+
+def test_a_topic_that_may_be_another_is_told_before_its_records(kafka: FakeKafka) -> None:
+    """Event uids are made of the topic's id: those of a topic that was made anew must not be those
+    of the old one. A position that goes on where it was says nothing of the kind."""
+    told: list[str] = []
+    kafka.write("in", 0, b"a")
+    kafka.write("in", 1, b"b")
+    engine, _ = engine_on(kafka, on_new_topic=told.append)
+    turn(engine)
+    assert told == ["in"]
+    kafka.faults["commit"].append(abortable())
+    kafka.write("in", 0, b"c")
+    turn(engine)
+    assert told == ["in"]
+    del kafka.offsets[A], kafka.stamps[A]
+    kafka.log[A].clear()
+    kafka.write("in", 0, b"anew")
+    error = KafkaError(KafkaError._AUTO_OFFSET_RESET, "out of range")
+    kafka.consumers[0].extra = [Message(topic="in", partition=0, error=error)]
+    turn(engine, 5)
+    assert told == ["in", "in"]
+    assert kafka.values("out").count(b"anew") == 1
