@@ -1,5 +1,7 @@
 """A tenant's bundle, made from northbound.yaml and the tenant's stored password."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
@@ -9,12 +11,16 @@ from app.broker import bundle, client_certificates, credentials, rights
 from app.broker.bundle import Access, RegistryAccess
 from app.broker.bundle.librdkafka import settings
 from app.broker.client_issuer import pem
-from app.broker.cluster_error import ClusterError
+from app.broker.cluster_error import ClusterError, cluster_error
 from app.config import Config, host_port
 from app.config.schema_registry import RegistryLogin
 
-LOGIN_S = 10.0
-"""Seconds that a login may take, TLS included."""
+LOGIN_S = (1.0, 3.0, 10.0)
+"""Seconds that a login may take, TLS included, before it is seen whether it was refused."""
+RIGHTS_S = 10.0
+POLL_S = 0.1
+ALERT = "SSL alert number"
+"""How librdkafka tells what a server says that takes no certificate like this one (RFC 8446, 6)."""
 
 
 def access(config: Config, tenant: str, region: str | None = None) -> Access:
@@ -67,9 +73,43 @@ def login(found: Access) -> str | None:
     refusals: list[str] = []
 
     def heard(error: KafkaError) -> None:
-        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001  # a public constant
+        refused = error.code() == KafkaError._AUTHENTICATION  # noqa: SLF001  # a public constant
+        if refused or (found.certificate is not None and ALERT in error.str()):
             refusals.append(error.str())
 
+    connection = _connection(found, heard)
+    said = ""
+    # It asks again until the end of its time, also when it was refused at once.
+    for seconds in LOGIN_S:
+        try:
+            connection.list_topics(timeout=seconds)
+        except KafkaException as error:
+            connection.poll(0)  # what was heard meanwhile
+            if refusals:
+                return refusals[-1]
+            said = error.args[0].str()
+        else:
+            return None
+    raise ClusterError(f"{found.servers}: {said}")
+
+
+def reads(found: Access) -> bool:
+    """Whether a login that is taken has the rights on its topics. Brokers learn of rights a moment
+    after they were given. Raises ClusterError."""
+    connection = _connection(found, lambda _: None)
+    deadline = time.monotonic() + RIGHTS_S
+    while True:
+        with cluster_error(f"see the topics of {found.tenant} at {found.servers}"):
+            seen = connection.list_topics(timeout=LOGIN_S[-1]).topics
+        if set(found.topics.values()) <= set(seen):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+
+
+def _connection(found: Access, heard: Callable[[KafkaError], None]) -> AdminClient:
+    """Connected as a bundle is, without its files. `heard`: is told of errors."""
     client = {**settings(found), "error_cb": heard, "log_level": 0}
     for key in ("group.id", "session.timeout.ms", "auto.offset.reset", "isolation.level"):
         del client[key]
@@ -80,21 +120,15 @@ def login(found: Access) -> str | None:
         for key, pem in zip(("certificate", "key"), found.certificate, strict=True):
             del client[f"ssl.{key}.location"]
             client[f"ssl.{key}.pem"] = pem.decode()
-    connection = AdminClient(client)
-    try:
-        connection.list_topics(timeout=LOGIN_S)
-    except KafkaException as error:
-        connection.poll(0)  # what was heard meanwhile
-        if refusals:
-            return refusals[-1]
-        raise ClusterError(f"{found.servers}: {error.args[0].str()}") from None
-    return None
+    return AdminClient(client)
 
 
 def _servers(config: Config, *, by_certificate: bool) -> str:
     """Servers as consumers outside reach them; the embedded broker n has the port + n."""
     external, embedded = config.kafka.external, config.kafka.embedded
     if external is not None:
+        if by_certificate and external.certificates is not None:
+            return external.certificates.servers
         return external.northbound or external.bootstrap
     assert embedded is not None  # noqa: S101  # the configuration has exactly one of the two
     listener = embedded.northbound.certificates if by_certificate else None

@@ -217,6 +217,7 @@ class Deployment:
         if self.config.unmanaged:
             for each in difference_lines.told(self.config, client, topics, unseen=False):
                 self.report(f"To do by whoever manages the cluster: {each}")
+            self._tell_of_logins()
             return
         changes = admin.ensure(client, topics, self.config.replication)
         created = [change.topic for change in changes if change.action == "create"]
@@ -227,11 +228,15 @@ class Deployment:
                 self.report(str(change))
         for tenant in self.config.tenants:
             logins.ensure(self.config, client, tenant)
-            for each in logins.told(self.config, tenant, dt.datetime.now(dt.UTC)):
-                self.report(each)
+        self._tell_of_logins()
         quota, how = quotas.of_users(self.config), difference_lines.commands_for(self.config)
         for each in quotas.ensure(self.client(), self.config.names, quota, how):
             self.report(f"To do by whoever manages the cluster: {each}")
+
+    def _tell_of_logins(self) -> None:
+        for tenant in self.config.tenants:
+            for each in logins.told(self.config, tenant, dt.datetime.now(dt.UTC)):
+                self.report(each)
 
     def _check_left_over(self, client: Any) -> None:
         """Events between two agents would be lost if one agent went on without them."""

@@ -5,16 +5,22 @@ password stays on the mechanism that the tenant's bundle had, and the new one is
 rights, quota and consumer groups are the same. Of certificates two work while both have rights.
 """
 
-import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from app import bundles, logins
-from app.broker import certificate_logins, credentials, passwords, quotas, tenants
-from app.broker.client_certificates import held, newest
+from app import bundles, logins, unmanaged
+from app.broker import (
+    certificate_logins,
+    credentials,
+    passwords,
+    quotas,
+    tenants,
+)
+from app.broker.client_certificates import ClientCertificate, answered, held, newest
 from app.broker.cluster_error import ClusterError
 from app.broker.credentials import MECHANISMS, Credentials, other_mechanism
 from app.broker.difference_lines import commands_for
@@ -44,14 +50,20 @@ def rotate(
     tenant: str,
     kind: Kind,
     password: str | None = None,
+    signed: Path | None = None,
 ) -> Done:
-    """Rotate as `kind` says, to `password` or one that is made. Raises ClusterError, then with the
-    old password as it was."""
+    """Rotate as `kind` says, to `password` or one that is made, or to a certificate that others
+    have `signed`. Raises ClusterError, then with the old password as it was."""
+    by_certificate = config.tenants[tenant].login == "certificate"
+    if by_certificate:
+        _check_certificates(config, tenant, kind, password)
     if config.unmanaged:
+        if by_certificate:
+            return _unmanaged_certificate(config, tenant, kind, signed)
         return _unmanaged(config, tenant, kind, password)
     admin, names, folder = connect(), config.names, config.credentials
-    if config.tenants[tenant].login == "certificate":
-        return _certificate(config, admin, tenant, kind, password)
+    if by_certificate:
+        return _certificate(config, admin, tenant, kind, signed)
     if held(folder, tenant) and kind is not Kind.OVERLAP:
         credentials.read(folder, tenant)
         certificate_logins.revoke(admin, config.client(), names, held(folder, tenant))
@@ -68,11 +80,8 @@ def rotate(
     return Done(_text(config, tenant, kind))
 
 
-def _certificate(
-    config: Config, admin: AdminClient, tenant: str, kind: Kind, password: str | None
-) -> Done:
-    """The same for a tenant that logs in by certificate: all older logins end but in an overlap."""
-    names, folder = config.names, config.credentials
+def _check_certificates(config: Config, tenant: str, kind: Kind, password: str | None) -> None:
+    """Whether this can be done of a tenant that logs in by certificate. Raises ClusterError."""
     if password is not None:
         raise ClusterError(f"{tenant} logs in by certificate, so that it takes no password.")
     old = logins.rotating(config, tenant)
@@ -83,11 +92,18 @@ def _certificate(
         )
     if kind is Kind.FINISH and old is None:
         raise ClusterError(f"No rotation of {tenant} is open; one certificate works, the newest.")
-    newest(folder, tenant)
+    newest(config.credentials, tenant)
+
+
+def _certificate(
+    config: Config, admin: AdminClient, tenant: str, kind: Kind, signed: Path | None
+) -> Done:
+    """The same for a tenant that logs in by certificate: all older logins end but in an overlap."""
+    names, folder = config.names, config.credentials
     said = ""
     if kind is not Kind.FINISH:
-        now = dt.datetime.now(dt.UTC)
-        new = certificate_logins.issue(admin, names, tenant, folder, logins.tls(config), now)
+        new = logins.new_certificate(config, tenant, signed)
+        certificate_logins.let_in(admin, names, tenant, new)
         quotas.ensure(config.client(), names, quotas.of_users(config, tenant), commands_for(config))
         try:
             refused = bundles.login(bundles.access(config, tenant))
@@ -100,17 +116,22 @@ def _certificate(
                     f"The listener refuses the new certificate ({refused}), so that the old one "
                     "stays."
                 )
+        answered(new)
         said = f"{tenant} has a new certificate, until {new.ends:%Y-%m-%d}.{said} "
         if kind is Kind.OVERLAP:
-            return Done(
-                f"{said}The old one works, too, until `northbound tenants rotate {tenant} "
-                "--finish`, or its own end."
-            )
+            return Done(said + _both(tenant))
     certificate_logins.end_older(admin, config.client(), names, tenant, folder)
     certificate_logins.end_password(admin, names, tenant, folder)
     return Done(
         f"{said}Older ones read nothing any more, over open connections neither; a password that "
         "it had is refused."
+    )
+
+
+def _both(tenant: str) -> str:
+    return (
+        f"The old one works, too, until `northbound tenants rotate {tenant} --finish`, or its own "
+        "end."
     )
 
 
@@ -134,6 +155,13 @@ def _checked(config: Config, admin: AdminClient, tenant: str) -> str:
 def _unmanaged(config: Config, tenant: str, kind: Kind, password: str | None) -> Done:
     """Keep the new credentials; the commands that make them work."""
     folder, mechanisms = config.credentials, list(MECHANISMS)
+    ended: list[str] = []
+    if kind is not Kind.OVERLAP and held(folder, tenant):
+        credentials.read(folder, tenant)
+        ended = _end_here(config, tenant, held(folder, tenant))
+        if kind is Kind.FINISH:
+            text = f"{tenant}'s certificates are refused then; its password works."
+            return Done(text, tuple(ended))
     if kind is Kind.FINISH:
         new = tenants.finished(folder, tenant)
         mechanisms = [other_mechanism(str(new.mechanism))]
@@ -146,7 +174,37 @@ def _unmanaged(config: Config, tenant: str, kind: Kind, password: str | None) ->
     file = credentials.password_file(folder, tenant)
     user = user_name(config.names, tenant)
     lines = commands_for(config).user(user, mechanisms, str(file))
-    return Done(_text(config, tenant, kind), tuple(lines))
+    return Done(_text(config, tenant, kind), (*lines, *ended))
+
+
+def _unmanaged_certificate(config: Config, tenant: str, kind: Kind, signed: Path | None) -> Done:
+    """Issue or forget certificates; the commands that let them in and shut them out."""
+    folder, before, said = config.credentials, held(config.credentials, tenant), ""
+    lines: list[str] = []
+    if kind is not Kind.FINISH:
+        new = logins.new_certificate(config, tenant, signed)
+        answered(new)
+        lines = unmanaged.let_in(config, tenant, new.login)
+        said = (
+            f"{tenant} has a new certificate, until {new.ends:%Y-%m-%d}. If {tenant} is paused, "
+            "`northbound tenants pause` has the commands that keep this one from reading, too. "
+        )
+        if kind is Kind.OVERLAP:
+            return Done(said + _both(tenant), tuple(lines))
+    older = before[:-1] if kind is Kind.FINISH else before
+    lines += _end_here(config, tenant, older)
+    if credentials.exist(folder, tenant):
+        lines.append(unmanaged.refuse_password(config, tenant))
+        credentials.remove(folder, tenant)
+    return Done(f"{said}Older ones read nothing then, over open connections neither.", tuple(lines))
+
+
+def _end_here(config: Config, tenant: str, certificates: Sequence[ClientCertificate]) -> list[str]:
+    """Forget certificates; the commands that end them."""
+    lines = unmanaged.shut_out(config, tenant, [each.login for each in certificates])
+    for each in certificates:
+        each.file.unlink(missing_ok=True)
+    return lines
 
 
 def _text(config: Config, tenant: str, kind: Kind) -> str:

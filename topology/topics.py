@@ -56,6 +56,8 @@ class Names:
     """Physical topic and group names under one prefix."""
 
     prefix: str = ""
+    certificate_user: str = "{}"
+    """Name of the Kafka user that logs in by a certificate; {} is the certificate's common name."""
 
     def raw(self, source: str) -> str:
         return f"{self.prefix}raw.{source}"

@@ -4,7 +4,6 @@ The rights of a certificate's user are its life: without them nothing is read, o
 are open neither.
 """
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,17 @@ from app.broker.rights import check_name, user_name
 from topology.topics import Names
 
 
-def add(
-    admin: AdminClient, names: Names, tenant: str, folder: Path, tls: Path, now: dt.datetime
-) -> None:
-    """Issue the tenant's first certificate unless it has one, and bring the rights of all that it
-    has in line. A password that it had works on until the end of a rotation."""
+def add(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
+    """Bring the rights of all certificates of a tenant in line. A password that it had works on
+    until the end of a rotation."""
     check_name(tenant)
-    if not held(folder, tenant):
-        issue(admin, names, tenant, folder, tls, now)
     logins = [each.login for each in held(folder, tenant)]
     rights.give(admin, rights.wanted(names, tenant, logins))
 
 
-def issue(
-    admin: AdminClient, names: Names, tenant: str, folder: Path, tls: Path, now: dt.datetime
-) -> ClientCertificate:
-    """One more certificate with the tenant's rights; a feed that is paused stays so."""
-    from app.broker import client_issuer  # noqa: PLC0415  # much to load, for few
-
-    new = client_issuer.issue(folder, tls, tenant, names.prefix, now)
+def let_in(admin: AdminClient, names: Names, tenant: str, new: ClientCertificate) -> None:
+    """Give a new certificate the tenant's rights; a feed that is paused stays so. Raises
+    ClusterError, and then forgets it."""
     try:
         has = rights.describe(admin, names, [tenant])[tenant]
         feeds = rights.paused(has, names, tenant)
@@ -45,7 +36,6 @@ def issue(
     except ClusterError:
         new.file.unlink(missing_ok=True)
         raise
-    return new
 
 
 def revoke(

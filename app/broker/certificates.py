@@ -63,9 +63,12 @@ def ensure(
     return files
 
 
-def read_ca_key(file: Path, ca: x509.Certificate) -> CaKey:
-    """The CA's key. Raises BrokerError where it is not there, or another one's."""
-    lost = (
+def read_ca_key(file: Path, ca: x509.Certificate, advice: str | None = None) -> CaKey:
+    """The CA's key. Raises BrokerError where it is not there, or another one's.
+
+    `advice`: what to do then, of a CA that Northbound has not made.
+    """
+    lost = advice or (
         f"put back both from a backup, or remove {file.with_suffix('.pem')}, after which every "
         "tenant needs a new bundle."
     )
@@ -73,6 +76,8 @@ def read_ca_key(file: Path, ca: x509.Certificate) -> CaKey:
         key = serialization.load_pem_private_key(file.read_bytes(), password=None)
     except FileNotFoundError:
         raise BrokerError(f"{file}, the key of the CA, is not there: {lost}") from None
+    except OSError as error:
+        raise BrokerError(f"{file}, the key of the CA: {error.strerror}") from None
     except (ValueError, TypeError):
         raise BrokerError(f"{file}: expected a private key in PEM, without a password") from None
     if not isinstance(key, CaKey):

@@ -6,6 +6,7 @@ rights of that user do: Kafka reads no revocation lists, and keeps TLS connectio
 they last. No user is named twice, also when a tenant is removed and comes back.
 
 `<tenant>.<number>-<random>.pem` in the folder of credentials has key and certificate, mode 0600.
+One that others are to sign is `.csr` and `.key` of that name until it is here (client_requests.py).
 """
 
 import datetime as dt
@@ -51,11 +52,36 @@ def held(folder: Path, tenant: str) -> list[ClientCertificate]:
     """What the tenant has, the oldest first."""
     found = []
     for file in folder.glob(f"{tenant}.*.pem"):
-        name = _FILE.fullmatch(file.name[len(tenant) + 1 : -len(".pem")])
+        name = _named(file, tenant)
         if name is None:
             continue
         found.append((int(name["number"]), ClientCertificate(f"{tenant}/{name[0]}", file)))
     return [each for _, each in sorted(found, key=lambda pair: pair[0])]
+
+
+def waiting(folder: Path, tenant: str) -> Path | None:
+    """The request for a certificate that others have to sign, if there is one."""
+    found = [file for file in folder.glob(f"{tenant}.*.csr") if _named(file, tenant)]
+    return max(found, default=None)
+
+
+def answered(certificate: ClientCertificate) -> None:
+    """Forget the request of a certificate that works; none is no error."""
+    for suffix in (".csr", ".key"):
+        certificate.file.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def forget(folder: Path, tenant: str) -> None:
+    """Remove all certificates of a tenant, and a request; none is no error."""
+    for suffix in ("pem", "csr", "key"):
+        for file in folder.glob(f"{tenant}.*.{suffix}"):
+            if _named(file, tenant):
+                file.unlink(missing_ok=True)
+
+
+def _named(file: Path, tenant: str) -> re.Match[str] | None:
+    """Number and random part in the name of one of the tenant's files; None of another file."""
+    return _FILE.fullmatch(file.name[len(tenant) + 1 : -len(file.suffix)])
 
 
 def logins(folder: Path, tenants: Sequence[str]) -> dict[str, list[str]]:

@@ -34,8 +34,10 @@ def check_name(tenant: str) -> None:
 
 
 def user_name(names: Names, tenant: str) -> str:
-    """The tenant's SASL user name."""
-    return f"{names.prefix}{tenant}"
+    """The tenant's SASL user name; of a certificate's login (client_certificates.py), what the
+    brokers call who has it."""
+    name = f"{names.prefix}{tenant}"
+    return names.certificate_user.replace("{}", name) if "/" in tenant else name
 
 
 def principal(names: Names, tenant: str) -> str:
@@ -50,8 +52,10 @@ def group_prefix(names: Names, tenant: str) -> str:
 
 def is_of(names: Names, tenant: str, who: str) -> bool:
     """Whether a principal is the tenant's user, or the user of a certificate of it."""
-    own = principal(names, tenant)
-    return who == own or who.startswith(f"{own}/")
+    begins, _, ends = names.certificate_user.partition("{}")
+    begins = f"User:{begins}{names.prefix}{tenant}/"
+    certified = who.startswith(begins) and who.endswith(ends) and len(who) > len(begins + ends)
+    return certified or who == principal(names, tenant)
 
 
 def wanted(names: Names, tenant: str, logins: Iterable[str] = ()) -> list[AclBinding]:
@@ -180,6 +184,11 @@ def differences(
         missing[tenant] = [each for each in needed if each not in has]
         surplus[tenant] = [each for each in has if each not in known]
     return missing, surplus
+
+
+def of_user(bindings: Iterable[AclBinding], user: str) -> list[AclBinding]:
+    """Those of one user."""
+    return [each for each in bindings if each.principal == f"User:{user}"]
 
 
 def by_resource(bindings: Iterable[AclBinding]) -> list[list[AclBinding]]:

@@ -179,8 +179,7 @@ def remove(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:
     for user in sorted(users):
         rights.take_all(admin, f"User:{user}")
     remove_password(admin, names, tenant, folder)
-    for certificate in client_certificates.held(folder, tenant):
-        certificate.file.unlink(missing_ok=True)
+    client_certificates.forget(folder, tenant)
 
 
 def remove_password(admin: AdminClient, names: Names, tenant: str, folder: Path) -> None:

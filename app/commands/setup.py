@@ -1,5 +1,6 @@
 """`northbound setup`: topics, tenants' users, rights and bundles, then the end."""
 
+import datetime as dt
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,8 @@ from app.output import fail, rows
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
+
+    from app.config import Config
 
 POLL_S = 0.2
 
@@ -51,6 +54,7 @@ def setup(
         if settings.unmanaged:
             todo = difference_lines.told(settings, kafka, topics)
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
+            _tell_of_logins(settings)
             return
         schema_ids(settings)
         audited = audit.Writer(client, names)
@@ -63,12 +67,22 @@ def setup(
             logins.ensure(settings, kafka, name)
             if missing:
                 audited.record("tenant.add", name)
-            if bundles is not None:
+            if bundles is not None and not logins.lacks_certificate(settings, name):
                 writer.write(settings, name, bundles / name)
             typer.echo(f"tenant {name} {'is set up' if missing else 'is as declared'}")
+        _tell_of_logins(settings)
         how = difference_lines.commands_for(settings)
         for each in quotas.ensure(client, names, quotas.of_users(settings), how):
             typer.echo(f"To do by whoever manages the cluster: {each}")
+
+
+def _tell_of_logins(settings: "Config") -> None:
+    """What is to be done about passwords and certificates."""
+    from app import logins
+
+    for name in settings.tenants:
+        for each in logins.told(settings, name, dt.datetime.now(dt.UTC)):
+            typer.echo(each)
 
 
 def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float, advice: str) -> None:

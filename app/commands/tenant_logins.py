@@ -10,6 +10,7 @@ import typer
 from app.commands.given_password import AskOption, FileOption, given_password
 from app.commands.known_tenant import NameArgument, check_known
 from app.commands.options import ConfigOption, configured
+from app.commands.signed_certificate import SignedOption, say_what_waits
 from app.commands.topics import connected, reported
 from app.config import DEFAULT_PATH
 from app.output import WRONG_USAGE, fail
@@ -62,6 +63,7 @@ def rotate(
     finish: Annotated[
         bool, typer.Option("--finish", help="End an overlap: refuse the old password.")
     ] = False,
+    certificate: SignedOption = None,
     ask_password: AskOption = False,
     password_file: FileOption = None,
     out: OutOption = None,
@@ -75,15 +77,15 @@ def rotate(
 
     Example: northbound tenants rotate acme --overlap
     """
-    from app import audit, bundles, rotation
+    from app import audit, bundles, logins, rotation
 
     settings = configured(config)
     check_known(settings, name)
     if overlap and finish:
         fail("--overlap begins what --finish ends: give one of them.", WRONG_USAGE)
     password = None
-    if finish and (ask_password or password_file):
-        fail("--finish keeps the new password, so that it takes none.", WRONG_USAGE)
+    if finish and (ask_password or password_file or certificate):
+        fail("--finish keeps the new password or certificate; it takes none.", WRONG_USAGE)
     if not finish:
         password = given_password(ask_password, password_file, [name, settings.names.prefix])
     folder = out or settings.home / "bundles" / name
@@ -91,7 +93,14 @@ def rotate(
         rotation.Kind.OVERLAP if overlap else rotation.Kind.FINISH if finish else rotation.Kind.NOW
     )
     with reported():
-        done = rotation.rotate(settings, lambda: connected(settings), name, kind, password)
+        if certificate is not None:
+            logins.check_signed(settings, name)
+        elif not finish and logins.signed_by_others(settings, name):
+            logins.request(settings, name)
+            say_what_waits(settings, name)
+        done = rotation.rotate(
+            settings, lambda: connected(settings), name, kind, password, certificate
+        )
         if not done.commands:
             details = {"overlap": kind.value, **({"password": "given"} if password else {})}
             audit.record(settings.client(), settings.names, "tenant.rotate", name, details)

@@ -9,6 +9,7 @@ from app.commands.given_password import AskOption, FileOption, given_password
 from app.commands.known_tenant import NameArgument
 from app.commands.left_to_others import left_to_others
 from app.commands.options import ConfigOption, configured
+from app.commands.signed_certificate import SignedOption, say_what_waits
 from app.commands.tenant_list import list_
 from app.commands.tenant_logins import bundle, rotate
 from app.commands.tenant_pauses import pause, resume
@@ -48,6 +49,7 @@ def add(
     by_certificate: Annotated[
         bool, typer.Option("--by-certificate", help="It logs in by a certificate, not a password.")
     ] = False,
+    certificate: SignedOption = None,
     ask_password: AskOption = False,
     password_file: FileOption = None,
     config: ConfigOption = DEFAULT_PATH,
@@ -56,8 +58,8 @@ def add(
 
     Example: northbound tenants add acme --source qumulo
     """
-    from app import audit, logins
-    from app.broker import admin, difference_lines, quotas, rights, tenants
+    from app import audit, certificate_trial, logins
+    from app.broker import admin, client_certificates, difference_lines, quotas, rights
     from app.schema_registry.subjects import schema_ids
 
     settings = configured(config)
@@ -87,14 +89,22 @@ def add(
         topics = [topic for topic in declared if topic.tenant in {None, name}]
         schema_ids(settings, [name])
         client = connected(settings)
+        if certificate is not None:
+            logins.check_signed(settings, name)
         if settings.unmanaged:
-            tenants.keep(settings.credentials, name, password)
-            todo = difference_lines.told(settings, client, topics, name)
+            new = logins.keep(settings, name, password, certificate)
+            if new is not None:
+                client_certificates.answered(new)
+            todo = [
+                *certificate_trial.listener(settings, name),
+                *difference_lines.told(settings, client, topics, name),
+            ]
             rows([{"to_do": each} for each in todo], ["to_do"], json=False, title="Not managed")
+            say_what_waits(settings, name)
             return
         audited = audit.Writer(settings.client(), settings.names)
         admin.ensure(client, topics, settings.replication)
-        logins.ensure(settings, client, name, password)
+        logins.ensure(settings, client, name, password, certificate)
         left = quotas.ensure(
             settings.client(),
             settings.names,
@@ -103,12 +113,17 @@ def add(
         )
         details = {"password": "given"} if password else {}
         audited.record("tenant.add", name, details)
+        wrong = certificate_trial.trial(settings, name)
+    lacks = logins.lacks_certificate(settings, name)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
-        f"(`northbound up`). Next: northbound tenants bundle {name}"
+        f"(`northbound up`).{'' if lacks else f' Next: northbound tenants bundle {name}'}"
     )
     for each in left:
         typer.echo(f"To do by whoever manages the cluster: {each}")
+    if wrong is not None:
+        typer.echo(wrong)
+    say_what_waits(settings, name)
 
 
 app.command("list")(list_)
@@ -130,8 +145,8 @@ def remove(
 
     Example: northbound tenants remove acme
     """
-    from app import audit, unmanaged
-    from app.broker import admin, client_certificates, credentials, quotas, rights, tenants
+    from app import audit, logins, unmanaged
+    from app.broker import admin, client_certificates, quotas, rights, tenants
 
     settings = configured(config)
     try:
@@ -145,11 +160,11 @@ def remove(
     confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
     if settings.unmanaged:
         left = unmanaged.remove(settings, name, topics=topics)
-        credentials.remove(settings.credentials, name)
+        logins.forget(settings, name)
         file.unlink(missing_ok=True)
         left_to_others(
-            f"Tenant {name} and its password are removed here. It reads on until whoever manages "
-            "the cluster has run:",
+            f"Tenant {name} and what it logs in by are removed here. It reads on until whoever "
+            "manages the cluster has run:",
             left,
         )
     with reported():

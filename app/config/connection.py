@@ -207,6 +207,43 @@ class Security(Strict):
         return client
 
 
+def certificate_user(value: str) -> str:
+    """A name in which the common name of a certificate has its place."""
+    if value.count("{}") != 1:
+        raise ValueError("expected {} once, where the common name stands, as in CN={}")
+    return value
+
+
+class CertificateLogins(Strict):
+    """The cluster's SSL listener for tenants with `login: certificate`. Whoever manages the brokers
+    has it ask for certificates (`ssl.client.auth=required`) and trust the CA that issues them."""
+
+    servers: Addresses
+    """Comma-separated host:port of some brokers, as these tenants reach them."""
+    ca_file: Path | None = None
+    """CA that issues the tenants' certificates, in PEM; if the listener trusts only another CA
+    above it, with the CAs between them behind it. Without it Northbound makes one:
+    `data/tls/clients-ca.pem`."""
+    key_file: Path | None = None
+    """Key of that CA in PEM, without a password."""
+    issued_by: Literal["northbound", "others"] = "northbound"
+    """others: Northbound makes key and request (CSR), and takes the certificate that somebody else
+    signs: `tenants add` and `rotate`, then again with `--certificate FILE`."""
+    user: Annotated[str, AfterValidator(certificate_user)] = "CN={}"
+    """What the brokers call who logs in; {} is the certificate's common name, which is the whole
+    subject that Northbound gives it. CN={} without `ssl.principal.mapping.rules`; {} where these
+    take the common name."""
+
+    def unfit(self) -> Iterator[Unfit]:
+        """A CA that is not whole, or one too many."""
+        if (self.ca_file is None) != (self.key_file is None):
+            text = "ca_file and key_file go together; without both Northbound makes a CA"
+            yield text, ("ca_file", "key_file")
+        elif self.ca_file is not None and self.issued_by == "others":
+            text = "issued_by: others needs no ca_file and key_file; keep one way"
+            yield text, ("issued_by", "ca_file", "key_file")
+
+
 class External(Strict):
     """An existing Kafka cluster; 4.0 or newer for the exactly-once guarantee."""
 
@@ -218,6 +255,9 @@ class External(Strict):
     """What consumers outside are told instead of `bootstrap`."""
     northbound_ca_file: Path | None = None
     """CA certificates in PEM that go into the bundles; default: security.ca_file."""
+    certificates: CertificateLogins | None = None
+    """Where tenants connect that log in by a certificate (`login: certificate`), and who issues
+    these; without it, none can."""
     manage: bool = True
     """False: print the plan of topics, users and ACLs instead of applying it."""
     replication: Positive = 3

@@ -163,7 +163,8 @@ class Tenant(Strict):
     """How its bundle logs in. The user has a password for either, so that it may use the other."""
     login: Literal["password", "certificate"] = "password"
     """certificate: it logs in by a client certificate that Northbound issues, on the listener
-    `kafka.embedded.northbound.certificates`, and has no password (docs/tenants.md)."""
+    `kafka.embedded.northbound.certificates` or `kafka.external.certificates`, and has no password
+    (docs/tenants.md)."""
     raw_data: bool = True
     """False: events leave out the original line."""
     quota: Quota = Quota()
@@ -316,7 +317,10 @@ class Config(Strict):
     @property
     def names(self) -> Names:
         """Physical names of topics and groups."""
-        return Names(self.kafka.topic_prefix)
+        external = self.kafka.external
+        if external is None or external.certificates is None:
+            return Names(self.kafka.topic_prefix)
+        return Names(self.kafka.topic_prefix, external.certificates.user)
 
     def problem(self, at: At, text: str) -> str:
         """`file:line: key: text`, for what is found out after the file was read; nothing where a

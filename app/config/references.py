@@ -33,16 +33,18 @@ def _shared(config: Config) -> list[str]:
 
 def _by_certificate(config: Config) -> list[str]:
     """Tenants that log in by certificate where there is no listener for them."""
-    embedded = config.kafka.embedded
+    embedded, external = config.kafka.embedded, config.kafka.external
     problems = []
     for name, tenant in config.tenants.items():
         if tenant.login != "certificate" or config.unsure(("kafka",)):
             continue
         text = None
-        if embedded is None:
-            text = "saw certificate, expected password: on an existing cluster whoever manages it "
-            text += "issues certificates"
-        elif embedded.northbound.certificates is None:
+        if external is not None and external.certificates is None:
+            text = (
+                "saw certificate, which needs kafka.external.certificates: the cluster's SSL "
+                "listener that asks for certificates (docs/existing-cluster.md)"
+            )
+        elif embedded is not None and embedded.northbound.certificates is None:
             text = (
                 "saw certificate, which needs the listener kafka.embedded.northbound.certificates"
             )

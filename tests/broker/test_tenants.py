@@ -20,6 +20,7 @@ from app.broker.bundle.access import Access
 from app.broker.cluster_error import ClusterError
 from app.broker.java import find_java
 from app.broker.server import EmbeddedKafka
+from tests.broker.bundles import bundle_of, certified
 from topology.topics import Feeds, Names, declare
 
 pytestmark = pytest.mark.broker
@@ -136,13 +137,28 @@ def test_a_java_client_gets_in(estate: Estate, tmp_path: Path, store: str) -> No
         file = folder / "java.properties"
         text = file.read_text().replace("truststore.p12", "truststore.jks")
         file.write_text(text.replace("type=PKCS12", "type=JKS"))
+    assert "TopicAuthorizationException" in described(folder, NAMES.alerts("acme"))
+
+
+def test_a_java_client_gets_in_by_certificate(
+    kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    """The same with the key store, on the listener for certificates."""
+    tenant = unique("java")
+    bundle_of(kafka, NAMES, tenant, tmp_path)
+    folder = certified(kafka, NAMES, tenant, tmp_path)
+    assert "TopicAuthorizationException" in described(folder, NAMES.alerts(tenant))
+
+
+def described(folder: Path, topic: str) -> str:
+    """What Kafka's own tool is told that asks for the settings of a topic with a bundle."""
     done = subprocess.run(
         [
             *(find_java().program, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
             *("-cp", os.pathsep.join(map(str, jars.class_path())), "kafka.admin.ConfigCommand"),
-            *("--bootstrap-server", estate.access("acme").servers),
+            *("--bootstrap-server", bundle.client_configuration(folder)[0]["bootstrap.servers"]),
             *("--command-config", "java.properties"),
-            *("--describe", "--entity-type", "topics", "--entity-name", NAMES.alerts("acme")),
+            *("--describe", "--entity-type", "topics", "--entity-name", topic),
         ],
         capture_output=True,
         text=True,
@@ -150,7 +166,7 @@ def test_a_java_client_gets_in(estate: Estate, tmp_path: Path, store: str) -> No
         cwd=folder,
         check=False,
     )
-    assert "TopicAuthorizationException" in done.stderr
+    return done.stderr
 
 
 def test_a_region_is_chosen(estate: Estate, tmp_path: Path) -> None:

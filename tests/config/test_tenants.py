@@ -139,15 +139,20 @@ def test_a_mistake_in_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_certificate_needs_its_listener(tmp_path: Path) -> None:
-    """Tenants that log in by certificate have it on the embedded broker, where it was asked for,
-    and in no other region."""
+    """Tenants that log in by certificate have it on the embedded broker, where it was asked for, or
+    on an existing cluster that has one, and in no other region."""
     path = tmp_path / "northbound.yaml"
     choices = "    login: certificate\n    region: eu"
     regions = 'regions: {{eu: {{servers: "eu:9094"}}}}'
     listener = "northbound: {{certificates: {{}}}}"
+    external = "certificates: {{servers: 'k:9194'}}"
     cases = {
         f"embedded: {{{{}}}}, {regions}": ["needs the listener", "tenants.acme.region"],
-        f"external: {{{{bootstrap: k:9092}}}}, {regions}": ["whoever manages it", "region"],
+        f"external: {{{{bootstrap: k:9092}}}}, {regions}": [
+            "which needs kafka.external.certificates",
+            "tenants.acme.region",
+        ],
+        f"external: {{{{bootstrap: k:9092, {external}}}}}, {regions}": ["tenants.acme.region"],
         f"embedded: {{{{{listener}}}}}, {regions}": ["tenants.acme.region"],
     }
     for kafka, told in cases.items():
@@ -163,3 +168,33 @@ def test_a_certificate_needs_its_listener(tmp_path: Path) -> None:
     path.write_text(FILE.replace("{{}}", f"{{{{{near}}}}}", 1).format(choices=""), "utf-8")
     with pytest.raises(ConfigError, match="expected them further apart"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("certificates", "key", "told"),
+    [
+        ("{}", ".servers", "missing"),
+        ("{servers: k}", ".servers", "expected host:port"),
+        ("{servers: 'k:9194', ca_file: ca.pem}", "", "go together; without both Northbound makes"),
+        (
+            "{servers: 'k:9194', ca_file: a, key_file: b, issued_by: others}",
+            "",
+            "needs no ca_file and key_file",
+        ),
+        ("{servers: 'k:9194', user: acme}", ".user", "saw 'acme', expected {} once"),
+    ],
+)
+def test_mistakes_of_an_existing_listener(
+    tmp_path: Path, certificates: str, key: str, told: str
+) -> None:
+    """Each with its line and what was expected."""
+    path = tmp_path / "northbound.yaml"
+    external = f"kafka: {{external: {{bootstrap: 'k:9092', certificates: {certificates}}}}}"
+    path.write_text(
+        f"version: 1\n{external}\nsources: {{qumulo: {{format: qumulo}}}}\n", encoding="utf-8"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{path}:2: kafka.external.certificates{key}: "), problem
+    assert told in problem

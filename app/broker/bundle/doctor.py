@@ -12,6 +12,7 @@ import argparse
 import json
 import socket
 import ssl
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -51,10 +52,15 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
     new = number >= OLDEST_LIBRARY
     advice = "pip install -U confluent-kafka: Kafka 4 refuses the SCRAM of librdkafka before 2.6.1"
     yield new, "librdkafka", version if new else f"{version}. {advice}"
+    try:
+        context = tls(client)
+    except (OSError, ssl.SSLError):
+        return  # which file is of no use was said
+    certified = "ssl.certificate.location" in client
     servers = str(client["bootstrap.servers"]).split(",")
     reached = False
     for server in servers:
-        for result in reach(server, client):
+        for result in reach(server, context, certified=certified):
             yield result
             reached = reached or (result[0] and result[1].startswith("TLS"))
     if not reached:
@@ -67,7 +73,7 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
         try:
             metadata = answer(consumer, lambda: consumer.list_topics(timeout=LOOK_S), told)
         except KafkaException as error:
-            advice = LOGIN if "sasl.username" in client else CERTIFICATE
+            advice = CERTIFICATE if certified else LOGIN
             yield False, "login", f"{error.args[0].str()}. {advice}"
         if metadata is None:
             return
@@ -76,7 +82,7 @@ def checks(folder: Path, region: str = "") -> Iterator[Result]:
         for broker in metadata.brokers.values():
             address = f"{broker.host}:{broker.port}"
             if address not in servers:
-                yield from reach(address, client)
+                yield from reach(address, context, certified=certified)
         for feed, topic in topics.items():
             yield from read_feed(consumer, feed, topic, str(client["group.id"]), told)
     finally:
@@ -110,8 +116,12 @@ LOGIN = (
 
 CERTIFICATE = (
     "client.pem is not one that the brokers take, or it has ended: ask for a new bundle (the old "
-    "certificate ends with `northbound tenants rotate`)"
+    "certificate ends with `northbound tenants rotate`). Or this is the port for passwords"
 )
+
+API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+"""What a broker answers before anybody has logged in: its length, key and version of the request,
+its number, and no client id (Kafka protocol, ApiVersions)."""
 
 
 def read(folder: Path, region: str) -> tuple[dict[str, object], dict[str, str]]:
@@ -133,12 +143,15 @@ def read(folder: Path, region: str) -> tuple[dict[str, object], dict[str, str]]:
 
 def files(folder: Path, client: dict[str, object]) -> Iterator[Result]:
     secret = Path(str(client.get("ssl.key.location", folder / "northbound.json")))
-    mode = secret.stat().st_mode & 0o077
-    holds = "the password" if secret.name == "northbound.json" else "the key"
-    private = f"others may read it, and it holds {holds}: chmod 600 {secret}"
-    yield mode == 0, secret.name, private if mode else "private"
+    if secret.exists():
+        mode = secret.stat().st_mode & 0o077
+        holds = "the password" if secret.name == "northbound.json" else "the key"
+        private = f"others may read it, and it holds {holds}: chmod 600 {secret}"
+        yield mode == 0, secret.name, private if mode else "private"
     if "ssl.certificate.location" in client:
-        yield own_certificate(str(client["ssl.certificate.location"]))
+        yield own_certificate(
+            str(client["ssl.certificate.location"]), str(client["ssl.key.location"])
+        )
     ca = client.get("ssl.ca.location")
     if ca is None:
         yield True, "CA", "the system's own"
@@ -150,20 +163,37 @@ def files(folder: Path, client: dict[str, object]) -> Iterator[Result]:
         yield False, "CA", f"{ca}: {error}. Take ca.pem from the bundle again"
 
 
-def own_certificate(file: str) -> Result:
-    """Whether the certificate that this folder logs in by is good for some time."""
-    # The standard library's only reader of certificates in files.
-    found = ssl._ssl._test_decode_cert(file)  # type: ignore[attr-defined]  # noqa: SLF001
-    days = int(ssl.cert_time_to_seconds(found["notAfter"]) - time.time()) // 86_400
+def own_certificate(file: str, key: str) -> Result:
+    """Whether the certificate that this folder logs in by has its key, and is good for some
+    time."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(file, key)
+        # The standard library's only reader of certificates in files.
+        found = ssl._ssl._test_decode_cert(file)  # type: ignore[attr-defined]  # noqa: SLF001
+    except (OSError, ssl.SSLError) as error:
+        return False, "client.pem", f"{error}. Take client.pem and client.key from the bundle again"
+    left = ssl.cert_time_to_seconds(found["notAfter"]) - time.time()
     said = f"until {found['notAfter']}"
-    if days < SOON_DAYS:
-        said += f". It ends in {days} days: ask for a new bundle"
-    return days >= SOON_DAYS, "client.pem", said
+    if left < 0:
+        said += ". It has ended, or the clock of this machine is wrong: ask for a new bundle"
+    elif left < SOON_DAYS * 86_400:
+        said += f". It ends in {int(left) // 86_400} days: ask for a new bundle"
+    return left >= SOON_DAYS * 86_400, "client.pem", said
 
 
-def reach(server: str, client: dict[str, object]) -> Iterator[Result]:
-    """Resolve, connect, and check certificate and name."""
+def tls(client: dict[str, object]) -> ssl.SSLContext:
+    """What this folder trusts and is trusted by. Raises OSError or SSLError."""
     ca = client.get("ssl.ca.location")
+    context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+    if "ssl.certificate.location" in client:
+        context.load_cert_chain(
+            str(client["ssl.certificate.location"]), str(client["ssl.key.location"])
+        )
+    return context
+
+
+def reach(server: str, context: ssl.SSLContext, *, certified: bool) -> Iterator[Result]:
+    """Resolve, connect, and check certificate and name; whether ours is taken (`certified`)."""
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
     try:
@@ -179,22 +209,26 @@ def reach(server: str, client: dict[str, object]) -> Iterator[Result]:
         yield False, f"port {server}", f"{error}; {what} Every broker's port has to be open"
         return
     yield True, f"port {server}", "open"
-    context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-    if "ssl.certificate.location" in client:
-        context.load_cert_chain(
-            str(client["ssl.certificate.location"]), str(client["ssl.key.location"])
-        )
+    refused = ""
     with connection:
         try:
             with context.wrap_socket(connection, server_hostname=host) as secured:
                 certificate = secured.getpeercert() or {}
                 version = secured.version()
+                if certified:
+                    refused = refusal(secured)
         except ssl.SSLCertVerificationError as error:
             yield False, f"TLS {server}", f"{error.verify_message}. {certificate_advice(error)}"
             return
         except (OSError, ssl.SSLError) as error:
-            yield False, f"TLS {server}", f"{error}. Is this the port of a SASL_SSL listener?"
+            # A server of TLS 1.2 refuses a certificate in the handshake.
+            told = certified and "ALERT" in (getattr(error, "reason", None) or "")
+            advice = f"Is this the port of {'an SSL' if certified else 'a SASL_SSL'} listener?"
+            yield False, f"TLS {server}", f"{error}. {CERTIFICATE if told else advice}"
             return
+    if refused:
+        yield False, f"TLS {server}", f"{refused}. {CERTIFICATE}"
+        return
     until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
     days = int(until - time.time()) // 86_400
     said = f"{version}, certificate until {time.strftime('%Y-%m-%d', time.gmtime(until))}"
@@ -203,11 +237,23 @@ def reach(server: str, client: dict[str, object]) -> Iterator[Result]:
     yield days >= SOON_DAYS, f"TLS {server}", said
 
 
+def refusal(secured: ssl.SSLSocket) -> str:
+    """What a server says that does not answer because of our certificate; "" where it answers.
+
+    In TLS 1.3 that comes after the handshake, so that something has to be asked.
+    """
+    try:
+        secured.sendall(API_VERSIONS)
+        return "" if secured.recv(1) else "The server closed the connection after the handshake"
+    except (OSError, ssl.SSLError) as error:
+        return str(error)
+
+
 def certificate_advice(error: ssl.SSLCertVerificationError) -> str:
     if "mismatch" in error.verify_message:
         return (
             "The certificate is for another name: use a name that is in it, or have this one added "
-            "to kafka.embedded.northbound.advertise"
+            "to it (kafka.embedded.northbound.advertise, or certificates.advertise below it)"
         )
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:
         return "Is the clock of this machine right? Else the certificate has to be renewed"

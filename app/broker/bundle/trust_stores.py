@@ -39,15 +39,16 @@ def _pkcs12(named: dict[str, x509.Certificate]) -> bytes:
 
 
 def key_store(certificate: bytes, key: bytes) -> bytes:
-    """A certificate and its key as PKCS#12. Who may read the file has the key: its password, which
-    is the trust stores', keeps nobody out."""
+    """A certificate, with the CAs behind it, and its key as PKCS#12. Who may read the file has the
+    key: its password, which is the trust stores', keeps nobody out."""
     private = load_pem_private_key(key, password=None)
     assert isinstance(private, EllipticCurvePrivateKey)  # noqa: S101  # Northbound made it
+    first, *between = x509.load_pem_x509_certificates(certificate)
     return pkcs12.serialize_key_and_certificates(
         ALIAS.encode(),
         private,
-        x509.load_pem_x509_certificate(certificate),
-        None,
+        first,
+        between or None,
         BestAvailableEncryption(STORE_PASSWORD.encode()),
     )
 
