@@ -116,9 +116,9 @@ class Tenant:
 
 
 @contextmanager
-def delivering(config: Config) -> Iterator[list[Delivery]]:
+def delivering(config: Config, *, finish_s: float = 60.0) -> Iterator[list[Delivery]]:
     """Deliveries and responses of northbound.yaml, ended in order behind the block: what the
-    receiver still answers is waited for, however slow the machine is."""
+    receiver still answers is waited for, however slow the machine is, up to `finish_s`."""
     pauses = Pauses(asking(config.client()), config.names, config.tenants)
     made = [Delivery(each, config.client(), pauses.held) for each in all_settings(config)]
     pauses.start()
@@ -128,7 +128,10 @@ def delivering(config: Config) -> Iterator[list[Delivery]]:
         yield made
     finally:
         pauses.stop()
-        with mock.patch.object(lane, "FINISH_S", 60.0), mock.patch.object(syslog, "END_S", 30.0):
+        with (
+            mock.patch.object(lane, "FINISH_S", finish_s),
+            mock.patch.object(syslog, "END_S", 30.0),
+        ):
             for each in made:
                 each.stop()
             for each in made:

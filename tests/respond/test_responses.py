@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.broker.server import EmbeddedKafka
+from app.deliver import lane
 from app.deliver.delivery import Delivery
 from tests.app.deployed import deploy
 from tests.deliver.http_process import HttpProcess
@@ -222,7 +223,8 @@ def test_one_that_is_away_stalls_no_other(
         {"name": "copy", "to": {"type": "topic", "topic": topic, "body": {"m": "{message}"}}},
     ]
     alerts = Alerts(kafka, tmp_path, unique("hook"), responses)
-    with delivering(alerts.config) as (away, hangs, copy):
+    # What hangs does so when all is over, too.
+    with delivering(alerts.config, finish_s=lane.FINISH_S) as (away, hangs, copy):
         alerts.write([finding(number) for number in range(100)])
         wait_for(lambda: copy.totals().delivered == 100, "the topic's records")
         assert (away.totals().delivered, hangs.totals().delivered) == (0, 0)
