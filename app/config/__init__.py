@@ -1,3 +1,5 @@
+"""northbound.yaml: read, checked as a whole, every mistake reported at once with file and line."""
+
 import os
 import re
 from collections.abc import Iterator
