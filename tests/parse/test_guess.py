@@ -40,7 +40,7 @@ AUTO = {
     "tsv/records": "t",
     "windows/forms": "wwwwwjj",  # EventID alone is not enough
     "xml/documents": "wxpp",  # a document type, and one that is not well-formed
-    "cisco-asa/messages": "33333",
+    "cisco-asa/messages": "333333333",
     "fortigate/traffic": "kkkk",
     "generic-cef/events": "ccc",
     "generic-leef/events": "ll",
