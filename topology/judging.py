@@ -4,7 +4,6 @@ What is judged are keys of which nothing waits but what is due (topology/kept_st
 with the entry that topology/correlate/list_key.py says they have, written as it writes it.
 """
 
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,13 +27,10 @@ from topology.correlate.list_key import (
     written,
     written_together,
 )
-from topology.list_alerts import check
+from topology.list_alerts import WRONG, check
 from topology.passing import Passing, Tests
 from topology.records import KeyValueStore
 from topology.step_batches import Alone, Due, Unread
-
-WRONG = (ValueError, KeyError, TypeError, AttributeError, struct.error)
-"""What reading a step with which nothing can be done raises."""
 
 
 class Judged(NamedTuple):
@@ -76,16 +72,19 @@ class Judging:
         texts = [text for several in due.several.values() for _, _, text, _ in several]
         contents = iter(_contents(texts))
         for key, several in due.several.items():
-            said = [next(contents) for _ in several]
+            said = []
+            wrong: dict[int, Exception] = {}
+            for time, uid, text, place in several:
+                content = next(contents)
+                try:
+                    said.append((place, (time, uid, _checked(content, text))))
+                except WRONG as error:
+                    wrong[place] = error
             try:
-                asked = [
-                    (time, uid, _checked(content, text))
-                    for (time, uid, text, _), content in zip(several, said, strict=True)
-                ]
-                self._judge(key, asked)
+                self._judge(key, [asked for place, asked in said if place not in wrong])
             except WRONG as error:
-                places = dict.fromkeys(place for *_, place in several)
-                self._unread.extend(Unread(error, key, place) for place in places)
+                wrong = dict.fromkeys((place for *_, place in several), error)
+            self._unread.extend(Unread(error, key, place) for place, error in wrong.items())
         put = self._store.put
         heads = written_together(self._watermark, self._goes, self._entries)
         for key, head in zip(self._keys, heads, strict=True):

@@ -4,6 +4,7 @@ The alert of a correlation stands in the record as `f`: what is not known from i
 group, by name.
 """
 
+import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from topology.rules import Alert, Correlation, EventRule
 
 NUMBERS: Final = ("time", "start", "end", "count")
 TEXTS: Final = ("uids", "sources")
+WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, struct.error)
+"""What is raised where nothing can be done with something."""
 
 
 def written(alert: Alert) -> Content:

@@ -14,6 +14,7 @@ import polars as pl
 
 from topology.adding import FAR, PLAIN, RULES, TEXT, Added, Adding, Numbers, entries_of, write
 from topology.correlate.list_key import Entry
+from topology.list_alerts import WRONG, check
 from topology.lists import Step, before
 from topology.rules import EventRule, Rules
 
@@ -168,13 +169,14 @@ def _fits(entry: EventRule, steps: tuple[Step, ...], at: int, action: str) -> bo
 
 
 def _said(texts: pl.Series) -> pl.Series | None:
-    """What texts say, as objects with the names that are in the first; None: that is no object."""
-    shape = _shape(orjson.loads(texts[0]))
-    if not isinstance(shape, pl.Struct):
-        return None
+    """What texts say, as objects with the names that are in the first; None: with that, or with
+    another, nothing can be done."""
     try:
-        return texts.str.json_decode(shape)
-    except pl.exceptions.PolarsError:
+        first = orjson.loads(texts[0])
+        check(first)
+        shape = _shape(first)
+        return texts.str.json_decode(shape) if isinstance(shape, pl.Struct) else None
+    except (*WRONG, pl.exceptions.PolarsError):
         return None
 
 

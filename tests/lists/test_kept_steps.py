@@ -1,5 +1,6 @@
 """What waits of lists is kept together, and judged as if each key were alone."""
 
+import re
 from unittest import mock
 
 import numpy as np
@@ -468,6 +469,28 @@ def test_a_step_that_cannot_be_done_is_a_dead_letter():
     run.advance(300)
     assert len(run.driver.read("dead-letters")) == 4
     assert len({decode(record.value)[1]["uid"] for record in run.driver.read("dead-letters")}) == 4
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_tests_of_which_what_follows_cannot_be_read_are_dead_letters(together):
+    """Where all of a record are so, too: none is passed, and what else waits of the keys is done,
+    before or with them."""
+    run = Offline(STEPPED)
+    run.take(frame([(time, "miss", f"u{time}", "why") for time in range(100, 180)]))
+    (value,) = [
+        record.value for record in run.driver.read(NAMES.matches) if b"misses" in record.value
+    ]
+    keyed = re.compile(rb'(?<=\\"k\\":){\\"1\\":{\\"0\\":\\"u...\\"},\\"2\\":{\\"0\\":\\"u...\\"}}')
+    assert len(keyed.findall(value)) == 80
+    run = Offline(STEPPED)
+    run.take(frame([(1, "add", f"u{time}", None) for time in range(100, 180)]))
+    run.advance(0 if together else 50)
+    run.send(b"", keyed.sub(lambda found: b'\\"%b\\"' % (b" " * (len(found[0]) - 4)), value))
+    run.advance(1_000)
+    assert len(run.driver.read("dead-letters")) == 80
+    assert not run.driver.counts["list_tests_passed"]
+    assert not run.driver.counts["list_without_key"]
+    assert len(run.driver.store("lists")) == 160
 
 
 def test_tests_that_an_older_version_kept_are_taken_over():
