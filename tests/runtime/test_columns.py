@@ -83,6 +83,7 @@ def test_other_producers_and_columns_go_record_by_record() -> None:
     assert not writable([b"a"])
 
 
+@pytest.mark.broker
 def test_columns_and_lists_give_equal_records(
     kafka: EmbeddedKafka, create_topic: Callable[..., str], transactions: Transactions
 ) -> None:
@@ -107,6 +108,7 @@ def test_columns_and_lists_give_equal_records(
     assert sum(value == b"" for _, _, value in found[0]) > 50
 
 
+@pytest.mark.broker
 def test_a_full_queue_is_waited_for(
     kafka: EmbeddedKafka, create_topic: Callable[..., str], unique: Callable[[str], str]
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_full_queue_is_waited_for(
     assert [value for _, _, value in read(kafka, topic, 5_000)] == values
 
 
+@pytest.mark.broker
 def test_a_refused_record_is_named_by_the_second_attempt(
     kafka: EmbeddedKafka, create_topic: Callable[..., str], transactions: Transactions
 ) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,7 @@ def test_hashes_are_kafkas(keys: list[bytes], count: int, beginning: bytes) -> N
     assert found == [_murmur2(key) % count for key in alike]
 
 
+@pytest.mark.broker
 def test_a_producer_puts_keys_there(
     kafka: EmbeddedKafka, create_topic: Callable[..., str], unique: Callable[[str], str]
 ) -> None:
