@@ -126,7 +126,7 @@ def test_user_data_and_data_without_names():
         ("", "not JSON"),
         ("<!DOCTYPE a><Event/>", "document type"),
         ("<Event>", "not XML"),
-        ('{"a":' * 900 + "1.5" + "}" * 900, "too deep"),
+        ('{"a":' * 900 + "1.5" + "}" * 900, "over 32 levels"),
     ],
 )
 def test_what_is_refused(text: str, reason: str):
