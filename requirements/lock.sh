@@ -12,5 +12,6 @@ compile() {
     --no-emit-index-url --no-emit-find-links --no-header --no-annotate "$@"
 }
 compile pyproject.toml -o requirements/runtime.lock
-compile pyproject.toml --group dev -o requirements/dev.lock
+# Tests run with the versions that users get.
+compile pyproject.toml --group dev --constraint requirements/runtime.lock -o requirements/dev.lock
 printf 'hatchling>=1.27\neditables>=0.5\n' | compile - -o requirements/build.lock
