@@ -98,7 +98,21 @@ def tool(name: str, tmp_path: Path) -> dict[str, str]:
 
 
 def run(folder: Path, command: Sequence[str], environment: dict[str, str]) -> list[str]:
-    done = subprocess.run(
+    done = _run(folder, command, environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def is_refused(folder: Path, command: Sequence[str], environment: dict[str, str]) -> None:
+    """Another tenant's topic is not read, and that is said."""
+    refused = _run(folder, [*command, "northbound.somebody.alerts", "1"], environment)
+    assert (refused.returncode, "Refused" in refused.stderr) == (1, True), refused.stderr
+
+
+def _run(
+    folder: Path, command: Sequence[str], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command,
         cwd=folder,
         env=environment,
@@ -107,22 +121,6 @@ def run(folder: Path, command: Sequence[str], environment: dict[str, str]) -> li
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def is_refused(folder: Path, command: Sequence[str], environment: dict[str, str]) -> None:
-    """Another tenant's topic is not read, and that is said."""
-    refused = subprocess.run(
-        [*command, "northbound.somebody.alerts", "1"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert (refused.returncode, "Refused" in refused.stderr) == (1, True), refused.stderr
 
 
 @pytest.mark.parametrize(
