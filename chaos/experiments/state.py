@@ -26,7 +26,7 @@ from chaos.truth import Before
 from topology.alerts import STORE
 from topology.keys import group_key
 
-PREVIOUS = os.environ.get("PREVIOUS", "4e13751")
+PREVIOUS = os.environ.get("PREVIOUS", "73ec7ac")
 """The commit whose state is taken over. To be moved on with a change of what events or alerts say:
 what its workers wrote is judged by what today's make of the same lines."""
 CLOSED_S = 16.0
