@@ -39,6 +39,19 @@ UNFIT = "unfit"
 """The type of pydantic's error for it; its context has `found`."""
 
 
+def one_of(given: BaseModel, first: str, second: str) -> Iterator[Unfit]:
+    """Two ways to say one thing, of which a mapping has both."""
+    if getattr(given, first) is not None and getattr(given, second) is not None:
+        yield f"{first} and {second} exclude each other; keep one", (first, second)
+
+
+def password_login(given: BaseModel, username: str | None) -> Iterator[Unfit]:
+    """A login by password that is not whole, or has two passwords."""
+    yield from one_of(given, *PASSWORD)
+    if (username is None) != all(getattr(given, key) is None for key in PASSWORD):
+        yield "username and password_file or password_env go together", ("username", *PASSWORD)
+
+
 class Strict(BaseModel):
     """Unknown keys are mistakes, values cannot change, errors do not repeat the input."""
 
@@ -175,8 +188,7 @@ class Security(Strict):
 
     def unfit(self) -> Iterator[Unfit]:
         """A login and a certificate that are not whole."""
-        if (self.password_file is not None) and (self.password_env is not None):
-            yield "password_file and password_env exclude each other; keep one", PASSWORD
+        yield from one_of(self, *PASSWORD)
         password = self.password_file or self.password_env
         if self.protocol.startswith("SASL") and None in (self.mechanism, self.username, password):
             text = f"{self.protocol} needs mechanism, username and password_file or password_env"

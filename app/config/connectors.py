@@ -6,7 +6,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from app.config.connection import PASSWORD, TOKEN, Security, Strict, Unfit
+from app.config.connection import (
+    TOKEN,
+    Security,
+    Strict,
+    Unfit,
+    one_of,
+    password_login,
+)
 from app.config.fields import Address, Brokers, LineBytes, Size, Time, matching
 from app.config.listeners import ListenerTls
 
@@ -69,8 +76,7 @@ class HttpConnector(Strict):
 
     def unfit(self) -> Iterator[Unfit]:
         """Two places of tokens."""
-        if self.token_file is not None and self.token_env is not None:
-            yield "token_file and token_env exclude each other; keep one", TOKEN
+        yield from one_of(self, *TOKEN)
 
 
 class KafkaConnector(Strict):
@@ -136,10 +142,7 @@ class NatsConnector(Strict):
 
     def unfit(self) -> Iterator[Unfit]:
         """Two ways to log in, or half of one."""
-        if self.password_file is not None and self.password_env is not None:
-            yield "password_file and password_env exclude each other; keep one", PASSWORD
-        if (self.username is None) != (self.password_file is None and self.password_env is None):
-            yield "username and password_file or password_env go together", ("username", *PASSWORD)
+        yield from password_login(self, self.username)
         ways = {
             "username": self.username,
             "credentials_file": self.credentials_file,

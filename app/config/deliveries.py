@@ -9,7 +9,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from app.config.connection import PASSWORD, TOKEN, UNREADABLE, Strict, Unfit
+from app.config.connection import (
+    TOKEN,
+    UNREADABLE,
+    Strict,
+    Unfit,
+    one_of,
+    password_login,
+)
 from app.config.fields import (
     UNITS_MS,
     Address,
@@ -143,8 +150,7 @@ class HttpReceivers(Strict):
         """The same receiver twice, and two tokens."""
         if len(set(self.addresses)) < len(self.addresses):
             yield "expected each address once", ("addresses",)
-        if self.token_file is not None and self.token_env is not None:
-            yield "token_file and token_env exclude each other; keep one", TOKEN
+        yield from one_of(self, *TOKEN)
 
 
 class PasswordReceivers(HttpReceivers):
@@ -160,10 +166,7 @@ class PasswordReceivers(HttpReceivers):
     def unfit(self) -> Iterator[Unfit]:
         """Two ways to log in, or half of one."""
         yield from super().unfit()
-        if self.password_file is not None and self.password_env is not None:
-            yield "password_file and password_env exclude each other; keep one", PASSWORD
-        if (self.username is None) != (self.password_file is None and self.password_env is None):
-            yield "username and password_file or password_env go together", ("username", *PASSWORD)
+        yield from password_login(self, self.username)
         if self.username is not None and (self.token_file or self.token_env) is not None:
             yield "username and token exclude each other; keep one", ("username", *TOKEN)
 
@@ -237,8 +240,7 @@ class AzureDelivery(HttpReceivers):
         """Two ways to log in, or half of one."""
         yield from super().unfit()
         files = ("client_secret_file", "client_secret_env")
-        if self.client_secret_file is not None and self.client_secret_env is not None:
-            yield "client_secret_file and client_secret_env exclude each other; keep one", files
+        yield from one_of(self, *files)
         secret = self.client_secret_file or self.client_secret_env
         given = [each is not None for each in (self.directory, self.client_id, secret)]
         if any(given) != all(given):

@@ -5,6 +5,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from app.yaml_source import At
 
@@ -23,9 +24,14 @@ def nearest(key: object, known: list[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """What a mapping may have, by its keys as files have them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def keys_of(model: type[BaseModel]) -> list[str]:
-    """The keys of a mapping, as files have them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+    """The keys that a mapping may have."""
+    return list(fields_of(model))
 
 
 def found_at(data: Any, at: At) -> Any:
@@ -49,7 +55,7 @@ def kind_at(model: type[Any], data: Any, at: At) -> Any:
     for number, part in enumerate(at):
         here = _chosen(kind, found_at(data, at[:number]))
         if here is not None:
-            fields = {each.alias or name: each for name, each in here.model_fields.items()}
+            fields = fields_of(here)
             kind = fields[str(part)].annotation if str(part) in fields else None
         else:
             inner = [each for each in _parts(kind) if get_origin(each) in {list, dict}]
@@ -61,7 +67,7 @@ def example(kind: Any) -> str:
     """What a value of a type may look like, with the keys that a mapping needs, or the first."""
     for part in _parts(kind):
         if isinstance(part, type) and issubclass(part, BaseModel):
-            fields = {each.alias or name: each for name, each in part.model_fields.items()}
+            fields = fields_of(part)
             needed = [key for key, each in fields.items() if each.is_required()]
             return f"{{{', '.join(f'{key}: …' for key in needed or list(fields)[:SHOWN])}}}"
         if get_origin(part) is list:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from app.config.connection import UNREADABLE, Kafka, Strict, Unfit
+from app.config.connection import UNREADABLE, CertificateLogins, Kafka, Strict, Unfit
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
 from app.config.deliveries import Delivering, Delivery, feed_format
 from app.config.enrichment import Enrichment
@@ -317,10 +317,16 @@ class Config(Strict):
     @property
     def names(self) -> Names:
         """Physical names of topics and groups."""
-        external = self.kafka.external
-        if external is None or external.certificates is None:
+        logins = self.certificate_logins
+        if logins is None:
             return Names(self.kafka.topic_prefix)
-        return Names(self.kafka.topic_prefix, external.certificates.user)
+        return Names(self.kafka.topic_prefix, logins.user)
+
+    @property
+    def certificate_logins(self) -> CertificateLogins | None:
+        """Where tenants log in by certificate on an existing cluster, if they can."""
+        external = self.kafka.external
+        return None if external is None else external.certificates
 
     def problem(self, at: At, text: str) -> str:
         """`file:line: key: text`, for what is found out after the file was read; nothing where a

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from app.config.connection import PASSWORD, TOKEN, UNREADABLE, Strict, Unfit
+from app.config.connection import TOKEN, UNREADABLE, Strict, Unfit, one_of, password_login
 from app.config.deliveries import RESERVED, DeliveryTls, wrong_headers
 from app.config.fields import UNITS_MS, HttpUrl, Name, Positive, Receiver, Time, TopicName, matching
 from topology.templates import TemplateError, pieces
@@ -95,8 +95,7 @@ class WebhookResponse(Strict):
             yield "expected either addresses or url_file", ("addresses", "url_file")
         if len(set(self.addresses)) < len(self.addresses):
             yield "expected each address once", ("addresses",)
-        if self.token_file is not None and self.token_env is not None:
-            yield "token_file and token_env exclude each other; keep one", TOKEN
+        yield from one_of(self, *TOKEN)
         yield from wrong_headers(self.headers, {*RESERVED, KEY_HEADER.lower()}, "response")
 
 
@@ -132,11 +131,8 @@ class EmailResponse(Strict):
 
     def unfit(self) -> Iterator[Unfit]:
         """A login that is not whole, or not safe."""
-        if self.password_file is not None and self.password_env is not None:
-            yield "password_file and password_env exclude each other; keep one", PASSWORD
+        yield from password_login(self, self.username)
         password = self.password_file is not None or self.password_env is not None
-        if password != (self.username is not None):
-            yield "username and password_file or password_env go together", ("username", *PASSWORD)
         if password and self.security == "none":
             yield "expected security starttls or tls: a password is sent", ("security",)
 

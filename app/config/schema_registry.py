@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from app.config.connection import PASSWORD, Strict, Unfit, password_of
+from app.config.connection import Strict, Unfit, password_login, password_of
 from app.config.fields import HttpUrl
 from app.yaml_source import At
 
@@ -38,10 +38,7 @@ class RegistryLogin(Strict):
 
     def unfit(self) -> Iterator[Unfit]:
         """A login that is not whole."""
-        if self.password_file is not None and self.password_env is not None:
-            yield "password_file and password_env exclude each other; keep one", PASSWORD
-        if (self.username is None) != (self.password_file is None and self.password_env is None):
-            yield "username and password_file or password_env go together", ("username", *PASSWORD)
+        yield from password_login(self, self.username)
         if self.username is not None and ":" in self.username:
             yield "expected a username without a colon (RFC 7617)", ("username",)
 
