@@ -14,10 +14,10 @@ def listener(config: Config, tenant: str) -> Iterator[str]:
     """What whoever manages the brokers has to see to, as comments in a script; nothing for a tenant
     that logs in otherwise, has no certificate yet, or is on the embedded broker. Raises
     ClusterError."""
-    external = config.kafka.external
-    if _concerned(config, tenant) and external is not None and external.certificates is not None:
+    given = config.certificate_logins
+    if _concerned(config, tenant) and given is not None:
         newest = client_certificates.newest(config.credentials, tenant)
-        yield f"# The SSL listener at {external.certificates.servers}: {_settings(config)}."
+        yield f"# The SSL listener at {given.servers}: {_settings(config)}."
         yield (
             f"# It has to call this certificate of {tenant} "
             f"{user_name(config.names, newest.login)}; else set kafka.external.certificates.user."

@@ -234,9 +234,8 @@ class Deployment:
             self.report(f"To do by whoever manages the cluster: {each}")
 
     def _tell_of_logins(self) -> None:
-        for tenant in self.config.tenants:
-            for each in logins.told(self.config, tenant, dt.datetime.now(dt.UTC)):
-                self.report(each)
+        for each in logins.all_told(self.config, dt.datetime.now(dt.UTC)):
+            self.report(each)
 
     def _check_left_over(self, client: Any) -> None:
         """Events between two agents would be lost if one agent went on without them."""

@@ -21,10 +21,9 @@ def issuer(config: Config) -> "Issuer":
     embedded broker makes its own one, as it has to trust it from its start."""
     from app.broker.client_issuer import Issuer, own  # noqa: PLC0415  # much to load, for few
 
-    external = config.kafka.external
-    given = None if external is None else external.certificates
+    given = config.certificate_logins
     if given is None or given.ca_file is None or given.key_file is None:
-        return own(config.data / "tls", made=external is not None)
+        return own(config.data / "tls", made=config.kafka.external is not None)
     return Issuer(config.path(given.ca_file), config.path(given.key_file), given=True)
 
 
@@ -89,8 +88,7 @@ def signed_by_others(config: Config, tenant: str) -> bool:
 
 def by_others(config: Config) -> bool:
     """Whether others sign the tenants' certificates."""
-    external = config.kafka.external
-    given = None if external is None else external.certificates
+    given = config.certificate_logins
     return given is not None and given.issued_by == "others"
 
 
@@ -141,6 +139,12 @@ def rotating(config: Config, tenant: str) -> str | None:
     if certificates:
         return "certificate"
     return "password" if credentials.rotating(folder, tenant) else None
+
+
+def all_told(config: Config, now: dt.datetime) -> Iterator[str]:
+    """What is `told` of all tenants."""
+    for tenant in config.tenants:
+        yield from told(config, tenant, now)
 
 
 def told(config: Config, tenant: str, now: dt.datetime) -> Iterator[str]:

@@ -80,9 +80,8 @@ def _tell_of_logins(settings: "Config") -> None:
     """What is to be done about passwords and certificates."""
     from app import logins
 
-    for name in settings.tenants:
-        for each in logins.told(settings, name, dt.datetime.now(dt.UTC)):
-            typer.echo(each)
+    for each in logins.all_told(settings, dt.datetime.now(dt.UTC)):
+        typer.echo(each)
 
 
 def _wait_for_brokers(kafka: "AdminClient", count: int, seconds: float, advice: str) -> None:
