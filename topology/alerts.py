@@ -464,29 +464,16 @@ class AlertsSubTopology:
     ) -> None:
         """Tell the tenant and the rules that count alerts what a watermark brought; where lists are
         asked about the alerts, those are asked and nothing is told before."""
-        if len(group_of(key)[2]) != len(correlation.group_by):
-            # It was counted before the rule became this one: it has not what others ask for.
-            self._alert(key, correlation, settled, sources, work)
-            return
-        if self._lists is not None and correlation.rule.id in self._asking:
+        # Else it was counted before the rule became this one: it has not what others ask for.
+        whole = len(group_of(key)[2]) == len(correlation.group_by)
+        if whole and self._lists is not None and correlation.rule.id in self._asking:
             for episode in settled.finals:
                 work.feed([self._lists.ask(key, correlation, episode, sources, self._chains)])
             return
-        for episode in settled.finals:
+        for episode in settled.finals if whole else ():
             work.feed(self._chains.records(key, episode))
             if self._lists is not None:
                 work.feed(self._lists.of_alert(key, correlation, episode))
-        self._alert(key, correlation, settled, sources, work)
-
-    @staticmethod
-    def _alert(
-        key: bytes,
-        correlation: Correlation,
-        settled: Settled,
-        sources: Sequence[str],
-        work: Outbox,
-    ) -> None:
-        """Tell the tenant."""
         if not correlation.alerts:
             return
         for episode in settled.finals:

@@ -4,6 +4,7 @@ What is judged are keys of which nothing waits but what is due (topology/kept_st
 with the entry that topology/correlate/list_key.py says they have, written as it writes it.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ class Judging:
         self._goes: list[int] = []
         self._entries: list[Entry | None] = []
         """Of the keys that change, when they are to be looked at; LEAST: never."""
-        self._watched: dict[int, list[bytes]] = {}
+        self._watched: defaultdict[int, list[bytes]] = defaultdict(list)
 
     def judged(self, due: Due) -> Judged:
         """All that is due."""
@@ -120,17 +121,13 @@ class Judging:
                 self._unread.append(Unread(error, keys[row], int(places[row])))
 
     def _put(self, keys: Sequence[bytes], added: Added) -> None:
-        put, watched = self._store.put, self._watched
+        put = self._store.put
         rows = added.rows.tolist()
         for row, head, goes in zip(rows, added.heads, added.goes.tolist(), strict=True):
             key = keys[row]
             put(key + HEAD, head)
-            if goes == LEAST:
-                continue
-            if goes in watched:
-                watched[goes].append(key)
-            else:
-                watched[goes] = [key]
+            if goes != LEAST:
+                self._watched[goes].append(key)
 
     def _judge(self, key: bytes, asked: Sequence[Asked]) -> None:
         head = self._store.get(key + HEAD)
@@ -153,10 +150,7 @@ class Judging:
         if at is not None:
             goes = at
             FIXED.pack(VERSION, 0, 0, goes)  # fails here, for this key alone, if at all
-            if goes in self._watched:
-                self._watched[goes].append(key)
-            else:
-                self._watched[goes] = [key]
+            self._watched[goes].append(key)
         self._keys.append(key)
         self._goes.append(goes)
         self._entries.append(entry)
@@ -184,7 +178,7 @@ def end(
     """Delete the entries of keys that have ended. Those that have not are to be looked at again, by
     time; and keys of which something waits are left."""
     get, put, delete = store.get, store.put, store.delete
-    goes_of: dict[int, list[bytes]] = {}
+    goes_of: defaultdict[int, list[bytes]] = defaultdict(list)
     left: list[bytes] = []
     for key in keys:
         head = get(key + HEAD)
@@ -200,7 +194,7 @@ def end(
             continue
         goes = goes_at(entry)
         if goes is not None:
-            goes_of.setdefault(goes, []).append(key)
+            goes_of[goes].append(key)
         put(key + HEAD, written(judged, LEAST, LEAST if goes is None else goes, entry, ()))
     return goes_of, left
 

@@ -313,7 +313,9 @@ def due_of(suffix: bytes, value: bytes, correlation: Correlation) -> int:
         return first + correlation.timespan_ms - 1
     start, said, _, due = _read_head(value)
     dues = [entry[0] + correlation.suppress_ms for entry in said]
-    return min([*dues, *([] if due is None else [due])], default=start)
+    if due is not None:
+        dues.append(due)
+    return min(dues, default=start)
 
 
 def dues_of(chunks: Sequence[bytes], correlation: Correlation) -> list[int]:
