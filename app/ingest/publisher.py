@@ -253,7 +253,7 @@ class Publisher:
     def _report(self, receipt: Receipt | None, timestamp: int) -> Report:
         """What is called with a message's fate; a failed message no longer knows its time."""
         if receipt is not None:
-            return receipt
+            return receipt.report
         return partial(self._on_error, timestamp=timestamp) if timestamp else self._on_error
 
     def _on_error(self, error: KafkaError | None, message: Message, timestamp: int = 0) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from app.ingest.tls_records import RecordReader
+
 if TYPE_CHECKING:
     from app.config import Config
     from app.config.listeners import ListenerTls
@@ -28,6 +30,7 @@ class TlsSettings:
         # A sender that closes without having read its session tickets resets the connection, and
         # with it what it sent last. Connections live long: resumption is of no use here.
         context.num_tickets = 0
+        context.sslobject_class = RecordReader
         self._load(context)
         if self.client_ca is not None:
             try:
