@@ -12,8 +12,7 @@ from topology.correlate.episodes import Episode
 from topology.correlate.group import Said
 from topology.correlate.types import TYPES
 from topology.keys import group_key, group_of
-from topology.northbound.finding import LINKED
-from topology.rules import Alert, Correlation, EventRule, Rule, Tumbling
+from topology.rules import LINKED, Alert, Correlation, EventRule, Rule, Tumbling
 
 
 def alert_uid(key: bytes, uid: str) -> str:
@@ -37,8 +36,8 @@ def of_episode(
         state="final" if final else "provisional",
         time=time,
         start=matches[0][0],
-        end=matches[-1][0],
-        count=len(matches),
+        end=episode.end,
+        count=episode.count,
         group=tuple(zip(correlation.group_by, group, strict=False)),
         uids=tuple(match[1] for match in matches[:LINKED]),
         values=episode.values if TYPES[correlation.type].counts_values else None,

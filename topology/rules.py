@@ -204,6 +204,10 @@ class Records(NamedTuple):
     batches: Sequence[tuple[int, bytes]] = ()
 
 
+LINKED = 1_000
+"""Events that an alert names by uid; the rest is counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One alert in one state. Times are event times in ms; nothing in it depends on a clock.

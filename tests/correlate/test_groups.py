@@ -14,11 +14,11 @@ from topology.correlate import chunks
 from topology.correlate import group as group_module
 from topology.correlate.episodes import judge
 from topology.correlate.event_count import EventCount
-from topology.correlate.group import Group
+from topology.correlate.group import MANY, Group
 from topology.correlate.partial_columns import first_and_last
 from topology.correlate.types import TYPES
 from topology.keys import SUFFIX
-from topology.rules import CORRELATION_TYPES, NUMERIC_TYPES, Correlation, Rule
+from topology.rules import CORRELATION_TYPES, LINKED, NUMERIC_TYPES, Correlation, Rule
 from topology.testing import MemoryStore
 
 KEY = b"acme\0rule\0alice"
@@ -111,18 +111,18 @@ TIMES = st.lists(st.tuples(st.integers(0, 80), VALUES), max_size=25)
 
 
 @st.composite
-def arrivals(draw, values=VALUES):
+def arrivals(draw, values=VALUES, most=25, lateness=LATENESS):
     """Matches cut into partials that arrive within lateness, with watermarks between them."""
-    times = draw(st.lists(st.tuples(st.integers(0, 80), values), max_size=25))
+    times = draw(st.lists(st.tuples(st.integers(0, 80), values), max_size=most))
     matches = [(time, f"u-{n}", value) for n, (time, value) in enumerate(times)]
-    delays = draw(st.lists(st.integers(0, LATENESS), min_size=len(matches), max_size=len(matches)))
+    delays = draw(st.lists(st.integers(0, lateness), min_size=len(matches), max_size=len(matches)))
     order = sorted(zip(matches, delays, strict=True), key=lambda pair: pair[0][0] + pair[1])
     cuts = draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order)))
     steps, part = [], []
     for (match, delay), cut in zip(order, cuts, strict=True):
         part.append(match)
         if cut:
-            steps.append((sorted(part), match[0] + delay - LATENESS))
+            steps.append((sorted(part), match[0] + delay - lateness))
             part = []
     return matches, [*steps, (sorted(part), 200)]
 
@@ -132,7 +132,7 @@ def counts_values(correlation):
     return correlation.type != "event_count" or bool(correlation.absent)
 
 
-def play(correlation, steps, restarts=()):
+def play(correlation, steps, restarts=(), summary=None):
     """The final alerts, the provisional ones that nothing came of, and those that fell."""
     store = MemoryStore()
     group, watermark = Group(store, KEY, correlation), -1
@@ -153,7 +153,7 @@ def play(correlation, steps, restarts=()):
             settled = group.settle(watermark)
             for episode in settled.finals:
                 open_alerts.discard(episode.opened[1])
-                finals.append(summary(episode))
+                finals.append((summary or whole)(episode))
             for said, _ in settled.superseded:
                 open_alerts.remove(said.uid)
                 fallen.append(said.uid)
@@ -175,10 +175,22 @@ def restored(store, correlation):
     return group
 
 
-def summary(episode):
+def whole(episode):
     uids = tuple(match[1] for match in episode.matches)
     times = [match[0] for match in episode.matches]
     return (*episode.opened[:2], times[0], times[-1], uids, episode.values)
+
+
+def told(episode, linked):
+    """What an alert that links so many matches says."""
+    uids = tuple(match[1] for match in episode.matches[:linked])
+    start, values = episode.matches[0][0], episode.values
+    return (*episode.opened[:2], start, episode.end, episode.count, uids, values)
+
+
+def distinct(correlation):
+    """Whether an alert says how many values there were."""
+    return TYPES[correlation.type].counts_values
 
 
 def expected(matches, correlation):
@@ -195,6 +207,56 @@ def test_finals_equal_reference(arrived, correlation, restarts):
     matches, steps = arrived
     finals, left, fallen = play(correlation, steps, restarts)
     assert expected(matches, correlation) == finals
+    assert left == set()
+    assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
+
+
+def long(correlations):
+    """Of those whose episodes open at once, with what takes many matches."""
+    rising = correlations.filter(lambda correlation: correlation.rising)
+    return st.builds(
+        lambda rule, suppress: replace(rule, suppress_ms=suppress), rising, st.integers(20, 100)
+    )
+
+
+def hurried(steps):
+    """Watermarks go as far as what comes later lets them, as where other groups move them."""
+    later = [
+        min((m[0] for part, _ in steps[n + 1 :] for m in part), default=200)
+        for n in range(len(steps))
+    ]
+    return [(part, max(moved, least)) for (part, moved), least in zip(steps, later, strict=True)]
+
+
+@settings(max_examples=600)
+@given(
+    st.one_of(
+        st.tuples(arrivals(VALUES, 60, 3), long(CORRELATION)),
+        st.tuples(arrivals(NUMBERS, 60, 3), long(NUMERIC)),
+    ),
+    st.booleans(),
+    st.sets(st.integers(0, 60), max_size=8),
+    st.integers(1, 4),
+    st.sampled_from([1, 3, 256]),
+)
+def test_long_episodes_equal_reference(drawn, hurry, restarts, linked, full):
+    """So they do where no more is kept of an episode than its alert tells: the first matches, and
+    of the others how many they are, when the last was, and how many values there were."""
+    (matches, steps), correlation = drawn
+    steps = hurried(steps) if hurry else steps
+    with (
+        mock.patch.object(group_module, "LINKED", linked),
+        mock.patch.object(group_module, "MANY", linked + 1),
+        mock.patch.object(group_module, "SMALL", 1),
+        mock.patch.object(chunks, "FULL", full),
+    ):
+        finals, left, fallen = play(correlation, steps, restarts, lambda one: told(one, linked))
+    expect = [
+        (*opened, start, end, len(uids), uids[:linked], values)
+        for *opened, start, end, uids, values in expected(matches, correlation)
+    ]
+    shown = slice(None if distinct(correlation) else -1)  # only then an alert names them
+    assert [final[shown] for final in finals] == [final[shown] for final in expect]
     assert left == set()
     assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
 
@@ -293,6 +355,38 @@ def test_late_matches_of_a_long_episode_cost_what_they_are():
     assert looks < 20_000
 
 
+@pytest.mark.parametrize("kind", ["event_count", "value_count"])
+def test_an_alert_that_goes_on_keeps_few_matches(kind):
+    """A backup reads for hours under a rule on mass reading: what its group holds, in memory and in
+    the store, does not grow with what was read but for some octets of each value; nothing of that
+    is lost by a restart, and the alert says how much it was."""
+    rule = replace(
+        BURST, type=kind, suppress_ms=3_600_000, value_columns=((("path",),),), timespan_ms=60_000
+    )
+    store = MemoryStore()
+    group, kept = Group(store, KEY, rule), 0
+    for step in range(600):
+        times = range(100 * step, 100 * step + 100)
+        value = "/data/a folder/file %d" if kind == "value_count" else None
+        matches = [(n, f"0-{n:09}", value and value % (n // 2)) for n in times]
+        group.add(matches, chunks.pack(matches), 100 * step - 1_000)
+        group.flush()
+        store.commit()
+        if step % 100 == 50:
+            group = restored(store, rule)
+        kept = max(kept, len(group._matches()))
+    assert kept < 2 * MANY
+    octets = sum(len(value) for _, value in store.items())
+    assert octets < (600_000 if kind == "value_count" else 360_000)
+    (final,) = group.settle(10_000_000).finals
+    assert (final.count, final.matches[0][0], final.end) == (60_000, 0, 59_999)
+    assert [uid for _, uid, _ in final.matches[:LINKED]] == [f"0-{n:09}" for n in range(LINKED)]
+    assert final.values == (30_000 if kind == "value_count" else 1)
+    group.remove()
+    store.commit()
+    assert store.committed == {}
+
+
 @settings(max_examples=400)
 @given(arrivals(), st.one_of(CORRELATION, ABSENT), st.sets(st.integers(0, 20), max_size=4))
 def test_nothing_is_final_before_the_group_is_due(arrived, correlation, restarts):
@@ -341,7 +435,7 @@ def test_judged_in_steps(times, correlation, marks):
     finals, start, keep = [], -1, -1
     for mark in [*sorted(marks), 200]:
         judged = judge([m for m in matches if m[0] > keep], correlation, start, mark)
-        finals += [summary(episode) for episode in judged.episodes]
+        finals += [whole(episode) for episode in judged.episodes]
         start, keep = judged.start, max(keep, judged.keep)
         assert judged.due is None or judged.due >= mark
     assert reference.finals(matches, correlation) == finals

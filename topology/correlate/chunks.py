@@ -2,7 +2,8 @@
 
 A commit rewrites only the last chunk of a group; a chunk goes when all its matches are expired.
 Chunk: a version byte, then pieces of `<III` (lengths), times (`<q` each), uids joined by line
-feeds, values as a JSON array or nothing.
+feeds, values as a JSON array or nothing. A long episode has chunks of digests, too: another version
+byte, until when it goes (`<q`), and eight octets a value (topology/correlate/digests.py).
 """
 
 import struct
@@ -14,16 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from topology.correlate.digests import NONE, WIDTH, Digests, of_octets
 from topology.correlate.episodes import Match, arranged
 from topology.records import KeyValueStore
 
 VERSION = b"\x01"
+DIGESTS = b"\x02"
 KIND = b"m"
 """Begins what follows a group's key in the key of a chunk; its number is the rest."""
 FIRST = KIND + bytes(8)
 """What follows a group's key in the key of its first chunk, which most groups have alone."""
 FULL = 256
 """Matches from which on a chunk is closed."""
+PIECE = 32
+"""Matches of a chunk that is written anew in one piece."""
 LONG = 16_000
 """Bytes of a match from which on its group is looked at alone: what groups have together, or
 without an object, is up to 64 of them in one record."""
@@ -85,10 +90,14 @@ def read(chunk: bytes) -> Iterator[list[Match]]:
 
 
 def span(chunk: bytes) -> tuple[int, int, int]:
-    """First and latest time of the matches in a chunk, and how many they are; reads no uids.
+    """First and latest time of the matches in a chunk, and how many they are; reads no uids. Of
+    digests, twice until when they count, and 0.
 
     Raises ValueError for a version that is not known.
     """
+    if chunk[:1] == DIGESTS:
+        (until,) = TIME.unpack_from(chunk, 1)
+        return until, until, 0
     if chunk[:1] != VERSION:
         raise ValueError(f"saw version {chunk[:1]!r} of a chunk of matches, expected {VERSION!r}")
     times, uids, values, first = OPENING.unpack_from(chunk, 1)
@@ -129,6 +138,8 @@ class ChunkLog:
         "_changes",
         "_closed",
         "_count",
+        "_digests",
+        "_first",
         "_grown",
         "_key",
         "_latest",
@@ -147,6 +158,9 @@ class ChunkLog:
         self._grown = False
         self._latest = 0
         self._changes: dict[int, bytes | None] = {}
+        self._first: set[int] = set()
+        """Chunks of the matches that `renew` has found to stay."""
+        self._digests: set[int] = set()
 
     def append(self, matches: bytes, count: int, latest: int) -> None:
         """Add a piece with `count` matches, the latest of which is at `latest`."""
@@ -165,9 +179,7 @@ class ChunkLog:
     def _close(self) -> None:
         self._changes[self._number] = bytes(self._tail)
         self._closed.append((self._number, self._latest))
-        self._number += 1
-        self._tail.clear()
-        self._count = 0
+        self._leave()
 
     def drop(self, keep: int) -> None:
         """Remove the chunks that have no match after `keep`."""
@@ -177,6 +189,61 @@ class ChunkLog:
             if latest <= keep:
                 self._changes[number] = None
         self._closed = [entry for entry in self._closed if entry[1] > keep]
+        if self._first or self._digests:
+            left = {number for number, _ in self._closed}
+            self._first &= left
+            self._digests &= left
+
+    def renew(
+        self, first: Sequence[Match], rest: Sequence[Match], fresh: Digests, until: int
+    ) -> None:
+        """Keep these matches and no others; and digests, beside those of before, until a time.
+
+        From one call to the next, `first` are the same, and what was appended comes behind them.
+        """
+        if self._count:
+            self._changes[self._number] = None
+            self._leave()
+        stay = self._first | self._digests
+        self._changes.update((number, None) for number, _ in self._closed if number not in stay)
+        self._closed = [entry for entry in self._closed if entry[0] in stay]
+        if not self._first:
+            before = self._number
+            self._fill(first)
+            self._first.update(range(before, self._number))
+        for part in range(0, len(fresh), LARGE // WIDTH):
+            content = fresh[part : part + LARGE // WIDTH].tobytes()
+            self._changes[self._number] = DIGESTS + TIME.pack(until) + content
+            self._closed.append((self._number, until))
+            self._digests.add(self._number)
+            self._number += 1
+        self._fill(rest)
+
+    def _fill(self, matches: Sequence[Match]) -> None:
+        """Append matches, and close the last chunk."""
+        for place in range(0, len(matches), PIECE):
+            part = list(matches[place : place + PIECE])
+            packed = pack(part)
+            if len(packed) <= LARGE:
+                self.append(packed, len(part), part[-1][0])
+            else:
+                for match in part:
+                    self.append(pack([match]), 1, match[0])
+        if self._count:
+            self._close()
+
+    def _leave(self) -> None:
+        """Begin a chunk anew, with the next number."""
+        self._number += 1
+        self._tail.clear()
+        self._count = 0
+        self._grown = False
+
+    def digests(self) -> Digests:
+        """All that the store has."""
+        found = [self._store.get(self._name(number)) or b"" for number in sorted(self._digests)]
+        parts = [of_octets(content[1 + TIME.size :]) for content in found]
+        return np.sort(np.concatenate([NONE, *parts]))
 
     def flush(self) -> None:
         """Write what changed since the last time."""
@@ -197,7 +264,11 @@ class ChunkLog:
             self._closed.append((self._number, self._latest))
             self._tail.clear()
             self._count = 0
-        if count < FULL and number >= self._number:
+        if content[:1] == DIGESTS:
+            self._digests.add(number)
+            self._closed.append((number, latest))
+            self._number = max(self._number, number + 1)
+        elif count < FULL and number >= self._number:
             self._number, self._latest, self._count = number, latest, count
             self._tail += content
         else:
@@ -213,7 +284,7 @@ class ChunkLog:
     def load(self) -> list[Match]:
         """All matches that the store has, in their order."""
         found: list[Match] = []
-        for number, _ in self._closed:
+        for number in (number for number, _ in self._closed if number not in self._digests):
             for matches in read(self._store.get(self._name(number)) or VERSION):
                 found += matches
         for matches in read(bytes(self._tail) or VERSION):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from topology.correlate.digests import Digests, digests, unseen
 from topology.correlate.first_seen import FirstSeen
 from topology.correlate.scan import Value, threshold
 from topology.correlate.temporal import seen
@@ -38,18 +39,49 @@ COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """Matches of an episode that were counted and not kept: how many, and when the last one was.
+
+    `values`: of all matches of the episode up to then.
+    """
+
+    count: int
+    last: int
+    values: Digests
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
-    """One alert of a group: the match that decided it, and all matches that belong to it."""
+    """One alert of a group: the match that decided it, and all matches that belong to it.
+
+    `matches` are all, or the first ones and the latest, and `past` tells of those between them
+    (topology/correlate/long_episode.py).
+    """
 
     opened: Match
     matches: Sequence[Match]
     until: int
     """No match up to this time belongs to another alert."""
+    past: Past | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of matches."""
+        return len(self.matches) + (self.past.count if self.past else 0)
+
+    @property
+    def end(self) -> int:
+        """Time of the last match."""
+        last = self.matches[-1][0]
+        return max(last, self.past.last) if self.past else last
 
     @property
     def values(self) -> int:
         """Number of distinct values."""
-        return len({match[2] for match in self.matches})
+        found = {match[2] for match in self.matches}
+        if self.past is None:
+            return len(found)
+        return len(self.past.values) + len(unseen(self.past.values, digests(found)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +90,14 @@ class Judgement:
 
     `start`: matches before it were judged. `keep`: later matches are still needed, earlier and
     equal ones must not come again. `due`: nothing more happens before the watermark is greater;
-    None if nothing is open.
+    None if nothing is open. `opened`: what has opened the episode that ends then, for certain.
     """
 
     episodes: list[Episode]
     start: int
     keep: int
     due: int | None = None
+    opened: Match | None = None
 
 
 def judge(
@@ -128,7 +161,7 @@ def _rising(
             until = time + correlation.suppress_ms
             before = _later(time - correlation.timespan_ms, taken)
             if until >= watermark:
-                return Judgement(episodes, start, before, until)
+                return Judgement(episodes, start, before, until, match)
             episodes.append(Episode(match, window(matches, before + 1, until), until))
             start, taken = until + 1, until
             scan = kind.scan(correlation)

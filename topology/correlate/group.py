@@ -7,25 +7,39 @@ final. A restart loses nothing: matches are in chunks, the rest is in a head rec
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 import orjson
 
 from topology.correlate.chunks import KIND, ChunkLog, chunk_suffix, span, spans
-from topology.correlate.episodes import Episode, Match, arranged, judge, order, window
+from topology.correlate.digests import NONE
+from topology.correlate.episodes import (
+    Episode,
+    Judgement,
+    Match,
+    arranged,
+    judge,
+    order,
+    window,
+)
 from topology.correlate.first_seen import FirstSeen
+from topology.correlate.long_episode import LongEpisode
 from topology.correlate.scan import Scan
 from topology.correlate.types import TYPES, fewest
 from topology.records import KeyValueStore
-from topology.rules import Correlation
+from topology.rules import LINKED, Correlation
 
 LEAST = -(2**63)
 VERSION = b"\x02"
 OLDER = b"\x01"
 """Heads that do not say what the last alert took."""
+LONG = b"\x03"
+"""Heads that also tell of a long episode."""
 HEAD = b"h" + bytes(8)
 SMALL = 64
+MANY = 4 * LINKED
+"""Matches from which on it is looked whether an episode is a long one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,7 @@ class Group:
         "_key",
         "_last",
         "_log",
+        "_long",
         "_muted",
         "_needed",
         "_open_due",
@@ -82,6 +97,8 @@ class Group:
         self._needed = fewest(correlation)
         self._chunks = ChunkLog(store, key)
         self._log: list[Match] | None = None
+        """Of a long episode the first LINKED matches, and those that are not counted yet."""
+        self._long: LongEpisode | None = None
         self._last = LEAST
         self._start = LEAST
         self._taken = LEAST
@@ -104,7 +121,7 @@ class Group:
             number = int.from_bytes(suffix[1:], "big")
             self._last = max(self._last, self._chunks.restore(number, value))
             return
-        self._start, said, self._taken, due = _read_head(value)
+        self._start, said, self._taken, due, self._long = _read_head(value)
         self._said = [Said(*entry) for entry in said]
         if self._correlation.rising:  # else it goes by the first match, which may have come later
             self._open_due = due
@@ -149,10 +166,42 @@ class Group:
         said = self._look(log, matches, ordered=ordered)
         if self._correlation.first_seen:
             return said
-        if len(log) >= self._prune_at and not self._said and self._open_due is None:
-            self._forget(watermark - self._correlation.timespan_ms)
-            self._prune_at = max(SMALL, 2 * len(log))
+        if len(log) >= self._prune_at:
+            self._shorten(log, watermark)
         return said
+
+    def _shorten(self, log: list[Match], watermark: int) -> None:
+        """Forget what no window and no alert can need any more."""
+        if not self._said and self._open_due is None:
+            self._forget(watermark - self._correlation.timespan_ms)
+        elif len(log) >= MANY:
+            self._count(log, watermark)
+            self._prune_at = max(MANY, 2 * len(log))
+            return
+        self._prune_at = max(SMALL, len(log) + len(log) // 4)
+
+    def _count(self, log: list[Match], watermark: int) -> None:
+        """Count what a long episode has taken for certain and its alert does not name."""
+        long, done = self._long, LINKED
+        if long is None:
+            judged = judge(log, self._correlation, self._start, watermark)
+            if judged.opened is None or judged.due is None or judged.episodes:
+                return
+            self._forget(judged.keep)
+            long, done = LongEpisode(judged.opened, judged.keep, judged.due), 0
+        stop = bisect_left(log, min(watermark, long.until + 1), key=_time)
+        if stop <= LINKED:
+            return
+        fresh = NONE
+        if TYPES[self._correlation.type].counts_values:
+            if done and long.values is None:
+                long.values = self._chunks.digests()
+            fresh = long.add_values(log[done:stop])
+        long.pass_by(log[LINKED:stop])
+        del log[LINKED:stop]
+        self._chunks.renew(log[:LINKED], log[LINKED:], fresh, long.until)
+        self._long, self._open_due = long, long.until
+        self._head_changed = self.dirty = True
 
     def _look(self, log: list[Match], fresh: list[Match], *, ordered: bool) -> list[Episode]:
         """Provisional alerts for what the fresh matches make true, once for each episode."""
@@ -175,7 +224,7 @@ class Group:
         scan = self._scan
         if scan is None:
             scan = self._scan = self._new_scan()
-            self._muted = LEAST
+            self._muted = LEAST if self._long is None else self._long.until
             fresh = log
         found: list[Episode] = []
         for match in fresh:
@@ -217,7 +266,7 @@ class Group:
     def settle(self, watermark: int) -> Settled:
         """Judge what is before the watermark."""
         log = self._matches()
-        judged = judge(log, self._correlation, self._start, watermark)
+        judged = self._judge(log, watermark)
         self._open_due = judged.due
         opened = None if judged.due is None else judged.due - self._correlation.suppress_ms
         finals = {episode.opened[1] for episode in judged.episodes}
@@ -245,6 +294,24 @@ class Group:
         fresh = self._look(log, log, ordered=True) if changed and rising and log else []
         return Settled(judged.episodes, fallen, fresh)
 
+    def _judge(self, log: list[Match], watermark: int) -> Judgement:
+        """As `judge`; a long episode was judged so far."""
+        long, correlation = self._long, self._correlation
+        if long is None:
+            return judge(log, correlation, self._start, watermark)
+        if long.until >= watermark:
+            return Judgement([], self._start, long.keep, long.until, long.opened)
+        if long.values is None:
+            long.values = self._chunks.digests()
+        self._long = None
+        behind = bisect_right(log, long.until, key=_time)
+        later = judge(log[behind:], correlation, long.until + 1, watermark)
+        return replace(
+            later,
+            episodes=[long.episode(log[:behind]), *later.episodes],
+            keep=max(later.keep, long.until),
+        )
+
     def due(self) -> int:
         """Nothing has to be done before the watermark is greater than this."""
         suppress = self._correlation.suppress_ms
@@ -269,7 +336,11 @@ class Group:
         if self._head_changed:
             said = [(s.time, s.uid, s.start, s.end, s.count) for s in self._said]
             head = [self._start, said, self._taken, self._open_due]
-            self._store.put(self._key + HEAD, VERSION + orjson.dumps(head))
+            version = VERSION
+            if self._long is not None:
+                version = LONG
+                head.append(self._long.content())
+            self._store.put(self._key + HEAD, version + orjson.dumps(head))
         self._head_changed = self.dirty = False
 
     def remove(self) -> None:
@@ -311,7 +382,7 @@ def due_of(suffix: bytes, value: bytes, correlation: Correlation) -> int:
         if correlation.rising:
             return latest + correlation.timespan_ms
         return first + correlation.timespan_ms - 1
-    start, said, _, due = _read_head(value)
+    start, said, _, due, _ = _read_head(value)
     dues = [entry[0] + correlation.suppress_ms for entry in said]
     if due is not None:
         dues.append(due)
@@ -326,13 +397,15 @@ def dues_of(chunks: Sequence[bytes], correlation: Correlation) -> list[int]:
     return cast("list[int]", (first + (correlation.timespan_ms - 1)).tolist())
 
 
-def _read_head(value: bytes) -> tuple[int, list[Any], int, int | None]:
-    """Start, provisional alerts, what final ones took, and when one is due that nobody heard of."""
-    if value[:1] not in (VERSION, OLDER):
+def _read_head(value: bytes) -> tuple[int, list[Any], int, int | None, LongEpisode | None]:
+    """Start, provisional alerts, what final ones took, when one is due that nobody heard of, and an
+    episode that is a long one."""
+    if value[:1] not in (VERSION, OLDER, LONG):
         raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
     start, said, *later = orjson.loads(value[1:])
-    taken, due = [*later, None, None][:2]
-    return start, said, LEAST if taken is None else taken, due
+    taken, due, long = [*later, None, None, None][:3]
+    found = None if long is None else LongEpisode.of_content(long)
+    return start, said, LEAST if taken is None else taken, due, found
 
 
 def _time(match: Match) -> int:

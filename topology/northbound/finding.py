@@ -14,13 +14,11 @@ from typing import Any
 import orjson
 
 from topology.levels import Level
-from topology.rules import Alert, Rule
+from topology.rules import LINKED, Alert, Rule
 from topology.texts import LONGEST, is_shortened, shortened
 
 VERSION = "1.6.0"
 CATEGORY, CLASS = 2, 2004
-LINKED = 1_000
-"""Events that a finding links by uid; the rest is counted."""
 
 SEVERITIES: Mapping[Level, tuple[int, str]] = {
     "informational": (1, "Informational"),
