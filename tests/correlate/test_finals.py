@@ -56,7 +56,7 @@ def runs(draw):
     """How a run goes: partitions of matches, batches, in which turn and cuts, and restarts.
 
     `awake`: groups that stay in memory over a commit; `wake`: that wake at once; `full`: matches
-    of a chunk.
+    of a chunk; `little`: that it may have without need.
     """
     return {
         "partitions": draw(st.integers(1, 3)),
@@ -68,6 +68,7 @@ def runs(draw):
         "awake": draw(st.sampled_from([0, 1, 3, 100])),
         "wake": draw(st.sampled_from([1, 100])),
         "full": draw(st.sampled_from([1, 3, 256])),
+        "little": draw(st.sampled_from([1, 8])),
         "batches": draw(st.lists(st.booleans(), min_size=3, max_size=3)),
     }
 
@@ -76,6 +77,7 @@ def run(streams, plan):
     """Alerts of a run by tenant and state, after all windows are closed."""
     with (
         mock.patch.object(chunks, "FULL", plan["full"]),
+        mock.patch.object(chunks, "LITTLE", plan["little"]),
         mock.patch.object(sub_topology, "WAKE", plan["wake"]),
     ):
         return played(streams, plan)

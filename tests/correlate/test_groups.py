@@ -14,7 +14,7 @@ from topology.correlate import chunks
 from topology.correlate import group as group_module
 from topology.correlate.episodes import judge
 from topology.correlate.event_count import EventCount
-from topology.correlate.group import MANY, Group
+from topology.correlate.group import CROWD, MANY, Group
 from topology.correlate.partial_columns import first_and_last
 from topology.correlate.types import TYPES
 from topology.keys import SUFFIX
@@ -290,7 +290,10 @@ def test_absence_equals_reference(arrived, correlation, restarts):
 def test_first_seen_equals_reference(arrived, correlation, restarts, crowded):
     """So does what is seen for the first time, however few matches a group keeps."""
     matches, steps = arrived
-    with mock.patch.object(group_module, "SMALL", crowded):
+    with (
+        mock.patch.object(group_module, "CROWD", crowded),
+        mock.patch.object(chunks, "LITTLE", crowded),
+    ):
         finals, left, fallen = play(correlation, steps, restarts)
     assert expected(matches, correlation) == finals
     assert left == set()
@@ -353,6 +356,24 @@ def test_late_matches_of_a_long_episode_cost_what_they_are():
                 matches = [(time + n, f"{partition}{step:05}{n}", None) for n in range(5)]
                 group.add(matches, chunks.pack(matches), -1)
     assert looks < 20_000
+
+
+def test_what_is_seen_every_day_keeps_little():
+    """A user who comes to a host all day is known by the last time: a group of some hundred octets,
+    as there may be a million of them for a month."""
+    rule = replace(BURST, first_seen=True, timespan_ms=30 * 86_400_000, suppress_ms=0, count=1)
+    store = MemoryStore()
+    group = Group(store, KEY, rule)
+    for step in range(1_000):
+        matches = [(60_000 * step, f"2Tz1fQAAAAA-0-{step:09}", None)]
+        group.add(matches, chunks.pack(matches), 60_000 * step - 30_000)
+        if group.due() < 60_000 * step - 30_000:
+            group.settle(60_000 * step - 30_000)
+        group.flush()
+        store.commit()
+        if step > CROWD:
+            assert sum(len(value) for _, value in store.items()) < 2_000
+    assert len(store) == 2
 
 
 @pytest.mark.parametrize("kind", ["event_count", "value_count"])

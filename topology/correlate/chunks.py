@@ -27,6 +27,8 @@ FIRST = KIND + bytes(8)
 """What follows a group's key in the key of its first chunk, which most groups have alone."""
 FULL = 256
 """Matches from which on a chunk is closed."""
+LITTLE = 8
+"""Matches that a chunk may have in any case, though they are not needed any more."""
 PIECE = 32
 """Matches of a chunk that is written anew in one piece."""
 LONG = 16_000
@@ -193,6 +195,13 @@ class ChunkLog:
             left = {number for number, _ in self._closed}
             self._first &= left
             self._digests &= left
+
+    def shrink(self, left: Sequence[Match]) -> None:
+        """Write the only chunk anew where most of its matches are not among those that are left."""
+        if self._closed or self._count < LITTLE or not 0 < LITTLE * len(left) <= 2 * self._count:
+            return
+        self._tail[:] = VERSION + pack(list(left))
+        self._count, self._latest, self._grown = len(left), left[-1][0], True
 
     def renew(
         self, first: Sequence[Match], rest: Sequence[Match], fresh: Digests, until: int

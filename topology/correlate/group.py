@@ -38,6 +38,8 @@ LONG = b"\x03"
 """Heads that also tell of a long episode."""
 HEAD = b"h" + bytes(8)
 SMALL = 64
+CROWD = 16
+"""Matches from which on what is seen again is judged: all but the last one go."""
 MANY = 4 * LINKED
 """Matches from which on it is looked whether an episode is a long one."""
 
@@ -320,8 +322,8 @@ class Group:
             dues.append(self._open_due)
         elif not self._correlation.rising and self._matches():
             dues.append(self._matches()[0][0] + self._correlation.timespan_ms - 1)
-        elif self._correlation.first_seen and len(self._matches()) >= SMALL:
-            crowd = self._matches()[SMALL - 1][0]
+        elif self._correlation.first_seen and len(self._matches()) >= CROWD:
+            crowd = self._matches()[CROWD - 1][0]
             if crowd >= self._start:  # else it was judged, and is of one time with what stays
                 dues.append(crowd)
         return min(dues) if dues else max(self._last + self._correlation.timespan_ms, self._start)
@@ -369,6 +371,7 @@ class Group:
         if gone:
             del log[:gone]
             self._chunks.drop(keep)
+            self._chunks.shrink(log)
             self.dirty = True
 
 
