@@ -37,8 +37,10 @@ _NUL_LOOKAHEAD = 5  # bytes after a NUL that decide whether it ends the message:
 _SEPARATORS = b"\r\n\0"  # what senders put between counted frames although it is not counted
 
 # Nearly all counts have three digits: one slice and one look-up instead of a regular expression.
-_COUNTS_PRI = {b"%d <" % n: n for n in range(100, 1000)}
-_COUNTS_ANY = {b"%d " % n: n for n in range(100, 1000)}
+# What is found is the length of the frame, count and space included.
+_USUAL = range(100, 1000)
+_FRAMES_PRI = {b"%d <" % n: n + 4 for n in _USUAL}
+_FRAMES_ANY = {b"%d " % n: n + 4 for n in _USUAL}
 
 
 def frames(data: bytes, mode: Mode = "auto") -> list[bytes]:
@@ -165,19 +167,18 @@ class Framer:
     def _take_counted(self, data: bytes, position: int, out: list[bytes]) -> int:
         """Take counted frames from `position` on; the first position that does not start one."""
         strict = self._mode == "octet"
-        known, width = (_COUNTS_ANY, 4) if strict else (_COUNTS_PRI, 5)
-        lookup, append, size = known.get, out.append, len(data)
-        limit = min(self._limit, self._largest)
+        known, width = (_FRAMES_ANY, 4) if strict else (_FRAMES_PRI, 5)
+        if min(self._limit, self._largest) < _USUAL[-1]:
+            known = {}
+        length, append, size = known.get, out.append, len(data)
+        beyond = size + 1
         while position < size:
             if strict or self._counted:
-                while True:
-                    count = lookup(data[position : position + width])
-                    if count is None or count > limit or position + 4 + count > size:
-                        break
-                    start = position + 4
-                    position = start + count
-                    append(data[start:position])
-                    self._counted = True
+                first = position
+                while (end := position + length(data[position : position + width], beyond)) <= size:
+                    append(data[position + 4 : end])
+                    position = end
+                self._counted |= position > first
                 if position < size and self._counted and data[position] in _SEPARATORS:
                     position += 1
                     continue
