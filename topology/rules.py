@@ -228,7 +228,8 @@ class Alert:
     `sudden`: nothing can have been said of it before, though it is a correlation's.
     `values` is the number of distinct values where the rule counts those, `condition` what had to
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
-    names the final alert that stands instead of a provisional one.
+    names the final alert that stands instead of a provisional one. `priority` is the greatest of
+    the assets behind the events of a correlation; that of one event is in its evidence.
     """
 
     uid: str
@@ -250,3 +251,4 @@ class Alert:
     suppress_ms: int | None = None
     sources: tuple[str, ...] = ()
     sudden: bool = False
+    priority: Level | None = None

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from topology.levels import Level
+from topology.asset_priority import level_of
+from topology.levels import LEVELS, Level
 from topology.rules import LINKED, Alert, Rule
 from topology.texts import LONGEST, is_shortened, shortened
 
@@ -40,8 +41,7 @@ def encode(alert: Alert, product_version: str) -> bytes:
     """
     if any(len(value) > LONGEST for value in _shown(alert)):
         alert = _fitting(alert)
-    rule = alert.rule
-    severity_id, severity = SEVERITIES[rule.level]
+    severity_id, severity = SEVERITIES[_level(alert)]
     activity = _activity(alert)
     superseded = alert.state == "superseded"
     members = _present(
@@ -82,6 +82,18 @@ def encode(alert: Alert, product_version: str) -> bytes:
         }
     )
     return orjson.dumps(members)
+
+
+def _level(alert: Alert) -> Level:
+    """That of the rule, or of the assets behind its events if they matter more."""
+    found: Level = alert.rule.level
+    if alert.priority is not None:
+        found = max(found, alert.priority, key=LEVELS.index)
+    for shown in alert.evidence:
+        priority = shown.get("priority")
+        if priority is not None:
+            found = max(found, level_of(priority) or found, key=LEVELS.index)
+    return found
 
 
 def _fitting(alert: Alert) -> Alert:
