@@ -5,10 +5,10 @@ import base64
 import polars as pl
 import pytest
 import yaml
+from sigma.modifiers import modifier_mapping
 
 from app.event_lines import flat, frame
 from topology.match.compile import compile_rules
-from topology.match.policy import modifier_mapping
 
 PLACEHOLDERS = {"names": ["root", "adm-*", "a.b"], "nobody": []}
 

@@ -9,7 +9,8 @@ that consumers that drop repeated uids keep them apart. All times are event time
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,6 +32,9 @@ SEVERITIES: Mapping[Level, tuple[int, str]] = {
 ACTIVITIES = {1: "Create", 2: "Update", 3: "Close"}
 TECHNIQUE = re.compile(r"attack\.(t\d{4})(?:\.(\d{3}))?")
 ANALYTIC_RULE = 1
+NOTHING: tuple[Any, ...] = (None, [], {})
+REMEMBERED = 8_192
+"""Rules whose part of their alerts is not written again."""
 STATUS_NEW, STATUS_OTHER = 1, 99
 
 
@@ -123,30 +127,58 @@ def _activity(alert: Alert) -> int:
 
 
 def _finding_info(alert: Alert) -> dict[str, Any]:
-    rule = alert.rule
+    said = _said(alert.rule)
     linked = alert.uids[:LINKED]
     return _present(
         {
-            "analytic": _present(
-                {
-                    "name": rule.title,
-                    "type": "Rule",
-                    "type_id": ANALYTIC_RULE,
-                    "uid": rule.id,
-                    "desc": rule.description,
-                }
-            ),
-            "attacks": _attacks(rule),
+            "analytic": said.analytic,
+            "attacks": said.attacks,
             "created_time": alert.time,
             "data_sources": list(alert.sources),
             "first_seen_time": alert.start,
             "last_seen_time": alert.end,
             "related_events": [{"uid": uid} for uid in linked],
             "related_events_count": alert.count,
-            "title": rule.title,
+            "title": alert.rule.title,
             "types": [alert.kind],
             "uid": alert.uid,
         }
+    )
+
+
+class _Said(NamedTuple):
+    """What all alerts of a rule say of it, as JSON."""
+
+    analytic: orjson.Fragment
+    attacks: orjson.Fragment | None
+    rule: orjson.Fragment
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _said(rule: Rule) -> _Said:
+    attacks = _attacks(rule)
+    analytic = {
+        "name": rule.title,
+        "type": "Rule",
+        "type_id": ANALYTIC_RULE,
+        "uid": rule.id,
+        "desc": rule.description,
+    }
+    about = {
+        "id": rule.id,
+        "name": rule.name,
+        "author": rule.author,
+        "license": rule.license,
+        "level": rule.level,
+        "status": rule.status,
+        "tags": list(rule.tags),
+        "references": list(rule.references),
+        "falsepositives": list(rule.falsepositives),
+    }
+    return _Said(
+        orjson.Fragment(orjson.dumps(_present(analytic))),
+        orjson.Fragment(orjson.dumps(attacks)) if attacks else None,
+        orjson.Fragment(orjson.dumps(_present(about))),
     )
 
 
@@ -173,7 +205,6 @@ def _message(alert: Alert) -> str:
 
 
 def _unmapped(alert: Alert) -> dict[str, Any]:
-    rule = alert.rule
     return _present(
         {
             "northbound_kind": "correlation",
@@ -184,23 +215,11 @@ def _unmapped(alert: Alert) -> dict[str, Any]:
             "condition": alert.condition,
             "window_ms": alert.window_ms,
             "suppress_ms": alert.suppress_ms,
-            "rule": _present(
-                {
-                    "id": rule.id,
-                    "name": rule.name,
-                    "author": rule.author,
-                    "license": rule.license,
-                    "level": rule.level,
-                    "status": rule.status,
-                    "tags": list(rule.tags),
-                    "references": list(rule.references),
-                    "falsepositives": list(rule.falsepositives),
-                }
-            ),
+            "rule": _said(alert.rule).rule,
         }
     )
 
 
 def _present(members: Mapping[str, Any]) -> dict[str, Any]:
     """Members that say something: absent attributes are left out."""
-    return {name: value for name, value in members.items() if value not in (None, [], {})}
+    return {name: value for name, value in members.items() if value not in NOTHING}
