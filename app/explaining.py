@@ -11,6 +11,7 @@ from topology.lists import ActiveList
 from topology.match.documents import Problem, RuleErrors, read_documents
 from topology.match.explain import Part, explain, logsource_of
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
+from topology.match.formulas import referenced
 
 YES, NO = "✓", "✗"
 
@@ -65,13 +66,13 @@ def _correlation(
 ) -> dict[str, Any]:
     """What a correlation counts of this event. A rule of another file is None."""
     correlation = content["correlation"]
-    rules = [str(name) for name in correlation["rules"]]
+    rules = _names(correlation.get("rules")) or referenced(correlation["condition"])
     counting = next((name for name in rules if matched.get(name)), None)
     source = next((sources[name] for name in [counting, *rules] if name in sources), None)
-    aliases = correlation.get("aliases", {})
+    aliases = correlation.get("aliases") or {}
     row = event.row(0, named=True)
     group = {}
-    for name in correlation.get("group-by", ()):
+    for name in _names(correlation.get("group-by")):
         by_rule = aliases.get(name, {})
         field = by_rule.get(counting) or next(iter(by_rule.values()), name)
         columns = source.columns(field) if source else given(field)
@@ -82,6 +83,12 @@ def _correlation(
         "rules": {name: matched.get(name) for name in rules},
         "group": group,
     }
+
+
+def _names(said: Any) -> list[str]:
+    """What is said as a list, or as one name."""
+    listed = said if isinstance(said, list) else [] if said is None else [said]
+    return [str(name) for name in listed]
 
 
 def as_object(part: Part) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from topology.match.ruleset import RuleSet
 from topology.rules import Rules
 
 if TYPE_CHECKING:
+    from topology.match.compile import Compilation
     from topology.match.placeholders import Placeholders
 
 FIELD_MAP = "fieldmap.yml"
@@ -92,6 +93,32 @@ def load_rules(
     if kept is not None:
         _keep(kept, rules)
     return rules
+
+
+def examined(
+    paths: Sequence[Path], lists: Mapping[str, ActiveList] | None, *, more_lists: bool
+) -> "Compilation":
+    """All rules under the paths, of which some may not load, with what pySigma's validators say.
+
+    `lists` and `more_lists`: as in load_rules. Raises RuleErrors for files that cannot be read, and
+    for field maps and placeholders.
+    """
+    from topology.match.compile import compilation, read_field_map  # noqa: PLC0415  # as in load_rules
+    from topology.match.validators import notes  # noqa: PLC0415  # as in load_rules
+
+    problems: list[Problem] = []
+    files = dict.fromkeys(rule_files(paths))
+    texts = [(str(file), text) for file, text in _read(files, problems)]
+    if problems:
+        raise RuleErrors(problems)
+    return compilation(
+        [item for item in texts if Path(item[0]).name not in BESIDE],
+        [read_field_map(path, text) for path, text in texts if Path(path).name == FIELD_MAP],
+        _placeholders(texts),
+        lists=lists,
+        more_lists=more_lists,
+        validate=notes,
+    )
 
 
 def configured(config: Config) -> RuleSet:

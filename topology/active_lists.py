@@ -32,6 +32,7 @@ from topology.passing import Passing, owned
 from topology.progress import Progress
 from topology.records import KeyValueStore
 from topology.rules import Alert, Correlation, EventRule, Rules, is_number
+from topology.uid import unmarked
 from topology.waits import Waits
 
 STORE: Final = "lists"
@@ -205,7 +206,7 @@ class ActiveLists:
         time, uid, _ = episode.opened
         for step in self._rules.steps.get(correlation.rule.id, ()):
             own, values = _parts(step, group)
-            yield record_of(tenant, step, own, time, uid, change(step, rule, values))
+            yield record_of(tenant, step, own, time, unmarked(uid), change(step, rule, values))
 
     def ask(
         self,
@@ -227,7 +228,8 @@ class ActiveLists:
         if correlation.alerts:
             alert = findings.of_episode(key, correlation, episode, sources, final=True)
             content["f"] = list_alerts.written(alert)
-        return record_of(tenant, first, _parts(first, group)[0], time, uid, content)
+        own, _ = _parts(first, group)
+        return record_of(tenant, first, own, time, unmarked(uid), content)
 
     def _settle(
         self, state: PartitionLists, topics: tuple[str, ...], watermark: int, work: Outbox

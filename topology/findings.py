@@ -8,16 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 import orjson
 
 from schemas.packed import Partial
+from topology.asset_priority import greatest
 from topology.correlate.episodes import Episode
 from topology.correlate.group import Said
 from topology.correlate.types import TYPES
 from topology.keys import group_key, group_of
 from topology.rules import LINKED, Alert, Correlation, EventRule, Rule, Tumbling
+from topology.uid import unmarked
 
 
 def alert_uid(key: bytes, uid: str) -> str:
     """Uid of the alert of a group (topology/keys.py) that an event decided."""
-    digest = hashlib.blake2b(b"%b\0\0%b" % (key, uid.encode()), digest_size=16).digest()
+    named = b"%b\0\0%b" % (key, unmarked(uid).encode())
+    digest = hashlib.blake2b(named, digest_size=16).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
@@ -28,6 +31,8 @@ def of_episode(
     tenant, _, group = group_of(key)
     time, uid, _ = episode.opened
     matches = episode.matches
+    uids = [match[1] for match in matches[:LINKED]]
+    priority = greatest(uids)
     return Alert(
         uid=alert_uid(key, uid),
         tenant=tenant,
@@ -39,13 +44,14 @@ def of_episode(
         end=episode.end,
         count=episode.count,
         group=tuple(zip(correlation.group_by, group, strict=False)),
-        uids=tuple(match[1] for match in matches[:LINKED]),
+        uids=tuple(uids if priority is None else map(unmarked, uids)),
         values=episode.values if TYPES[correlation.type].counts_values else None,
         condition=f"{correlation.type} {correlation.condition}",
         window_ms=correlation.timespan_ms,
         suppress_ms=correlation.suppress_ms,
         sources=tuple(sources),
         sudden=not correlation.rising,
+        priority=priority,
     )
 
 

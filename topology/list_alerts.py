@@ -11,6 +11,7 @@ from typing import Any, Final
 from topology import findings
 from topology.correlate.list_key import Content, Entry, Passed
 from topology.keys import group_key
+from topology.levels import LEVELS
 from topology.list_contents import placed, texts
 from topology.lists import ACTIONS, TESTS, Step
 from topology.moments import text_of
@@ -28,6 +29,7 @@ def written(alert: Alert) -> Content:
         "uid": alert.uid,
         "values": alert.values,
         **{name: getattr(alert, name) for name in (*NUMBERS, *TEXTS)},
+        **({} if alert.priority is None else {"priority": alert.priority}),
     }
 
 
@@ -57,6 +59,7 @@ def check(content: Content) -> None:
         given["uid"].encode()
         for name in TEXTS:
             "".join(given[name])
+        LEVELS.index(given.get("priority", LEVELS[0]))
 
 
 def alert(tenant: str, entry: EventRule | Correlation, passed: Passed) -> Alert:
@@ -90,6 +93,7 @@ def _of_correlation(
         suppress_ms=correlation.suppress_ms,
         sources=tuple(given["sources"]),
         sudden=True,
+        priority=given.get("priority"),
     )
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import packed
+from topology.asset_priority import PRIORITY
 from topology.correlate import partial_columns
 from topology.correlate.partials import EVIDENCE, LARGEST
 from topology.lists import LIST, SHARED, Step, before, tests
@@ -117,9 +118,7 @@ class Listing:
             return content
         content += [pl.lit(at).alias("s"), pl.lit(source).alias("o")]
         if self._rules.events[index].alerts:
-            content += seen.struct(
-                "e", {name: (columns, True) for name, columns in EVIDENCE.items()}
-            )
+            content += seen.struct("e", seen.evidence())
         later = list(enumerate(steps))[at + 1 :]
         keys = [
             seen.placed(str(number), [(columns, True) for columns in each.key])
@@ -171,6 +170,15 @@ class _Rows:
         """An object of texts by place; null where there are none."""
         named = {str(place): pair for place, pair in enumerate(fields)}
         return next(iter(self.struct(name, named)), pl.lit(None).alias(name))
+
+    def evidence(self) -> dict[str, tuple[tuple[str, ...], bool]]:
+        """What an alert shows of an event; that of its assets only where they have any."""
+        assets = PRIORITY in self._frames[True].columns
+        return {
+            name: (columns, True)
+            for name, columns in EVIDENCE.items()
+            if assets or PRIORITY not in columns
+        }
 
     def values(self, name: str, step: Step) -> list[pl.Expr]:
         """The values that a step keeps."""

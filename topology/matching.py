@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from topology.aggregate.tumbling import tallies
+from topology.asset_priority import with_priority
 from topology.correlate.partials import EVIDENCE, partials
 from topology.isolate import stage
 from topology.list_records import Listing
@@ -66,6 +67,8 @@ class Matching:
             if self._members:
                 events = with_members(events, self._members)
             hits = plan.rules.match(events, source.logsource)
+            if hits:
+                events = with_priority(events, np.unique(np.concatenate(list(hits.values()))))
             for names, own in _views(alike, masked):
                 rows = np.arange(events.height)
                 part, chosen, shown = events, hits, None

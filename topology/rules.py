@@ -92,6 +92,14 @@ class EventRule:
     alerts: bool = True
 
 
+class Alternative(NamedTuple):
+    """One way in which an extended condition comes true: ids of the rules that have to match, in
+    the order in which they are listed, and of those that must not."""
+
+    steps: tuple[str, ...]
+    without: tuple[str, ...]
+
+
 class Chained(NamedTuple):
     """Alerts of another correlation that count as matches. `group` and `values`: for each group-by
     field, and field of the condition, its place in that one's group-by."""
@@ -111,7 +119,7 @@ class Correlation:
     `also`: further comparisons that have to hold, for a range. `absent`: ids of the members of
     which no match may follow within the timespan; then `steps` has the ids of all members.
     `chained`: other correlations whose alerts are matches; `alerts`: False for those that only
-    others count.
+    others count. `alternatives`: of an extended condition, which is `expression`; one has to hold.
     `first_seen`: a match alerts if its group had none in `(t - timespan, t)`, from the time `since`
     on (ms).
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
@@ -135,6 +143,8 @@ class Correlation:
     first_seen: bool = False
     since: int | None = None
     chained: tuple[Chained, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    expression: str = ""
     alerts: bool = True
 
     @property
@@ -145,7 +155,9 @@ class Correlation:
     @property
     def rising(self) -> bool:
         """Whether the condition is judged at each match, and not when a window closes."""
-        return self.operator in ("gte", "gt") and not (self.also or self.absent)
+        if self.operator not in ("gte", "gt") or self.also or self.absent:
+            return False
+        return not any(each.without for each in self.alternatives) if self.alternatives else True
 
     @property
     def patient(self) -> bool:
@@ -155,8 +167,8 @@ class Correlation:
     @property
     def condition(self) -> str:
         """What has to hold, in words."""
-        if self.first_seen:
-            return "first seen"
+        if self.first_seen or self.expression:
+            return self.expression or "first seen"
         bounds = ((self.operator, self.count), *self.also)
         parts = [f"{operator} {count}" for operator, count in bounds]
         return " and ".join([*parts, *(f"then no {rule}" for rule in self.absent)])
@@ -216,7 +228,8 @@ class Alert:
     `sudden`: nothing can have been said of it before, though it is a correlation's.
     `values` is the number of distinct values where the rule counts those, `condition` what had to
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
-    names the final alert that stands instead of a provisional one.
+    names the final alert that stands instead of a provisional one. `priority` is the greatest of
+    the assets behind the events of a correlation; that of one event is in its evidence.
     """
 
     uid: str
@@ -238,3 +251,4 @@ class Alert:
     suppress_ms: int | None = None
     sources: tuple[str, ...] = ()
     sudden: bool = False
+    priority: Level | None = None

@@ -20,6 +20,8 @@ REPLAY = b"\x00replay:"
 UID = re.compile(rb"[A-Za-z0-9._-]+")
 """What uids are made of: encoders write them without a look at what has to be escaped. Another key
 that begins so is none of a record that was sent again."""
+MARK = "~"
+"""What follows it in the uid of a match is no part of it (topology/asset_priority.py)."""
 
 
 def origin(cluster: str, topic_id: str) -> str:
@@ -33,15 +35,20 @@ def record_uid(stem: str, partition: int, offset: int) -> str:
     return f"{stem}-{partition}-{offset}"
 
 
+def unmarked(uid: str) -> str:
+    """The uid of an event, of that of a match."""
+    return uid.partition(MARK)[0]
+
+
 def ordered(uid: str) -> list[tuple[int, str]]:
     """What uids are sorted by so that they come as their events stand in the raw topics: as texts,
     offset 10 and event 10 of a record would come before 9."""
-    return [(len(part), part) for part in uid.split("-")]
+    return [(len(part), part) for part in unmarked(uid).split("-")]
 
 
 def shape(uid: str) -> tuple[int, ...]:
     """Uids of one shape, as nearly all of a topic are, are ordered as the texts that they are."""
-    return tuple(map(len, uid.split("-")))
+    return tuple(map(len, unmarked(uid).split("-")))
 
 
 def record_uids(batch: Batch, stem: str) -> pl.Series:

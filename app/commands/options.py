@@ -57,9 +57,7 @@ def compiled(
     from app.rules import load_rules, user_cache
     from topology.match.documents import RuleErrors
 
-    for path in paths:
-        if not path.exists():
-            fail(f"{path}: no such file or folder", WRONG_USAGE)
+    there(paths)
     problems = list(also)
     found = None
     try:
@@ -75,6 +73,13 @@ def compiled(
     if problems or found is None:
         fail("\n".join(in_file_order(problems)))
     return found
+
+
+def there(paths: Sequence[Path]) -> None:
+    """End with wrong usage if one of some files and folders is not there."""
+    for path in paths:
+        if not path.exists():
+            fail(f"{path}: no such file or folder", WRONG_USAGE)
 
 
 def lists_here() -> "Mapping[str, ActiveList]":

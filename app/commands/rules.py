@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from app.commands.options import compiled, configured, lists_here, warn
-from app.config import DEFAULT_PATH
+from app.commands.options import compiled, configured, lists_here, there, warn
+from app.config import DEFAULT_PATH, in_file_order
 from app.output import FAILED, WRONG_USAGE, as_json, fail, rows, verdict
 
 if TYPE_CHECKING:
@@ -30,17 +30,40 @@ Lists = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
 COLUMNS = ("title", "kind", "level", "status", "logsource", "tags", "fields", "condition", "path")
+CHECKED = ("title", "loads", "kind", "logsource", "fields", "path")
 
 
 @app.command()
-def check(paths: Paths, *, config: Lists = None) -> None:
-    """Say everything that is wrong with rules, with file and line; 0 if nothing is.
+def check(paths: Paths, *, config: Lists = None, json: Json = False) -> None:
+    """Say of each rule whether it loads, what it needs and what is wrong; 0 if all of them load.
+
+    What stops a rule is on standard error, with file and line. Notes are what pySigma's validators
+    say; they stop nothing.
 
     Example: northbound rules check rules/qumulo
     """
-    found = compiled(paths, lists=_lists(config))
-    warn(found)
-    print(f"{len(found.rules.events)} rules and {len(found.rules.correlations)} correlations load")
+    from app.checked_rules import rows_of
+    from app.rules import examined
+    from topology.match.documents import RuleErrors
+
+    there(paths)
+    lists = _lists(config)
+    known = lists_here() if lists is None else lists
+    try:
+        found = examined(paths, known, more_lists=lists is None)
+    except RuleErrors as error:
+        fail("\n".join(in_file_order(error.problems)))
+    table = rows_of(found, _table(found.rules.rules))
+    rows(table, CHECKED, json=json)
+    if not as_json(json):
+        for note in RuleErrors(found.notes).problems:
+            print(f"note: {note}")
+    warn(found.rules)
+    if found.problems:
+        fail("\n".join(in_file_order(RuleErrors(found.problems).problems)))
+    if not as_json(json):
+        count = f"{len(found.rules.rules.events)} rules and {len(found.rules.rules.correlations)}"
+        print(f"{count} correlations load")
 
 
 @app.command(name="list")
@@ -67,6 +90,18 @@ def list_(
 
     found = compiled(paths).rules
     wanted = wanted_logsource(logsource)
+    chosen = [
+        row
+        for row in _table(found, wanted)
+        if (level is None or row["level"] == level.lower())
+        and (status is None or row["status"] == status.lower())
+        and (tag is None or any(each.startswith(tag.lower()) for each in row["tags"]))
+    ]
+    rows(sorted(chosen, key=lambda row: str(row["path"])), COLUMNS, json=json)
+
+
+def _table(found: "Rules", wanted: "LogSource | None" = None) -> list[dict[str, Any]]:
+    """What rules need, each in one row; those for a log source, if one is given."""
     table = [
         {
             **_about(entry.rule),
@@ -89,14 +124,7 @@ def list_(
         for entry in found.correlations
         if wanted is None or any(each.covers(wanted) for each in _log_sources(entry, found))
     ]
-    chosen = [
-        row
-        for row in table
-        if (level is None or row["level"] == level.lower())
-        and (status is None or row["status"] == status.lower())
-        and (tag is None or any(each.startswith(tag.lower()) for each in row["tags"]))
-    ]
-    rows(sorted(chosen, key=lambda row: str(row["path"])), COLUMNS, json=json)
+    return table
 
 
 def _lists(config: Path | None) -> "Mapping[str, ActiveList] | None":

@@ -2,6 +2,7 @@
 
 import statistics
 from fractions import Fraction
+from itertools import product
 
 from topology.correlate.episodes import COMPARE
 
@@ -33,6 +34,8 @@ def finals(matches, correlation):
     if correlation.first_seen:
         return list(_first_seen(matches, correlation))
     rising = correlation.operator in ("gte", "gt") and not correlation.also
+    if "not" in correlation.expression.split():
+        rising = False
     return list((_rising if rising else _closing)(matches, correlation))
 
 
@@ -69,9 +72,25 @@ def _in_order(members, steps):
 
 
 def _holds(members, correlation):
+    if correlation.expression:
+        return _is_true(members, correlation)
     measured = _measure(members, correlation)
     bounds = [(correlation.operator, correlation.count), *correlation.also]
     return all(COMPARE[name](measured, Fraction(str(count))) for name, count in bounds)
+
+
+def _is_true(members, correlation):
+    """An extended condition, by what the rules of each possible answer are."""
+    rules = set(correlation.steps)
+    if correlation.type == "temporal":
+        seen = {rule: any(_is(match, rule) for match in members) for rule in rules}
+        return eval(correlation.expression, {}, seen)
+    for chosen in product([False, True], repeat=len(correlation.steps)):
+        answer = dict(zip(correlation.steps, chosen, strict=True))
+        steps = tuple(rule for rule, takes in answer.items() if takes)
+        if eval(correlation.expression, {}, answer) and _in_order(members, steps) == len(steps):
+            return True
+    return False
 
 
 def _rising(matches, correlation):

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sigma.correlations import SigmaExtendedCorrelationCondition
 
 from tests.correlate import reference
 from topology.correlate import chunks
@@ -18,6 +19,7 @@ from topology.correlate.group import CROWD, MANY, Group
 from topology.correlate.partial_columns import first_and_last
 from topology.correlate.types import TYPES
 from topology.keys import SUFFIX
+from topology.match.formulas import alternatives
 from topology.rules import CORRELATION_TYPES, LINKED, NUMERIC_TYPES, Correlation, Rule
 from topology.testing import MemoryStore
 
@@ -78,6 +80,35 @@ FIRST_SEEN = st.builds(
     ),
     CORRELATION,
     st.sampled_from([None, 0, 10, 40]),
+)
+
+
+def extended(rule, kind, expression):
+    """The rule with an extended condition over a, b and c."""
+    tree = SigmaExtendedCorrelationCondition(expression).parsed
+    return replace(
+        rule,
+        type=kind,
+        operator="gte",
+        count=1,
+        also=(),
+        steps=tuple("abc"),
+        alternatives=alternatives(tree, "abc", "abc"),
+        expression=expression,
+    )
+
+
+MONOTONE = ["a or b", "c and (a or b)", "a and b and c", "a or b and c", "(a or b) and (b or c)"]
+EXTENDED = st.one_of(
+    st.builds(
+        extended,
+        CORRELATION,
+        st.just("temporal"),
+        st.sampled_from(
+            [*MONOTONE, "a and not b", "c and not (a or b)", "not a or b", "not (a and b) and c"]
+        ),
+    ),
+    st.builds(extended, CORRELATION, st.just("temporal_ordered"), st.sampled_from(MONOTONE)),
 )
 BURST = Correlation(
     rule=Rule("rule", "Rule", "high"),
@@ -281,6 +312,31 @@ def test_absence_equals_reference(arrived, correlation, restarts):
     assert expected(matches, correlation) == finals
     assert left == set()
     assert fallen == []
+
+
+@settings(max_examples=300)
+@given(arrivals(), EXTENDED, st.sets(st.integers(0, 20), max_size=4))
+def test_extended_conditions_equal_reference(arrived, correlation, restarts):
+    """So do extended conditions; one with `not` is judged when a window closes."""
+    matches, steps = arrived
+    finals, left, fallen = play(correlation, steps, restarts)
+    assert expected(matches, correlation) == finals
+    assert left == set()
+    assert {uid for _, uid, *_ in finals}.isdisjoint(fallen)
+
+
+def test_what_must_not_match_in_a_sequence():
+    """Wherever it stands in the window; what has to match does so in the order of the list."""
+    rule = extended(replace(BURST, value_columns=()), "temporal_ordered", "a and c and not b")
+    for values, told in (
+        ("ac", True),
+        ("ca", False),
+        ("abc", False),
+        ("acb", False),
+        ("aca", True),
+    ):
+        matches = [(n, f"u-{n}", value) for n, value in enumerate(values)]
+        assert bool(judge(matches, rule, -1, 10**6).episodes) is told, values
 
 
 @settings(max_examples=400)

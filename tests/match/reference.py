@@ -77,10 +77,12 @@ def field_holds(wanted, value, event):
     text = text_of(value)
     if isinstance(wanted, SigmaString):
         return string_regex(wanted).fullmatch(fold(wanted, text)) is not None
+    if isinstance(wanted, SigmaTimestampPart):  # a SigmaNumber, too
+        return part_of(wanted, text) == wanted.number
     if isinstance(wanted, SigmaNumber):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return value == wanted.number
-        return text.lower() == str(wanted.number)
+        return text.lower() in (str(wanted.number), f"{wanted.number}.0")
     if isinstance(wanted, SigmaBool):
         return text.lower() == str(wanted.boolean).lower()
     if isinstance(wanted, SigmaRegularExpression):
@@ -95,11 +97,27 @@ def field_holds(wanted, value, event):
         return compare(wanted, value)
     if isinstance(wanted, SigmaFieldReference):
         other = event.get(wanted.field)
-        return other is not None and reference(wanted, folded(text), folded(text_of(other)))
-    assert isinstance(wanted, SigmaTimestampPart)
-    at = datetime.fromtimestamp(float(text), UTC)
+        others = other if isinstance(other, list) else [other]
+        return any(
+            each is not None and reference(wanted, folded(text), folded(text_of(each)))
+            for each in others
+        )
+    raise AssertionError(f"a value of {type(wanted)}")
+
+
+def part_of(wanted, text):
+    """The part of a time that a text is; None if it is none."""
+    try:
+        number = float(text)
+        at = datetime.fromtimestamp(number / 1000 if abs(number) > 1e11 else number, UTC)
+    except (ValueError, OverflowError, OSError):
+        try:
+            at = datetime.fromisoformat(text.strip())
+        except ValueError:
+            return None
+        at = at if at.tzinfo is None else at.astimezone(UTC)
     part = wanted.timestamp_part.name.lower()
-    return (at.isocalendar().week if part == "week" else getattr(at, part)) == wanted.number
+    return at.isocalendar().week if part == "week" else getattr(at, part)
 
 
 def fold(wanted, text):
@@ -132,12 +150,17 @@ def regex(wanted):
 def compare(wanted, value):
     if isinstance(value, bool):
         return False
-    try:
-        number = float(value)
-    except ValueError:
-        return False
-    if not math.isfinite(number):
-        return False
+    if isinstance(wanted.number, SigmaTimestampPart):
+        number = part_of(wanted.number, text_of(value))
+        if number is None:
+            return False
+    else:
+        try:
+            number = float(value)
+        except ValueError:
+            return False
+        if not math.isfinite(number):
+            return False
     bound = wanted.number.number
     return {
         "LT": number < bound,
@@ -158,7 +181,8 @@ def reference(wanted, text, other):
 def keyword_holds(wanted, event):
     if isinstance(wanted, SigmaExpansion):
         return any(keyword_holds(item, event) for item in wanted.values)
-    texts = [text_of(value) for value in event.values() if value is not None]
+    given = [each if isinstance(each, list) else [each] for each in event.values()]
+    texts = [text_of(value) for values in given for value in values if value is not None]
     if isinstance(wanted, SigmaRegularExpression):
         return any(regex(wanted).search(text) for text in texts)
     if isinstance(wanted, SigmaNumber):

@@ -73,6 +73,16 @@ def test_generate_lets_base_rules_alert():
     assert [rule.alerts for rule in rules.events] == [True, False]
 
 
+def test_generate_beside_the_correlation():
+    """Where the specification's schema has it."""
+    for given, loud in (("true", True), ("false", False)):
+        text = BASE + OTHER + CORRELATION + f"generate: {given}\n"
+        rules = compile_rules([("r.yml", text)]).rules
+        assert [rule.alerts for rule in rules.events] == [loud, loud]
+    (told,) = problems(BASE + OTHER + CORRELATION + "generate: sometimes\n")
+    assert "generate definition must be a boolean" in told
+
+
 def test_suppress():
     """`northbound: {suppress: ..}` mutes for another time; anything else there is a mistake."""
     text = BASE + OTHER + CORRELATION
@@ -251,9 +261,64 @@ def test_types_that_are_not_there():
     """What Sigma tools have beyond the specification is refused with what is expected."""
     (told,) = problems(BASE + OTHER + CORRELATION.replace("event_count", "temporal_extended"))
     assert "type: 'temporal_extended' is no valid Sigma correlation type" in told
-    text = CORRELATION.replace("event_count", "temporal")
-    (told,) = problems(BASE + OTHER + text.replace("\n    gte: 3", " base and not other"))
-    assert "condition: is an extended condition, which is not supported" in told
+    text = CORRELATION.replace("\n    gte: 3", " base and not other")
+    assert any("Extended conditions" in told for told in problems(BASE + OTHER + text))
+
+
+EXTENDED = CORRELATION.replace("event_count", "temporal").replace("\n    gte: 3", " {}")
+THIRD = OTHER.replace("other", "third").replace("Other", "Third")
+ID = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("condition", "ways", "rising"),
+    [
+        ("base and other", [((ID, "other"), ())], True),
+        ("base AND NOT other", [((ID,), ("other",))], False),
+        ("other or base", [(("other",), ()), ((ID,), ())], True),
+        ("not (base or not other)", [(("other",), (ID,))], False),
+        ("base or (base and other)", [((ID,), ())], True),
+    ],
+)
+def test_extended_conditions(condition, ways, rising):
+    """Which rules have to match, and which must not, in words; with `not` a window has to close."""
+    (many,) = compile_rules(
+        [("r.yml", BASE + OTHER + EXTENDED.format(condition))]
+    ).rules.correlations
+    assert (list(many.alternatives), many.rising) == (ways, rising)
+    assert many.condition == condition.replace("AND NOT", "and not")
+
+
+def test_an_extended_condition_names_its_rules():
+    """So that `rules` may be left out; the order of a sequence is then that of the condition."""
+    text = EXTENDED.format("other and base").replace("  rules:\n    - base\n    - other\n", "")
+    for kind in ("temporal", "temporal_ordered"):
+        changed = BASE + OTHER + text.replace("type: temporal", f"type: {kind}")
+        (many,) = compile_rules([("r.yml", changed)]).rules.correlations
+        assert many.alternatives == ((("other", ID), ()),)
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("base and", "condition: Failed to parse extended condition"),
+        ("base", "Rules defined but not referenced in extended condition: other"),
+        ("base and other and third", "Rules referenced in extended condition but not defined"),
+        ("not base and not other", "condition: can never come true"),
+        ("base and not base and other", "condition: can never come true"),
+    ],
+)
+def test_broken_extended_conditions(condition, told):
+    """What such a condition cannot mean is refused where it stands."""
+    found = problems(BASE + OTHER + THIRD + EXTENDED.format(condition))
+    assert any(told in problem for problem in found), found
+
+
+def test_a_correlation_over_nothing():
+    """It would never alert, whatever comes."""
+    text = CORRELATION.replace("\n    - base\n    - other", " []")
+    (told,) = problems(BASE + OTHER + text)
+    assert told.endswith("correlation.rules: names no rule")
 
 
 def test_ranges():
@@ -418,6 +483,79 @@ filter:
 """
     events = {"a": ["x", "x"], "b": ["z", "y"]}
     assert hits(BASE + sieve, events) == {"Base": [1]}
+
+
+SIEVE = """---
+title: Sieve
+logsource: {product: test}
+filter:
+  rules: any
+  sel: {b: z}
+  other: {b: y}
+  condition: not 1 of them
+"""
+
+
+def test_a_filter_for_any_rule():
+    """Of its log source; `them` are its own searches, and conditions may be several."""
+    events = {"a": ["x", "y", "x", "y"], "b": ["z", "z", "w", "w"]}
+    base = BASE.replace("condition: sel", "condition: [sel, 1 of s*]")
+    assert hits(base + OTHER + SIEVE, events) == {"Base": [2], "Other": [3]}
+    narrow = SIEVE.replace("product: test", "product: test, service: s")
+    assert hits(base + OTHER + narrow, events) == {"Base": [0, 2], "Other": [3]}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("not 1 of them", "not sell"), "r.yml:17: filter.condition: Detection 'sell' not defined"),
+        (("not 1 of them", "not ("), "r.yml:17: filter.condition: "),
+        (
+            ("sel: {b: z}", "sel: {b|contans: z}"),
+            "r.yml:15: filter.sel.b|contans: Unknown modifier",
+        ),
+        (
+            ("sel: {b: z}", "sel: {c: z}"),
+            "r.yml:15: filter.sel.c: field 'c' is not in the field map",
+        ),
+    ],
+)
+def test_broken_filters(change, told):
+    """A mistake in a filter is told where it stands, not at the rules that it is for."""
+    text = BASE + SIEVE.replace(*change)
+    known = read_field_map("m.yml", "product: test\nfields: {a: a, b: b}")
+    (problem,) = problems(text, known)
+    assert problem.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("rules: any", "rules: [base, bass]"),
+            "'bass' is neither id nor name of a rule on events",
+        ),
+        (("rules: any", "rules: other"), "'other' is neither id nor name of a rule on events"),
+        (("product: test", "product: tst"), "no rule is loaded for this log source"),
+    ],
+)
+def test_filters_that_filter_nothing(change, told):
+    """Whoever misspelt a name would go on to be told what was to be filtered."""
+    rules = compile_rules([("r.yml", BASE + SIEVE.replace(*change))])
+    (warning,) = rules.warnings
+    assert warning.startswith("r.yml:14: filter.rules: ")
+    assert told in warning
+    assert compile_rules([("r.yml", BASE + SIEVE)]).warnings == ()
+
+
+def test_a_rule_reads_what_it_compares_with():
+    """Else a member of what stayed unmapped, or an attribute that a normalizer has not made yet,
+    would not be there to be compared with."""
+    text = BASE.replace("a: x", "a|fieldref: unmapped.ext.b")
+    rules = compile_rules([("r.yml", text)])
+    assert rules.rules.events[0].columns == ("a", "unmapped.ext.b")
+    events = pl.DataFrame({"a": ["x", "y"], "unmapped.ext:json": ['{"b":"X"}', '{"b":"z"}']})
+    assert rules.match(events, None)[0].tolist() == [0]
 
 
 def test_missing_columns_are_missing_values():

@@ -21,11 +21,111 @@ def run(*arguments):
     return CliRunner().invoke(app, ["rules", *map(str, arguments)])
 
 
+def checked(*arguments):
+    """The result of `rules check`, and what it says of each rule, by title."""
+    result = run("check", *arguments)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    return result, {row["title"]: row for row in rows}
+
+
 def test_check():
-    """Shipped rules load, a single file with the field map beside it too."""
+    """Shipped rules load, a file with the field map beside it too; what each needs is told."""
     for path in (FOLDER, FOLDER / "mass_delete_by_user.yml"):
-        result = run("check", path)
-        assert (result.exit_code, "correlation" in result.stdout) == (0, True), result.stderr
+        result, rules = checked(path)
+        assert (result.exit_code, result.stderr) == (0, "")
+        mass = rules["Mass delete by one user"]
+        assert (mass["loads"], mass["kind"], mass["fields"]) == (True, "event_count", "user")
+        base = rules["File deleted on Qumulo"]
+        assert (base["logsource"], base["kind"]) == ("product=qumulo,service=audit", "base")
+        assert "metadata.event_code" in base["fields"].split()
+
+
+MIXED = """title: Sound
+id: 5d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10
+logsource: {product: windows, category: process_creation}
+detection:
+  sel:
+    CommandLine|contains: /q
+    Image|endswith: cmd.exe
+  unused: {User: root}
+  number: {EventID: '1'}
+  stars: {ParentImage: '*sh*'}
+  condition: sel or number or stars
+tags: [attack.t1059, tlp.orange]
+level: low
+---
+title: Broken
+id: 6d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10
+logsource: {product: windows, category: process_creation}
+detection:
+  sel:
+    Image|contans: cmd
+    User: root
+  condition: sel
+---
+title: Over it
+correlation:
+  type: event_count
+  rules: 5d6b7c7e-9a57-4f0f-8f14-6a1a3b0c3a10
+  group-by: User
+  timespan: 1m
+  condition: {gte: 0, lte: few}
+---
+title: Not those of admins
+logsource: {product: windows}
+filter:
+  rules: any
+  sel: {User: admin}
+  condition: not sel
+"""
+
+
+def test_check_says_it_of_each_rule(tmp_path):
+    """One that does not load keeps nobody from seeing what the others are; validators are asked."""
+    file = tmp_path / "r.yml"
+    file.write_text(MIXED, encoding="utf-8")
+    result, rules = checked(file)
+    assert result.exit_code == 1
+    assert {title: row["loads"] for title, row in rules.items()} == {
+        "Sound": True,
+        "Broken": False,
+        "Over it": False,
+        "Not those of admins": True,
+    }
+    (problem,) = rules["Broken"]["problems"]
+    assert problem.startswith(f"{file}:20: detection.sel.Image|contans: Unknown modifier")
+    assert problem in result.stderr
+    (problem,) = rules["Over it"]["problems"]
+    assert problem.startswith(f"{file}:30: correlation.condition.lte: saw 'few'")
+    assert rules["Broken"]["fields"] == "Image User"
+    assert rules["Broken"]["logsource"] == "product=windows,category=process_creation"
+    assert rules["Not those of admins"]["kind"] == "filter"
+    notes = [note.removeprefix(f"{file}:") for note in rules["Sound"]["notes"]]
+    assert notes == [
+        (
+            "8: detection.unused: high: Rule defines detection that is not referenced from "
+            "condition: unused"
+        ),
+        "9: detection.number.EventID: low: A number was expressed as string: '1'",
+        (
+            "10: detection.stars.ParentImage: low: String contains wildcards at beginning and end "
+            "instead of being modified with contains modifier: ParentImage"
+        ),
+        "12: tags: medium: Invalid TLP tagging: tlp.orange",
+    ]
+    assert "Rule has no identifier" in rules["Over it"]["notes"][0]
+
+
+def test_check_asks_no_network(tmp_path, monkeypatch):
+    """Validators that download lists are left out."""
+    monkeypatch.setattr("urllib.request.urlopen", None)
+    monkeypatch.setattr("sigma.data.mitre_attack.urlopen", None)
+    monkeypatch.setattr("sigma.data.mitre_d3fend.urlopen", None)
+    (tmp_path / "r.yml").write_text(
+        MIXED.partition("---")[0].replace("tlp.orange", "d3fend.d3-x"), encoding="utf-8"
+    )
+    result, rules = checked(tmp_path)
+    assert (result.exit_code, rules["Sound"]["loads"]) == (0, True)
 
 
 def test_check_tells_every_mistake(tmp_path):

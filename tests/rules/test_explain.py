@@ -102,6 +102,33 @@ def test_the_alias_of_a_group(tmp_path):
     assert (both["rules"], both["group"]) == ({"a": False, "b": True}, {"who": "y"})
 
 
+@pytest.mark.parametrize(
+    "correlation",
+    [
+        "{type: event_count, rules: a, group-by: user, timespan: 1m, condition: {gte: 2}}",
+        "{type: temporal, group-by: [user], timespan: 1m, condition: a AND NOT b}",
+    ],
+)
+def test_names_may_stand_alone(tmp_path, correlation):
+    """One rule, one field, and rules that only an extended condition names."""
+    rule = tmp_path / "rule.yml"
+    base = "logsource: {product: test}\n"
+    rule.write_text(
+        f"title: A\nname: a\n{base}detection: {{sel: {{kind: a}}, condition: sel}}\n---\n"
+        f"title: B\nname: b\n{base}detection: {{sel: {{kind|neq: [a, c]}}, condition: sel}}\n---\n"
+        f"title: Many\ncorrelation: {correlation}\n",
+        encoding="utf-8",
+    )
+    result, found = explain(tmp_path, rule, {"kind": "a", "user": "x"})
+    assert result.exit_code == 0, result.stderr
+    many = next(entry for entry in found if "group" in entry)
+    assert many["counts"]
+    assert many["rules"]["a"]
+    assert many["group"] == {"user": "x"}
+    parts = flat(next(entry for entry in found if entry["title"] == "B")["condition"])
+    assert parts["kind|neq: none of 2 values"] is False
+
+
 def test_every_shipped_rule(tmp_path):
     """No shipped rule is too special to be explained."""
     for rule in (path for pack in packs() for path in rule_files(pack)):

@@ -44,6 +44,16 @@ detection:
   server: {"@enrich.asset.priority|gte": 5, "@enrich.region.team": blue}
   condition: listed and server
 level: high
+---
+title: Listed files of one user
+correlation:
+  type: event_count
+  rules: 3b1e2a7c-9f0d-4f57-8a53-6d2b1a9f7c11
+  group-by: actor.user.name
+  timespan: 1m
+  condition: {gte: 1}
+  generate: true
+level: low
 """
 
 
@@ -104,5 +114,13 @@ def test_enriched_events_are_valid_and_rules_see_what_is_known(
     assert events[0]["unmapped"]["place"] == "west:/data/a.txt"
     alerts = [json.loads(each.value or b"") for each in driver.read("northbound.acme.alerts")]
     assert {alert["finding_info"]["title"] for alert in alerts} == {
-        "Listed file on a server of ours"
+        "Listed file on a server of ours",
+        "Listed files of one user",
     }
+    # The address is of the servers, which have priority 9 of 10.
+    assert sorted((alert["unmapped"]["rule"]["level"], alert["severity"]) for alert in alerts) == [
+        ("high", "Critical"),
+        ("low", "Critical"),
+    ]
+    uid = events[1]["metadata"]["uid"]
+    assert all(alert["finding_info"]["related_events"] == [{"uid": uid}] for alert in alerts)

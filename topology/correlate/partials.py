@@ -16,6 +16,7 @@ import orjson
 import polars as pl
 
 from schemas import packed
+from topology.asset_priority import PRIORITY, marked
 from topology.correlate import partial_columns
 from topology.keys import opened
 from topology.rules import STEPS, Correlation, Hits, Records, Rule, Rules, is_number
@@ -33,6 +34,7 @@ EVIDENCE = {
     "path": ("@path", "file.path"),
     "target": ("@target_path", "file_result.path"),
     "host": ("dst_endpoint.hostname", "device.hostname"),
+    "priority": (PRIORITY,),
 }
 """Key fields of an event that an alert on a single event shows: name → columns, first one wins."""
 
@@ -76,16 +78,17 @@ def partials(
     late = events["time"].to_numpy() < watermarks
     shown = events if shown is None else shown
     counts = writer.counts
+    counted = marked(events) if rules.correlations else events
     for correlation in rules.correlations:
         if not any(map(correlation.rule.serves, tenants)):
             continue
         members = _members(hits, correlation, rules, late, counts)
         if sum(len(rows) for rows, *_ in members) >= partial_columns.MANY:
             writer.write_columns(
-                correlation, partial_columns.matches(events, shown, members, counts)
+                correlation, partial_columns.matches(counted, shown, members, counts)
             )
         elif members:
-            writer.write(correlation.rule, _matches(events, shown, members, counts))
+            writer.write(correlation.rule, _matches(counted, shown, members, counts))
     for index, rows in hits.items():
         rule = rules.events[index]
         if rule.alerts and any(map(rule.rule.serves, tenants)):
@@ -190,9 +193,15 @@ def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> list[str |
 
 def _evidence(events: pl.DataFrame, shown: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
     """Key fields of some rows as JSON objects, by uid."""
-    chosen = {name: _texts(shown, rows, columns) for name, columns in EVIDENCE.items()}
+    there = frozenset(shown.columns)
+    chosen = {
+        name: _texts(shown, rows, columns)
+        for name, columns in EVIDENCE.items()
+        if not there.isdisjoint(columns)
+    }
     uids = events["metadata.uid"].gather(rows).to_list()
-    entries = zip(*chosen.values(), strict=True)
+    nothing: Iterable[tuple[str | None, ...]] = repeat((), len(uids))
+    entries = zip(*chosen.values(), strict=True) if chosen else nothing
     return {
         uid: orjson.dumps({k: v for k, v in zip(chosen, entry, strict=True) if v is not None})
         for uid, entry in zip(uids, entries, strict=True)

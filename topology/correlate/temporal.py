@@ -1,11 +1,13 @@
-"""temporal and temporal_ordered: how many of the listed rules matched in `(t - timespan, t]`.
+"""temporal and temporal_ordered: how many of the listed rules matched in `(t - timespan, t]`, or
+which of them, where the condition is an extended one.
 
 The value of a match is the ids of the rules that its event matched, one a line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from topology.correlate.scan import Value, needed
+from topology.correlate.scan import Scan, Value, needed
 from topology.rules import STEPS, Correlation
 
 NEVER = -(2**63)
@@ -52,15 +54,59 @@ class TemporalOrdered:
         return self._enough and began[-1] > time - self._timespan
 
 
+class OneOf:
+    """The alternatives of an extended condition, each with a scan of its own."""
+
+    def __init__(self, correlation: Correlation, scan: Callable[[Correlation], Scan]) -> None:
+        self._scans = [
+            scan(replace(correlation, steps=each.steps, count=len(each.steps), alternatives=()))
+            for each in correlation.alternatives
+        ]
+
+    def add(self, time: int, value: Value) -> bool:
+        """Take the next match; whether the rules of one alternative are in its window."""
+        found = [scan.add(time, value) for scan in self._scans]
+        return True in found
+
+
+def any_order(correlation: Correlation) -> Scan:
+    """The scan of `temporal`."""
+    return OneOf(correlation, Temporal) if correlation.alternatives else Temporal(correlation)
+
+
+def in_order(correlation: Correlation) -> Scan:
+    """The scan of `temporal_ordered`."""
+    if correlation.alternatives:
+        return OneOf(correlation, TemporalOrdered)
+    return TemporalOrdered(correlation)
+
+
 def rules_seen(correlation: Correlation, values: Sequence[Value]) -> int:
-    """How many of the listed rules some matches are of."""
-    return len({rule for value in values for rule in seen(value)} & set(correlation.steps))
+    """How many of the listed rules some matches are of; of alternatives, how many hold."""
+    rules = {rule for value in values for rule in seen(value)}
+    if correlation.alternatives:
+        return sum(
+            rules.issuperset(each.steps) and rules.isdisjoint(each.without)
+            for each in correlation.alternatives
+        )
+    return len(rules & set(correlation.steps))
 
 
 def steps_seen(correlation: Correlation, values: Sequence[Value]) -> int:
-    """How many of the first steps were taken in their order, each by a match of its own."""
+    """How many of the first steps were taken in their order, each by a match of its own; of
+    alternatives, how many hold."""
+    if correlation.alternatives:
+        rules = {rule for value in values for rule in seen(value)}
+        return sum(
+            rules.isdisjoint(each.without) and _taken(each.steps, values) == len(each.steps)
+            for each in correlation.alternatives
+        )
+    return _taken(correlation.steps, values)
+
+
+def _taken(steps: Sequence[str], values: Sequence[Value]) -> int:
     step = 0
     for value in values:
-        if step < len(correlation.steps) and correlation.steps[step] in seen(value):
+        if step < len(steps) and steps[step] in seen(value):
             step += 1
     return step

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from topology.correlate.event_count import EventCount
 from topology.correlate.numeric import Average, Number, Numeric, Percentile, Statistic, Sum, whole
 from topology.correlate.scan import Scan, Value, needed
-from topology.correlate.temporal import Temporal, TemporalOrdered, rules_seen, steps_seen
+from topology.correlate.temporal import any_order, in_order, rules_seen, steps_seen
 from topology.correlate.value_count import ValueCount
 from topology.rules import Correlation
 
@@ -43,8 +43,8 @@ def _numeric(statistic: Callable[[Correlation], Statistic]) -> CorrelationType:
 TYPES: Mapping[str, CorrelationType] = {
     "event_count": CorrelationType(EventCount, _matches),
     "value_count": CorrelationType(ValueCount, _distinct, counts_values=True),
-    "temporal": CorrelationType(Temporal, rules_seen, one_may_do=True),
-    "temporal_ordered": CorrelationType(TemporalOrdered, steps_seen),
+    "temporal": CorrelationType(any_order, rules_seen, one_may_do=True),
+    "temporal_ordered": CorrelationType(in_order, steps_seen),
     "value_sum": _numeric(Sum),
     "value_avg": _numeric(Average),
     "value_percentile": _numeric(Percentile),

@@ -4,11 +4,12 @@ Comparison of text ignores case unless the atom is cased (Sigma specification 2.
 A field without a value fails every test but Null, also under `not` (see topology/match/tree.py).
 """
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -23,12 +24,23 @@ from topology.match.columns import (
     Mask,
     Positions,
     View,
+    lower,
 )
 from topology.match.regex import compiled, polars_pattern
+from topology.moments import EARLIEST_MS, LATEST_MS
+from topology.texts import as_text
 
 TextTest: TypeAlias = Literal["equals", "startswith", "endswith", "contains"]
 NumberTest: TypeAlias = Literal["eq", "neq", "lt", "lte", "gt", "gte"]
 TimePart: TypeAlias = Literal["minute", "hour", "day", "week", "month", "year"]
+COMPARE: Mapping[NumberTest, Callable[[Any, int], Any]] = {
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
 
 
 class Atom:
@@ -37,6 +49,11 @@ class Atom:
     __slots__ = ()
     cost: ClassVar[int] = 2
     column: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that the test looks at."""
+        return (self.column,)
 
     def rows(self, view: View, alive: int) -> int:
         """Those of the rows `alive` that pass, and possibly others on top."""
@@ -167,7 +184,8 @@ class Network(Atom):
 class Number(Atom):
     """The value compares so with a number. A text that is no number fails, `neq` included.
 
-    `eq` on a text column compares the text, so that 4688 is not 4688.0 and not 04688.
+    `eq` on a text column compares the text, so that 4688 is not 04688. It is 4688.0, as where a
+    column has numbers alone: what else is in a batch must not matter.
     """
 
     column: str
@@ -176,7 +194,11 @@ class Number(Atom):
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
         if self.how == "eq" and column.elements.dtype == pl.String:
-            return _mask(_take(column.lowered, picked) == str(self.number))
+            texts = _take(column.lowered, picked)
+            found = texts == str(self.number)
+            if isinstance(self.number, int):
+                found |= texts == f"{self.number}.0"
+            return _mask(found)
         values = _take(column.numbers, picked)
         match self.how:
             case "eq":
@@ -207,18 +229,31 @@ class Null(Atom):
 
 @dataclass(frozen=True, slots=True)
 class Reference(Atom):
-    """The value equals, begins with, ends with or contains that of another field, ignoring case."""
+    """The value equals, begins with, ends with or contains that of another field, ignoring case.
+
+    Of lists any element, in either field.
+    """
 
     cost: ClassVar[int] = 3
     column: str
     other: str
     how: TextTest
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.column, self.other
+
     def rows(self, view: View, alive: int) -> int:
-        left, right = (view.lowered_rows(name, alive) for name in (self.column, self.other))
+        left, right = (view.taken(name, alive) for name in (self.column, self.other))
         if left is None or right is None:
             return 0
-        pair = pl.DataFrame({"left": left, "right": right})
+        pair = pl.DataFrame([left.alias("left"), right.alias("right")])
+        lists = [series.name for series in pair if isinstance(series.dtype, pl.List)]
+        if lists:
+            pair = pair.with_row_index("row")
+            for name in lists:
+                pair = pair.explode(name)
+        pair = pair.with_columns(lower(as_text(pair[name])) for name in ("left", "right"))
         text, other = pl.col("left"), pl.col("right")
         same = {
             "equals": text == other,
@@ -226,21 +261,38 @@ class Reference(Atom):
             "endswith": text.str.ends_with(other),
             "contains": text.str.contains(other, literal=True),
         }
-        return view.spread(_mask(pair.select(same[self.how]).to_series()), alive)
+        found = _mask(pair.select(same[self.how]).to_series())
+        if lists:
+            rows = pair["row"].to_numpy()[found]
+            found = np.zeros(left.len(), dtype=np.bool_)
+            found[rows] = True
+        return view.spread(found, alive)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment(Atom):
-    """A part of the value as a time in UTC: ISO 8601 text, or s or ms since the epoch."""
+    """A part of the value as a time compares so with a number.
+
+    The time is in UTC: ISO 8601 text, or s or ms since the epoch.
+    """
 
     cost: ClassVar[int] = 4
     column: str
     part: TimePart
     number: int
+    how: NumberTest = "eq"
 
     def test(self, column: Column, picked: Positions | None) -> Mask:
-        values = column.values(picked, lowered=False)
-        return _each(values, lambda value: _part(value, self.part) == self.number)
+        compare = COMPARE[self.how]
+        if column.elements.dtype.is_integer():
+            parts = _parts(_take(column.elements, picked), self.part)
+            return _mask(compare(parts, self.number))
+
+        def holds(value: str) -> bool:
+            part = _part(value, self.part)
+            return part is not None and compare(part, self.number)
+
+        return _each(column.values(picked, lowered=False), holds)
 
 
 LARGEST_S = 100_000_000_000
@@ -262,3 +314,13 @@ def _part(text: str, part: TimePart) -> int | None:
         return at.isocalendar().week
     value: int = getattr(at, part)
     return value
+
+
+def _parts(times: pl.Series, part: TimePart) -> pl.Series:
+    """The same of a column of integers."""
+    found = times.cast(pl.Int64, strict=False)
+    in_s = found.is_between(-LARGEST_S, LARGEST_S).fill_null(value=False)
+    found = (found * 1000).zip_with(in_s, found)
+    found = found.set(~found.is_between(EARLIEST_MS, LATEST_MS).fill_null(value=True), None)
+    parts: pl.Series = getattr(found.cast(pl.Datetime("ms")).dt, part)()
+    return parts.cast(pl.Int64)

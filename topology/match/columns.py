@@ -193,7 +193,7 @@ class Keywords(Column):
     """
 
     def __init__(self, events: pl.DataFrame, known: Mapping[str, Column | None]) -> None:
-        self._flat = [series for series in events.iter_columns() if not series.dtype.is_nested()]
+        self._flat = [series for series in events.iter_columns() if _has_texts(series.dtype)]
         self._known = known
         self.height = events.height
         self.codes = self.owners = None
@@ -213,8 +213,21 @@ class Keywords(Column):
     def _joined(self, series: Sequence[pl.Series]) -> pl.Series:
         if not series:
             return pl.repeat(None, self.height, dtype=pl.String, eager=True)
-        texts = [as_text(each) for each in series]
+        texts = [_text_of(each) for each in series]
         return pl.select(pl.concat_str(texts, separator=BETWEEN, ignore_nulls=True)).to_series()
+
+
+def _has_texts(dtype: pl.DataType) -> bool:
+    """Whether values are scalars or lists of them."""
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return not inner.is_nested()
+
+
+def _text_of(series: pl.Series) -> pl.Series:
+    """A series as String, with all elements of a list."""
+    if isinstance(series.dtype, pl.List):
+        return series.cast(pl.List(pl.String)).list.join(BETWEEN, ignore_nulls=True)
+    return as_text(series)
 
 
 class View:
@@ -249,20 +262,18 @@ class View:
         names = [
             name
             for name, dtype in self.events.schema.items()
-            if dtype == pl.String and name != RAW and name not in OURS
+            if dtype in (pl.String, pl.List(pl.String)) and name != RAW and name not in OURS
         ]
         values = Keywords(self.events.select(names)[rows], {}).elements
         owners = np.concatenate((np.arange(self.height), rows))
         return Column(pl.concat([lines, values.alias(RAW)]), self.height, owners=owners)
 
-    def lowered_rows(self, name: str, rows: int) -> pl.Series | None:
-        """Values of some rows as String in lower case; None for absent columns and lists."""
-        if name not in self.events.columns or isinstance(self.events[name].dtype, pl.List):
+    def taken(self, name: str, rows: int) -> pl.Series | None:
+        """Values of some rows; None for an absent column."""
+        if name not in self.events.columns:
             return None
         series = self.events[name]
-        if rows != self.everything:
-            series = series[unpack(rows, self.height)]
-        return lower(as_text(series))
+        return series if rows == self.everything else series[unpack(rows, self.height)]
 
     def spread(self, mask: Mask, rows: int) -> int:
         """The rows among `rows` for which the mask, one truth for each of them, is true."""

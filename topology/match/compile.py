@@ -4,25 +4,24 @@ pySigma 2 parses and validates; our part is locating its errors, mapping fields 
 and turning its condition trees into nodes over numbered atoms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
-from sigma.filters import SigmaFilter
-from sigma.rule import SigmaDetection, SigmaLevel, SigmaRule, SigmaRuleBase
+from sigma.rule import SigmaLevel, SigmaRule, SigmaRuleBase
 
 from topology.levels import Level
 from topology.lists import ActiveList
-from topology.match.correlations import compile_correlation, timespan_problems
+from topology.match.correlations import compile_correlation
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
-from topology.match.extensions import SECTION
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
 from topology.match.list_steps import ListSteps
 from topology.match.members import Members
-from topology.match.policy import POLICY
-from topology.match.ranges import with_one
+from topology.match.reading import CONDITION, field_keys, message, parse
 from topology.match.references import Parsed, in_order
 from topology.match.ruleset import RuleSet
+from topology.match.sigma_filters import filtered
 from topology.match.tree import Forest, Node, leaves
 from topology.match.values import PlaceholderError, Placeholders, UnsupportedError, Walker
 from topology.rules import EventRule, LogSource, Rule
@@ -56,16 +55,42 @@ def compile_rules(
     Rules that need a list of values which `placeholders` does not have are loaded and never match;
     `RuleSet.warnings` names them.
     """
+    found = compilation(documents, field_maps, placeholders, tenants, lists, more_lists=more_lists)
+    if found.problems:
+        raise RuleErrors(found.problems)
+    return found.rules
+
+
+class Compilation(NamedTuple):
+    """Rules of which some may not load; with `problems`, `rules` are those that do, to look at.
+
+    `documents`: all that were read, those of filters too. `notes`: what `validate` said.
+    """
+
+    rules: RuleSet
+    problems: list[Problem]
+    documents: list[Document]
+    notes: list[Problem]
+
+
+def compilation(
+    documents: Sequence[tuple[str, str]],
+    field_maps: Sequence[FieldMap] = (),
+    placeholders: Placeholders | None = None,
+    tenants: Mapping[str, str] | None = None,
+    lists: Mapping[str, ActiveList] | None = None,
+    *,
+    more_lists: bool = False,
+    validate: Callable[[Sequence[Parsed]], Iterable[Problem]] | None = None,
+) -> Compilation:
+    """The same for rules that need not all load. `validate` looks at rules as pySigma read them."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    parsed = [
-        item
-        for path, text in documents
-        for document in read_documents(path, text, problems)
-        for item in _parse(document, problems)
-    ]
+    read = [each for path, text in documents for each in read_documents(path, text, problems)]
+    parsed = [item for document in read for item in parse(document, problems)]
+    notes = [] if validate is None else list(validate(parsed))  # before filters change them
     owners = tenants or {}
-    parsed = _filtered(parsed, owners)
+    parsed = filtered(parsed, owners, problems, warnings)
     events = [item for item in parsed if isinstance(item.rule, SigmaRule)]
     correlations = [item for item in parsed if isinstance(item.rule, SigmaCorrelationRule)]
     _check_identity(parsed, problems)
@@ -78,8 +103,8 @@ def compile_rules(
         columns = fields.columns if fields else given
         node = _condition(item, Walker(forest, columns, placeholders), problems, warnings)
         nodes.append(node)
-        read = {forest.atoms[number].column for number in leaves(node)}
-        compiled.append(EventRule(_metadata(item, owners), logsource, tuple(sorted(read))))
+        needed = {name for number in leaves(node) for name in forest.atoms[number].reads}
+        compiled.append(EventRule(_metadata(item, owners), logsource, tuple(sorted(needed))))
     steps = ListSteps(lists, field_maps, problems, more=more_lists)
     for item, entry in zip(events, compiled, strict=True):
         steps.of_event_rule(item.document, entry)
@@ -92,128 +117,8 @@ def compile_rules(
             steps.of_correlation(item.document, found)
     rules = steps.silenced(members.finished())
     steps.check(rules)
-    if problems:
-        raise RuleErrors(problems)
-    return RuleSet(rules, forest.atoms, nodes, [str(warning) for warning in warnings])
-
-
-def _parse(document: Document, problems: list[Problem]) -> list[Parsed]:
-    """The document as a rule of pySigma, or its errors in `problems`."""
-    content = document.content
-    if "action" in content:
-        text = "rule collections by `action` are not supported; write each rule out"
-        problems.append(document.problem(text, "action"))
-        return []
-    kind = SigmaRule
-    if "correlation" in content:
-        kind = SigmaCorrelationRule
-    elif "filter" in content:
-        kind = SigmaFilter
-    elif "detection" not in content and "logsource" not in content:
-        text = "is no Sigma rule: expected detection, correlation or filter"
-        problems.append(document.problem(text))
-        return []
-    try:
-        rule = kind.from_dict(with_one(content), collect_errors=True, policy=POLICY)
-        errors: list[Exception] = list(rule.errors)
-    except Exception as failure:
-        errors = [failure]
-    before = len(problems)
-    if any("detection" in _keys(error, document) for error in errors):
-        problems += _detection_problems(document)
-    if kind is SigmaCorrelationRule and errors:
-        problems += timespan_problems(document)
-    located = len(problems) > before
-    for error in errors:
-        keys = _keys(error, document)
-        if not (located and keys[:1] == ("detection",)):
-            problems.append(document.problem(_message(error), *keys))
-    if SECTION in content and kind is SigmaFilter:
-        problems.append(document.problem("extensions are not for filters", SECTION))
-    return [] if errors else [Parsed(document, rule)]
-
-
-def _message(error: Exception) -> str:
-    return str(error.args[0]) if error.args else type(error).__name__
-
-
-KEYS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("SigmaTitle", ("title",)),
-    ("SigmaIdentifier", ("id",)),
-    ("SigmaName", ("name",)),
-    ("SigmaLevel", ("level",)),
-    ("SigmaStatus", ("status",)),
-    ("SigmaDate", ("date",)),
-    ("SigmaModified", ("modified",)),
-    ("SigmaTag", ("tags",)),
-    ("SigmaAuthor", ("author",)),
-    ("SigmaDescription", ("description",)),
-    ("SigmaReferences", ("references",)),
-    ("SigmaRelated", ("related",)),
-    ("SigmaFields", ("fields",)),
-    ("SigmaFalsePositives", ("falsepositives",)),
-    ("SigmaTaxonomy", ("taxonomy",)),
-    ("SigmaLogsource", ("logsource",)),
-    ("SigmaCorrelationType", ("correlation", "type")),
-    ("SigmaTimespan", ("correlation", "timespan")),
-    ("SigmaCorrelationCondition", ("correlation", "condition")),
-    ("SigmaCorrelation", ("correlation",)),
-    ("SigmaFilter", ("filter",)),
-)
-"""Where the errors of pySigma belong, by the beginning of their class names."""
-
-
-def _keys(error: Exception, document: Document) -> tuple[str, ...]:
-    name = type(error).__name__
-    for prefix, keys in KEYS:
-        if name.startswith(prefix):
-            return keys
-    for section in ("detection", "correlation", "filter"):
-        if section in document.content:
-            return (section,)
-    return ()
-
-
-def _detection_problems(document: Document) -> list[Problem]:
-    """Every broken item of a detection section, each tried on its own."""
-    section = document.content.get("detection")
-    if not isinstance(section, dict):
-        return []
-    problems: list[Problem] = []
-    for name, definition in section.items():
-        if name == "condition":
-            continue
-        maps = definition if isinstance(definition, list) else [definition]
-        for entry in maps:
-            for key, value in entry.items() if isinstance(entry, dict) else [("", entry)]:
-                try:
-                    item = {key: value} if key else value
-                    SigmaDetection.from_definition(item, policy=POLICY)
-                except Exception as error:
-                    problems.append(_at_item(document, name, str(key), _message(error)))
-    return problems
-
-
-def _at_item(document: Document, name: str, key: str, text: str) -> Problem:
-    keys = ("detection", name, key) if key else ("detection", name)
-    return document.problem(text, *keys)
-
-
-def _filtered(parsed: list[Parsed], owners: Mapping[str, str]) -> list[Parsed]:
-    """Rules after the Sigma filters among them were applied: those of a tenant to its own."""
-    filters = [item for item in parsed if isinstance(item.rule, SigmaFilter)]
-    rules = [item for item in parsed if not isinstance(item.rule, SigmaFilter)]
-    if not filters:
-        return rules
-    out = []
-    for item in rules:
-        rule = item.rule
-        for entry in filters:
-            owner = owners.get(entry.document.path)
-            if owner is None or owner == owners.get(item.document.path):
-                rule = entry.rule.apply_on_rule(rule)
-        out.append(Parsed(item.document, rule))
-    return out
+    made = RuleSet(rules, forest.atoms, nodes, [str(warning) for warning in warnings])
+    return Compilation(made, problems, read, notes)
 
 
 def _check_identity(parsed: Sequence[Parsed], problems: list[Problem]) -> None:
@@ -243,7 +148,6 @@ def _condition(
     """The condition as a node; several conditions are alternatives."""
     nodes = []
     for condition in item.rule.detection.parsed_condition:
-        document = item.document
         try:
             tree = condition.parsed
             if tree is None:
@@ -251,31 +155,24 @@ def _condition(
             nodes.append(walker.node(tree))
         except PlaceholderError as error:
             text = f"{error}, which has no list of values: the rule never matches"
-            warnings.append(document.problem(text, *_find_field(document, error.field)))
+            warnings.append(_at_field(item, error.field, text))
         except UnsupportedError as error:
-            problems.append(document.problem(str(error), *_find_field(document, error.field)))
+            problems.append(_at_field(item, error.field, str(error)))
         except SigmaError as error:
-            problems.append(document.problem(_message(error), *CONDITION))
+            problems.append(item.document.problem(message(error), *CONDITION))
         except Exception as error:
             text = f"cannot be parsed: {type(error).__name__}: {error}"
-            problems.append(document.problem(text, *CONDITION))
+            problems.append(item.document.problem(text, *CONDITION))
     return walker.forest.any_of(nodes)
 
 
-CONDITION = ("detection", "condition")
-
-
-def _find_field(document: Document, field: str | None) -> tuple[str, ...]:
-    """Path of the first key of the detection that is about this field, or of the condition."""
-    if field is None:
-        return CONDITION
-    for name, definition in document.content["detection"].items():
-        entries = definition if isinstance(definition, list) else [definition]
-        for entry in entries:
-            for key in entry if isinstance(entry, dict) else ():
-                if str(key).split("|")[0] == field or field in str(entry[key]):
-                    return ("detection", str(name), str(key))
-    return CONDITION
+def _at_field(item: Parsed, field: str | None, text: str) -> Problem:
+    """A problem at the first key that is about a field, in the rule or in a filter that it has."""
+    places = [(item.document, "detection"), *((each, "filter") for each in item.filters)]
+    for document, section in places if field is not None else ():
+        if keys := field_keys(document, section, str(field)):
+            return document.problem(text, *keys)
+    return item.document.problem(text, *CONDITION)
 
 
 def _logsource(rule: SigmaRule) -> LogSource:

@@ -6,14 +6,17 @@ from typing import cast
 
 from sigma.correlations import (
     SigmaCorrelationCondition,
+    SigmaCorrelationConditionOperator,
     SigmaCorrelationRule,
     SigmaCorrelationTimespan,
     SigmaCorrelationType,
+    SigmaExtendedCorrelationCondition,
 )
 from sigma.exceptions import SigmaError
 
 from topology.match.documents import Document, Problem
 from topology.match.extensions import Extensions
+from topology.match.formulas import FormulaError, alternatives
 from topology.match.members import Members
 from topology.match.ranges import others
 from topology.match.values import UnsupportedError
@@ -21,6 +24,7 @@ from topology.rules import (
     CORRELATION_TYPES,
     NUMERIC_TYPES,
     STEPS,
+    Alternative,
     Chained,
     Correlation,
     Operator,
@@ -45,10 +49,9 @@ def compile_correlation(
     members = members.seen_by(metadata.tenant)
     kind = rule.type.name.lower()
     condition = rule.condition
-    if kind in CORRELATION_TYPES and not isinstance(condition, SigmaCorrelationCondition):
-        text = "is an extended condition, which is not supported; expected a number such as gte: 2"
-        problems.append(document.problem(text, "correlation", "condition"))
-        return None
+    extended = condition if isinstance(condition, SigmaExtendedCorrelationCondition) else None
+    if extended is not None:  # one of its alternatives has to hold
+        condition = SigmaCorrelationCondition(SigmaCorrelationConditionOperator.GTE, 1)
     if kind not in CORRELATION_TYPES or not isinstance(condition, SigmaCorrelationCondition):
         known = ", ".join(CORRELATION_TYPES)
         text = f"{kind} is not supported by this version; supported: {known}"
@@ -67,6 +70,7 @@ def compile_correlation(
             text = "asks for absence, which no event can show; use a count of at least 1"
             problems.append(document.problem(text, "correlation", "condition", asked[0]))
     steps = _steps(document, rule, kind, condition, members, problems)
+    ways = _alternatives(document, rule, extended, steps, problems)
     if absent:
         steps = (*map(members.id, indexes), *(entry.rule.id for entry in counted))
     group_by = tuple(dict.fromkeys(rule.group_by or ()))
@@ -120,6 +124,8 @@ def compile_correlation(
         first_seen=first_seen,
         since=since,
         chained=chained,
+        alternatives=ways,
+        expression="" if extended is None else extended.expression,
     )
 
 
@@ -142,6 +148,8 @@ def _members(
     """Indexes of the event rules, and the correlations."""
     indexes: list[int] = []
     counted: dict[str, Correlation] = {}
+    if not rule.rules:
+        problems.append(document.problem("names no rule", "correlation", "rules"))
     for entry in rule.rules or ():
         index = members.index(entry.reference)
         correlation = members.correlation(entry.reference)
@@ -233,6 +241,24 @@ def _steps(
             text = f"{name!r} has a line break in its name, which {kind} cannot take"
             problems.append(document.problem(text, "correlation", "rules"))
     return steps
+
+
+def _alternatives(
+    document: Document,
+    rule: SigmaCorrelationRule,
+    condition: SigmaExtendedCorrelationCondition | None,
+    steps: Sequence[str],
+    problems: list[Problem],
+) -> tuple[Alternative, ...]:
+    """Those of an extended condition; none where rules are not known, which was told."""
+    listed = [entry.reference for entry in rule.rules or ()]
+    if condition is None or len(steps) < len(listed):
+        return ()
+    try:
+        return alternatives(condition.parsed, listed, steps)
+    except FormulaError as error:
+        problems.append(document.problem(str(error), "correlation", "condition"))
+        return ()
 
 
 def _id(members: Members, reference: str) -> str | None:

@@ -19,6 +19,13 @@ from topology.rules import LogSource
 
 IT = "it"
 ALL = "|all"
+NEGATED = "|neq"
+HOW = {
+    (False, False): "one",
+    (True, False): "all",
+    (False, True): "none",
+    (True, True): "not all",
+}
 
 
 @dataclass(slots=True)
@@ -129,7 +136,7 @@ def _item(key: str, value: Any, seen: _Seen) -> Part:
     part = Part(f"{key}: {_said(value)}", _only({key: value}), seen(name) if name else None)
     if isinstance(value, list) and len(value) > 1:
         alone = key.replace(ALL, "")
-        part.text = f"{key}: {'all' if ALL in key else 'one'} of {len(value)} values"
+        part.text = f"{key}: {HOW[ALL in key, NEGATED in key]} of {len(value)} values"
         part.parts = [Part(_said(each), _only({alone: each})) for each in value]
     return part
 

@@ -103,10 +103,8 @@ class Extensions:
         return int(moment.timestamp() * 1000)
 
     def _each_match(self, rule: SigmaCorrelationRule, key: str) -> None:
-        condition = rule.condition
         compared = self._document.content["correlation"].get("condition")
-        asked = (rule.type.name, condition.op.name, condition.count)
-        if asked != ("EVENT_COUNT", "GTE", 1) or len(compared or ()) > 1:
+        if rule.type.name != "EVENT_COUNT" or compared != {"gte": 1}:
             self._wrong(EACH_MATCH, key)
 
     def _wrong(self, text: str, *keys: str) -> None:

@@ -1,7 +1,9 @@
-"""How pySigma checks regular expressions of rules: as those are that match (regex.py)."""
+"""How pySigma reads rules: regular expressions are checked as those are that match (regex.py), and
+modifiers have all the names that the specification gives them."""
 
 from typing import TYPE_CHECKING, Final
 
+from sigma.modifiers import SigmaWideModifier, modifier_mapping
 from sigma.policy import SigmaPolicy
 from sigma.policy.regex_engine import RE2RegexEngine
 
@@ -9,6 +11,9 @@ from topology.match.regex import FLAGS, compiled
 
 if TYPE_CHECKING:
     import re2
+
+modifier_mapping.setdefault("utf16le", SigmaWideModifier)
+"""Sigma 2.1, appendix "Modifiers", section "Encoding": `wide` is an alias of `utf16le`."""
 
 
 class QuietEngine(RE2RegexEngine):  # type: ignore[misc]

@@ -10,10 +10,11 @@ DEEPEST: Final = 4
 
 
 class Parsed(NamedTuple):
-    """A rule as pySigma read it, and the document it came from."""
+    """A rule as pySigma read it, the document it came from, and those of filters that it has."""
 
     document: Document
     rule: Any
+    filters: tuple[Document, ...] = ()
 
 
 def in_order(correlations: Sequence[Parsed], problems: list[Problem]) -> list[Parsed]:

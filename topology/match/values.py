@@ -74,6 +74,8 @@ PARTS: dict[TimestampPart, TimePart] = {
 }
 Part: TypeAlias = str | SpecialChars | Placeholder
 WILDCARDS = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
+SIGNS = {SpecialChars.WILDCARD_MULTI: "*", SpecialChars.WILDCARD_SINGLE: "?"}
+"""What pySigma takes for wildcards in a regular expression, too."""
 
 
 class UnsupportedError(ValueError):
@@ -127,6 +129,8 @@ class Walker:
                 return forest.any_of(self._value(column, field, text) for text in texts)
             case SigmaString():
                 return self._text(column, field, value)
+            case SigmaTimestampPart():  # which is a SigmaNumber, too
+                return forest.leaf(_moment(column, value, "eq"))
             case SigmaNumber():
                 return forest.leaf(Number(column, "eq", value.number))
             case SigmaBool():
@@ -136,8 +140,10 @@ class Walker:
             case SigmaCIDRExpression():
                 return forest.leaf(Network(column, value.cidr))
             case SigmaCompareExpression():
-                test = COMPARISONS[value.op]
-                return forest.leaf(Number(column, test, value.number.number))
+                test, number = COMPARISONS[value.op], value.number
+                if isinstance(number, SigmaTimestampPart):
+                    return forest.leaf(_moment(column, number, test))
+                return forest.leaf(Number(column, test, number.number))
             case SigmaExists():
                 null = forest.leaf(Null(column))
                 return forest.negate(null) if value.exists else null
@@ -147,8 +153,6 @@ class Walker:
                 how = _affixes(value.ends_with, value.starts_with)
                 others = self._columns(value.field)
                 return forest.any_of(forest.leaf(Reference(column, item, how)) for item in others)
-            case SigmaTimestampPart():
-                return forest.leaf(Moment(column, PARTS[value.timestamp_part], value.number))
         raise UnsupportedError(f"a value of type {type(value).__name__} is not supported", field)
 
     def _text(self, column: str, field: str, value: SigmaString) -> Node:
@@ -171,11 +175,29 @@ class Walker:
         return forest.all_of(nodes)
 
     def _regex(self, column: str, field: str | None, value: SigmaRegularExpression) -> Node:
+        expression = str(value.regexp)
         if value.contains_placeholder():
-            raise PlaceholderError("has placeholders in a regular expression", field)
+            choices = [self._choice(part, field) for part in value.regexp.s]
+            if "" in choices:
+                return self.forest.any_of(())
+            expression = "".join(choices)
         flags = "".join(sorted(value.sigma_to_re_flag[flag] for flag in value.flags))
-        pattern = (f"(?{flags})" if flags else "") + str(value.regexp)
+        pattern = (f"(?{flags})" if flags else "") + expression
         return self.forest.leaf(Regex(column, _checked(pattern, field)))
+
+    def _choice(self, part: Part, field: str | None) -> str:
+        """A part of a regular expression as it is written; of a placeholder any of its values,
+        nothing where there are none. Raises PlaceholderError."""
+        if not isinstance(part, Placeholder):
+            return SIGNS[part] if isinstance(part, SpecialChars) else part
+        texts = [SigmaString(text).s for text in self._values_of(part, field)]
+        patterns = ["".join(map(_pattern, parts)) for parts in texts]
+        return f"(?:{'|'.join(patterns)})" if patterns else ""
+
+    def _values_of(self, part: Placeholder, field: str | None) -> Sequence[str]:
+        if part.name not in self._placeholders:
+            raise PlaceholderError(f"has the placeholder %{part.name}%", field)
+        return self._placeholders[part.name]
 
     def _expanded(self, value: SigmaString, field: str | None) -> list[SigmaString]:
         """The text with each of its placeholders' values. Raises PlaceholderError."""
@@ -184,9 +206,7 @@ class Walker:
             if not isinstance(part, Placeholder):
                 choices.append([(part,)])
                 continue
-            if part.name not in self._placeholders:
-                raise PlaceholderError(f"has the placeholder %{part.name}%", field)
-            choices.append([SigmaString(text).s for text in self._placeholders[part.name]])
+            choices.append([SigmaString(text).s for text in self._values_of(part, field)])
         found = []
         for chosen in product(*choices):
             text = type(value)("")
@@ -200,8 +220,10 @@ class Walker:
         match value:
             case SigmaExpansion():
                 return forest.any_of(self._keyword(item) for item in value.values)
-            case SigmaNumber():
+            case SigmaNumber() if not isinstance(value, SigmaTimestampPart):
                 return forest.leaf(Text(KEYWORDS, "contains", str(value.number)))
+            case SigmaBool():
+                return forest.leaf(Text(KEYWORDS, "contains", str(value.boolean).lower()))
             case SigmaRegularExpression():
                 return self._regex(KEYWORDS, None, value)
             case SigmaString() if value.contains_placeholder():
@@ -216,6 +238,10 @@ class Walker:
                 pattern = "(?s)" + "".join(_pattern(part) for part in parts)
                 return forest.leaf(Regex(KEYWORDS, pattern, lowered=not cased))
         raise UnsupportedError(f"a keyword of type {type(value).__name__} is not supported")
+
+
+def _moment(column: str, value: SigmaTimestampPart, how: NumberTest) -> Moment:
+    return Moment(column, PARTS[value.timestamp_part], int(value.number), how)
 
 
 def _parts(value: SigmaString, field: str | None, *, cased: bool) -> list[str | SpecialChars]:

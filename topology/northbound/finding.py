@@ -9,11 +9,13 @@ that consumers that drop repeated uids keep them apart. All times are event time
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
-from topology.levels import Level
+from topology.asset_priority import level_of
+from topology.levels import LEVELS, Level
 from topology.rules import LINKED, Alert, Rule
 from topology.texts import LONGEST, is_shortened, shortened
 
@@ -30,6 +32,9 @@ SEVERITIES: Mapping[Level, tuple[int, str]] = {
 ACTIVITIES = {1: "Create", 2: "Update", 3: "Close"}
 TECHNIQUE = re.compile(r"attack\.(t\d{4})(?:\.(\d{3}))?")
 ANALYTIC_RULE = 1
+NOTHING: tuple[Any, ...] = (None, [], {})
+REMEMBERED = 8_192
+"""Rules whose part of their alerts is not written again."""
 STATUS_NEW, STATUS_OTHER = 1, 99
 
 
@@ -40,8 +45,7 @@ def encode(alert: Alert, product_version: str) -> bytes:
     """
     if any(len(value) > LONGEST for value in _shown(alert)):
         alert = _fitting(alert)
-    rule = alert.rule
-    severity_id, severity = SEVERITIES[rule.level]
+    severity_id, severity = SEVERITIES[_level(alert)]
     activity = _activity(alert)
     superseded = alert.state == "superseded"
     members = _present(
@@ -84,6 +88,18 @@ def encode(alert: Alert, product_version: str) -> bytes:
     return orjson.dumps(members)
 
 
+def _level(alert: Alert) -> Level:
+    """That of the rule, or of the assets behind its events if they matter more."""
+    found: Level = alert.rule.level
+    if alert.priority is not None:
+        found = max(found, alert.priority, key=LEVELS.index)
+    for shown in alert.evidence:
+        priority = shown.get("priority")
+        if priority is not None:
+            found = max(found, level_of(priority) or found, key=LEVELS.index)
+    return found
+
+
 def _fitting(alert: Alert) -> Alert:
     """Without values that are longer than matches of today have."""
     group = tuple((name, shortened(value)) for name, value in alert.group)
@@ -111,30 +127,58 @@ def _activity(alert: Alert) -> int:
 
 
 def _finding_info(alert: Alert) -> dict[str, Any]:
-    rule = alert.rule
+    said = _said(alert.rule)
     linked = alert.uids[:LINKED]
     return _present(
         {
-            "analytic": _present(
-                {
-                    "name": rule.title,
-                    "type": "Rule",
-                    "type_id": ANALYTIC_RULE,
-                    "uid": rule.id,
-                    "desc": rule.description,
-                }
-            ),
-            "attacks": _attacks(rule),
+            "analytic": said.analytic,
+            "attacks": said.attacks,
             "created_time": alert.time,
             "data_sources": list(alert.sources),
             "first_seen_time": alert.start,
             "last_seen_time": alert.end,
             "related_events": [{"uid": uid} for uid in linked],
             "related_events_count": alert.count,
-            "title": rule.title,
+            "title": alert.rule.title,
             "types": [alert.kind],
             "uid": alert.uid,
         }
+    )
+
+
+class _Said(NamedTuple):
+    """What all alerts of a rule say of it, as JSON."""
+
+    analytic: orjson.Fragment
+    attacks: orjson.Fragment | None
+    rule: orjson.Fragment
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _said(rule: Rule) -> _Said:
+    attacks = _attacks(rule)
+    analytic = {
+        "name": rule.title,
+        "type": "Rule",
+        "type_id": ANALYTIC_RULE,
+        "uid": rule.id,
+        "desc": rule.description,
+    }
+    about = {
+        "id": rule.id,
+        "name": rule.name,
+        "author": rule.author,
+        "license": rule.license,
+        "level": rule.level,
+        "status": rule.status,
+        "tags": list(rule.tags),
+        "references": list(rule.references),
+        "falsepositives": list(rule.falsepositives),
+    }
+    return _Said(
+        orjson.Fragment(orjson.dumps(_present(analytic))),
+        orjson.Fragment(orjson.dumps(attacks)) if attacks else None,
+        orjson.Fragment(orjson.dumps(_present(about))),
     )
 
 
@@ -161,7 +205,6 @@ def _message(alert: Alert) -> str:
 
 
 def _unmapped(alert: Alert) -> dict[str, Any]:
-    rule = alert.rule
     return _present(
         {
             "northbound_kind": "correlation",
@@ -172,23 +215,11 @@ def _unmapped(alert: Alert) -> dict[str, Any]:
             "condition": alert.condition,
             "window_ms": alert.window_ms,
             "suppress_ms": alert.suppress_ms,
-            "rule": _present(
-                {
-                    "id": rule.id,
-                    "name": rule.name,
-                    "author": rule.author,
-                    "license": rule.license,
-                    "level": rule.level,
-                    "status": rule.status,
-                    "tags": list(rule.tags),
-                    "references": list(rule.references),
-                    "falsepositives": list(rule.falsepositives),
-                }
-            ),
+            "rule": _said(alert.rule).rule,
         }
     )
 
 
 def _present(members: Mapping[str, Any]) -> dict[str, Any]:
     """Members that say something: absent attributes are left out."""
-    return {name: value for name, value in members.items() if value not in (None, [], {})}
+    return {name: value for name, value in members.items() if value not in NOTHING}
