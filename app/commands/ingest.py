@@ -303,7 +303,7 @@ def _renew(path: Path) -> None:
 def _state(path: Path, settings: AgentSettings) -> State:
     """Whether a file has changed shows in this."""
     tls = [each.tls for each in settings.listeners if each.tls is not None]
-    files = [path, *(each.certificate for each in tls), *(each.key for each in tls if each.key)]
+    files = [path, *(file for each in tls for file in each.files)]
     files += [file for each in settings.connectors for file in each.files]
     return {file: _stamp(file) for file in files}
 
