@@ -115,6 +115,12 @@ class IngestAgent:
             except OSError as error:
                 problems.append(str(error.strerror or error))
                 await self._restore(fresh, before)
+        if settings.web != before.web:
+            try:
+                await self._endpoint.move(settings.web)
+            except OSError as error:
+                problems.append(f"ingest.web: {error.strerror or error}")
+            self.web = self._endpoint.address
         self._tell_left_over()
         self._sources.apply(settings)
         if before.ticks != settings.ticks:
@@ -214,6 +220,10 @@ class IngestAgent:
         if left:
             log.error("Kafka did not take all messages before the agent ended. messages=%d", left)
         return left
+
+    def serves(self, client: Mapping[str, Any], names: Names) -> bool:
+        """Whether this is the Kafka that it publishes to; another one takes a restart."""
+        return (client, names) == (self._client, self._names)
 
     def ledgers(self) -> list[Ledger]:
         """One ledger a listener, as of now."""
