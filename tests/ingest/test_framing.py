@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -277,3 +278,14 @@ def test_the_command_bounds_messages(
     assert done.exit_code == fault, done.output
     assert expected == [base64.b64decode(line) for line in done.stdout.splitlines()]
     assert fault == ("framing: " in done.stderr)
+
+
+def test_many_trailers_at_once_hold_up_nobody() -> None:
+    """Two megabytes of NULs and priorities, of one sender: time grows with the bytes and not with
+    their square, or no other sender would be heard for half a minute."""
+    count = 1 << 19
+    begun = time.process_time()
+    framer = Framer("auto")
+    found = framer.feed(b"<1>" + b"\0<1>" * count) + framer.end()
+    assert time.process_time() - begun < 10
+    assert found == [b"<1>"] * (count + 1)
