@@ -4,6 +4,7 @@ What finds a mistake first stops there; this goes on, with what is left without 
 of Kafka or of others, and nothing is made.
 """
 
+import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -73,17 +74,19 @@ def _ingest_checks(config: Config) -> Iterator[Callable[[], object]]:
         if keys.source in config.sources:
             yield partial(connector_settings, config, keys, None)
     for (section, number), each in config.ports:
-        if each.tls is not None and each.tls.certificate is not None:
+        if each.tls is not None:
             yield partial(_certificate, config, (section, number, "tls"), each.tls)
 
 
 def _certificate(config: Config, at: tuple[str | int, ...], tls: "ListenerTls") -> None:
-    """Whether a listener can use its certificate."""
+    """Whether a listener can use its certificate, and the CA of its senders."""
     from app.ingest.tls import tls_settings  # noqa: PLC0415
 
     settings = tls_settings(config, tls, None)
     try:
-        if settings is not None:
+        if settings is not None and tls.certificate is None:  # Northbound's own is made at a start
+            settings.trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        elif settings is not None:
             settings.context()
     except OSError as error:
         raise ConfigError([config.problem(at, str(error.strerror))]) from None

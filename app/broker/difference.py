@@ -14,6 +14,7 @@ from app.broker.cluster_error import ClusterError, RefusedError
 from app.broker.credentials import MECHANISMS
 from app.broker.rights import acl_text, user_name
 from app.broker.topic_changes import Change, Seen, differences, undeclared
+from app.broker.unread import unread
 from app.config.model import Config, Quota
 from topology.topics import Names, Topic
 
@@ -49,6 +50,7 @@ class Cluster:
     """What a cluster has, as far as Northbound's user may see it; None: not at all.
 
     `everything`: names of all topics. `users`: tenant → SCRAM mechanisms. `quotas`: tenant → keys.
+    `unread`: raw topic that nobody declares → records that no worker has read, where there are any.
     """
 
     topics: Seen = field(default_factory=Seen)
@@ -57,6 +59,7 @@ class Cluster:
     rights: Mapping[str, Collection[AclBinding]] | None = None
     quotas: Mapping[str, Mapping[str, float]] | None = None
     refusals: Mapping[Kind, str] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Difference:
     quotas_now: Mapping[str, Mapping[str, float]]
     hidden: Mapping[Kind, str]
     undeclared: Sequence[str]
+    unread: Mapping[str, int]
     problems: Sequence[str]
     revoke: bool
 
@@ -113,13 +117,16 @@ def look(client: Mapping[str, Any], connection: AdminClient, declared: Declared)
     topics = admin.look(connection, [topic.name for topic in declared.topics])
     if topics.hidden:
         refusals["topic"] = next(iter(topics.hidden.values()))
+    everything = sorted(admin.listed(connection))
+    left = undeclared(names, declared.topics, everything)
     return Cluster(
         topics,
-        sorted(admin.listed(connection)),
+        everything,
         seen("user", lambda: tenants.mechanisms(connection, names, who)) if who else {},
         seen("acl", lambda: rights.describe(connection, names, who)) if who else {},
         seen("quota", lambda: quotas.describe(client, names, declared.users_quotas)) if who else {},
         refusals,
+        unread(client, names, [each for each in left if each.startswith(names.raw(""))]),
     )
 
 
@@ -151,6 +158,7 @@ def differ(
         cluster.quotas or {},
         cluster.refusals,
         [name for name in left if name not in delete],
+        cluster.unread,
         problems,
         revoke,
     )

@@ -65,7 +65,8 @@ def items(found: Difference, commands: Commands, credentials: Path) -> list[Item
         lines.append(Item("~" if now else "+", "quota", user, what, how))
     for name in found.deleted:
         how = tuple(commands.delete_topic(name))
-        lines.append(Item("-", "topic", name, "with every record in it", how))
+        what = f"with every record in it{_unread(found, name)}"
+        lines.append(Item("-", "topic", name, what, how))
     for bindings in found.surplus.values():
         if found.revoke:
             lines += _rights("-", bindings, commands)
@@ -77,7 +78,9 @@ def items(found: Difference, commands: Commands, credentials: Path) -> list[Item
                 for each in bindings
             ]
     lines += [
-        Item(" ", "topic", name, f"not declared, left alone (--delete {name})")
+        Item(
+            " ", "topic", name, f"not declared, left alone (--delete {name}){_unread(found, name)}"
+        )
         for name in found.undeclared
     ]
     blind = found.blind
@@ -108,6 +111,16 @@ def told(
     commands = [each for line in lines if unseen or not line.unseen for each in line.commands]
     hints = [] if unseen else [f"# {each}" for each in found.hidden.values()]
     return [*hints, *commands]
+
+
+def _unread(found: Difference, topic: str) -> str:
+    """What would be lost with a raw topic whose source was renamed or taken out."""
+    count = found.unread.get(topic, 0)
+    if not count:
+        return ""
+    return (
+        f"; up to {count:,} of its records were read by no worker: a source of this name mends it"
+    )
 
 
 def _topic(change: Change, how: tuple[str, ...]) -> Item:

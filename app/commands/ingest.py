@@ -255,7 +255,14 @@ async def _watch(
             continue
         reload.clear()
         try:
-            await agent.apply(agent_settings(load(path), linger_ms))
+            config = load(path)
+            if not agent.serves(config.client(), config.names):
+                log.warning(
+                    "`kafka` has changed, which takes a restart: the cluster, the login and the "
+                    "prefix of topics stay what they were. file=%s",
+                    path,
+                )
+            await agent.apply(agent_settings(config, linger_ms))
         except ConfigError as error:
             told = "\n".join(await _everything_wrong(path, error))
             log.error("The configuration before stays where this is wrong:\n%s", told)  # noqa: TRY400
@@ -303,7 +310,7 @@ def _renew(path: Path) -> None:
 def _state(path: Path, settings: AgentSettings) -> State:
     """Whether a file has changed shows in this."""
     tls = [each.tls for each in settings.listeners if each.tls is not None]
-    files = [path, *(each.certificate for each in tls), *(each.key for each in tls if each.key)]
+    files = [path, *(file for each in tls for file in each.files)]
     files += [file for each in settings.connectors for file in each.files]
     return {file: _stamp(file) for file in files}
 

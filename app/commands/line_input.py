@@ -5,12 +5,9 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from app.output import WRONG_USAGE, errors, fail
-
-if TYPE_CHECKING:
-    from app.ingest.framing import Framer
 
 READ_SIZE = 1 << 20
 
@@ -52,7 +49,8 @@ def bound_of(given: list[str]) -> int | None:
 
 
 def frames_of(source: BinaryIO, framing: str, bound: int | None) -> Iterator[list[bytes]]:
-    """Frames as they come; a fault is told at the end, with what was not framed."""
+    """Frames as they come; a fault is told at the end, with what was not framed. With `octet`,
+    where nothing after it is read, the command fails for it."""
     from app.ingest.framing import LARGEST_COUNT, LIMIT, MODES, Framer
 
     mode = next((each for each in MODES if each == framing), None)
@@ -66,8 +64,7 @@ def frames_of(source: BinaryIO, framing: str, bound: int | None) -> Iterator[lis
         yield framer.feed(data)
     yield framer.end()
     if framer.error:
-        _complain(framer)
-
-
-def _complain(framer: "Framer") -> None:
-    errors.print(f"framing: {framer.error}; not framed: {framer.remainder[:60]!r}", markup=False)
+        problem = f"framing: {framer.error}; not framed: {framer.remainder[:60]!r}"
+        if mode == "octet":
+            fail(problem)
+        errors.print(problem, markup=False)

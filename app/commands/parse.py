@@ -66,6 +66,9 @@ def parse(
     "raw_base64". An event without a time of its own gets the present, and a time without a year the
     year that is nearest to it.
 
+    Lines that fail are results, and the status is 0. It is 1 for a fault in --framing octet, after
+    which nothing is read: what was framed before it is printed, the fault told on standard error.
+
     Example: northbound parse --format qumulo audit.log
     """
     from topology.formats import SOURCE_FORMATS

@@ -9,7 +9,7 @@ from app.config import DEFAULT_PATH, Config
 from app.output import as_json, fail, rows
 
 NOTHING = "Nothing runs here; start it with `northbound up`."
-WORRIES = ("spooled", "dropped", "kernel_drops")
+WORRIES = ("spooled", "dropped", "dropped_bytes", "kernel_drops", "connections_refused")
 """Figures of a listener that are shown when they are not zero."""
 MISSED = ("skipped", "summed", "refused", "expired")
 """Those of a delivery or a response."""
@@ -55,11 +55,7 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     for name, item in found.items():
         if "listeners" in item:
-            what = "; ".join(
-                f"{each['address']} received {each['received']:,} published {each['published']:,}"
-                + "".join(f" {name} {each[name]:,}" for name in WORRIES if each.get(name))
-                for each in item["listeners"]
-            )
+            what = "; ".join(map(_listener, item["listeners"]))
         elif "deliveries" in item:
             what = "; ".join(
                 f"{each['name']} → {each['to'] or 'nobody'} {each['delivered']:,} records, "
@@ -78,6 +74,18 @@ def _processes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         row = {"process": name, "pid": item["pid"], "ready": item.get("ready", False)}
         table.append({**row, "what": what, "details": item})
     return table
+
+
+def _listener(ledger: dict[str, Any]) -> str:
+    figures = {"received": ledger["received"], "published": ledger["published"]}
+    figures |= {"refused": sum(ledger.get("refused", {}).values())}
+    figures |= {name: ledger.get(name, 0) for name in WORRIES}
+    shown = [
+        f"{name} {count:,}"
+        for name, count in figures.items()
+        if count or name in ("received", "published")
+    ]
+    return " ".join([str(ledger["address"]), *shown])
 
 
 def _topics(config: Config) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+from confluent_kafka import KafkaException
+
 from app.ingest.complaints import Seldom
 from app.ingest.endpoint import Answer, Endpoint
 from app.ingest.ledger import Ledger
@@ -21,7 +23,7 @@ from app.ingest.metrics import exposition
 from app.ingest.settings import AgentSettings, InputSettings
 from app.ingest.sources import SourceMonitor
 from app.ingest.ticker import Ticker
-from app.ingest.topics import IngestError, require_topics
+from app.ingest.topics import IngestError, batch_sizes, require_topics
 from app.ingest.udp import DatagramListener
 from topology.topics import Names
 
@@ -44,6 +46,7 @@ class IngestAgent:
         self.web: tuple[str, int] | None = None
         self._client = client
         self._names = names
+        self._batch_sizes: dict[str, int] = {}
         self._ticker: Ticker | None = None
         self._sources = SourceMonitor(client, names, settings)
         self._ticking: asyncio.Task[None] | None = None
@@ -112,6 +115,12 @@ class IngestAgent:
             except OSError as error:
                 problems.append(str(error.strerror or error))
                 await self._restore(fresh, before)
+        if settings.web != before.web:
+            try:
+                await self._endpoint.move(settings.web)
+            except OSError as error:
+                problems.append(f"ingest.web: {error.strerror or error}")
+            self.web = self._endpoint.address
         self._tell_left_over()
         self._sources.apply(settings)
         if before.ticks != settings.ticks:
@@ -142,10 +151,11 @@ class IngestAgent:
                     await self._open(each)
 
     async def _require(self, settings: AgentSettings) -> None:
-        sources = {*settings.ticks, *(each.source for each in settings.inputs)}
-        topics = sorted(map(self._names.raw, sources))
+        lines = {self._names.raw(source): size for source, size in settings.max_line.items()}
+        topics = sorted({*map(self._names.raw, settings.ticks), *lines})
         topics += sorted({topic for each in settings.connectors for topic in each.topics_needed})
-        await asyncio.to_thread(require_topics, self._client, topics)
+        if await asyncio.to_thread(require_topics, self._client, topics):
+            self._batch_sizes = await asyncio.to_thread(batch_sizes, self._client, lines)
 
     def _start_ticker(self) -> None:
         if self._ticking is not None:
@@ -177,8 +187,15 @@ class IngestAgent:
 
     async def _open(self, settings: InputSettings) -> None:
         topic = self._names.raw(settings.source)
-        listener = make_listener(settings, self.settings, self._client, topic)
-        await listener.start()
+        client = self._client
+        if topic in self._batch_sizes:
+            client = {**client, "batch.size": self._batch_sizes[topic]}
+        try:
+            listener = make_listener(settings, self.settings, client, topic)
+            await listener.start()
+        except KafkaException as error:  # a CA file that is gone, say
+            text = f"source {settings.source}: {error.args[0].str()}"
+            raise OSError(0, text) from None
         self.listeners.append(listener)
         await asyncio.to_thread(listener.warm)
 
@@ -203,6 +220,10 @@ class IngestAgent:
         if left:
             log.error("Kafka did not take all messages before the agent ended. messages=%d", left)
         return left
+
+    def serves(self, client: Mapping[str, Any], names: Names) -> bool:
+        """Whether this is the Kafka that it publishes to; another one takes a restart."""
+        return (client, names) == (self._client, self._names)
 
     def ledgers(self) -> list[Ledger]:
         """One ledger a listener, as of now."""

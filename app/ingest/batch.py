@@ -1,5 +1,6 @@
-"""Lines on their way to Kafka, and receipts for them."""
+"""Lines on their way to Kafka, what they are keyed by, and receipts for them."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -7,6 +8,15 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from confluent_kafka import KafkaError, Message
 
 KeyBy: TypeAlias = Literal["peer", "host", "spread"]
+
+# RFC 5424 "<PRI>1 TIME HOST" and RFC 3164 "<PRI>Mmm dd hh:mm:ss HOST"
+_HOST = re.compile(rb"<[0-9]{1,3}>(?:[0-9]{1,3} \S+|\w{3} [ 0-9][0-9] [0-9:]{8}) ([^\s:]{1,255}) ")
+
+
+def host_of(line: bytes) -> bytes | None:
+    """The host a syslog line names; None where there is none."""
+    found = _HOST.match(line)
+    return found[1] if found else None
 
 
 class Owner(Protocol):
@@ -72,3 +82,14 @@ class Batch(NamedTuple):
     by: KeyBy = "peer"
     receipt: Receipt | None = None
     timestamp: int = 0
+
+
+class Again(NamedTuple):
+    """A message that failed. `alone`: it may have been refused for others of its batch, and goes in
+    one of its own."""
+
+    key: bytes | None
+    value: bytes
+    timestamp: int
+    receipt: Receipt | None
+    alone: bool

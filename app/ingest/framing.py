@@ -266,12 +266,13 @@ class Framer:
         pending = self._pending
         seen = max(0, len(pending) - self._lookahead)
         pending += data if end < 0 else data[:end]
-        while self._lookahead and (found := _NUL_THEN_PRI.search(pending, seen)):
-            rest = pending[found.end() :]
-            del pending[found.start() :]
-            self._complete(out, line=True)
+        if self._lookahead and _NUL_THEN_PRI.search(pending, seen):
+            *ended, rest = _NUL_THEN_PRI.split(pending)
+            pending.clear()
+            for line in ended:
+                pending += line
+                self._complete(out, line=True)
             pending += rest
-            seen = 0
         if end < 0:
             self._emit_pieces(out, self._lookahead)
             return len(data)

@@ -61,7 +61,7 @@ def version_1(line: bytes) -> str:
     if words[1] not in ("TCP4", "TCP6") or len(words) != 6:
         raise ProxyError(f"malformed PROXY header {line!r}")
     try:
-        return str(ipaddress.ip_address(words[2]))
+        return _text(ipaddress.ip_address(words[2]))
     except ValueError:
         raise ProxyError(f"malformed PROXY header {line!r}") from None
 
@@ -84,7 +84,12 @@ def _version_2(command: int, family: int, rest: bytes) -> str:
         return ""
     if len(rest) < wanted:
         raise ProxyError("a PROXY header without its addresses")
-    return str(ipaddress.ip_address(rest[:wanted])).removeprefix("::ffff:")
+    return _text(ipaddress.ip_address(rest[:wanted]))
+
+
+def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """IPv4 in IPv6 as IPv4, which a proxy on a dual-stack socket sends."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 async def _read(

@@ -6,7 +6,6 @@ but `full` tells the listener to stop reading, so that the sender's TCP connecti
 
 import contextlib
 import logging
-import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +16,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from app.ingest.batch import Batch, KeyBy, Receipt
-from app.ingest.complaints import quietly
+from app.ingest.batch import Again, Batch, KeyBy, Receipt, host_of
+from app.ingest.complaints import Seldom, quietly
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +28,10 @@ STALLED_S: Final = 1.0
 SURRENDER_S: Final = 2.0
 WARM_S: Final = 2.0
 PARTITION_UA: Final = -1  # librdkafka: let the partitioner choose
+PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)  # noqa: SLF001  # public codes
 
-# What the broker will refuse however often it is asked.
+# What the broker will refuse however often it is asked. It refuses a whole batch for one record,
+# and for its size, so that this is known of a record only once it was alone in one.
 PERMANENT = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -40,16 +41,7 @@ PERMANENT = frozenset(
     }
 )
 
-# RFC 5424 "<PRI>1 TIME HOST" and RFC 3164 "<PRI>Mmm dd hh:mm:ss HOST"
-_HOST = re.compile(rb"<[0-9]{1,3}>(?:[0-9]{1,3} \S+|\w{3} [ 0-9][0-9] [0-9:]{8}) ([^\s:]{1,255}) ")
-
 Report = Callable[[KafkaError | None, Message], None]
-
-
-def host_of(line: bytes) -> bytes | None:
-    """The host a syslog line names; None where there is none."""
-    found = _HOST.match(line)
-    return found[1] if found else None
 
 
 class Publisher:
@@ -96,9 +88,13 @@ class Publisher:
             **quietly(),
         }
         self._producer = Producer(self._config)
+        self._singly: Producer | None = None
+        """For what was refused with its batch: each in a batch of its own."""
+        self._judging = False  # what is reported now was alone
+        self._seldom = Seldom()
         self._held: deque[Batch] = deque()
         self._held_count = 0
-        self._retry: deque[tuple[bytes | None, bytes, int, Receipt | None]] = deque()
+        self._retry: deque[Again] = deque()
         self._retry_at = 0.0
         self._fatal = False
         self._closed = False
@@ -108,7 +104,11 @@ class Publisher:
     @property
     def in_flight(self) -> int:
         """Messages taken and not yet acknowledged or refused."""
-        return len(self._producer) + self._held_count + len(self._retry)
+        return self._handed_over + self._held_count + len(self._retry)
+
+    @property
+    def _handed_over(self) -> int:
+        return len(self._producer) + (0 if self._singly is None else len(self._singly))
 
     @property
     def published(self) -> int:
@@ -178,8 +178,7 @@ class Publisher:
         """Send no more, whoever polls: what is not acknowledged by now stays in flight for good,
         and whoever keeps count of it has done so."""
         self._closed = True
-        self._producer.purge()
-        self._await_reports()
+        self._purge()
 
     def surrender(self) -> list[Batch]:
         """Take back what is not acknowledged, to keep it elsewhere; this ends the publisher.
@@ -187,9 +186,8 @@ class Publisher:
         Kafka may have some of it all the same, if its acknowledgement was on its way.
         """
         self._closed = True
-        self._producer.purge()
-        self._await_reports()
-        back = [Batch([value], key, "peer", None, at) for key, value, at, _ in self._retry]
+        self._purge()
+        back = [Batch([each.value], each.key, "peer", None, each.timestamp) for each in self._retry]
         back += self._held
         self.accepted -= sum(len(batch.lines) for batch in back)
         self._retry.clear()
@@ -197,15 +195,27 @@ class Publisher:
         self._held_count = 0
         return back
 
-    def _await_reports(self) -> None:
-        """Serve what the producer still has to say about its messages."""
+    def _purge(self) -> None:
+        """Take back what was handed over, and serve what is still to be said of it."""
+        self._producer.purge()
+        if self._singly is not None:
+            self._singly.purge()
         deadline = time.monotonic() + SURRENDER_S
-        while len(self._producer) and time.monotonic() < deadline:
+        while self._handed_over and time.monotonic() < deadline:
             self._serve(0.05)
 
     def _serve(self, wait_s: float = 0.0) -> None:
+        self._ask(self._producer, wait_s)
+        if self._singly is not None:
+            self._judging = True
+            try:
+                self._ask(self._singly, 0.0)
+            finally:
+                self._judging = False
+
+    def _ask(self, producer: Producer, wait_s: float) -> None:
         try:
-            self._producer.poll(wait_s)
+            producer.poll(wait_s)
         except KafkaException as error:
             # The binding raises a fatal error from here, whatever the error callback is.
             if not error.args[0].fatal():
@@ -265,12 +275,24 @@ class Publisher:
         self, receipt: Receipt | None, error: KafkaError, message: Message, timestamp: int
     ) -> None:
         value = message.value() or b""
-        if error.code() in PERMANENT:
+        for_good = error.code() in PERMANENT
+        if for_good and self._judging:
             self._refuse(error, value, receipt)
-        else:
-            self._fatal = self._fatal or error.fatal()
-            self.retried += 1
-            self._retry.append((message.key(), value, timestamp, receipt))
+            return
+        self._fatal = self._fatal or error.fatal()
+        self.retried += 1
+        alone = for_good or self._judging
+        if for_good:
+            self._retry_at = 0.0  # nothing has to come back first
+        self._retry.append(Again(message.key(), value, timestamp, receipt, alone))
+        if error.code() not in PURGED and self._seldom.due(error.code()):
+            log.warning(
+                "Kafka has not taken messages, which are sent again%s; `northbound topics plan` "
+                "tells whether the topic is as it should be. topic=%s reason=%s",
+                " one by one" if alone else "",
+                self.topic,
+                error.str(),
+            )
 
     def _refuse(self, error: KafkaError, line: bytes, receipt: Receipt | None) -> None:
         self.refused[error.name()] += 1
@@ -287,12 +309,13 @@ class Publisher:
     def _send_again(self) -> None:
         """Failed messages again, with the time they were received at."""
         while self._retry:
-            key, value, timestamp, receipt = self._retry[0]
+            key, value, timestamp, receipt, alone = self._retry[0]
             report = self._report(receipt, timestamp)
+            if alone and self._singly is None:
+                self._singly = Producer({**self._config, "batch.num.messages": 1})
+            producer = self._singly if alone and self._singly is not None else self._producer
             try:
-                self._producer.produce(
-                    self.topic, value, key, timestamp=timestamp, on_delivery=report
-                )
+                producer.produce(self.topic, value, key, timestamp=timestamp, on_delivery=report)
             except BufferError:
                 return
             except KafkaException as error:
@@ -308,8 +331,8 @@ class Publisher:
         Messages whose acknowledgement got lost with it may come twice; none is lost.
         """
         log.warning("The producer failed and is replaced. topic=%s", self.topic)
-        self._producer.purge()
-        self._await_reports()
+        self._purge()
         self._producer = Producer(self._config)
+        self._singly = None
         self._fatal = False
         self.renewed += 1

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from app.ingest.connection import LOCAL_PEER
-from app.ingest.datagrams import Datagrams, kernel_drops
+from app.ingest.datagrams import MOST, Datagrams, kernel_drops
 from app.ingest.framing import cut_oversize
 from app.ingest.publisher import Publisher
 from app.ingest.settings import ListenerSettings
@@ -80,10 +80,12 @@ class Receiver:
                 time.sleep(1.0)
 
     def _step(self, poll: "select.poll") -> None:
-        if self._full or self.drained.is_set():
+        if self.drained.is_set() or (self._full and not self._stopping):
             time.sleep(TURN_MS / 1000 / 4)
         elif self._stopping:
-            if not self._receive():
+            # Full or not: what the socket holds is in nobody else's hands, and ends with it.
+            count = self._receive()
+            if not count or (self._full and count < MOST):
                 self._end()
         elif poll.poll(TURN_MS) and self._receive() < FEW:
             time.sleep(GATHER_S)

@@ -14,6 +14,9 @@ from app.ingest.framing import LIMIT, Oversize
 
 LARGEST_DATA: Final = 64 << 20
 """A longer DATA is a fault: no sender means it, and split pieces of it are held until its end."""
+LARGEST_OTHER: Final = 128 << 10
+"""Of a command that is no message, or comes before `open`: offers are some hundred octets, and all
+of them are held until their end, from senders that nobody knows."""
 LAST_TXNR: Final = 999_999_999
 SERVERCLOSE: Final = b"0 serverclose 0\n"
 ACCEPTED: Final = b" rsp 6 200 OK\n"
@@ -166,12 +169,13 @@ class Session:
         if txnr != self._expected:
             reason = f"expected transaction {self._expected}, found {txnr}"
             return self._fail(reason, data, steps)
-        if size > LARGEST_DATA:
-            return self._fail(f"DATALEN {size} is above {LARGEST_DATA}", data, steps)
         command, start = header[2], header.end()
+        message = command == b"syslog" and self.state == "open"
+        if size > (largest := LARGEST_DATA if message else LARGEST_OTHER):
+            return self._fail(f"DATALEN {size} is above {largest}", data, steps)
         if size == 0:
             return self._command(txnr, command, b"", start, data, steps)
-        if size > self._limit and command == b"syslog" and self.state == "open":
+        if size > self._limit and message:
             self._left = size + 1
             self.oversize += 1
             rest = self._go_on_oversize(data[start:], steps)

@@ -122,3 +122,11 @@ class AgentSettings:
     def inputs(self) -> tuple[InputSettings, ...]:
         """Listeners and connectors."""
         return (*self.listeners, *self.connectors)
+
+    @property
+    def max_line(self) -> dict[str, int]:
+        """Bytes that a line may have, by source; 0 where its input sets no bound."""
+        found: dict[str, int] = {}
+        for each in self.inputs:
+            found[each.source] = max(found.get(each.source, 0), getattr(each, "limit", 0))
+        return found

@@ -1,33 +1,24 @@
 """A bounded queue of messages on disk that outlives the process and the machine.
 
-A folder holds segments, `<number>.spool`, and `position`, which says up to where the queue has been
-drained. A record is a batch of one sender: header, key, lengths, lines; a CRC covers all but the
-header's first field, so that a torn end is seen and cut off. What has been written survives the end
-of the process at once, and that of the machine after `sync`.
+A folder holds segments, `<number>.spool`, of records (spool_record.py), and `position`, which says
+up to where the queue has been drained. What has been written survives the end of the process at
+once, and that of the machine after `sync`.
 """
 
 import fcntl
 import json
 import logging
 import os
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from app.ingest.batch import Batch, KeyBy
+from app.ingest.batch import Batch
 from app.ingest.complaints import Seldom
+from app.ingest.spool_record import Record, packed, records
 
 log = logging.getLogger(__name__)
 
-HEADER: Final = struct.Struct("<IIIHBxQ")
-"""CRC-32, bytes after the header, messages, bytes of the key, place in KEYS, reception in ms."""
-KEYS: Final[tuple[KeyBy, ...]] = ("peer", "host", "spread")
-"""What records are keyed by; a number here never changes."""
 SEGMENT_BYTES: Final = 32 << 20
 
 
@@ -64,8 +55,8 @@ class Spool:
     """One queue with one writer and one reader, in the same thread. `limit`: bytes on disk.
 
     `depth` messages in `size` bytes are in it; `recovered` were there when it was opened; `dropped`
-    did not fit, or could not be written. Raises OSError for a folder that another agent has, which
-    would take what that one is writing for a torn end.
+    did not fit, could not be written, or were damaged when it was opened. Raises OSError for a
+    folder that another agent has, which would take what that one is writing for a torn end.
     """
 
     def __init__(self, folder: Path, limit: int, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -82,14 +73,14 @@ class Spool:
         self._sizes: dict[int, int] = {}
         self._position = self._read_position()
         self._recover()
-        self.recovered = self.depth
+        self.recovered = self.depth + self.dropped
         self._last = max(self._sizes, default=self._position.segment)
         self._writing: int | None = None  # file descriptor of the last segment
         self._complained = False
 
     def append(self, batch: Batch) -> bool:
         """Take a batch at the end; False, and it is dropped and counted, if there is no room."""
-        record = _record(batch)
+        record = packed(batch)
         if self.size + len(record) > self.limit or not self._write(record):
             self.dropped += len(batch.lines)
             if not self._complained:
@@ -144,11 +135,12 @@ class Spool:
         """Make what was written survive the machine's end, if the disk can. Blocks; any thread."""
         self.dirty = False
         try:
-            descriptor = os.open(self._path(self._last), os.O_RDONLY)
-            try:
-                os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
+            for path in (self._path(self._last), self.folder):  # a new file is in none without it
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fdatasync(descriptor)
+                finally:
+                    os.close(descriptor)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -215,25 +207,20 @@ class Spool:
 
     def _batches(self, position: Position) -> Iterator[tuple[Batch, int]]:
         """Good records of a segment from an offset on, each with the offset of its end."""
+        for record in self._records(position):
+            if record.batch is not None:
+                yield record.batch, record.end
+
+    def _records(self, position: Position) -> Iterator[Record]:
         try:
             file = self._path(position.segment).open("rb")
         except FileNotFoundError:
             return
         with file:
-            offset = file.seek(position.offset)
-            there = os.fstat(file.fileno()).st_size
-            while len(head := file.read(HEADER.size)) == HEADER.size:
-                _, size, *_ = HEADER.unpack(head)
-                if offset + HEADER.size + size > there:  # torn, or a length that is none
-                    return
-                batch = _batch(head, file.read(size))
-                if batch is None:
-                    return
-                offset += HEADER.size + size
-                yield batch, offset
+            yield from records(file, position.offset, os.fstat(file.fileno()).st_size)
 
     def _recover(self) -> None:
-        """Count what is there and cut off a torn end."""
+        """Count what is there and what is damaged of it, and cut off a torn end."""
         for path in sorted(self.folder.glob("*.spool")):
             number = int(path.stem)
             if number < self._position.segment:
@@ -241,9 +228,17 @@ class Spool:
                 continue
             first = self._position.offset if number == self._position.segment else 0
             end = first
-            for batch, after in self._batches(Position(number, first)):
-                self.depth += len(batch.lines)
-                end = after
+            for record in self._records(Position(number, first)):
+                end = record.end
+                if record.batch is not None:
+                    self.depth += record.messages
+                    continue
+                self.dropped += record.messages
+                log.error(
+                    "Messages in a spool are damaged, and lost. file=%s messages=%d",
+                    path,
+                    record.messages,
+                )
             if (there := path.stat().st_size) < first:
                 path.unlink()  # a machine that ended had not written all that was drained of it
                 continue
@@ -271,25 +266,3 @@ class Spool:
         except OSError as error:
             # The older one stays: what is drained since then comes twice if the process is killed.
             log.error("The spool's position is not saved. folder=%s error=%s", self.folder, error)  # noqa: TRY400
-
-
-def _record(batch: Batch) -> bytes:
-    key = b"" if batch.key is None or batch.by == "spread" else batch.key
-    lines: Sequence[bytes] = batch.lines
-    lengths = np.fromiter(map(len, lines), np.uint32, len(lines)).tobytes()
-    body = b"".join((key, lengths, *lines))
-    by = KEYS.index(batch.by)
-    head = HEADER.pack(0, len(body), len(lines), len(key), by, batch.timestamp)
-    return struct.pack("<I", zlib.crc32(body, zlib.crc32(head[4:]))) + head[4:] + body
-
-
-def _batch(head: bytes, body: bytes) -> Batch | None:
-    """A record as a batch; None if it is damaged."""
-    crc, _, count, key_size, by, timestamp = HEADER.unpack(head)
-    if zlib.crc32(body, zlib.crc32(head[4:])) != crc:
-        return None
-    start = key_size + 4 * count
-    lengths = np.frombuffer(body, np.uint32, count, key_size).tolist()
-    edges = accumulate(lengths, initial=start)
-    lines = [body[first:end] for first, end in pairwise(edges)]
-    return Batch(lines, body[:key_size] or None, KEYS[by], None, timestamp)

@@ -9,11 +9,9 @@ import contextlib
 import logging
 import socket
 import ssl
-import stat
 import time
 from asyncio import Server
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from app.broker import ports
@@ -23,6 +21,7 @@ from app.ingest.ledger import Ledger
 from app.ingest.publisher import Publisher
 from app.ingest.settings import ListenerSettings
 from app.ingest.spill import Spill
+from app.ingest.unix import make_way, remove
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ class StreamListener:
     async def _listen(self) -> None:
         settings, loop = self.settings, self._loop
         if settings.path is not None:
-            remove_stale(settings.path)
+            make_way(settings.path, socket.SOCK_STREAM)
             self._server = await loop.create_unix_server(
                 lambda: self.connection(self, LOCAL_PEER), str(settings.path), backlog=BACKLOG
             )
@@ -278,8 +277,7 @@ class StreamListener:
         if self._socket is not None:
             self._socket.close()
         if self.settings.path is not None:
-            with contextlib.suppress(OSError):  # the next start removes it
-                self.settings.path.unlink(missing_ok=True)
+            remove(self.settings.path)
 
     async def _end_connections(self) -> None:
         """In order where the senders take part in it. TLS and answers that nobody reads would else
@@ -291,13 +289,6 @@ class StreamListener:
         for connection in list(self._connections):
             connection.abort()
         await self._all_closed.wait()
-
-
-def remove_stale(path: Path) -> None:
-    """Remove a socket file that an agent killed earlier left behind. Nothing else is touched."""
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.stat().st_mode):
-            path.unlink()
 
 
 def _sum(counters: Sequence[Counters]) -> Counters:

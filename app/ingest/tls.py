@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.config.listeners import ListenerTls
 
 ClientCertificates: TypeAlias = Literal["none", "optional", "required"]
+_Connection: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,12 @@ class TlsSettings:
     client_ca: Path | None = None
     clients: ClientCertificates = "none"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """A change of one is taken up."""
+        given = (self.certificate, self.key, self.client_ca)
+        return tuple(each for each in given if each is not None)
+
     def context(self) -> ssl.SSLContext:
         """A server context, TLS 1.2 or newer. Raises OSError that names the file at fault."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -32,27 +39,36 @@ class TlsSettings:
         context.num_tickets = 0
         context.sslobject_class = RecordReader
         self._load(context)
-        if self.client_ca is not None:
-            try:
-                context.load_verify_locations(self.client_ca)
-            except OSError as error:
-                raise OSError(
-                    error.errno, f"tls.client_ca {self.client_ca}: {_reason(error)}"
-                ) from None
-            modes = {
-                "none": ssl.CERT_NONE,
-                "optional": ssl.CERT_OPTIONAL,
-                "required": ssl.CERT_REQUIRED,
-            }
-            context.verify_mode = modes[self.clients]
+        self.trust(context)
         return context
 
+    def trust(self, context: ssl.SSLContext) -> None:
+        """Let a context ask for senders' certificates, if that is wanted. Raises OSError."""
+        if self.client_ca is None:
+            return
+        try:
+            context.load_verify_locations(self.client_ca)
+        except OSError as error:
+            text = f"tls.client_ca {self.client_ca}: {_reason(error)}"
+            raise OSError(error.errno, text) from None
+        modes = {
+            "none": ssl.CERT_NONE,
+            "optional": ssl.CERT_OPTIONAL,
+            "required": ssl.CERT_REQUIRED,
+        }
+        context.verify_mode = modes[self.clients]
+
     def renew(self, context: ssl.SSLContext) -> None:
-        """Read certificate and key again; connections made from now on get them. Raises OSError;
-        then they get what they got before."""
-        # A certificate without its key, as while both are being replaced, would leave none.
-        self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        self._load(context)
+        """Read all files again; connections made from now on go by them. Raises OSError; then they
+        go by what was read before."""
+        # A certificate without its key, as while both are being replaced, would leave none. CAs
+        # cannot be taken out of a context, and a server may hold on to the one that it was given.
+        fresh = self.context()
+
+        def hand_over(connection: _Connection, _name: str | None, _: ssl.SSLContext) -> None:
+            connection.context = fresh
+
+        context.sni_callback = hand_over
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:

@@ -17,7 +17,7 @@ from app.ingest.publisher import Publisher
 from app.ingest.receiver import Receiver
 from app.ingest.settings import ListenerSettings
 from app.ingest.spill import Spill
-from app.ingest.streams import remove_stale
+from app.ingest.unix import make_way, remove
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class DatagramListener:
         settings = self.settings
         with contextlib.ExitStack() as opened:
             if settings.path is not None:
-                remove_stale(settings.path)
+                make_way(settings.path, socket.SOCK_DGRAM)
                 source = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
                 source.bind(str(settings.path))
                 settings.path.chmod(settings.mode)
@@ -176,6 +176,9 @@ class DatagramListener:
 
     async def stop(self, drain_s: float) -> None:
         """Receive what has arrived, then no more."""
+        if self.settings.path is not None:
+            # Before the end: whoever listens there next, after a reload, has a file of his own.
+            remove(self.settings.path)
         for each in self.receivers:
             each.stop(drain_s)
         for each in self.receivers:
@@ -188,6 +191,3 @@ class DatagramListener:
             if each.spill is not None:
                 each.spill.close()
             each.publisher.close()
-        if self.settings.path is not None:
-            with contextlib.suppress(OSError):  # the next start removes it
-                self.settings.path.unlink(missing_ok=True)

@@ -104,6 +104,20 @@ def test_what_drifted() -> None:
     assert [each.what for each in lines(found_)] == ["request_percentage 100 -> (none)"]
 
 
+def test_lines_that_no_worker_has_read_are_told() -> None:
+    """A source that was renamed leaves them behind, and nobody reads them under its new name: with
+    the topic they would be gone."""
+    left = [*WHOLE.everything, "p.raw.old"]
+    cluster = replace(WHOLE, everything=left, unread={"p.raw.old": 1234})
+    unread = "; up to 1,234 of its records were read by no worker: a source of this name mends it"
+    assert shown(cluster) == [
+        f"  topic p.raw.old: not declared, left alone (--delete p.raw.old){unread}"
+    ]
+    assert shown(cluster, delete=["p.raw.old"]) == [
+        f"- topic p.raw.old: with every record in it{unread}"
+    ]
+
+
 def test_nothing_is_deleted_without_being_told() -> None:
     """What nobody declares is named and left alone; other names than ours are not even named."""
     left = [*WHOLE.everything, "p.raw.old", "raw.of-another-prefix"]

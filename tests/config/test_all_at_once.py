@@ -363,3 +363,34 @@ def _spoil(random_: random.Random, data: Any, values: list[Any]) -> None:
         else:
             data[f"{key}s"] = data.pop(key)
         return
+
+
+def test_the_ca_of_senders_is_looked_at(tmp_path: Path) -> None:
+    """Also where Northbound's own CA makes the listener's certificate, at the start."""
+    file = tmp_path / "northbound.yaml"
+    file.write_text(
+        """\
+version: 1
+kafka: {embedded: {data: ./data}}
+sources: {nas: {format: qumulo}}
+listeners:
+  - protocol: tls
+    listen: 127.0.0.1:6514
+    source: nas
+    tls: {client_ca: gone.pem, client_certificates: required}
+connectors:
+  - type: http
+    listen: 127.0.0.1:8088
+    source: nas
+    tls: {client_ca: none.pem, client_certificates: optional}
+""",
+        encoding="utf-8",
+    )
+    (tmp_path / "none.pem").write_text("no certificate")
+    told = mistakes(file)
+    assert len(told) == 2
+    assert "northbound.yaml:8: listeners[0].tls" in told[0]
+    assert "gone.pem: No such file" in told[0]
+    assert "northbound.yaml:13: connectors[0].tls" in told[1]
+    assert "none.pem: " in told[1]
+    assert mistakes(file, ingest=False) == []

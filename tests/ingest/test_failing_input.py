@@ -3,6 +3,7 @@ Kafka is away takes none of its lines."""
 
 import asyncio
 import errno
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from app.commands import ingest
 from app.ingest.agent import IngestAgent
 from app.ingest.lines import LineListener
 from app.ingest.settings import AgentSettings
+from app.ingest.topics import IngestError
 from topology.topics import Names
 
 
@@ -116,3 +118,36 @@ def test_a_damaged_certificate_ends_no_watch(
     monkeypatch.setattr(ingest, "_own_certificate", damaged)
     ingest._renew(tmp_path / "northbound.yaml")
     assert "The certificate cannot be renewed." in caplog.text
+
+
+def test_pages_move_with_a_reload() -> None:
+    """What the agent says of itself is at the new address, and the old one is free."""
+
+    async def work() -> None:
+        agent = Quiet(AgentSettings(listeners=(), ticks={}), {}, Names())
+        await agent.start()
+        before = agent.web
+        await agent.apply(AgentSettings(listeners=(), ticks={}, web=("127.0.0.2", 0)))
+        assert agent.web is not None
+        assert (agent.web[0], agent.status()["web"].startswith("127.0.0.2:")) == ("127.0.0.2", True)
+        _, writer = await asyncio.open_connection(*agent.web)
+        writer.close()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            busy = AgentSettings(listeners=(), ticks={}, web=taken.getsockname())
+            with pytest.raises(IngestError, match=r"ingest\.web: .*in use"):
+                await agent.apply(busy)
+        assert agent.web[0] == "127.0.0.2"
+        assert before != agent.web
+        await agent.stop()
+
+    asyncio.run(work())
+
+
+def test_another_kafka_takes_a_restart() -> None:
+    """A reload says so, where it would else be taken for done."""
+    agent = IngestAgent(
+        AgentSettings(listeners=(), ticks={}, web=None), {"bootstrap.servers": "a:1"}, Names("p.")
+    )
+    assert agent.serves({"bootstrap.servers": "a:1"}, Names("p."))
+    assert not agent.serves({"bootstrap.servers": "b:1"}, Names("p."))
+    assert not agent.serves({"bootstrap.servers": "a:1"}, Names())

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -153,5 +154,63 @@ def test_a_disk_that_stands_still_stops_nobody_elses_ledger() -> None:
         assert listening.account().received == 5
         await listening.stop(0.1)
         await listening.close()
+
+    asyncio.run(work())
+
+
+def test_what_a_socket_holds_is_taken_at_a_stop_though_kafka_is_away() -> None:
+    """Senders were told that it was sent. It counts among what is in flight, and is published when
+    Kafka comes back or told as lost, where it would end with the socket unseen."""
+    source, sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    publisher: Any = Publisher()
+    publisher.full = True
+    receiver = Receiver(source, listener("q", protocol="unix", datagram=True), publisher, None)
+    receiver._full = True
+    receiver.start()
+    for number in range(3):
+        sender.send(b"line %d" % number)
+    receiver.stop(20.0)
+    assert receiver.drained.wait(20)
+    receiver.close()
+    sender.close()
+    assert (receiver.received, publisher.in_flight) == (3, 3)
+
+
+def test_a_unix_socket_that_leaves_late_leaves_the_file_of_the_next(tmp_path: Path) -> None:
+    """Changed by a reload while Kafka is away, the old listener stays until Kafka has its lines.
+    What listens at the same path meanwhile is still found by its senders when the old one ends."""
+    path = tmp_path / "in.sock"
+    options: Any = {"protocol": "unix", "datagram": True, "path": path}
+    first, second = (listener("q", limit=limit, **options) for limit in (100, 200))
+    publishers: list[Any] = []
+
+    def make(settings: ListenerSettings) -> DatagramListener:
+        def publisher(_: int) -> tuple[Any, None]:
+            publishers.append(Publisher())
+            return publishers[-1], None
+
+        return DatagramListener(settings, publisher)
+
+    def send(text: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(str(path))
+            sender.send(text)
+
+    async def work() -> None:
+        options: Any = {"ticks": {}, "web": None, "flush_s": 0.0, "drain_s": 20.0}
+        agent = Quiet(AgentSettings(listeners=(first,), **options), {}, Names())
+        agent.make = make
+        await agent._open(first)
+        send(b"a line")
+        await until(lambda: publishers[0].in_flight, "the line")
+        await agent.apply(AgentSettings(listeners=(second,), **options))
+        publishers[0].in_flight = 0
+        await agent._part()
+        assert publishers[0].closed
+        send(b"another")
+        await until(lambda: publishers[1].in_flight, "the other line")
+        publishers[1].in_flight = 0
+        await agent.stop()
+        assert not path.exists()
 
     asyncio.run(work())

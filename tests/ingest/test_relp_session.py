@@ -130,6 +130,18 @@ def test_oversize_messages() -> None:
     assert LARGEST_DATA < 999_999_999
 
 
+@pytest.mark.parametrize("command", [b"1 open", b"1 syslog", b"1 hello"])
+def test_strangers_are_not_listened_to_for_long(command: bytes) -> None:
+    """Before `open`, and for what is no message, little is held: anybody who connects could fill
+    the memory."""
+    session = Session()
+    (answer,) = session.feed(command + b" 1000000 x")
+    assert isinstance(answer, Answer)
+    assert (answer.data, answer.last) == (GOODBYE, True)
+    assert "1000000 is above" in session.fault
+    assert converse(Session(), [command + b" 100000 ", b"x" * 99_999])[2] is False
+
+
 def test_a_refused_message_is_answered_with_500() -> None:
     """What Kafka will never take is not answered with 200; its neighbours are."""
     answers = accepted([b"5", b"6", b"7"], {1}).split(b"\n")

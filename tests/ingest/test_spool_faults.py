@@ -13,7 +13,8 @@ from app.ingest.batch import Batch
 from app.ingest.listeners import make_listener
 from app.ingest.settings import AgentSettings, ListenerSettings
 from app.ingest.spill import Spill
-from app.ingest.spool import HEADER, Spool
+from app.ingest.spool import Spool
+from app.ingest.spool_record import HEADER
 from tests.ingest.rig import run
 from tests.ingest.test_spool_drain import Kafka
 
@@ -87,6 +88,41 @@ def test_a_damaged_length_takes_no_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert lines(again) == [b"before"]
+
+
+def test_a_damaged_record_takes_no_other_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A byte that the disk has lost: its messages are lost and counted, those behind it are not."""
+    spool = Spool(tmp_path, ROOM)
+    for each in (b"before", b"damaged", b"behind"):
+        spool.append(batch(each, each))
+    spool.close()
+    (segment,) = tmp_path.glob("*.spool")
+    data = segment.read_bytes()
+    segment.write_bytes(data.replace(b"damaged", b"dam ged", 1))
+    again = Spool(tmp_path, ROOM)
+    assert (again.depth, again.dropped, again.recovered) == (4, 2, 6)
+    assert "damaged, and lost" in caplog.text
+    again.append(batch(b"new"))
+    assert lines(again) == [b"before"] * 2 + [b"behind"] * 2 + [b"new"]
+    assert (again.size, again.dropped) == (0, 2)
+    again.close()
+    assert Spool(tmp_path, ROOM).recovered == 0
+
+
+def test_a_new_segment_is_in_its_folder_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without power forgets a file that only its own content was written of."""
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fdatasync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+    )
+    spool = Spool(tmp_path, ROOM)
+    spool.append(batch(b"a"))
+    spool.sync()
+    assert synced == [str(next(tmp_path.glob("*.spool"))), str(tmp_path)]
 
 
 def test_a_spool_is_one_agents(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ class HttpSettings(ConnectorSettings):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The token's, and the certificate's."""
-        tls = (self.tls.certificate, self.tls.key) if self.tls else ()
-        return tuple(each for each in (self.token_file, *tls) if each is not None)
+        """The token's, and the certificates'."""
+        tls = self.tls.files if self.tls else ()
+        return (*((self.token_file,) if self.token_file else ()), *tls)
 
     def tokens(self) -> tuple[bytes, ...]:
         """The tokens that are valid now; none: no token is asked for. Raises OSError."""

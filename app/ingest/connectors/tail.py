@@ -92,12 +92,13 @@ class Tail:
         """Whether its file still has what was read."""
         return self.fd is not None and has(self.fd, self.place)
 
-    def read(self, limit: int, oversize: Oversize) -> Cut | None:
-        """The next lines, None if there are none yet. Raises Changed, OSError."""
+    def read(self, limit: int, oversize: Oversize, *, ended: bool = False) -> Cut | None:
+        """The next lines, None if there are none yet. `ended`: nobody writes any more, so that the
+        end of the file ends its last line. Raises Changed, OSError."""
         assert self.fd is not None  # noqa: S101  # asked of attached ones only
         status = os.fstat(self.fd)
         now = (status.st_size, status.st_mtime_ns)
-        if now == self.idle:
+        if now == self.idle and not ended:
             return None
         offset, inside, before = self.place
         most = max(BLOCK, limit + 1)
@@ -106,6 +107,8 @@ class Tail:
             raise Changed
         block = block[len(before) :]
         found = cut(block, limit, oversize, inside=inside)
+        if ended and block and not found.used:
+            found = cut(block + b"\n", limit, oversize, inside=inside)._replace(used=len(block))
         if not found.used:
             self.idle = now
             return None

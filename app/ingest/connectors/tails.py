@@ -290,7 +290,7 @@ class Tails:
         for identity, tail in list(self.tails.items()):
             while left > 0:
                 try:
-                    found = None if self._waits(tail) else tail.read(self._limit, self._oversize)
+                    found = None if self._waits(tail) else self._next(tail)
                 except (Changed, OSError):
                     break  # the next look says what it is
                 if found is None:
@@ -300,13 +300,23 @@ class Tails:
             else:
                 self.more = True
                 break
-            quiet = time.monotonic() - tail.quiet_since > self._rotated_s
-            if quiet and not tail.named and not tail.pending and tail.fd is not None:
+            if self._left(tail) and not tail.pending and tail.fd is not None:
                 if _linked(tail.fd):
                     self.away.append(tail)  # an NFS server may show it again
                 tail.detach()
                 del self.tails[identity]
         return pieces
+
+    def _next(self, tail: Tail) -> Cut | None:
+        """Its next lines; its last one, too, that has no end, once nobody writes it any more."""
+        found = tail.read(self._limit, self._oversize)
+        if found is None and self._left(tail):
+            found = tail.read(self._limit, self._oversize, ended=True)
+        return found
+
+    def _left(self, tail: Tail) -> bool:
+        """Whether its writer has gone over to another file."""
+        return not tail.named and time.monotonic() - tail.quiet_since > self._rotated_s
 
     def _say(self, path: str, what: str) -> None:
         """Once for each file."""

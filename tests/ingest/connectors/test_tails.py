@@ -395,6 +395,34 @@ def test_removed_files_are_let_go(log: Path) -> None:
     assert not follower.look().tails.contents
 
 
+@pytest.mark.parametrize("how", ["renamed", "removed"])
+@pytest.mark.parametrize("limit", [1 << 20, 10])
+def test_the_last_line_of_a_file_that_is_over(log: Path, how: str, limit: int) -> None:
+    """A writer that was killed in its last line ends no line any more: what it wrote comes once the
+    file has been left alone, where it would have gone with the file. That of a file that is still
+    there waits for its end."""
+    follower = Follower(log)
+    follower.tails = Tails(follower.paths, limit, "split", rotated_s=0.0)
+    with log.open("ab") as out:
+        out.write(b"killed here\r")
+    follower.look().look()
+    whole = lines(0, 100).replace(b"\n", b"")
+    if limit > 10:
+        assert b"".join(follower.got) == whole
+    gone = log.with_name("gone")
+    log.rename(gone)
+    if how == "removed":
+        gone.unlink()
+    follower.look().look()
+    assert b"".join(follower.got) == whole + b"killed here"
+    if how == "renamed":
+        follower.tails._rotated_s = 60.0
+        with gone.open("ab") as out:
+            out.write(b"and on\n")
+        follower.look().look()
+        assert b"".join(follower.got) == whole + b"killed hereand on"
+
+
 def test_patterns(tmp_path: Path) -> None:
     """Folders, stars and ** name files; compressed files, folders and pipes are left out."""
     (tmp_path / "a" / "b").mkdir(parents=True)
