@@ -18,12 +18,13 @@ FROM python:3.12-slim
 # Volumes take over owner and mode of these folders when they are first used.
 RUN useradd --uid 1000 --home-dir /northbound --no-create-home northbound \
  && install -d -o northbound -g northbound -m 0700 /northbound /northbound/brokers \
-    /northbound/bundles /northbound/data /northbound/state
+    /northbound/bundles /northbound/data /northbound/spool /northbound/state
 COPY --from=build /opt/northbound /opt/northbound
 ENV PATH=/opt/northbound/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /northbound
 COPY --chown=northbound northbound.yaml ./
 COPY --chown=northbound rules rules
+COPY --chown=northbound normalizers normalizers
 COPY --chown=northbound examples examples
 USER northbound
 CMD ["northbound", "--help"]

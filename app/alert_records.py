@@ -13,8 +13,9 @@ from topology.northbound.indicators import DETAILS, SUMMARY
 
 
 def findings(values: Iterable[bytes | None], uid: str) -> list[dict[str, Any]]:
-    """What was said of the alert with this `metadata.uid`, in order; it may have been given to
-    several tenants. Formats that are no JSON have the alert in another feed, or not at all."""
+    """What was said of the alert with this `finding_info.uid`, in order, or of it in the one state
+    that a `metadata.uid` names; it may have been given to several tenants. Formats that are no JSON
+    have the alert in another feed, or not at all."""
     needle = uid.encode()
     found: list[dict[str, Any]] = []
     for value in values:
@@ -25,7 +26,10 @@ def findings(values: Iterable[bytes | None], uid: str) -> list[dict[str, Any]]:
             _link(found, record)
             continue
         finding = _finding(record)
-        if finding is not None and finding["metadata"]["uid"] == uid:
+        if finding is not None and uid in (
+            finding["metadata"]["uid"],
+            finding["finding_info"].get("uid"),
+        ):
             found.append(finding)
     return found
 

@@ -46,7 +46,10 @@ COMMANDS: Final[Mapping[str, str]] = {
 """By name, in the order of --help: the module below app.commands, and what in it."""
 
 
-UID: Final = re.compile(r"-(?:[\w-]{21}|[\w-]{10}-\d+-\d+(?:-\d+)?(?:-aggregated)?)")
+UID: Final = re.compile(
+    r"-(?:[\w-]{21}(?:-(?:provisional|final|superseded))?"
+    r"|[\w-]{10}-\d+-\d+(?:-\d+)?(?:-aggregated)?)"
+)
 """An alert's or an event's uid (topology/findings.py, topology/uid.py) that begins with a dash."""
 
 

@@ -270,8 +270,8 @@ class Deployment:
             self._supervisor.add(Child("ingest agent", argv, logs / "ingest.log", environment))
         for number in range(self.config.workers.count if self.workers else 0):
             argv = [str(here / "faust"), "-A", "app.worker", "worker", "--loglevel", "warn"]
-            port = self.config.workers.web_port
-            argv += ["--web-port", str(port + number if port else ports.free("127.0.0.1"))]
+            host, port = self.config.workers.web_host, self.config.workers.web_port
+            argv += ["--web-port", str(port + number if port else ports.free(host))]
             log = logs / f"worker-{number}.log"
             self._supervisor.add(Child(f"worker {number}", argv, log, environment))
         if self.workers and (self.config.deliveries or self.config.responses):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from app import extras
 from app.live_lookups import Answer, Asker, SetupError
 
 if TYPE_CHECKING:
@@ -113,9 +114,7 @@ def dns_asker(direction: str, servers: Sequence[tuple[str, int]], timeout: float
         import dns.asyncresolver  # noqa: PLC0415  # an extra
         import dns.nameserver  # noqa: PLC0415  # an extra
     except ImportError:
-        raise SetupError(
-            "dns", "needs the package extra dns; install it with: pip install 'northbound[dns]'"
-        ) from None
+        raise SetupError("dns", extras.missing("dns")) from None
     try:
         resolver = dns.asyncresolver.Resolver(configure=not servers)
     except dns.resolver.NoResolverConfiguration:

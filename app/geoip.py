@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app import extras
 from app.lookups import LookupErrors, version
 from topology.enrich.geoip import GeoIP, Record
 
@@ -17,8 +18,7 @@ def load_geoip(path: Path, fields: Sequence[str]) -> GeoIP:
     try:
         from maxminddb import InvalidDatabaseError  # noqa: PLC0415  # an extra
     except ImportError:
-        text = "needs the package extra geoip; install it with: pip install 'northbound[geoip]'"
-        raise LookupErrors([f"{path}: {text}"]) from None
+        raise LookupErrors([f"{path}: {extras.missing('geoip')}"]) from None
     try:
         content = path.read_bytes()
     except OSError as error:

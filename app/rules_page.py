@@ -41,7 +41,7 @@ This page is written from the rule files (`python -m app.rules_page`).
 (`provisional`) and is `final` when the window is closed. `lt`, `lte`, `eq` and `neq` are judged
 when a window closes, as are ranges (`gte` with `lte`); it begins with a match. A sequence may list
 a rule again, and each of its steps takes an event of its own. Events of one time are in the order
-of their uids.
+of their records.
 A match without a value for one of the `group-by` fields joins no group and is counted
 (`matches_without_group`); so is one without a value in `field`, or without a number where a number
 is asked for (`matches_without_value`). Numbers are exact: up to 30 digits before and after the
@@ -56,6 +56,8 @@ What Northbound adds is under `northbound:`, which other Sigma tools ignore:
 | `absent: [rule]` | absence: a match alerts if none of these rules follows in its group |
 | `first_seen: true` | a match alerts if its group had none for a timespan before it |
 | `since: 2026-12-24` | with `first_seen`: from when on it alerts, in event time |
+| `lists: [...]` | what it does to [active lists](lists.md), and asks of them |
+| `alert: false` | it does that, and nobody is alerted |
 
 `absent` and `first_seen` go with `event_count` and `gte: 1` alone. Absence is judged when the
 timespan that begins with the match is over; a match of an absent rule in the same millisecond

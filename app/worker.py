@@ -81,8 +81,9 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         f"{config.kafka.topic_prefix}northbound",
         client=client,
         state=config.state,
+        web_bind=config.workers.web_host,
         web_host="127.0.0.1",
-        web_port=ports.free("127.0.0.1"),
+        web_port=ports.free(config.workers.web_host),
         engine_options={
             "commit_interval": config.workers.commit_interval / 1000,
             "max_batch": config.workers.max_batch,
@@ -103,6 +104,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             engines = [engine.statistics.snapshot() for engine in app.engines]
             told = {"ready": app.ready, "engines": engines, "not_in_use": not_in_use()}
             told["lists"] = rules.lists
+            told["web"] = f"{config.workers.web_host}:{app.conf.web_port}"
             write_status(config.state, f"{WORKER_FILE}{slot}", told)
 
     if resolvers := resolvers_of(plan.all_enrichers):

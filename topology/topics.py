@@ -124,11 +124,12 @@ class RawTopic:
 
 @dataclass(frozen=True, slots=True)
 class Feeds:
-    """Which northbound topics a tenant has."""
+    """Which northbound topics a tenant has. `retention_ms` None: as long as the brokers say."""
 
     tenant: str
     feeds: tuple[str, ...] = ("events", "alerts")
     partitions: int = 4
+    retention_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +252,7 @@ def declare(
                     "host or user",
                     "event in the tenant's format",
                     tenant.partitions,
+                    retention_ms=tenant.retention_ms,
                     config=OUTPUT_CONFIG,
                     tenant=tenant.tenant,
                 )
@@ -262,6 +264,7 @@ def declare(
                     "alert uid",
                     "alert in the tenant's format",
                     1,
+                    retention_ms=tenant.retention_ms,
                     config=OUTPUT_CONFIG,
                     tenant=tenant.tenant,
                 )

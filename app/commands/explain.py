@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def explain(
-    uid: Annotated[str, typer.Argument(help="metadata.uid of an alert or an event.")],
+    uid: Annotated[
+        str, typer.Argument(help="metadata.uid of an event or an alert, or finding_info.uid.")
+    ],
     *,
     events: Annotated[int, typer.Option(help="Show at most so many events of an alert.")] = 100,
     json: JsonOption = False,

@@ -43,9 +43,10 @@ def match(
     """Match events against Sigma rules, correlations included.
 
     One JSON object for each hit: rule (its id), title, events (0-based line numbers), group, time.
-    The end of the input closes all windows.
+    The end of the input closes all windows. Events as tenants have them, or `northbound parse`
+    prints them, need the field map of the rules.
 
-    Example: northbound match --rules rules/qumulo events.ndjson
+    Example: northbound match --rules rules/qumulo --map rules/qumulo/fieldmap.yml events.ndjson
     """
     from app.event_lines import read_events
 
@@ -69,7 +70,13 @@ def match(
                 hits += _write(run.take(stretch))
         hits += _write(run.finish())
         out.flush()
-        if not hits and sys.stdout.isatty():
+        if not hits and run.ocsf and not map_ and (maps := field_maps(rules)):
+            errors.print(
+                "warning: no rule matched. These are events of OCSF, and rules have other names "
+                f"for fields: --map {maps[0]}",
+                markup=False,
+            )
+        elif not hits and sys.stdout.isatty():
             errors.print("No rule matched.")
     except BrokenPipeError:  # `head` has seen enough
         raise
@@ -90,6 +97,13 @@ def _write(found: Iterable[object]) -> int:
     lines = [orjson.dumps(hit) + b"\n" for hit in found]
     sys.stdout.buffer.writelines(lines)
     return len(lines)
+
+
+def field_maps(rules: list[Path]) -> list[Path]:
+    """Those that workers would take for these rules."""
+    from app.rules import FIELD_MAP, rule_files
+
+    return [each for each in rule_files(rules) if each.name == FIELD_MAP]
 
 
 def wanted_logsource(given: str | None) -> "LogSource | None":
@@ -129,11 +143,14 @@ class Matching:
         }
         self.timeless = 0
         """Matches that a correlation could not use."""
+        self.ocsf = False
+        """Whether events have attributes of OCSF, as those of tenants and of `parse` do."""
 
     def take(self, lines: "Lines") -> Iterator[dict[str, Any]]:
         """Hits of rules on single events, by line."""
         from app.event_lines import times
 
+        self.ocsf = self.ocsf or "class_uid" in lines.events.columns
         hits = self._rules.match(lines.events, self._logsource)
         if not hits:
             return

@@ -3,7 +3,8 @@
 import datetime as dt
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -16,6 +17,7 @@ from app.ingest.framing import MODES, Framer
 from app.output import WRONG_USAGE, as_json, errors, fail
 
 if TYPE_CHECKING:
+    from app.config import Config
     from app.config.model import Source
     from app.ingest.batch import KeyBy
     from app.ingest.publisher import Publisher
@@ -41,9 +43,10 @@ def replay(
 ) -> None:
     """Publish a file's lines to a raw topic and wait until Kafka has all of them.
 
-    Historic files want a source of their own: a line far behind its partition's newest event is
-    delivered, but counts for no alert. Lines whose times name no year (rfc3164) get the year
-    nearest to today unless that source has `options: {reference: DAY}`.
+    A file of the past wants a source of its own (docs/ingest.md): no correlation counts a line that
+    is further behind the newest event of its partition than `lateness`, and this command says so.
+    Lines whose times name no year (rfc3164) get the year nearest to today unless that source has
+    `options: {reference: DAY}`.
 
     Example: northbound replay /var/log/qumulo.log --source qumulo
     """
@@ -63,8 +66,11 @@ def replay(
     try:
         require_topics(client, [topic])
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
+            batches = _frames(framer, lines)
+            first = next((each for each in batches if each), [])
+            _tell_of_late(settings, source, first, key)
             publisher = Publisher(client, topic)
-            _send(publisher, _frames(framer, lines), key, rate)
+            _send(publisher, chain([first], batches), key, rate)
     except IngestError as error:
         fail(error)
     except OSError as error:
@@ -89,6 +95,16 @@ def replay(
             f"{file}: {framer.error}. What follows was not published: "
             f"{framer.remainder[:60]!r}... Is --framing {mode} right?"
         )
+
+
+def _tell_of_late(settings: "Config", source: str, lines: list[bytes], key: str) -> None:
+    """The first lines of a file show whether correlations would count them."""
+    if not settings.all_rules:
+        return
+    from app.late_lines import told  # loads what reads lines
+
+    if hint := told(settings, source, lines, key):
+        errors.print(hint, markup=False, soft_wrap=True)
 
 
 def undated(file: Path, source: "Source", now: dt.datetime) -> str | None:
@@ -119,7 +135,7 @@ def _frames(framer: Framer, lines: BinaryIO) -> Iterator[list[bytes]]:
     yield framer.end()
 
 
-def _send(publisher: "Publisher", batches: Iterator[list[bytes]], key: str, rate: int) -> None:
+def _send(publisher: "Publisher", batches: Iterable[list[bytes]], key: str, rate: int) -> None:
     """Publish within the rate, and never more than the publisher has room for."""
     fixed = None if key in ("host", "spread") else key.encode()
     by: KeyBy = "host" if key == "host" else "spread" if key == "spread" else "peer"

@@ -30,8 +30,9 @@ def bundle(
     ] = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Write the folder that the tenant needs to connect: CA, trust stores, consumers, and files
-    for Logstash, Filebeat, Vector, Fluent Bit, Redpanda Connect, Splunk, Sentinel and rsyslog.
+    """Write the folder that the tenant needs to connect: CA, trust stores, consumers in Python, Go
+    and Node, doctor.py, and files for Java, kcat, Logstash, Sentinel, Filebeat, Elastic Agent,
+    Vector, Fluent Bit, Redpanda Connect, Splunk and rsyslog.
 
     Example: northbound tenants bundle acme --out /tmp/acme --zip
     """

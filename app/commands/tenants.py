@@ -117,7 +117,8 @@ def add(
     lacks = logins.lacks_certificate(settings, name)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
-        f"(`northbound up`).{'' if lacks else f' Next: northbound tenants bundle {name}'}"
+        "(`northbound down`, then `up`)."
+        f"{'' if lacks else f' Next: northbound tenants bundle {name}'}"
     )
     for each in left:
         typer.echo(f"To do by whoever manages the cluster: {each}")

@@ -121,7 +121,8 @@ class Embedded(Strict):
     """A real Apache Kafka that `northbound up` starts and stops."""
 
     brokers: Annotated[int, Field(ge=1, le=9)] = 1
-    """How many; three or more replicate every topic three times."""
+    """How many; three or more replicate every topic three times. Cannot change later: a data folder
+    keeps the number that it began with."""
     data: Path = Path("data")
     """Folder of the brokers' logs, the certificates and the tenants' credentials."""
     internal: Annotated[Address, AfterValidator(loopback)] = "127.0.0.1:19092"

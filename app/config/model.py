@@ -14,6 +14,7 @@ from app.config.enrichment import Enrichment
 from app.config.fields import (
     UNITS_MS,
     Address,
+    AddressText,
     Boundary,
     Bytes,
     Duration,
@@ -157,6 +158,9 @@ class Tenant(Strict):
     """What keys its events, and so keeps their order."""
     partitions: Positive = 4
     """Partitions of its events topic."""
+    retention: Time | None = None
+    """How long its events and alerts are kept. Unless given, as long as their topics or the brokers
+    say; Kafka's default is 7d."""
     region: str | None = None
     """Whose brokers its bundle names first; without it, those of this deployment."""
     mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
@@ -205,6 +209,9 @@ class Workers(Strict):
     """Where the state of open windows is kept beside its changelog. memory: quickest, about 400
     bytes an entry. disk: in RocksDB below `state`, for more entries than fit into memory; a restart
     reads only what was written since."""
+    web_host: AddressText = "127.0.0.1"
+    """Address of this host that workers' web ports are on; 0.0.0.0: all of them. Who can reach one
+    reads titles of rules and names of tenants there, without a password."""
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """First worker's port for /ready, /stats and /metrics; the next ones follow; 0: any free."""
 
@@ -419,7 +426,7 @@ class Config(Strict):
     def feeds(self) -> list[Feeds]:
         """Tenants' northbound topics to declare."""
         return [
-            Feeds(name, tuple(tenant.feeds), tenant.partitions)
+            Feeds(name, tuple(tenant.feeds), tenant.partitions, tenant.retention)
             for name, tenant in self.tenants.items()
         ]
 

@@ -123,7 +123,7 @@ def _name(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(f"`{value}`" for value in inner)
     if origin in {Union, UnionType}:
-        return " | ".join(_name(part) for part in inner if part is not type(None))
+        return " | ".join(dict.fromkeys(_name(part) for part in inner if part is not type(None)))
     if origin is list:
         return f"list of {_name(inner[0])}"
     if origin is dict:
@@ -132,8 +132,15 @@ def _name(annotation: Any) -> str:
         return _unit(annotation.__metadata__) or _name(inner[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "mapping"
-    names = {str: "text", int: "number", bool: "true or false", Path: "path"}
-    return names.get(annotation, str(annotation))
+    names: dict[Any, str] = {
+        str: "text",
+        int: "number",
+        float: "number",
+        bool: "true or false",
+        Path: "path",
+        Any: "anything",
+    }
+    return names[annotation]
 
 
 def _default(field: FieldInfo) -> str:

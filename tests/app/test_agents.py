@@ -54,3 +54,25 @@ def test_an_agent_that_is_not_there_is_named(tmp_path: Path, expose: str, known:
     assert (
         f"NORTHBOUND_AGENTS: saw '{wrong}', expected one of {known.replace(' or ', ', ')}" in text
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"), [("", "127.0.0.1"), ("workers: {web_host: 0.0.0.0}\n", "0.0.0.0")]
+)
+def test_what_a_worker_shows_is_for_this_host_unless_others_are_let_in(
+    tmp_path: Path, given: str, bound: str
+) -> None:
+    """Faust's web server is on all addresses by itself, and asks no password."""
+    file = tmp_path / "northbound.yaml"
+    file.write_text(FUSED + given, encoding="utf-8")
+    code = "from app.worker import app; print(app.conf.web_bind)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "NORTHBOUND_CONFIG": str(file)},
+        capture_output=True,
+        timeout=150,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.strip() == bound

@@ -116,6 +116,17 @@ def _backtest(config: Config, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(each) for each in result.stdout.splitlines()]
 
 
+def _replayed(config: Config, time: int) -> str:
+    """What `northbound replay` says of a file with a line of this time."""
+    file = config.home / "replayed.log"
+    file.write_bytes(line(time, "late") + b"\n")
+    path = str(config.home / "northbound.yaml")
+    arguments = ["replay", str(file), "--source", "q", "--config", path]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
+    return result.stderr
+
+
 def _moment(millis: int) -> str:
     return datetime.fromtimestamp(millis / 1000, UTC).isoformat()
 
@@ -133,7 +144,8 @@ def _run_worker(config: Config, finals: int) -> None:
 
 def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     """Byte for byte; from a time on the same ones, as counts reach back before it; other rules give
-    others; and what is open at the end is told so."""
+    others; and what is open at the end is told so. A line that is replayed behind all that is told
+    to count no more."""
     everything = _backtest(config, "--from", _moment(START), "--to", _moment(END + 300_000))
     assert not any(each["open"] for each in everything)
     titles = {each["alert"]["finding_info"]["title"] for each in everything}
@@ -154,6 +166,9 @@ def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     assert {each["alert"]["finding_info"]["title"] for each in found} == listed
     cut = _backtest(config, "--from", _moment(START), "--to", _moment(END - 1_000))
     assert any(each["open"] for each in cut)
+    wait_for(  # what Kafka does not say in time is not told
+        lambda: "no correlation counts them" in _replayed(config, START), "a late line is told"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """/metrics of a real worker: everything an operator needs to see where time and records go."""
 
 import re
+import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from app.broker import admin, ports
 from app.broker.server import EmbeddedKafka
-from app.config import load
+from app.config import Config, load
 from app.planning import build_plan, declared
+from app.status import read_status
 from tests.runtime.processes import ROOT, end, start_faust, wait_for
 from tests.topology.deployment import line
 
@@ -50,7 +52,8 @@ class Page:
 def test_a_worker_tells_where_time_and_records_go(
     kafka: EmbeddedKafka, tmp_path: Path, unique: Callable[[str], str]
 ) -> None:
-    """Lag, watermark delay, batches, commits, aborts, restore, the cost of stages and rules."""
+    """Lag, watermark delay, batches, commits, aborts, restore, the cost of stages and rules; told
+    to this host alone."""
     file = tmp_path / "northbound.yaml"
     file.write_text(
         f"""\
@@ -74,6 +77,9 @@ tenants:
     worker = start_faust(file, port, tmp_path / "worker.log")
     try:
         wait_for(lambda: _ready(port), "the worker is ready")
+        wait_for(lambda: _webs(config) == {f"127.0.0.1:{port}"}, "status says where it is")
+        with pytest.raises(ConnectionRefusedError):  # and it is nowhere else
+            socket.create_connection(("127.0.0.2", port), 60)
         _produce(config.client(), names.raw("q"))
         events = {"engine": "events"}
 
@@ -118,6 +124,11 @@ tenants:
         wait_for(told, "rules of both engines")
     finally:
         end(worker)
+
+
+def _webs(config: Config) -> set[str]:
+    """Where workers' pages are."""
+    return {str(each.get("web")) for each in read_status(config.state).values()}
 
 
 def _ready(port: int) -> bool:

@@ -115,6 +115,20 @@ def test_a_certificate_instead_of_a_password(ca: bytes, tmp_path: Path) -> None:
     assert "password are readable" not in readme
 
 
+@pytest.mark.parametrize(
+    ("form", "uid"),
+    [("ocsf-json", "`metadata.uid`"), ("ecs-json", "`event.id`"), ("leef", "`externalId`")],
+)
+def test_final_alerts_are_no_repetitions(ca: bytes, tmp_path: Path, form: str, uid: str) -> None:
+    """A SIEM is told to drop what repeats by another uid than that which the states of an alert
+    share: it would lose each final one that follows a provisional one."""
+    bundle.write(replace(make_access(ca), format=form), tmp_path)
+    told = " ".join((tmp_path / "README.md").read_text().split())
+    assert f"{uid} is the same each time: use it to drop the second one" in told
+    assert f"and each has {uid} of its own" in told
+    assert "finding_info.uid` is the same" not in told
+
+
 def test_a_name_that_is_too_long_for_a_certificate(tmp_path: Path) -> None:
     """It is refused with what to shorten, before anything is written."""
     now = dt.datetime.now(dt.UTC)

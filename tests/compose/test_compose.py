@@ -100,6 +100,14 @@ def test_every_file_and_variable_is_there() -> None:
                 assert allowed & set(ignored), f".dockerignore leaves out {source}"
 
 
+def test_what_the_agent_keeps_outlives_its_container() -> None:
+    """Lines that wait for Kafka, and how far files are read: `docker compose down` keeps them."""
+    content, config = project(), load(ROOT / "northbound.yaml")
+    where = mounts(content["services"]["ingest"])
+    for folder in (config.path(config.ingest.spool), config.state):
+        assert where[f"/northbound/{folder.name}"] in content["volumes"]
+
+
 def test_images_have_plain_names_and_the_locked_version_of_kafka() -> None:
     """No registry is named, and the brokers are the version that the embedded broker has."""
     kafka = next(jar for jar in read_lock(LOCK.read_text()) if jar.artifact == "kafka_2.13")

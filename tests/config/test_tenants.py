@@ -8,6 +8,7 @@ from app.checking import mistakes
 from app.config import ConfigError, load
 from app.planning import build_plan
 from topology.plan import TenantPlan
+from topology.topics import Names, declare
 
 FILE = """\
 version: 1
@@ -31,6 +32,19 @@ def test_a_tenant_that_chooses_nothing(tmp_path: Path) -> None:
     """It has no mask, and no key is made for it."""
     assert tenant(tmp_path, "").mask is None
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("choices", "kept"), [("", None), ("    retention: 30d", "2592000000")])
+def test_how_long_feeds_are_kept(tmp_path: Path, choices: str, kept: str | None) -> None:
+    """As the tenant says; else nothing is declared, and what somebody set stays."""
+    tenant(tmp_path, choices)
+    config = load(tmp_path / "northbound.yaml")
+    found = {
+        topic.name: topic.settings().get("retention.ms")
+        for topic in declare(Names(), [], config.feeds(), [])
+        if topic.tenant == "acme"
+    }
+    assert found == {"northbound.acme.events": kept, "northbound.acme.alerts": kept}
 
 
 def test_a_mask(tmp_path: Path) -> None:

@@ -210,6 +210,20 @@ def test_time_field_and_map(tmp_path):
     assert [hit["events"] for hit in hits] == [[0, 1, 2, 3]]
 
 
+def test_events_of_tenants_need_the_field_map(tmp_path):
+    """OCSF does not call fields what rules call them: silence would look like no attack."""
+    fields = "fields: {user.name: actor.user.name, result: status}"
+    (tmp_path / "fieldmap.yml").write_text(f"product: test\n{fields}\n")
+    events = [{"class_uid": 3002, "actor": {"user": {"name": "root"}}}]
+    option = f"--map {tmp_path / 'fieldmap.yml'}"
+    result, hits = run(tmp_path, events)
+    assert (result.exit_code, hits, option in result.stderr) == (0, [], True)
+    result, hits = run(tmp_path, events, *option.split())
+    assert ([hit["title"] for hit in hits], result.stderr) == (["Root"], "")
+    result, hits = run(tmp_path, [{"user": {"name": "eve"}}])
+    assert (result.exit_code, hits, result.stderr) == (0, [], "")
+
+
 def test_matches_without_time_are_told(tmp_path):
     """A correlation that cannot see times says so."""
     result, hits = run(tmp_path, [{"result": "fail", "user": {"name": "a"}}] * 3)

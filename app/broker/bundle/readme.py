@@ -60,8 +60,10 @@ Or, in this folder, `kcat -F client.properties -G {group} {some_topic}`.{librdka
   read the same feed independently need different groups; each of the files above has its own.
 - Read with `isolation.level=read_committed`. Java clients, Logstash and Filebeat do not do so by
   themselves; the files here say it.
-- A record can come twice, for instance after a crash of your consumer. `metadata.uid` (alerts:
-  `finding_info.uid`) is the same each time: use it to drop the second one.
+- A record can come twice, for instance after a crash of your consumer. {uid} is the same each
+  time: use it to drop the second one.
+{alert_rule}- Times are in UTC. Topics keep records for seven days, unless whoever runs them says
+  otherwise; who comes later begins with the oldest that is there.
 - Records are compressed with LZ4. Clients that need a package for it: aiokafka
   (`pip install 'aiokafka[lz4]'`) and kafkajs (`lz4js`, as in `consumer.mjs`).
 - Leave the check of the server's name on. The certificate carries the names given above.
@@ -87,6 +89,24 @@ CERTIFICATE = f"""
 | `{KEY_STORE}` | both for Java |"""
 AVRO = """
 | `event.v*.avsc` | the schemas of the records |"""
+UIDS = {
+    "ecs-json": ("`event.id`", "`labels.alert_state`", "`labels.alert_uid`"),
+    "cef": ("`externalId`", "`cs2`, alertState", "the record key"),
+    "leef": ("`externalId`", "`state`", "the record key"),
+    "indicator-json": (
+        "`metadata.uid` (alerts: `uid`)",
+        "`state` of a summary",
+        "`indicator_uuid`",
+    ),
+}
+"""By format: what tells a record that comes again, the state of an alert, what its states share."""
+OCSF_UIDS = "`metadata.uid`", "`unmapped.state`", "`finding_info.uid`"
+"""Those of all other formats, which hold OCSF."""
+ALERT_RULE = """\
+- An alert of a correlation comes more than once, on purpose: `provisional` as soon as it is known,
+  then `final`, or `superseded` if it does not stand ({state}). Its states share {alert}, and
+  each has {uid} of its own: drop by that one, or you lose the final ones.
+"""
 AVRO_RULE = """\
 - Records are Avro in single-object encoding: the bytes C3 01, the CRC-64-AVRO fingerprint of one of
   the schemas in eight bytes (least significant first), then the record. `consumer.py` prints them
@@ -108,6 +128,7 @@ CHANGEIT = f"""\
 
 
 def files(access: Access) -> list[File]:
+    uid, state, alert = UIDS.get(access.format, OCSF_UIDS)
     text = TEXT.format(
         tenant=access.tenant,
         servers=access.servers,
@@ -123,6 +144,10 @@ def files(access: Access) -> list[File]:
         trust="" if access.ca is None else TRUST,
         avro=(AVRO if access.format == "avro" else "") + _registry_files(access),
         avro_rule=_avro_rule(access),
+        uid=uid,
+        alert_rule=ALERT_RULE.format(uid=uid, state=state, alert=alert)
+        if "alerts" in access.topics
+        else "",
         changeit="" if access.ca is None else CHANGEIT,
     )
     return [File("README.md", text.encode())]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from app import extras
 from app.config.connection import ConfigError
 from app.ingest.connectors.connector import Connector
 from app.ingest.settings import AgentSettings, ConnectorSettings
@@ -32,7 +33,7 @@ def connector_settings(config: "Config", keys: Any, tls: TlsSettings | None) -> 
         module = import_module(CONNECTORS[keys.type])
     except ModuleNotFoundError:
         at = ("connectors", config.connectors.index(keys), "type")
-        text = f"{keys.type} needs the package extra northbound[{keys.type}]"
+        text = f"{keys.type} {extras.missing(keys.type)}"
         raise ConfigError([config.problem(at, text)]) from None
     found = module.settings(config, keys, tls)
     return cast("ConnectorSettings", found)
