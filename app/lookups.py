@@ -15,6 +15,7 @@ from typing import Any
 from app.yaml_source import Document, SourceError
 from topology.enrich.dictionary import Dictionary
 from topology.enrich.matching import MATCHES
+from topology.enrich.table import as_json
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -108,6 +109,8 @@ def _checked(
             problems.append(f"{path}:{entry.line}: {key}: no value; columns here: {known}")
         elif isinstance(value, dict | list):
             problems.append(f"{path}:{entry.line}: {key}: saw {value!r}, expected text or a number")
+        elif (unwritable := _unwritable(entry.row)) is not None:
+            problems.append(f"{path}:{entry.line}: {unwritable}")
         else:
             try:
                 name = normal(str(value))
@@ -121,6 +124,22 @@ def _checked(
                 )
             seen.setdefault(name, entry.line)
     return [entry.row for entry in entries]
+
+
+def _unwritable(row: dict[str, Any]) -> str | None:
+    """A column whose value no event could have, as it cannot be written as JSON."""
+    try:
+        as_json(row)
+    except (TypeError, ValueError):
+        for column, cell in row.items():
+            try:
+                as_json({column: cell})
+            except (TypeError, ValueError):
+                return (
+                    f"{column}: saw {cell!a}, expected a number of up to 64 bits, or Unicode "
+                    "text; put a longer number in quotes"
+                )
+    return None
 
 
 def csv_rows(path: Path, text: str, key: str, problems: list[str]) -> Iterator[Entry]:

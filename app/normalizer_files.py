@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import Field
 
+from app.attribute_types import wrong_type
 from app.config import ConfigError, in_file_order
 from app.config.connection import UNREADABLE, Strict, Unfit
 from app.config.fields import Name
@@ -21,21 +22,26 @@ from app.config.shape import fitted
 from app.config.stages import Operations
 from app.yaml_source import Document, SourceError, dotted, read
 from schemas import ocsf
+from schemas.targets import unwritable
 from topology.definition import DTYPES, Case, Constant, Definition, Further, Value
 from topology.filters import NO_FILTERS, Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
 from topology.normalize.normalizer import Normalizer
-from topology.operations import OPERATIONS, SettingError
+from topology.operations import OPERATIONS, SettingError, result
 from topology.parse import FORMATS
+from topology.parse.parsed import Option
 from topology.rules import LogSource
+from topology.templates import TemplateError, Text, pieces
 
 PAGE = "docs/normalizers.md"
 Detection = dict[str, Any]
 At = tuple[str | int, ...]
-PART = re.compile(r"\{([^{}]+)\}")
+NUMBER = re.compile("[0-9]{1,9}")
 LAST = ("split", "cast", "parse_time")
 """Operations that may give something else than a text; nothing can follow them."""
 CLASSES = {name: number for number, name in ocsf.CLASS_NAMES.items()}
+FOLLOWING = ("class_uid", "class_name", "category_uid", "category_name", "type_uid", "type_name")
+"""Attributes that a case has by its class."""
 
 
 class Source(Operations):
@@ -70,7 +76,7 @@ class Event(Strict):
 
     stand_in = MappingProxyType({"class": "0", "set": {}})
 
-    class_: Annotated[str, Field(alias="class")]
+    class_: Annotated[str | int, Field(alias="class")]
     when: Detection | None = None
     set: dict[str, Constant | Source]
 
@@ -152,6 +158,8 @@ class _Compiler:
     def loaded(self, file: NormalizerFile) -> Loaded:
         if file.format not in SOURCE_FORMATS:
             self._say(("format",), f"saw {file.format!r}, expected one of {_known(SOURCE_FORMATS)}")
+        else:
+            self._options((), file.format, SOURCE_FORMATS[file.format].options, file.options)
         further = [self._further(number, each) for number, each in enumerate(file.then)]
         cases = [self._case(number, each) for number, each in enumerate(file.events)]
         conditions = self._compiled(self._conditions, self._places)
@@ -195,36 +203,57 @@ class _Compiler:
         if parser is None:
             self._say((*at, "format"), f"saw {then.format!r}, expected one of {_known(FORMATS)}")
             return None
-        for key, value in then.options.items():
-            option = parser.options.get(key)
-            if option is None:
-                options = _known(parser.options)
-                near = nearest(key, list(parser.options))
-                hint = "" if near is None else f"; did you mean {near}?"
-                self._say((*at, "options", key), f"unknown option; expected one of {options}{hint}")
-            elif (expected := option.expected(value)) is not None:
-                self._say((*at, "options", key), f"saw {value!r}, expected {expected}")
+        self._options(at, then.format, parser.options, then.options)
         fields = (then.field,) if isinstance(then.field, str) else tuple(then.field)
         when = [] if then.when is None else [then.when]
-        return Further(fields, parser, then.options, self._compiled(when, [(*at, "when")]))
+        options = {"timezone": self._zone, **then.options}
+        return Further(fields, parser, options, self._compiled(when, [(*at, "when")]))
+
+    def _options(
+        self, at: At, form: str, known: Mapping[str, Option], given: Mapping[str, str]
+    ) -> None:
+        for key, value in given.items():
+            option = known.get(key)
+            if option is None:
+                near = nearest(key, list(known))
+                hint = "" if near is None else f"; did you mean {near}?"
+                text = f"unknown option; expected one of {_known(known)}{hint}"
+                self._say((*at, "options", key), text)
+            elif (expected := option.expected(value)) is not None:
+                self._say((*at, "options", key), f"saw {value!r}, expected {expected}")
+        for key, option in known.items():
+            if option.required and key not in given:
+                self._say((*at, "options"), f"format {form} needs {key}: {option.meaning}")
 
     def _case(self, number: int, event: Event) -> Case | None:
         at = ("events", number)
-        uid = int(event.class_) if event.class_.isdigit() else CLASSES.get(event.class_, -1)
+        written = str(event.class_)
+        uid = int(written) if NUMBER.fullmatch(written) else CLASSES.get(written, -1)
         if uid not in ocsf.CLASS_NAMES:
             known = ", ".join(f"{name} ({number})" for name, number in CLASSES.items())
             self._say((*at, "class"), f"saw {event.class_!r}, expected one of {known}")
             return None
         values = {name: self._value((*at, "set", name), each) for name, each in event.set.items()}
         for name, value in values.items():
-            first, where = self._dtypes.setdefault(name, (value.dtype, number))
-            if first != value.dtype:
-                place = dotted(self._document.written(("events", where)))
-                self._say(
-                    (*at, "set", name),
-                    f"is {value.dtype} here and {first} in {place}; expected one type",
-                )
+            if problem := self._misfit(name, value, number, values):
+                self._say((*at, "set", name), problem)
         return Case(uid, values, self._condition(at, event.when))
+
+    def _misfit(
+        self, name: str, value: Value, number: int, others: Mapping[str, Value]
+    ) -> str | None:
+        """What is wrong with an attribute of a case."""
+        if name in FOLLOWING:
+            return "follows from class and activity_id by itself; leave it out"
+        if (why := unwritable(name)) is not None:
+            return f"saw {name!r}, {why}"
+        if inner := next((other for other in others if other.startswith(f"{name}.")), None):
+            return f"is a value here, and an object with {inner}; expected one of the two"
+        first, where = self._dtypes.setdefault(name, (value.dtype, number))
+        if first != value.dtype:
+            place = dotted(self._document.written(("events", where)))
+            return f"is {value.dtype} here and {first} in {place}; expected one type"
+        return wrong_type(name, value.dtype)
 
     def _value(self, at: At, given: Constant | Source) -> Value:
         if not isinstance(given, Source):
@@ -236,7 +265,7 @@ class _Compiler:
                 changes.append(OPERATIONS[name](setting, self._zone))
             except SettingError as error:
                 self._say((*at, name), str(error))
-            dtype = _dtype(name, setting, dtype)
+            dtype = result(name, setting, dtype)
         if given.lookup is not None:
             kinds = {type(value) for value in given.lookup.values()}
             if len(kinds) > 1:
@@ -245,35 +274,29 @@ class _Compiler:
         if given.default is not None and DTYPES[type(given.default)] != dtype:
             self._say((*at, "default"), f"saw {given.default!r}, expected a value of type {dtype}")
         fields = [given.field] if isinstance(given.field, str) else given.field or []
-        template = tuple(_parts(given.template)) if given.template is not None else ()
         return Value(
             dtype,
             fields=tuple(fields),
-            template=template,
+            template=self._template((*at, "template"), given.template),
             changes=tuple(changes),
             lookup=given.lookup,
             default=given.default,
         )
 
-
-def _dtype(name: str, setting: Any, before: Any) -> Any:
-    """What an operation gives."""
-    if name == "parse_time":
-        return pl.Int64
-    if name == "split":
-        return pl.String if "take" in setting else pl.List(pl.String)
-    if name == "cast":
-        return {"integer": pl.Int64, "number": pl.Float64, "boolean": pl.Boolean}.get(
-            setting, pl.String
-        )
-    return before
-
-
-def _parts(template: str) -> list[tuple[str, str]]:
-    """A template as (text, field) one after the other."""
-    pieces = PART.split(template)
-    names = [*pieces[1::2], ""]
-    return list(zip(pieces[::2], names, strict=True))
+    def _template(self, at: At, written: str | None) -> tuple[tuple[str, str], ...]:
+        """A template as (text, field) one after the other; the last field is empty."""
+        parts: list[tuple[str, str]] = []
+        before = ""
+        try:
+            for piece in pieces(written or ""):
+                if isinstance(piece, Text):
+                    before += piece.text
+                else:
+                    parts.append((before, piece.field))
+                    before = ""
+        except TemplateError as error:
+            self._say(at, str(error))
+        return () if written is None else (*parts, (before, ""))
 
 
 def _known(names: Mapping[str, Any]) -> str:

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
+import polars as pl
+
+from app.attribute_types import wrong_type
 from app.config import Config, ConfigError
+from app.config.enrichment import Enrichment
 from app.config.fields import duration_text
 from app.enrichers import load_enricher
 from app.live_lookups import SetupError
@@ -11,10 +15,11 @@ from app.repeatable import unrepeatable
 from app.rules import configured, rules_unsure, unknown_in_lists
 from app.source_plans import source_plans
 from app.tenant_plans import Keys, tenant_plans
+from schemas.targets import unwritable
+from topology.definition import DTYPES
 from topology.enrich import Enricher
 from topology.match.documents import RuleErrors
 from topology.match.ruleset import RuleSet
-from topology.mutate.mutation import mutable
 from topology.pipeline import pipeline
 from topology.plan import Plan
 from topology.rules import LogSource, Rules, Tumbling
@@ -112,9 +117,12 @@ def _enrichers(config: Config, problems: list[str]) -> dict[str | None, list[Enr
             text = f"saw {name!r}, expected 1-64 letters, digits, dashes or underscores"
             problems.append(config.problem(("enrich", number, "as"), text))
             continue
-        if entry.to is not None and not mutable(entry.to):
-            text = f"saw {entry.to!r}, which cannot be changed; expected another attribute"
+        if entry.to is not None and (why := unwritable(entry.to)) is not None:
+            text = f"saw {entry.to!r}, {why}"
             problems.append(config.problem(("enrich", number, "to"), text))
+            continue
+        if entry.to is not None and (why := _wrong_type(entry, entry.to)) is not None:
+            problems.append(config.problem(("enrich", number, entry.kind), f"{entry.to} {why}"))
             continue
         try:
             found.setdefault(entry.tenant, []).append(load_enricher(entry, config.path))
@@ -127,6 +135,13 @@ def _enrichers(config: Config, problems: list[str]) -> dict[str | None, list[Enr
     problems += unrepeatable(config)
     problems += _too_long(config)
     return found
+
+
+def _wrong_type(entry: Enrichment, target: str) -> str | None:
+    """What is wrong with a constant, or a text, in that attribute."""
+    if entry.kind not in ("constant", "template"):
+        return None
+    return wrong_type(target, DTYPES[type(entry.constant)] if entry.template is None else pl.String)
 
 
 def _too_long(config: Config) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from app.attribute_types import wrong_type
 from app.config import Config, ConfigError
 from app.config.forms import nearest
 from app.filters import compiled
@@ -11,13 +12,14 @@ from app.normalizer_files import Loaded, load_normalizer
 from app.qumulo_lookups import own_events
 from app.reloading import Reloading
 from schemas.ocsf import KIND, is_written
+from schemas.targets import unwritable
 from topology.aggregate.aggregation import Aggregation
 from topology.aggregations import Aggregations
 from topology.filters import Filter, FilterErrors, Filters
 from topology.formats import SOURCE_FORMATS
-from topology.mutate.mutation import Mutation, mutable
+from topology.mutate.mutation import Mutation
 from topology.normalize.normalizer import Normalizer
-from topology.operations import OPERATIONS, SettingError
+from topology.operations import OPERATIONS, SettingError, result
 from topology.plan import SourcePlan
 from topology.rules import LogSource
 
@@ -106,15 +108,17 @@ def _mutations(config: Config, source: str, problems: list[str]) -> tuple[Mutati
         at = ("sources", source, "mutate", number)
         ((name, setting),) = entry.operations
         target = entry.to or entry.field
-        if not mutable(target):
+        if (why := unwritable(target)) is not None:
             key = "to" if entry.to else "field"
-            text = f"saw {target!r}, which cannot be changed; expected another attribute"
-            problems.append(config.problem((*at, key), text))
+            problems.append(config.problem((*at, key), f"saw {target!r}, {why}"))
             continue
         try:
             change = OPERATIONS[name](setting, config.sources[source].timezone)
         except SettingError as error:
             problems.append(config.problem((*at, name), str(error)))
+            continue
+        if (why := wrong_type(target, result(name, setting))) is not None:
+            problems.append(config.problem((*at, name), f"{target} {why}"))
             continue
         found.append(Mutation(name, entry.field, target, change))
     return tuple(found)

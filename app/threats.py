@@ -32,10 +32,13 @@ ALIASES: Final = {word: kind for kind, words in WORDS.items() for word in words.
 SHORTEST_DIGEST: Final = 32
 COMPARISON: Final = re.compile(
     r"\s*(?P<object>[a-z0-9-]+):(?P<path>[^\s=!<>]+|[^\s=!<>']*'[^']*')"
-    r"\s+(?P<operator>=|IN|ISSUBSET)\s+(?P<values>\((?:[^'()]|'(?:[^'\\]|\\.)*')*\)|'(?:[^'\\]|\\.)*')"
+    r"(?:\s*=\s*|\s+(?:IN|ISSUBSET)\s*)"
+    r"(?P<values>\((?:[^'()]|'(?:[^'\\]|\\.)*')*\)|'(?:[^'\\]|\\.)*')"
     r"\s*(?P<then>OR\s|\]|$)"
 )
 """One comparison of a pattern (STIX 2.1 section 9.3) that holds or does not by itself."""
+OR_ANOTHER: Final = re.compile(r"\s*OR\s*\[")
+"""Between two observations, one of which is enough."""
 LITERAL: Final = re.compile(r"'((?:[^'\\]|\\.)*)'")
 PATHS: Final[Mapping[tuple[str, str], str]] = {
     ("ipv4-addr", "value"): "ip",
@@ -198,8 +201,14 @@ def _compared(pattern: str) -> list[tuple[str, str]] | None:
             (kind, re.sub(r"\\(.)", r"\1", literal)) for literal in LITERAL.findall(match["values"])
         ]
         at = match.end()
-        if not match["then"].startswith("OR"):
-            return found if match["then"] == "]" and at == len(text) else None
+        if match["then"].startswith("OR"):
+            continue
+        if match["then"] != "]" or at == len(text):
+            return found if match["then"] == "]" else None
+        another = OR_ANOTHER.match(text, at)
+        if another is None:
+            return None
+        at = another.end()
 
 
 def _events(document: Any) -> Iterator[Mapping[str, Any]]:

@@ -35,6 +35,10 @@ FORMATS: Final = (
 """From the one that says most of a line to the one that takes nearly any."""
 LEAST: Final = {"kv": 3, "syslog": 2, "tsv": 3, "csv": 3}
 """So many fields a line has to give in formats that take nearly any text, or all of it."""
+TABLES: Final = ("csv", "tsv")
+WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]{0,63}")
+"""A name in the head of a table."""
+NO_OPTIONS: Final[Mapping[str, str]] = {}
 HEADER: Final = "syslog."
 """What is before a payload is not counted with it."""
 VERSIONED: Final = re.compile(rb"<[0-9]{1,3}>[0-9]{1,3} ")
@@ -91,16 +95,18 @@ def _candidate(name: str, lines: Sequence[bytes]) -> Candidate:
     counts = [sum(not field.startswith(HEADER) for field in fields) for fields in seen(name, own)]
     least = LEAST.get(name, 1)
     good = [count for count in counts if count >= least]
-    if name in ("csv", "tsv") and good:
+    if name in TABLES and good:
         (usual, often), *_ = Counter(good).most_common(1)
         good = [usual] * often  # lines of a table have the same number of columns
     mean = sum(good) / len(good) if good else 0.0
     return Candidate(name, min(1.0, len(good) / max(1, len(lines))), mean)
 
 
-def seen(name: str, lines: Sequence[bytes]) -> Iterator[dict[str, str]]:
+def seen(
+    name: str, lines: Sequence[bytes], options: Mapping[str, str] = NO_OPTIONS
+) -> Iterator[dict[str, str]]:
     """The fields of each line that a format reads, by the names that normalizers use."""
-    for text in field_texts(list(lines), name, {}, int(time.time() * 1000)):
+    for text in field_texts(list(lines), name, options, int(time.time() * 1000)):
         values = orjson.loads(text)
         if "error" not in values:
             values.pop("raw_base64", None)  # of the line, and no field of it
@@ -136,6 +142,30 @@ def _paths(before: str, value: Any) -> Iterator[tuple[str, str]]:
             yield f"{before}{name}", said
 
 
+def options_of(name: str, lines: Sequence[bytes]) -> dict[str, str]:
+    """What the format of a log has to be told: of a table whose first line is its head, the names.
+
+    A head has words alone, which do not come again, over values some of which are no words.
+    """
+    if name not in TABLES:
+        return {}
+    rows = (
+        [value for field, value in fields.items() if field.startswith("columns[")]
+        for fields in seen(name, lines)
+    )
+    head = next(rows, [])
+    others = [row for row in rows if row != head]
+    if len(set(head)) < len(head) or not all(map(WORD.fullmatch, head)):
+        return {}
+    columns = list(zip(*(row for row in others if len(row) == len(head)), strict=True))
+    if any(word in column for word, column in zip(head, columns, strict=False)):
+        return {}
+    digits = (sum(value[:1].isdigit() for value in column) for column in columns)
+    if not any(count > ENOUGH * len(others) for count in digits):
+        return {}
+    return {"columns": ",".join(head)}
+
+
 def described(path: Path, loaded: Loaded, lines: Sequence[bytes]) -> Described:
     """How much of a log a normalizer describes."""
     found = decode(loaded.format, raw(lines), loaded.options, loaded.normalizer).events
@@ -169,8 +199,11 @@ def skeleton(name: str, chosen: str | None, lines: Sequence[bytes]) -> str:
         whole |= {"format": "regexp", "options": {"pattern": "^(?P<message>.*)$"}}
     else:
         whole["format"] = chosen
+    options = options_of(chosen, lines) if chosen else {}
+    if options:
+        whole["options"] = options
     values: dict[str, list[str]] = {}
-    for fields in seen(chosen, lines) if chosen else ():
+    for fields in seen(chosen, lines, options) if chosen else ():
         for field, value in fields.items():
             values.setdefault(field, []).append(value)
     message = next((each for each in ("msg", "message", "name") if each in values), None)

@@ -17,9 +17,10 @@ from schemas import ocsf
 from topology.fields import View
 from topology.filters import NO_FILTERS, Filters
 from topology.normalize import syslog, text
-from topology.normalize.normalizer import Normalizer
+from topology.normalize.normalizer import RECEIVED, Normalizer
 from topology.operations import Change
 from topology.parse.parsed import Format
+from topology.rows import expand
 
 Constant: TypeAlias = str | int | float | bool
 DTYPES: Final[Mapping[type, Any]] = {
@@ -140,10 +141,15 @@ class Definition:
     def normalize(self, fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
         """From the fields of its format. One event per row."""
         view = View(fields)
-        for further in self.further:
-            self._parse(view, further)
+        found = [self._parse(view, fields, further) for further in self.further]
         whole = syslog if SYSLOG.issubset(fields.columns) else text
-        base = whole.normalize(fields, options).with_columns(
+        base = whole.normalize(fields, options)
+        time = base["time"]
+        for times in found:
+            if times is not None and time.null_count():
+                time = time.zip_with(time.is_not_null(), times)
+        base = base.with_columns(
+            time,
             pl.lit(self.product).alias("metadata.product.name"),
             pl.lit(self.vendor, pl.String).alias("metadata.product.vendor_name"),
             pl.lit(self.name).alias("metadata.log_name"),
@@ -163,19 +169,26 @@ class Definition:
         return pl.concat(parts, how="diagonal").sort("row")
 
     @staticmethod
-    def _parse(view: View, further: Further) -> None:
+    def _parse(view: View, fields: pl.DataFrame, further: Further) -> pl.Series | None:
+        """Adds to `view` what is found. Returns the times of the rows, as far as it says them."""
         values = Value(pl.String, fields=further.fields).of(view)
         wanted = values.is_not_null().to_numpy()
         for holds in _holding(further.when, view):
             wanted = wanted & holds
         places = np.flatnonzero(wanted)
         if not len(places):
-            return
-        texts = pl.DataFrame(
-            [pl.Series("row", places.astype(np.uint32)), values[pl.Series(places)].alias("text")]
-        )
-        found = further.parser.parse(texts, further.options).fields
-        view.add(found, found["row"].to_numpy().astype(np.intp))
+            return None
+        rows = pl.Series(places)
+        texts = [pl.Series("row", places.astype(np.uint32)), values[rows].alias("text")]
+        if RECEIVED in fields.columns:
+            texts.append(fields[RECEIVED][rows].alias("received"))
+        found = further.parser.parse(pl.DataFrame(texts), further.options).fields
+        at = found["row"].to_numpy().astype(np.intp)
+        view.add(found, at)
+        times = text.times(found)
+        if times is None:
+            return None
+        return expand(times.to_frame("time"), at, view.height).to_series()
 
     def _events(
         self, view: View, base: pl.DataFrame, case: Case, chosen: npt.NDArray[np.bool_]

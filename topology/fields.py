@@ -6,7 +6,8 @@
 | `syslog` (a structure) | `syslog.hostname` |
 | `columns` (a list of texts) | `columns[3]`, from 0 |
 | `ext:pairs`, `fields:pairs` | `src`, or `ext.src` where several columns of pairs have it |
-| `value:json` | `a.b`, a path into the object |
+| `value:json` | `a.b`, `a[0].b`: a path into the object (topology/members.py) |
+| `sd:json` | `sd.ID.parameter` |
 """
 
 import re
@@ -17,12 +18,23 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
-from topology import pairs
+from topology import members, pairs
 from topology.rows import expand
 from topology.texts import as_text
 
 ELEMENT: Final = re.compile(r"(.+)\[(-?\d+)\]")
-PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+VALUE: Final = f"value{ocsf.JSON_SUFFIX}"
+SD: Final = f"sd{ocsf.JSON_SUFFIX}"
+TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
+FURTHER: Final = "further "
+"""Columns that came beside one of the same name."""
+
+
+def written(column: pl.Series) -> pl.Series:
+    """As text; times, which are in UTC, as RFC 3339 has them."""
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.to_string(TIME)
+    return as_text(column)
 
 
 class View:
@@ -31,13 +43,15 @@ class View:
     def __init__(self, frame: pl.DataFrame) -> None:
         self.height = frame.height
         self._columns = {column.name: column for column in frame.get_columns()}
+        self._later: set[str] = set()
+        """Columns that none of the rows had at first."""
         self._found: dict[str, pl.Series | None] = {}
 
     def add(self, fields: pl.DataFrame, places: npt.NDArray[np.intp]) -> None:
         """What another parser gave for the rows at `places`; where it gave nothing, null.
 
-        A column that is there already gets other values at those places; pairs come beside those
-        that are there, and after them.
+        A column that is there already gets other values at those places. Pairs and JSON texts,
+        which hold many fields, come beside those that are there, and after them.
         """
         for column in fields.get_columns():
             name = column.name
@@ -45,9 +59,14 @@ class View:
                 continue
             whole = expand(column.to_frame(), places, self.height).to_series()
             known = self._columns.get(name)
-            if known is not None and column.dtype == pairs.PAIRS:
-                name = f"{len(self._columns)}{pairs.SUFFIX}"
-            elif known is not None and known.dtype == whole.dtype:
+            if known is not None and (column.dtype == pairs.PAIRS or name == VALUE):
+                suffix = pairs.SUFFIX if column.dtype == pairs.PAIRS else ocsf.JSON_SUFFIX
+                name = f"{FURTHER}{len(self._columns)}{suffix}"
+            elif known is None:
+                self._later.add(name)
+            else:
+                if known.dtype != whole.dtype:
+                    known, whole = written(known), written(whole)
                 whole = whole.zip_with(whole.is_not_null(), known)
             self._columns[name] = whole
         self._found.clear()
@@ -69,29 +88,40 @@ class View:
     def _find(self, name: str) -> pl.Series | None:
         column = self._columns.get(name)
         if column is not None and not column.dtype.is_nested():
-            return as_text(column)
+            found = written(column)
+            # What only some rows were parsed for hides nothing of the others.
+            inside = self._in_pairs(name) if name in self._later and found.null_count() else None
+            return found if inside is None else found.zip_with(found.is_not_null(), inside)
         stem, _, rest = name.partition(".")
         holder = self._columns.get(stem)
         if holder is not None and isinstance(holder.dtype, pl.Struct):
             inner = {field.name for field in holder.dtype.fields}
-            return as_text(holder.struct.field(rest)) if rest in inner else None
+            if rest.startswith("sd.") and SD in inner:
+                return members.member(holder.struct.field(SD), rest.removeprefix("sd."))
+            return written(holder.struct.field(rest)) if rest in inner else None
+        if stem == "sd" and SD in self._columns:
+            return members.member(self._columns[SD], rest)
         element = ELEMENT.fullmatch(name)
         if element is not None and isinstance(
             self._columns.get(element[1], pl.Series()).dtype, pl.List
         ):
             return self._columns[element[1]].list.get(int(element[2]), null_on_oob=True)
-        return self._in_pairs(name, stem, rest)
+        return self._in_pairs(name)
 
-    def _in_pairs(self, name: str, stem: str, rest: str) -> pl.Series | None:
+    def _in_pairs(self, name: str) -> pl.Series | None:
+        """In columns of pairs, and in JSON texts."""
+        stem, _, rest = name.partition(".")
         found: pl.Series | None = None
         for column, values in self._columns.items():
             if values.dtype == pairs.PAIRS:
                 key = rest if column == f"{stem}{pairs.SUFFIX}" and rest else name
-                value = pairs.value_of(values, key)
-            elif column == f"value{ocsf.JSON_SUFFIX}" and PLAIN.fullmatch(name):
-                path = pl.col(column).str.json_path_match(f"$.{name}")
-                value = values.to_frame().select(path).to_series()
+                value: pl.Series | None = pairs.value_of(values, key)
+            elif column == VALUE or (
+                column.startswith(FURTHER) and column.endswith(ocsf.JSON_SUFFIX)
+            ):
+                value = members.member(values, name)
             else:
                 continue
-            found = value if found is None else found.zip_with(found.is_not_null(), value)
+            if value is not None:
+                found = value if found is None else found.zip_with(found.is_not_null(), value)
         return found

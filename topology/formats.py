@@ -18,7 +18,7 @@ from topology.dimension import SMALL
 from topology.guess import AUTO, SYSLOG, TEXT, Guess
 from topology.isolate import Failure, isolate, stage
 from topology.normalize import NORMALIZERS, qumulo_broker
-from topology.normalize.normalizer import Normalizer
+from topology.normalize.normalizer import RECEIVED, Normalizer
 from topology.parse import FORMATS, qumulo_line
 from topology.parse.parsed import Format, Option, Splitter
 from topology.rows import expand, overlay
@@ -172,7 +172,7 @@ def _decode(
     def work(part: pl.DataFrame) -> tuple[list[pl.DataFrame], pl.DataFrame]:
         read = _read(name, part, options, short=normalizer is None)
         found = [fields for fields in read.fields if fields.frame.height]
-        return [_normalize(fields, options, normalizer) for fields in found], read.failures
+        return [_normalize(fields, part, options, normalizer) for fields in found], read.failures
 
     results, broken = isolate(texts, work)
     events = _together([frame for frames, _ in results for frame in frames])
@@ -343,11 +343,16 @@ def _message(fields: pl.DataFrame) -> pl.DataFrame:
 
 
 def _normalize(
-    fields: Fields, options: Mapping[str, str], given: Normalizer | None
+    fields: Fields, texts: pl.DataFrame, options: Mapping[str, str], given: Normalizer | None
 ) -> pl.DataFrame:
     normalizer = given or CHAINS[fields.format].normalizer
+    frame = fields.frame
+    if given is not None and "received" in texts.columns:
+        places = np.searchsorted(texts["row"].to_numpy(), frame["row"].to_numpy())
+        received = texts["received"][pl.Series(places.astype(np.uint32))]
+        frame = frame.hstack([received.alias(RECEIVED)])
     with stage(NORMALIZE, normalizer.name, normalizer.version):
-        return normalizer.normalize(fields.frame, options)
+        return normalizer.normalize(frame, options)
 
 
 def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from app.commands.options import JsonOption, compiled
 from app.output import WRONG_USAGE, as_json, errors, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from app.normalizer_files import Loaded
     from app.trying import Candidate, Described
@@ -72,6 +72,7 @@ def try_log(
     ruleset = _rules(rules) if rules else None
     ranked = trying.candidates(found)
     best = ranked[0] if ranked[0].share >= trying.ENOUGH else None
+    options = trying.options_of(best.format, found) if best else {}
     own = sorted(
         (
             trying.described(path, loaded, found)
@@ -84,12 +85,12 @@ def try_log(
         loaded = chosen.loaded
         decoded = decode(loaded.format, trying.raw(found), loaded.options, loaded.normalizer)
     else:
-        decoded = decode(best.format if best else "plain", trying.raw(found), {})
+        decoded = decode(best.format if best else "plain", trying.raw(found), options)
     firing = trying.fired(ruleset, decoded) if ruleset is not None else {}
     if as_json(json):
         _print_json(file, ranked, chosen, decoded, firing)
     else:
-        _print(file, found, ranked, own, chosen, decoded)
+        _print(file, found, ranked, options, own, chosen, decoded)
         if ruleset is not None:
             _print_rules(len(ruleset.rules.events), firing)
     if write is not None:
@@ -183,6 +184,7 @@ def _print(
     file: Path,
     lines: list[bytes],
     ranked: "list[Candidate]",
+    options: "Mapping[str, str]",
     own: "list[Described]",
     chosen: "Described | None",
     decoded: "Decoded",
@@ -200,7 +202,8 @@ def _print(
         print(f"      sources: {{NAME: {{normalizer: {chosen.path}}}}}\n")
     elif fits:
         print(f"Best: format {fits[0].format}, which reads {fits[0].share:.0%} of the lines.")
-        print(f"      sources: {{NAME: {{format: {fits[0].format}}}}}\n")
+        told = "".join(f", options: {{{name}: '{value}'}}" for name, value in options.items())
+        print(f"      sources: {{NAME: {{format: {fits[0].format}{told}}}}}\n")
     else:
         print("No format reads half of the lines: they are plain text, or need a pattern")
         print("(format: regexp). --write begins such a normalizer.\n")

@@ -66,9 +66,10 @@ class Operations(Strict):
     """Cut at a separator."""
     cast: Literal["integer", "number", "boolean", "text"] | None = None
     """As another type."""
-    parse_time: str | None = None
+    parse_time: str | Annotated[list[str], Field(min_length=1)] | None = None
     """As milliseconds since the epoch: iso8601, epoch (seconds or milliseconds) or a strftime
-    format. A time without a zone is one of the source's `timezone`."""
+    format, or the first of several that fits. A time without a zone is one of the source's
+    `timezone`."""
 
     @property
     def operations(self) -> list[tuple[str, Any]]:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from app.cli import app
@@ -62,6 +63,25 @@ def test_rules_that_would_fire(tmp_path):
     """Counted by title; a correlation with what it counts."""
     _, found = try_(tmp_path, LOGS["qumulo"], "--rules", ROOT / "rules" / "qumulo")
     assert found["rules"]["Directory tree deleted"] == len(LOGS["qumulo"])
+
+
+@pytest.mark.parametrize(("form", "sign"), [("csv", ","), ("tsv", "\t")])
+def test_the_head_of_a_table_names_its_fields(tmp_path, monkeypatch, form, sign):
+    """It is no event; a first line that is like the others names nothing."""
+    monkeypatch.chdir(tmp_path)
+    rows = [sign.join(("2026-01-27", "eve", f"10.0.0.{n}", "ok")) for n in range(6)]
+    target = tmp_path / "mine.yaml"
+    _, found = try_(tmp_path, [sign.join(("time", "user", "address", "result")), *rows],
+                    "--write", target)  # fmt: skip
+    assert yaml.safe_load(target.read_text("utf-8"))["options"] == {
+        "columns": "time,user,address,result"
+    }
+    assert "#   address: 85 %  10.0.0.0" in target.read_text("utf-8")
+    assert (found["format"], len(found["events"])) == (form, 6)
+    assert ["head of a file" in each["reason"] for each in found["failures"]] == [True]
+    for first in (rows[0], sign.join(("time", "eve", "address", "result"))):
+        _, found = try_(tmp_path, [first, *rows])
+        assert len(found["events"]) == 7
 
 
 @pytest.mark.parametrize("name", LOGS)

@@ -162,6 +162,8 @@ def test_the_page_about_enrichment_shows_what_works(tmp_path: Path) -> None:
         ),
         ("enrich: [{constant: 1}]", 4, "enrich[0]", "constant needs to"),
         ("enrich: [{from: a, to: raw_data}]", 4, "enrich[0].to", "cannot be changed"),
+        ("enrich: [{from: a, to: unmapped.ext}]", 4, "enrich[0].to", "of the line are kept"),
+        ("enrich: [{constant: a, to: device.type_id}]", 4, "enrich[0].constant", "gives text"),
         ("enrich:\n- to: x\n  template: '{a'", 6, "enrich[0].template", "every brace in a pair"),
         ("enrich:\n- {template: a, to: x}", 5, "enrich[0].template", "at least one attribute"),
         (

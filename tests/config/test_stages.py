@@ -54,6 +54,8 @@ def test_the_page_about_stages_shows_what_works(tmp_path: Path) -> None:
         ("    mutate:\n    - {field: a, regexp: '('}", 7, "mutate[0].regexp", "unclosed group"),
         ("    mutate: [{field: raw_data, lower: true}]", 6, "mutate[0].field", "cannot be changed"),
         ("    mutate: [{field: a, to: row, lower: true}]", 6, "mutate[0].to", "cannot be changed"),
+        ("    mutate: [{field: a, to: file, lower: true}]", 6, "mutate[0].to", "is an object"),
+        ("    mutate: [{field: a, to: time, lower: true}]", 6, "mutate[0].lower", "gives text"),
         ("    mutate: [{field: a, replace: {with: b}}]", 6, "mutate[0].replace", "text or pattern"),
         ("    mutate: [{field: a, cast: date}]", 6, "mutate[0].cast", "saw 'date'"),
         ("    filters: [{name: a}]", 6, "filters[0]", "either keep or drop"),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -44,7 +45,7 @@ def city(tmp_path: Path) -> Path:
     )
 
 
-def written(events: pl.DataFrame) -> list[dict[str, dict[str, object]]]:
+def written(events: pl.DataFrame) -> list[dict[str, Any]]:
     """Events as they leave."""
     events = events.with_columns(pl.lit(1).alias("time"))
     return [json.loads(text) for text in SERIALIZERS["ocsf-json"](events).to_list()]
@@ -97,6 +98,63 @@ def test_autonomous_systems(tmp_path: Path) -> None:
     (found,) = written(load_geoip(path, ["src_endpoint.ip", "device.ip"]).apply(events))
     assert found["src_endpoint"]["autonomous_system"] == {"name": "Example", "number": 64496}
     assert found["device"] == {"ip": "192.0.2.7"}
+    (told,) = found["enrichments"]
+    assert told.pop("provider").startswith("asn.mmdb@")
+    assert told == {
+        "name": "src_endpoint.ip",
+        "value": "192.0.2.7",
+        "type": "autonomous_system",
+        "data": {"number": 64496, "name": "Example"},
+    }
+
+
+@pytest.mark.parametrize("times", [1, SMALL])
+def test_two_tables_of_autonomous_systems(tmp_path: Path, times: int) -> None:
+    """The first that knows an address says its system, and is told; the source goes before both."""
+    own = {"autonomous_system_number": 64496}
+    first = table(tmp_path / "a.mmdb", {"192.0.2.0/24": own})
+    second = table(
+        tmp_path / "b.mmdb",
+        {"192.0.2.0/24": {"autonomous_system_number": 64511}, "198.51.100.0/24": own},
+    )
+    addresses = ["192.0.2.7", "198.51.100.7", "10.0.0.1", "192.0.2.8"]
+    events = pl.DataFrame(
+        {
+            "src_endpoint.ip": addresses * times,
+            "src_endpoint.autonomous_system.number": [None, None, None, 7] * times,
+        },
+        schema_overrides={"src_endpoint.autonomous_system.number": pl.Int64},
+    )
+    for path in (first, second):
+        events = load_geoip(path, ENDPOINTS).apply(events)
+    found = written(events)
+    numbers = [each["src_endpoint"].get("autonomous_system") for each in found[:4]]
+    assert numbers == [{"number": 64496}, {"number": 64496}, None, {"number": 7}]
+    tables = [
+        [each["provider"].partition("@")[0] for each in event.get("enrichments", ())]
+        for event in found[:4]
+    ]
+    assert tables == [["a.mmdb"], ["b.mmdb"], [], []]
+    assert found == found[:4] * times
+
+
+def test_values_of_other_types_are_none(tmp_path: Path) -> None:
+    """A table that somebody else made costs no event."""
+    strange = {
+        "city": {"names": {"en": 5}},
+        "country": {"iso_code": "CH"},
+        "location": {"latitude": "north", "longitude": 8},
+        "subdivisions": [{"iso_code": 1}],
+        "autonomous_system_number": "AS64496",
+        "autonomous_system_organization": 7,
+    }
+    path = table(tmp_path / "strange.mmdb", {"192.0.2.0/24": strange})
+    events = pl.DataFrame({"src_endpoint.ip": ["192.0.2.7"]})
+    (found,) = written(load_geoip(path, ["src_endpoint.ip"]).apply(events))
+    location = found["src_endpoint"]["location"]
+    assert location.pop("provider").startswith("strange.mmdb@")
+    assert location == {"country": "CH", "long": 8.0}
+    assert "autonomous_system" not in found["src_endpoint"]
 
 
 def test_what_the_source_said_stays(city: Path) -> None:

@@ -51,6 +51,12 @@ def test_forms(tmp_path: Path, name: str, text: str):
         ("a.json", '[{"ip":"1"}\n{"ip":"2"}]', [":2: not JSON"]),
         ("a.json", '[{"ip":"1"}', [":1: not JSON"]),
         ("a.json", "5", [":1: saw 5, expected a list of objects, or objects by key"]),
+        (
+            "a.json",
+            '[{"ip":"1"},\n{"ip":"2","id":340282366920938463463374607431768211456}]',
+            [":2: id: saw 340282366920938463463374607431768211456, expected a number of up to 64"],
+        ),
+        ("a.json", '[{"ip":"1","name":"\\ud800"}]', [":1: name: saw '\\ud800', expected"]),
         ("a.json", '{"1": 2}', [":1: 1: saw 2, expected an object"]),
         ("a.yaml", "- ip: 1\n- owner: x\n- 7\n", [":3: saw 7", ":2: ip: no value"]),
         ("a.yaml", "- {", [": not YAML"]),

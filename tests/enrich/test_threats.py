@@ -122,10 +122,12 @@ def test_stix(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         indicator("rule x {}", pattern_type="yara"),
         indicator("[file:name = 'w']", revoked=True),
         indicator("[ipv4-addr:value = '10.0.0']"),
+        indicator("[ipv6-addr:value='2001:db8::1'] OR [file:name IN('a.exe','b.exe')]"),
+        indicator("[file:name = 'w'] OR"),
     ]
     with caplog.at_level(logging.WARNING):
         threats = load(tmp_path, "bundle.json", {"type": "bundle", "objects": objects})
-    assert len(threats) == 6
+    assert len(threats) == 9
     assert hits(threats) == [
         [
             ("http_request.url.url_string", "http://x.example/a"),
@@ -138,7 +140,7 @@ def test_stix(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ]
     assert threats.apply(EVENTS)["@enrich.threat.types"].to_list()[3] == "malicious,x"
     (told,) = caplog.messages
-    assert "6 indicators; passed over: 4 patterns that are not" in told
+    assert "9 indicators; passed over: 5 patterns that are not" in told
     assert "1 revoked" in told
     assert "1 not a proper ip" in told
 

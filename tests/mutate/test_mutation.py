@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.config.stages import Operations
-from topology.mutate.mutation import Mutation, mutable, mutate
+from schemas.targets import unwritable
+from topology.mutate.mutation import Mutation, mutate
 from topology.operations import OPERATIONS, SettingError
 
 TEXTS = st.lists(st.one_of(st.none(), st.text("aBé_ ,.日x1", max_size=12)), max_size=30)
@@ -57,9 +58,38 @@ def test_texts_change_as_python_would_change_them(texts: list[str | None]) -> No
         ("split", {"by": ",", "take": 1}, ["a,b", "a"], ["b", None]),
         ("cast", "integer", [" 12 ", "-3", "1.5", "x", ""], [12, -3, None, None, None]),
         ("cast", "number", ["1.5", "2", "x"], [1.5, 2.0, None]),
+        ("cast", "number", ["nan", "inf", "-inf", "1e999"], [None] * 4),
         ("cast", "boolean", ["Yes", "0", "true", "no", "?"], [True, False, True, False, None]),
         ("cast", "text", [1, None], ["1", None]),
         ("parse_time", "iso8601", ["2026-01-27T14:12:23.5+01:00", "x"], [1769519543500, None]),
+        (
+            "parse_time",
+            "iso8601",
+            [
+                "2026-01-27T13:12:23Z",
+                "2026-01-27 14:12:23.250",
+                "2026-01-27T14:12:23,250",
+                "2026-01-27T14:12:23",
+                "2026-01-27T14:12",
+                "2026-01-27 13:12:23z",
+                "2026-01-27T14:12:23+0100",
+                "2026-01-27",
+                "2026-01-27T25:12:23",
+                "2026-03-29T02:30:00",
+            ],
+            [
+                1769519543000,
+                1769519543250,
+                1769519543250,
+                1769519543000,
+                1769519520000,
+                1769519543000,
+                1769519543000,
+                None,
+                None,
+                None,
+            ],
+        ),
         (
             "parse_time",
             "epoch",
@@ -67,6 +97,17 @@ def test_texts_change_as_python_would_change_them(texts: list[str | None]) -> No
             [1769519543000, 1769519543500, None],
         ),
         ("parse_time", "%d/%b/%Y:%H:%M:%S %z", ["27/Jan/2026:14:12:23 +0100"], [1769519543000]),
+        (
+            "parse_time",
+            ["epoch", "%b %d %Y %H:%M:%S%.f", "%b %d %Y %H:%M:%S%.f %z"],
+            [
+                "1769519543000",
+                "Jan 27 2026 14:12:23",
+                "Jan 27 2026 13:12:23.5 +0000",
+                "Jan 27 14:12:23",
+            ],
+            [1769519543000, 1769519543000, 1769519543500, None],
+        ),
         (
             "parse_time",
             "%Y-%m-%d %H:%M:%S",
@@ -130,6 +171,8 @@ def test_codes_that_no_longer_tell_rows_apart_go() -> None:
         ("regexp", "(?=x)", "look-around"),
         ("replace", {"pattern": "[", "with": ""}, "unclosed character class"),
         ("parse_time", "tomorrow", "expected iso8601, epoch or a strftime format"),
+        ("parse_time", "%b %d %H:%M:%S", "expected a year in it"),
+        ("parse_time", ["epoch", "%H:%M"], "expected a year in it"),
     ],
 )
 def test_settings_that_cannot_be_meant(name: str, setting: Any, told: str) -> None:
@@ -138,8 +181,21 @@ def test_settings_that_cannot_be_meant(name: str, setting: Any, told: str) -> No
         OPERATIONS[name](setting, "UTC")
 
 
-@pytest.mark.parametrize("column", ["row", "sub", "raw_data", "metadata.uid", "@code.a", "@actor"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("row", "sub", "raw_data", "metadata.uid", "@code.a", "@actor"),
+        *("file", "actor.user", "file.path.x", "unmapped", "unmapped.fields", "unmapped.data.x"),
+        *("unmapped.x:json", "enrichments[a].name", "a..b", "a[b", ""),
+    ],
+)
 def test_what_no_mutation_may_write(column: str) -> None:
-    """The original line, the uid and what rows are told apart by."""
-    assert not mutable(column)
-    assert mutable("unmapped.x")
+    """The original line, the uid and what rows are told apart by; and what would take the place of
+    other attributes, or be no attribute."""
+    assert unwritable(column)
+
+
+@pytest.mark.parametrize("column", ["unmapped.x", "file.path", "resources[0].name", "user agent"])
+def test_what_a_mutation_may_write(column: str) -> None:
+    """Any other attribute, whether OCSF has it or not."""
+    assert unwritable(column) is None

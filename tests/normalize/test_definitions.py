@@ -164,6 +164,35 @@ EVENT = BASE["events"][0]
     [
         ({"format": "x"}, "mine.yaml:5: format: saw 'x', expected one of auto"),
         ({"surprise": 1}, "surprise: unknown key; see docs/normalizers.md"),
+        (
+            {"options": {"field_delimitr": ";"}},
+            "options.field_delimitr: unknown option; expected one of timezone, reference, field_",
+        ),
+        ({"format": "regexp", "options": {"pattern": "("}}, "options.pattern: saw '('"),
+        ({"format": "regexp"}, "options: format regexp needs pattern: a regular expression with"),
+        (
+            {"then": [{"field": "a", "format": "regexp"}]},
+            "then[0].options: format regexp needs pattern",
+        ),
+        *(
+            ({"events": [{"class": "4001", "set": given}]}, f"events[0].set.{told}")
+            for given, told in (
+                ({"row": 1}, "row: saw 'row', which cannot be changed"),
+                ({"raw_data": "x"}, "raw_data: saw 'raw_data', which cannot be changed"),
+                ({"@class": 1}, "@class: saw '@class', which cannot be changed"),
+                ({"unmapped.x:json": "{"}, "unmapped.x:json: saw 'unmapped.x:json', which is no"),
+                ({"file": "x"}, "file: saw 'file', which is an object; expected an attribute of"),
+                ({"time.x": "x"}, "time.x: saw 'time.x', but time is a value"),
+                ({"unmapped.fields": "x"}, "unmapped.fields: saw 'unmapped.fields', where the"),
+                ({"unmapped.a": "x", "unmapped.a.b": "x"}, "unmapped.a: is a value here, and an"),
+                ({"type_uid": 1}, "type_uid: follows from class and activity_id by itself"),
+                ({"time": "now"}, "time: gives text; expected a whole number (cast: integer)"),
+                ({"activity_id": {"field": "a"}}, "activity_id: gives text; expected a whole"),
+                ({"file.uid": {"field": "a", "cast": "integer"}}, "file.uid: gives a whole number"),
+                ({"message": {"template": "{a"}}, "message.template: saw '{a', expected every"),
+            )
+        ),
+        ({"events": [{"class": "²", "set": {}}]}, "events[0].class: saw '²', expected one of"),
         ({"then": [{"field": "a", "format": "x"}]}, "then[0].format: saw 'x'"),
         (
             {"then": [{"field": "a", "format": "regexp", "options": {"pattern": "("}}]},

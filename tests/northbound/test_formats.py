@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import ocsf
+from tests.parse.both_paths import one
 from tests.topology.deployment import RAW, START, line, plan, steps
 from topology.northbound import SERIALIZERS, cef, leef
 from topology.parse import FORMATS
@@ -86,6 +87,16 @@ def test_cef() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "type_", "told"),
+    [("base", "0", None), ("aggregated", "1", None), ("monitoring", "0", "monitoring")],
+)
+def test_cef_says_what_an_event_is(kind: str, type_: str, told: str | None) -> None:
+    """Also where the standard has no number for it."""
+    _, found = read_cef(encoded("cef", {**EVENT, ocsf.KIND: kind})[0])
+    assert (found["type"], found.get("cs3")) == (type_, told)
+
+
 @given(VALUES, VALUES)
 def test_cef_gives_back_what_went_in(name: str, product: str) -> None:
     """Equals signs, bars, backslashes and line ends in values do not become keys or fields."""
@@ -107,6 +118,21 @@ def test_leef_stays_one_line_of_attributes(name: str) -> None:
     found = dict(part.split("=", 1) for part in rest.split("\t"))
     assert found["usrName"] == re.sub(r"[\t\r\n]", " ", name)
     assert (found["sev"], found["devTime"], len(found)) == ("8", "1769519543955", 11)
+
+
+@pytest.mark.parametrize("form", ["cef", "leef"])
+@given(VALUES, st.sampled_from(["\\", "|", "\\|", "a\\\\", ""]))
+def test_what_is_written_can_be_read(form: str, name: str, end: str) -> None:
+    """Our own parser finds the event's own fields in it, whatever stands in the header."""
+    event = {**EVENT, "metadata.event_code": f"{name}{end}", "metadata.product.name": end}
+    fields = one(FORMATS[form], encoded(form, event)[0])
+    assert fields["ext"]["externalId"] == EVENT["metadata.uid"]
+    assert fields["ext"]["rawEvent"] == EVENT["raw_data"]
+    assert len(fields["ext"]) == (10 if form == "cef" else 11)
+    if form == "cef":
+        assert fields["signature_id"] == re.sub(r"[\r\n]+", " ", f"{name}{end}")
+    else:
+        assert fields["event_id"] == re.sub(r"[\t\r\n]", " ", re.sub(r"[|\\]", "/", name + end))
 
 
 def test_syslog() -> None:
@@ -148,6 +174,51 @@ def test_ecs() -> None:
         "observer": {"product": "Qumulo Core", "vendor": "Qumulo"},
         "source": {"ip": "10.0.0.7"},
         "user": {"name": "eve"},
+    }
+
+
+def test_ecs_has_what_is_known_of_endpoints() -> None:
+    """Places and autonomous systems where enrichment found them, and the protocol's own field."""
+    place = {"country": "CH", "city": "Zurich", "lat": 47.5, "long": 8.25, "region": "CH-ZH"}
+    event = {
+        **EVENT,
+        **{f"src_endpoint.location.{name}": value for name, value in place.items()},
+        "dst_endpoint.autonomous_system.number": 64496,
+        "dst_endpoint.autonomous_system.name": "Example",
+        "connection_info.protocol_name": "TCP",
+    }
+    other = {**EVENT, "connection_info.protocol_name": "smb2"}
+    found, application = (orjson.loads(text) for text in encoded("ecs-json", event, other))
+    assert found["source"] == {
+        "ip": "10.0.0.7",
+        "geo": {
+            "country_iso_code": "CH",
+            "city_name": "Zurich",
+            "location": {"lat": 47.5, "lon": 8.25},
+            "region_iso_code": "CH-ZH",
+        },
+    }
+    assert found["destination"] == {"as": {"number": 64496, "organization": {"name": "Example"}}}
+    assert found["network"] == {"transport": "tcp"}
+    assert application["network"] == {"protocol": "smb2"}
+
+
+def test_ecs_has_a_category_for_each_class() -> None:
+    """One of those that ECS allows, by which Elastic's rules find events."""
+    events = [{**EVENT, "class_uid": each} for each in ocsf.CLASS_NAMES]
+    found = [orjson.loads(text)["event"].get("category") for text in encoded("ecs-json", *events)]
+    assert dict(zip(ocsf.CLASS_NAMES, found, strict=True)) == {
+        ocsf.BASE_EVENT: None,
+        ocsf.FILE_SYSTEM: ["file"],
+        ocsf.PROCESS: ["process"],
+        ocsf.ACCOUNT_CHANGE: ["iam"],
+        ocsf.AUTHENTICATION: ["authentication"],
+        ocsf.AUTHORIZE_SESSION: ["session"],
+        ocsf.GROUP_MANAGEMENT: ["iam"],
+        ocsf.NETWORK: ["network"],
+        ocsf.HTTP: ["web"],
+        ocsf.API_ACTIVITY: ["api"],
+        ocsf.FILE_HOSTING: ["file"],
     }
 
 

@@ -42,8 +42,8 @@ AUTO = {
     "xml/documents": "wxpp",  # a document type, and one that is not well-formed
     "cisco-asa/messages": "333333333",
     "fortigate/traffic": "kkkk",
-    "generic-cef/events": "ccc",
-    "generic-leef/events": "ll",
+    "generic-cef/events": "cccc",
+    "generic-leef/events": "lll",
     "generic-syslog/headers": "3535p",
     "linux-audit/records": "3kkk",
     "pan-os/logs": "vvvv",

@@ -110,7 +110,8 @@ def test_enriched_events_are_valid_and_rules_see_what_is_known(
         assert event["src_endpoint"]["location"]["city"] == "Zurich"
         assert event["src_endpoint"]["autonomous_system"]["number"] == 64496
     kinds = [[each["type"] for each in event["enrichments"]] for event in events]
-    assert kinds == [["asset", "region"], ["asset", "region", "threat"]]
+    common = ["asset", "autonomous_system", "region"]
+    assert kinds == [common, [*common, "threat"]]
     assert events[0]["unmapped"]["place"] == "west:/data/a.txt"
     alerts = [json.loads(each.value or b"") for each in driver.read("northbound.acme.alerts")]
     assert {alert["finding_info"]["title"] for alert in alerts} == {

@@ -1,15 +1,21 @@
 """Where an address is and whose it is: OCSF `location` and `autonomous_system` of its endpoint.
 
 They are added where the source said nothing of them. `location.provider` is the version of the
-table. Of an autonomous system OCSF has the number and the name, and no place for a version.
+table. Of an autonomous system OCSF has the number and the name, and no place for a version: an
+element of `enrichments` tells it, with both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+import orjson
 import polars as pl
 
+from schemas import ocsf
+from topology.dimension import Dimension
 from topology.enrich.table import distinct_values
 from topology.memo import Memo
 
@@ -28,9 +34,13 @@ SCHEMA: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
     "location.region": pl.String,
     "autonomous_system.name": pl.String,
     "autonomous_system.number": pl.Int64,
+    "@told": pl.String,
 }
-"""Attributes of an endpoint (OCSF 1.6.0, objects geo_location and autonomous_system)."""
-OBJECTS: Final = ("location.", "autonomous_system.")
+"""Attributes of an endpoint (OCSF 1.6.0, objects geo_location and autonomous_system). `@told`: the
+end of an element of `enrichments` on the latter, as JSON."""
+TOLD: Final = "@told"
+SYSTEM: Final = "autonomous_system."
+OBJECTS: Final = ("location.", SYSTEM)
 NOTHING: Final = (None,) * len(SCHEMA)
 
 
@@ -73,31 +83,47 @@ class GeoIP:
                 events, f"{endpoint}.", found.select(_members(found, thing)), thing
             )
         ]
+        if SYSTEM in things and TOLD in table.columns:
+            told = zip(values, table[TOLD][pl.Series(places)].to_list(), strict=True)
+            texts = [tail and _json({"name": field, "value": value})[:-1] + tail
+                     for value, tail in told]  # fmt: skip
+            said = _said(events, f"{endpoint}.{SYSTEM}")
+            name = f"enrichments[autonomous system.{field}]{ocsf.JSON_SUFFIX}"
+            return _with_element(events, name, texts, dimension, said).with_columns(added)
         return events.with_columns(added) if added else events
 
     def _row(self, address: str | None) -> tuple[Any, ...]:
         record = None if address is None else self._look_up(address)
         if record is None:
             return NOTHING
-        country = _at(record, "country", "iso_code") or _at(
+        country = _text(record, "country", "iso_code") or _text(
             record, "registered_country", "iso_code"
         )
-        subdivision = _at(record, "subdivisions", 0, "iso_code")
+        subdivision = _text(record, "subdivisions", 0, "iso_code")
         location = (
-            _at(record, "city", "names", "en"),
-            _at(record, "continent", "names", "en"),
+            _text(record, "city", "names", "en"),
+            _text(record, "continent", "names", "en"),
             country,
-            _at(record, "location", "latitude"),
-            _at(record, "location", "longitude"),
-            _at(record, "postal", "code"),
+            _number(record, "location", "latitude"),
+            _number(record, "location", "longitude"),
+            _text(record, "postal", "code"),
         )
         known = any(value is not None for value in location)
+        system = _whole(record, "autonomous_system_number")
+        name = _text(record, "autonomous_system_organization")
+        told = None
+        if system is not None or name is not None:
+            data = {"number": system, "name": name}
+            given = {key: value for key, value in data.items() if value is not None}
+            more = {"type": SYSTEM[:-1], "provider": self._provider, "data": given}
+            told = f",{_json(more)[1:]}"
         return (
             *location,
             self._provider if known else None,
             f"{country}-{subdivision}" if country and subdivision else None,
-            record.get("autonomous_system_organization"),
-            record.get("autonomous_system_number"),
+            name,
+            system,
+            told,
         )
 
 
@@ -113,15 +139,33 @@ def _at(value: Any, *path: str | int) -> Any:
     return value
 
 
+def _text(value: Any, *path: str | int) -> str | None:
+    """A text. Tables that others made have values of other types, which are none."""
+    found = _at(value, *path)
+    return found if isinstance(found, str) else None
+
+
+def _number(value: Any, *path: str | int) -> float | None:
+    found = _at(value, *path)
+    return float(found) if isinstance(found, int | float) and isfinite(found) else None
+
+
+def _whole(value: Any, *path: str | int) -> int | None:
+    found = _at(value, *path)
+    return found if isinstance(found, int) and 0 <= found < 1 << 32 else None
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _members(frame: pl.DataFrame, prefix: str) -> list[str]:
     return [name for name in frame.columns if name.startswith(prefix)]
 
 
 def _added(events: pl.DataFrame, endpoint: str, found: pl.DataFrame, thing: str) -> list[pl.Series]:
     """The columns of an object. It is the source's or ours as a whole, so the two never mix."""
-    said = np.zeros(events.height, dtype=np.bool_)
-    for name in _members(events, endpoint + thing):
-        said |= events[name].is_not_null().to_numpy()
+    said = _said(events, endpoint + thing)
     if not said.any():
         return [column.alias(endpoint + column.name) for column in found.get_columns()]
     free = pl.Series(~said)
@@ -133,3 +177,29 @@ def _added(events: pl.DataFrame, endpoint: str, found: pl.DataFrame, thing: str)
             others = events[name].cast(column.dtype)
         added.append(column.zip_with(free, others).alias(name))
     return added
+
+
+def _said(events: pl.DataFrame, prefix: str) -> npt.NDArray[np.bool_]:
+    """Which events have any attribute of an object."""
+    said = np.zeros(events.height, dtype=np.bool_)
+    for name in _members(events, prefix):
+        said |= events[name].is_not_null().to_numpy()
+    return said
+
+
+def _with_element(
+    events: pl.DataFrame,
+    name: str,
+    texts: Sequence[str | None],
+    dimension: Dimension,
+    said: npt.NDArray[np.bool_],
+) -> pl.DataFrame:
+    """With these texts, by code, as an element of `enrichments`, but where it is `said` already."""
+    column = pl.Series(name, texts, dtype=pl.String)[pl.Series(dimension.codes)].alias(name)
+    code = f"{ocsf.CODE}{name}"
+    if name not in events.columns and not said.any():
+        return events.with_columns(column, pl.Series(code, dimension.codes))
+    column = column.set(pl.Series(said), None)
+    if name in events.columns:
+        column = events[name].zip_with(events[name].is_not_null(), column)
+    return events.drop(code, strict=False).with_columns(column)

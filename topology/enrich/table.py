@@ -42,7 +42,7 @@ class Table:
         self._values: Final = values
         self._by_place: Final[dict[str, pl.Series]] = {}
         head = {"type": name} if provider is None else {"type": name, "provider": provider}
-        self._head: Final = f",{_json(head)[1:-1]},"
+        self._head: Final = f",{as_json(head)[1:-1]},"
         self._rows: Final = rows
         self._elements: dict[tuple[str, str], str] = {}
         columns = dict.fromkeys(column for row in rows for column in row)
@@ -124,11 +124,11 @@ class Table:
 
     def _text(self, field: str, value: str, place: int) -> str:
         """One element as JSON."""
-        hit = _json({"name": field.lstrip("@"), "value": value})
+        hit = as_json({"name": field.lstrip("@"), "value": value})
         data = {
             column: cell for column, cell in self._rows[place - 1].items() if cell not in (None, "")
         }
-        return f'{hit[:-1]}{self._head}"data":{_json(data)}}}'
+        return f'{hit[:-1]}{self._head}"data":{as_json(data)}}}'
 
 
 def distinct_values(
@@ -156,7 +156,8 @@ def distinct_values(
     return dimension, dimension.distinct(column).to_list()
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def as_json(value: Mapping[str, Any]) -> str:
+    """A row as an event has it. Raises TypeError for what JSON cannot have."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
 
 

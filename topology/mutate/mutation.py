@@ -3,16 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 
 from schemas import ocsf
 from topology.operations import Change
 from topology.texts import as_text
-
-FIXED: Final = frozenset({"row", "sub", "raw_data", "metadata.uid", "unmapped.raw_base64"})
-"""What says which event it is and what it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +19,6 @@ class Mutation:
     field: str
     target: str
     change: Change
-
-
-def mutable(column: str) -> bool:
-    """Whether a mutation may write an attribute."""
-    return column not in FIXED and column not in ocsf.SHARED and not column.startswith(ocsf.CODE)
 
 
 def mutate(

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import polars as pl
 
+RECEIVED: Final = "@received"
+"""Of the fields that a normalizer of one's own is given: when their record came (Int64, ms), for
+parsers that it asks further."""
 Normalize: TypeAlias = Callable[[pl.DataFrame, Mapping[str, str]], pl.DataFrame]
 """From the fields of a parser (`row` and its columns) and options to events.
 

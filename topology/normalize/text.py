@@ -67,6 +67,18 @@ def normalize(fields: pl.DataFrame, options: Mapping[str, str]) -> pl.DataFrame:
     return pl.DataFrame([column.alias(name) for name, column in columns.items()])
 
 
+def times(fields: pl.DataFrame) -> pl.Series | None:
+    """What the fields of a format say of their time (Int64, ms); None of one that says none."""
+    given = {column.name: column for column in fields.get_columns()}
+    if "value:json" in given:
+        return _json(given)["time"]
+    if "syslog" in given:
+        return given["syslog"].struct.field("timestamp").dt.epoch("ms")
+    if "timestamp" in given:
+        return given["timestamp"].dt.epoch("ms")
+    return None
+
+
 def _unmapped(name: str, column: pl.Series) -> Columns:
     if column.dtype == pairs.PAIRS:
         plain = name.removesuffix(pairs.SUFFIX)

@@ -49,10 +49,13 @@ KEYS: Final = {
     "file.uid": "fileId",
     "file_result.path": "cs1Label=newFilePath cs1",
     "unmapped.state": "cs2Label=alertState cs2",
+    "@kind": "cs3Label=eventKind cs3",
     "raw_data": "rawEvent",
 }
 TYPES: Final = {"base": 0, "aggregated": 1, "correlation": 2, "monitoring": 0}
 """`type` by what an event is."""
+UNTYPED: Final = "monitoring"
+"""What `type` has no number for, so that it is told in words, too."""
 SEVERITIES: Final = np.array([0, 2, 4, 6, 8, 10, 10])
 """0 to 10 by OCSF's severity_id."""
 
@@ -61,7 +64,9 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
     """One line per row (Binary). `without` names attributes to leave out."""
     if ocsf.KIND in events.columns:
         types = pl.col(ocsf.KIND).replace_strict(TYPES, default=None, return_dtype=pl.Int64)
-        events = events.with_columns(types.alias("@type"))
+        kind = pl.col(ocsf.KIND)
+        untyped = pl.when(kind == UNTYPED).then(kind)
+        events = events.with_columns(types.alias("@type"), untyped.alias("@kind"))
     frame = header(events, _in_header).hstack(
         [
             pl.Series("severity", severity(events, SEVERITIES)).cast(pl.String),

@@ -19,6 +19,18 @@ from topology.northbound import ocsf_json
 from topology.northbound.attributes import severity
 
 VERSION: Final = "8.11.0"
+PLACES: Final[Mapping[str, str]] = {
+    "location.city": "geo.city_name",
+    "location.continent": "geo.continent_name",
+    "location.country": "geo.country_iso_code",
+    "location.lat": "geo.location.lat",
+    "location.long": "geo.location.lon",
+    "location.postal_code": "geo.postal_code",
+    "location.region": "geo.region_iso_code",
+    "autonomous_system.number": "as.number",
+    "autonomous_system.name": "as.organization.name",
+}
+"""Attributes of an endpoint that say where it is."""
 FIELDS: Final[Mapping[str, str]] = {
     "message": "message",
     "class_name": "event.dataset",
@@ -37,7 +49,20 @@ FIELDS: Final[Mapping[str, str]] = {
     "dst_endpoint.ip": "destination.ip",
     "dst_endpoint.port": "destination.port",
     "dst_endpoint.hostname": "destination.domain",
+    **{f"src_endpoint.{name}": f"source.{field}" for name, field in PLACES.items()},
+    **{f"dst_endpoint.{name}": f"destination.{field}" for name, field in PLACES.items()},
+    "src_endpoint.interface_name": "observer.ingress.interface.name",
+    "dst_endpoint.interface_name": "observer.egress.interface.name",
+    "traffic.bytes_in": "destination.bytes",
+    "traffic.bytes_out": "source.bytes",
+    "traffic.packets_in": "destination.packets",
+    "traffic.packets_out": "source.packets",
+    "traffic.bytes": "network.bytes",
+    "network.transport": "network.transport",
     "connection_info.protocol_name": "network.protocol",
+    "http_request.http_method": "http.request.method",
+    "service.name": "service.name",
+    "process.file.path": "process.executable",
     "actor.user.name": "user.name",
     "actor.user.uid": "user.id",
     "actor.user.domain": "user.domain",
@@ -66,15 +91,27 @@ FIELDS: Final[Mapping[str, str]] = {
     "end_time": "event.end",
 }
 """OCSF attribute to ECS field."""
+PROTOCOL: Final = "connection_info.protocol_name"
+TRANSPORT: Final = "network.transport"
+TRANSPORTS: Final = ("tcp", "udp", "icmp", "icmp6", "ipv6-icmp", "sctp", "gre", "esp", "igmp")
+"""Names of `connection_info.protocol_name` that ECS has in a field of its own; others are those of
+applications."""
 FINDING: Final = 2004
 """Class of alerts."""
 CATEGORIES: Final[Mapping[int, str]] = {
+    ocsf.FILE_SYSTEM: "file",
+    ocsf.PROCESS: "process",
+    ocsf.ACCOUNT_CHANGE: "iam",
     ocsf.AUTHENTICATION: "authentication",
+    ocsf.AUTHORIZE_SESSION: "session",
+    ocsf.GROUP_MANAGEMENT: "iam",
+    ocsf.NETWORK: "network",
+    ocsf.HTTP: "web",
     ocsf.API_ACTIVITY: "api",
     ocsf.FILE_HOSTING: "file",
-    4001: "network",
     FINDING: "threat",
 }
+"""What ECS allows in event.category, by class."""
 OUTCOMES: Final[Mapping[int, str]] = {0: "unknown", 1: "success", 2: "failure"}
 """By status_id."""
 SCALE: Final = np.array([0, 0, 21, 47, 73, 99, 100])
@@ -84,6 +121,8 @@ TIMES: Final = ("start_time", "end_time")
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One JSON object per row (Binary). `without` names OCSF attributes to leave out."""
+    if PROTOCOL in events.columns and PROTOCOL not in without:
+        events = _transported(events)
     columns = [
         texts_of(events[name]) if name in TIMES else events[name]
         for name in FIELDS
@@ -103,6 +142,17 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
     frame = pl.DataFrame([texts_of(events["time"]), text])
     line = pl.lit('{"@timestamp":"') + pl.col("time") + '",' + pl.col("json").str.slice(1)
     return frame.select(line.cast(pl.Binary)).to_series()
+
+
+def _transported(events: pl.DataFrame) -> pl.DataFrame:
+    """With transports in a column of their own."""
+    name = pl.col(PROTOCOL).str.to_lowercase()
+    is_transport = name.is_in(TRANSPORTS)
+    found = events.select(
+        pl.when(is_transport).then(name).alias(TRANSPORT),
+        pl.when(~is_transport).then(pl.col(PROTOCOL)).alias(PROTOCOL),
+    )
+    return events.drop(PROTOCOL).hstack(found.get_columns())
 
 
 def _numbers(events: pl.DataFrame, column: str) -> npt.NDArray[np.int64]:

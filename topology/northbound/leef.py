@@ -2,7 +2,8 @@
 
 `LEEF:2.0|vendor|product|version|event|x09|key=value<tab>...`. Attributes that LEEF names have its
 names, the original line is `rawEvent`, and `externalId` is the event's uid. LEEF has no escapes: a
-tab or line end in a value becomes a blank, a bar in the header a slash.
+tab or line end in a value becomes a blank, a bar or backslash in the header a slash, as some take
+the two together for a bar.
 """
 
 from collections.abc import Set as AbstractSet
@@ -67,7 +68,7 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
 
 
 def _in_header(value: pl.Expr) -> pl.Expr:
-    return _in_value(value).str.replace_all("|", "/", literal=True)
+    return _in_value(value).str.replace_all(r"[|\\]", "/")
 
 
 def _in_value(value: pl.Expr) -> pl.Expr:
