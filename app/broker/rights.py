@@ -105,7 +105,7 @@ def pauses(
             AclPermissionType.DENY,
         )
         for who in (tenant, *logins)
-        for feed in feeds
+        for name, pattern in denied
     ]
 
 
@@ -123,21 +123,33 @@ def paused(found: Collection[AclBinding], names: Names, tenant: str) -> list[str
     return [feed for feed in FEEDS if pauses(names, tenant, [feed])[0] in found]
 
 
-def paused_topics(admin: AdminClient, names: Names, tenants: Iterable[str]) -> set[str]:
-    """Topics of these tenants that their users may not read at present, by one request."""
-    denied = {each: each.name for tenant in tenants for each in pauses(names, tenant, FEEDS)}
+def paused_topics(
+    admin: AdminClient, names: Names, tenants: Collection[str]
+) -> tuple[set[str], set[str]]:
+    """Topics of these tenants that their users are denied at present, and tenants that may read
+    topics at all; by one request."""
+    denied = {
+        each: each.name
+        for tenant in tenants
+        for feed in FEEDS  # one by one: what a main tenant may not read of others is no pause
+        for each in pauses(names, tenant, [feed])
+    }
+    given = {each: tenant for tenant in tenants for each in wanted(names, tenant)}
     asked = AclBindingFilter(
         ResourceType.TOPIC,
         None,
-        ResourcePatternType.LITERAL,
+        ResourcePatternType.ANY,
         None,
         None,
         AclOperation.READ,
-        AclPermissionType.DENY,
+        AclPermissionType.ANY,
     )
     with cluster_error("learn which tenants are paused"):
         found = admin.describe_acls(asked).result(TIMEOUT_S)
-    return {denied[each] for each in found if each in denied}
+    return (
+        {denied[each] for each in found if each in denied},
+        {given[each] for each in found if each in given},
+    )
 
 
 def describe(
@@ -236,10 +248,14 @@ def take(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
 
 
 def take_all(admin: AdminClient, who: str) -> None:
-    """Delete every right of a principal. Returns when a broker shows none. Raises ClusterError."""
+    """Delete every right of a principal. Returns when a broker shows none. Raises ClusterError.
+
+    What is denied is denied for as long as anything is allowed: a pause does not end by this.
+    """
     with cluster_error(f"delete the rights of {who}"):
-        for future in admin.delete_acls([_filter(who)]).values():
-            future.result(TIMEOUT_S)
+        for permission in (AclPermissionType.ALLOW, AclPermissionType.ANY):
+            for future in admin.delete_acls([_filter(who, permission)]).values():
+                future.result(TIMEOUT_S)
     with suppress(RefusedError):
         require_describe(admin, "list rights")
         wait_settled(lambda: not _shown(admin, who), f"the rights of {who}")
@@ -264,7 +280,9 @@ def _shown(admin: AdminClient, who: str) -> list[AclBinding]:
     return found
 
 
-def _filter(who: str | None) -> AclBindingFilter:
+def _filter(
+    who: str | None, permission: AclPermissionType = AclPermissionType.ANY
+) -> AclBindingFilter:
     return AclBindingFilter(
         ResourceType.ANY,
         None,

@@ -15,6 +15,7 @@ from app.commands.tenant_logins import bundle, rotate
 from app.commands.tenant_pauses import pause, resume
 from app.commands.topics import YesOption, confirm, connected, declaration, reported
 from app.config import DEFAULT_PATH
+from app.config.references import naming
 from app.output import WRONG_USAGE, fail, rows
 
 app = typer.Typer(help="Tenants: who receives what, with which rights.", no_args_is_help=True)
@@ -150,6 +151,8 @@ def remove(
 
     settings = configured(config)
     try:
+    Deliveries that still run with an older northbound.yaml send nothing of it any more.
+
         rights.check_name(name)
     except ValueError as error:
         fail(error, WRONG_USAGE)
@@ -163,6 +166,9 @@ def remove(
         logins.forget(settings, name)
         file.unlink(missing_ok=True)
         left_to_others(
+    if named := [at for at, tenant in naming(settings) if tenant == name]:
+        text = f"saw {name!r}: take this out, then run this again"
+        fail("\n".join(settings.problem(at, text) for at in named))
             f"Tenant {name} and what it logs in by are removed here. It reads on until whoever "
             "manages the cluster has run:",
             left,
