@@ -93,6 +93,11 @@ class FileDestination(Destination):
         if self._written > self._synced and time.monotonic() - self._synced_at >= SYNC_S:
             self._sync()
         return self._synced
+    @property
+    def acknowledged(self) -> int:
+        """Those that were synced."""
+        return self._synced
+
 
     def finish(self, _seconds: float) -> int:
         """All of them."""
