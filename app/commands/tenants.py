@@ -11,7 +11,7 @@ from app.commands.left_to_others import left_to_others
 from app.commands.options import ConfigOption, configured
 from app.commands.signed_certificate import SignedOption, say_what_waits
 from app.commands.tenant_list import list_
-from app.commands.tenant_logins import bundle, rotate
+from app.commands.tenant_logins import OutOption, bundle, hand_over, rotate
 from app.commands.tenant_pauses import pause, resume
 from app.commands.topics import YesOption, confirm, connected, declaration, reported
 from app.config import DEFAULT_PATH
@@ -55,7 +55,9 @@ def add(
     password_file: FileOption = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Write tenants.d/NAME.yaml (unless the tenant is configured), and make topics, user, rights.
+    """Write tenants.d/NAME.yaml (unless the tenant is configured), make topics, user and rights,
+    and write the bundle to hand over.
+    out: OutOption = None,
 
     Example: northbound tenants add acme --source qumulo
     """
@@ -115,15 +117,16 @@ def add(
         details = {"password": "given"} if password else {}
         audited.record("tenant.add", name, details)
         wrong = certificate_trial.trial(settings, name)
-    lacks = logins.lacks_certificate(settings, name)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
-        f"(`northbound up`).{'' if lacks else f' Next: northbound tenants bundle {name}'}"
+        "(`northbound up`)."
     )
     for each in left:
         typer.echo(f"To do by whoever manages the cluster: {each}")
     if wrong is not None:
         typer.echo(wrong)
+    if not logins.lacks_certificate(settings, name):
+        hand_over(settings, name, out)
     say_what_waits(settings, name)
 
 
