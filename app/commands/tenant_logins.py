@@ -111,7 +111,8 @@ def rotate(
             settings, lambda: connected(settings), name, kind, password, certificate
         )
         if not done.commands:
-            details = {"overlap": kind.value, **({"password": "given"} if password else {})}
+            how = (done.kind or kind).value
+            details = {"overlap": how, **({"password": "given"} if password else {})}
             audit.record(settings.client(), settings.names, "tenant.rotate", name, details)
         with _written(name):
             bundles.write(settings, name, folder)
