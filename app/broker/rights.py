@@ -1,4 +1,5 @@
-"""What a tenant's user may do in Kafka: read its own topics and groups, and nothing else.
+"""What a tenant's user may do in Kafka: read its own topics and groups, and nothing else; a main
+tenant's (Names.main) the topics of all tenants.
 
 Rights are prefixed with a name that ends in a dot, so that `acme` never sees `acme-2`.
 """
@@ -64,10 +65,12 @@ def wanted(names: Names, tenant: str, logins: Iterable[str] = ()) -> list[AclBin
     `logins`: the users of its certificates (client_certificates.py), which have the same.
     """
     check_name(tenant)
-    resources = (
+    resources = [
         (ResourceType.TOPIC, names.tenant_prefix(tenant)),
         (ResourceType.GROUP, group_prefix(names, tenant)),
-    )
+    ]
+    if tenant in names.main:
+        resources.append((ResourceType.TOPIC, names.feeds_prefix))
     return [
         AclBinding(
             resource,
@@ -92,13 +95,18 @@ def feed_topic(names: Names, tenant: str, feed: str) -> str:
 def pauses(
     names: Names, tenant: str, feeds: Iterable[str], logins: Iterable[str] = ()
 ) -> list[AclBinding]:
-    """What keeps a tenant from reading feeds for a while; it goes before every right."""
+    """What keeps a tenant from reading feeds for a while; it goes before every right. A main tenant
+    that reads none of its own reads none of others."""
     check_name(tenant)
+    feeds = list(feeds)
+    denied = [(feed_topic(names, tenant, feed), ResourcePatternType.LITERAL) for feed in feeds]
+    if tenant in names.main and set(feeds) == set(FEEDS):
+        denied.append((names.feeds_prefix, ResourcePatternType.PREFIXED))
     return [
         AclBinding(
             ResourceType.TOPIC,
-            feed_topic(names, tenant, feed),
-            ResourcePatternType.LITERAL,
+            name,
+            pattern,
             principal(names, who),
             "*",
             AclOperation.READ,
@@ -290,5 +298,5 @@ def _filter(
         who,
         None,
         AclOperation.ANY,
-        AclPermissionType.ANY,
+        permission,
     )

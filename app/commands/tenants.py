@@ -44,6 +44,9 @@ def add(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Attribute that its events are without; repeat.")
     ] = None,
+    main: Annotated[
+        bool, typer.Option("--main", help="It may read the topics of all tenants, too.")
+    ] = False,
     mechanism: Annotated[
         str | None, typer.Option(help="SCRAM-SHA-256 (default) or SCRAM-SHA-512, of its bundle.")
     ] = None,
@@ -53,11 +56,11 @@ def add(
     certificate: SignedOption = None,
     ask_password: AskOption = False,
     password_file: FileOption = None,
+    out: OutOption = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Write tenants.d/NAME.yaml (unless the tenant is configured), make topics, user and rights,
     and write the bundle to hand over.
-    out: OutOption = None,
 
     Example: northbound tenants add acme --source qumulo
     """
@@ -80,11 +83,12 @@ def add(
                 "feeds": feed or ["events", "alerts"],
                 "format": format_ or "ocsf-json",
                 **tenant_files.choices(mask or [], keep or [], leave_out or []),
+                **({"main": True} if main else {}),
                 **({"mechanism": mechanism} if mechanism else {}),
                 **({"login": "certificate"} if by_certificate else {}),
             }
             settings, declared = tenant_files.add(config, settings, name, content, declaration)
-        elif any((source, feed, format_, mask, keep, leave_out, mechanism, by_certificate)):
+        elif any((source, feed, format_, mask, keep, leave_out, main, mechanism, by_certificate)):
             place = tenant_files.written_in(settings, config, name)
             fail(f"{name} is configured already; change it in {place}")
         else:
@@ -121,12 +125,12 @@ def add(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
         "(`northbound up`)."
     )
+    if not logins.lacks_certificate(settings, name):
+        hand_over(settings, name, out)
     for each in left:
         typer.echo(f"To do by whoever manages the cluster: {each}")
     if wrong is not None:
         typer.echo(wrong)
-    if not logins.lacks_certificate(settings, name):
-        hand_over(settings, name, out)
     say_what_waits(settings, name)
 
 
@@ -147,6 +151,8 @@ def remove(
 ) -> None:
     """Take the tenant's rights and user away at once; its topics stay unless --topics.
 
+    Deliveries that still run with an older northbound.yaml send nothing of it any more.
+
     Example: northbound tenants remove acme
     """
     from app import audit, logins, unmanaged
@@ -154,14 +160,15 @@ def remove(
 
     settings = configured(config)
     try:
-    Deliveries that still run with an older northbound.yaml send nothing of it any more.
-
         rights.check_name(name)
     except ValueError as error:
         fail(error, WRONG_USAGE)
     file = tenant_files.file_of(settings, name)
     if name in settings.tenants and not file.is_file():
         fail(f"Tenant {name} stands in {config}: remove it there, then run this again.")
+    if named := [at for at, tenant in naming(settings) if tenant == name]:
+        text = f"saw {name!r}: take this out, then run this again"
+        fail("\n".join(settings.problem(at, text) for at in named))
     also = f", and delete the topics {settings.names.tenant_prefix(name)}*" if topics else ""
     confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
     if settings.unmanaged:
@@ -169,9 +176,6 @@ def remove(
         logins.forget(settings, name)
         file.unlink(missing_ok=True)
         left_to_others(
-    if named := [at for at, tenant in naming(settings) if tenant == name]:
-        text = f"saw {name!r}: take this out, then run this again"
-        fail("\n".join(settings.problem(at, text) for at in named))
             f"Tenant {name} and what it logs in by are removed here. It reads on until whoever "
             "manages the cluster has run:",
             left,
