@@ -57,6 +57,7 @@ def access(config: Config, tenant: str, region: str | None = None) -> Access:
         format=found.format,
         registry=_registry(config) if found.format == "avro" else None,
         regions=regions,
+        all_feeds=names.feeds_prefix if found.main else None,
     )
 
 

@@ -38,10 +38,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What has been done, for people; `commands`: what is left to whoever manages the cluster."""
+    """What has been done, for people; `commands`: what is left to whoever manages the cluster;
+    `kind`: where something else was done than what was asked for."""
 
     text: str
     commands: tuple[str, ...] = ()
+    kind: Kind | None = None
 
 
 def rotate(
@@ -100,7 +102,7 @@ def _certificate(
 ) -> Done:
     """The same for a tenant that logs in by certificate: all older logins end but in an overlap."""
     names, folder = config.names, config.credentials
-    said = ""
+    said, instead = "", None
     if kind is not Kind.FINISH:
         new = logins.new_certificate(config, tenant, signed)
         certificate_logins.let_in(admin, names, tenant, new)
@@ -109,6 +111,9 @@ def _certificate(
             refused = bundles.login(bundles.access(config, tenant))
         except ClusterError as error:
             said = f" It could not be tried from here ({error}): run doctor.py."
+            if kind is Kind.NOW:
+                said += " So the old one was not ended."
+                kind = instead = Kind.OVERLAP
         else:
             if refused is not None:
                 certificate_logins.revoke(admin, config.client(), names, [new])
@@ -119,7 +124,7 @@ def _certificate(
         answered(new)
         said = f"{tenant} has a new certificate, until {new.ends:%Y-%m-%d}.{said} "
         if kind is Kind.OVERLAP:
-            return Done(said + _both(tenant))
+            return Done(said + _both(tenant), kind=instead)
     certificate_logins.end_older(admin, config.client(), names, tenant, folder)
     certificate_logins.end_password(admin, names, tenant, folder)
     return Done(

@@ -58,6 +58,8 @@ class Names:
     prefix: str = ""
     certificate_user: str = "{}"
     """Name of the Kafka user that logs in by a certificate; {} is the certificate's common name."""
+    main: frozenset[str] = frozenset()
+    """Tenants that may read the topics of all tenants."""
 
     def raw(self, source: str) -> str:
         return f"{self.prefix}raw.{source}"
@@ -81,6 +83,11 @@ class Names:
     def tenant_prefix(self, tenant: str) -> str:
         """What a tenant's ACLs cover. The trailing dot keeps `acme` from matching `acme-2`."""
         return f"{self.prefix}northbound.{tenant}."
+
+    @property
+    def feeds_prefix(self) -> str:
+        """What the names of all tenants' topics begin with, and of no others."""
+        return f"{self.prefix}northbound."
 
     @property
     def dead_letters(self) -> str:

@@ -1,4 +1,5 @@
-"""What a tenant's user may do in Kafka: read its own topics and groups, and nothing else.
+"""What a tenant's user may do in Kafka: read its own topics and groups, and nothing else; a main
+tenant's (Names.main) the topics of all tenants.
 
 Rights are prefixed with a name that ends in a dot, so that `acme` never sees `acme-2`.
 """
@@ -64,10 +65,12 @@ def wanted(names: Names, tenant: str, logins: Iterable[str] = ()) -> list[AclBin
     `logins`: the users of its certificates (client_certificates.py), which have the same.
     """
     check_name(tenant)
-    resources = (
+    resources = [
         (ResourceType.TOPIC, names.tenant_prefix(tenant)),
         (ResourceType.GROUP, group_prefix(names, tenant)),
-    )
+    ]
+    if tenant in names.main:
+        resources.append((ResourceType.TOPIC, names.feeds_prefix))
     return [
         AclBinding(
             resource,
@@ -92,20 +95,25 @@ def feed_topic(names: Names, tenant: str, feed: str) -> str:
 def pauses(
     names: Names, tenant: str, feeds: Iterable[str], logins: Iterable[str] = ()
 ) -> list[AclBinding]:
-    """What keeps a tenant from reading feeds for a while; it goes before every right."""
+    """What keeps a tenant from reading feeds for a while; it goes before every right. A main tenant
+    that reads none of its own reads none of others."""
     check_name(tenant)
+    feeds = list(feeds)
+    denied = [(feed_topic(names, tenant, feed), ResourcePatternType.LITERAL) for feed in feeds]
+    if tenant in names.main and set(feeds) == set(FEEDS):
+        denied.append((names.feeds_prefix, ResourcePatternType.PREFIXED))
     return [
         AclBinding(
             ResourceType.TOPIC,
-            feed_topic(names, tenant, feed),
-            ResourcePatternType.LITERAL,
+            name,
+            pattern,
             principal(names, who),
             "*",
             AclOperation.READ,
             AclPermissionType.DENY,
         )
         for who in (tenant, *logins)
-        for feed in feeds
+        for name, pattern in denied
     ]
 
 
@@ -123,21 +131,33 @@ def paused(found: Collection[AclBinding], names: Names, tenant: str) -> list[str
     return [feed for feed in FEEDS if pauses(names, tenant, [feed])[0] in found]
 
 
-def paused_topics(admin: AdminClient, names: Names, tenants: Iterable[str]) -> set[str]:
-    """Topics of these tenants that their users may not read at present, by one request."""
-    denied = {each: each.name for tenant in tenants for each in pauses(names, tenant, FEEDS)}
+def paused_topics(
+    admin: AdminClient, names: Names, tenants: Collection[str]
+) -> tuple[set[str], set[str]]:
+    """Topics of these tenants that their users are denied at present, and tenants that may read
+    topics at all; by one request."""
+    denied = {
+        each: each.name
+        for tenant in tenants
+        for feed in FEEDS  # one by one: what a main tenant may not read of others is no pause
+        for each in pauses(names, tenant, [feed])
+    }
+    given = {each: tenant for tenant in tenants for each in wanted(names, tenant)}
     asked = AclBindingFilter(
         ResourceType.TOPIC,
         None,
-        ResourcePatternType.LITERAL,
+        ResourcePatternType.ANY,
         None,
         None,
         AclOperation.READ,
-        AclPermissionType.DENY,
+        AclPermissionType.ANY,
     )
     with cluster_error("learn which tenants are paused"):
         found = admin.describe_acls(asked).result(TIMEOUT_S)
-    return {denied[each] for each in found if each in denied}
+    return (
+        {denied[each] for each in found if each in denied},
+        {given[each] for each in found if each in given},
+    )
 
 
 def describe(
@@ -236,10 +256,14 @@ def take(admin: AdminClient, bindings: Sequence[AclBinding]) -> None:
 
 
 def take_all(admin: AdminClient, who: str) -> None:
-    """Delete every right of a principal. Returns when a broker shows none. Raises ClusterError."""
+    """Delete every right of a principal. Returns when a broker shows none. Raises ClusterError.
+
+    What is denied is denied for as long as anything is allowed: a pause does not end by this.
+    """
     with cluster_error(f"delete the rights of {who}"):
-        for future in admin.delete_acls([_filter(who)]).values():
-            future.result(TIMEOUT_S)
+        for permission in (AclPermissionType.ALLOW, AclPermissionType.ANY):
+            for future in admin.delete_acls([_filter(who, permission)]).values():
+                future.result(TIMEOUT_S)
     with suppress(RefusedError):
         require_describe(admin, "list rights")
         wait_settled(lambda: not _shown(admin, who), f"the rights of {who}")
@@ -264,7 +288,9 @@ def _shown(admin: AdminClient, who: str) -> list[AclBinding]:
     return found
 
 
-def _filter(who: str | None) -> AclBindingFilter:
+def _filter(
+    who: str | None, permission: AclPermissionType = AclPermissionType.ANY
+) -> AclBindingFilter:
     return AclBindingFilter(
         ResourceType.ANY,
         None,
@@ -272,5 +298,5 @@ def _filter(who: str | None) -> AclBindingFilter:
         who,
         None,
         AclOperation.ANY,
-        AclPermissionType.ANY,
+        permission,
     )

@@ -165,7 +165,8 @@ def pause(
 def resume(admin: AdminClient, names: Names, tenant: str, logins: Iterable[str] = ()) -> list[str]:
     """Let the tenant read on where its consumers stopped; the feeds that were paused."""
     before = rights.paused(rights.describe(admin, names, [tenant])[tenant], names, tenant)
-    rights.take(admin, rights.pauses(names, tenant, FEEDS, logins))
+    paused = replace(names, main=names.main | {tenant})  # it may have been main when it was paused
+    rights.take(admin, rights.pauses(paused, tenant, FEEDS, logins))
     return before
 
 

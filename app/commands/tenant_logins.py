@@ -1,6 +1,6 @@
 """`northbound tenants bundle|rotate`: what a tenant connects with, written and made anew."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from app.commands.known_tenant import NameArgument, check_known
 from app.commands.options import ConfigOption, configured
 from app.commands.signed_certificate import SignedOption, say_what_waits
 from app.commands.topics import connected, reported
-from app.config import DEFAULT_PATH
+from app.config import DEFAULT_PATH, Config
 from app.output import WRONG_USAGE, fail
 
 OutOption = Annotated[
@@ -36,7 +36,6 @@ def bundle(
 
     Example: northbound tenants bundle acme --out /tmp/acme --zip
     """
-    from app import bundles
     from app.broker.bundle import pack
 
     settings = configured(config)
@@ -44,15 +43,25 @@ def bundle(
     if region is not None and region not in settings.kafka.regions:
         known = ", ".join(settings.kafka.regions) or "none"
         fail(f"--region: saw {region!r}, expected one of kafka.regions: {known}", WRONG_USAGE)
-    folder = out or settings.home / "bundles" / name
-    with reported(), _written(name):
-        bundles.write(settings, name, folder, region)
-    secret = "key" if settings.tenants[name].login == "certificate" else "password"
-    typer.echo(f"{folder} holds {name}'s {secret}: hand it over on a private way. See README.md.")
+    folder, files = hand_over(settings, name, out, region)
     if zipped:
         with _written(name):
-            packed = pack(folder)
+            packed = pack(folder, files)
         typer.echo(f"{packed} holds the same.")
+
+
+def hand_over(
+    settings: Config, name: str, out: Path | None = None, region: str | None = None
+) -> tuple[Path, Sequence[Path]]:
+    """Write the tenant's bundle and say what it is; its folder and files."""
+    from app import bundles
+
+    folder = out or settings.home / "bundles" / name
+    with reported(), _written(name):
+        files = bundles.write(settings, name, folder, region)
+    secret = "key" if settings.tenants[name].login == "certificate" else "password"
+    typer.echo(f"{folder} holds {name}'s {secret}: hand it over on a private way. See README.md.")
+    return folder, files
 
 
 def rotate(
@@ -103,7 +112,8 @@ def rotate(
             settings, lambda: connected(settings), name, kind, password, certificate
         )
         if not done.commands:
-            details = {"overlap": kind.value, **({"password": "given"} if password else {})}
+            how = (done.kind or kind).value
+            details = {"overlap": how, **({"password": "given"} if password else {})}
             audit.record(settings.client(), settings.names, "tenant.rotate", name, details)
         with _written(name):
             bundles.write(settings, name, folder)

@@ -40,6 +40,8 @@ def pause(
     feeds = feed or list(rights.FEEDS)
     if unknown := [each for each in feeds if each not in rights.FEEDS]:
         fail(f"--feed: saw {unknown[0]!r}, expected {' or '.join(rights.FEEDS)}", WRONG_USAGE)
+    if settings.tenants[name].main and set(feeds) != set(rights.FEEDS):
+        fail(f"{name} reads the feeds of all tenants (main): pause both feeds.", WRONG_USAGE)
     if settings.unmanaged:
         left_to_others(
             f"{name} reads on until whoever manages the cluster has run the following; its "

@@ -11,10 +11,11 @@ from app.commands.left_to_others import left_to_others
 from app.commands.options import ConfigOption, configured
 from app.commands.signed_certificate import SignedOption, say_what_waits
 from app.commands.tenant_list import list_
-from app.commands.tenant_logins import bundle, rotate
+from app.commands.tenant_logins import OutOption, bundle, hand_over, rotate
 from app.commands.tenant_pauses import pause, resume
 from app.commands.topics import YesOption, confirm, connected, declaration, reported
 from app.config import DEFAULT_PATH
+from app.config.references import naming
 from app.output import WRONG_USAGE, fail, rows
 
 app = typer.Typer(help="Tenants: who receives what, with which rights.", no_args_is_help=True)
@@ -43,6 +44,9 @@ def add(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Attribute that its events are without; repeat.")
     ] = None,
+    main: Annotated[
+        bool, typer.Option("--main", help="It may read the topics of all tenants, too.")
+    ] = False,
     mechanism: Annotated[
         str | None, typer.Option(help="SCRAM-SHA-256 (default) or SCRAM-SHA-512, of its bundle.")
     ] = None,
@@ -52,9 +56,11 @@ def add(
     certificate: SignedOption = None,
     ask_password: AskOption = False,
     password_file: FileOption = None,
+    out: OutOption = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
-    """Write tenants.d/NAME.yaml (unless the tenant is configured), and make topics, user, rights.
+    """Write tenants.d/NAME.yaml (unless the tenant is configured), make topics, user and rights,
+    and write the bundle to hand over.
 
     Example: northbound tenants add acme --source qumulo
     """
@@ -77,11 +83,12 @@ def add(
                 "feeds": feed or ["events", "alerts"],
                 "format": format_ or "ocsf-json",
                 **tenant_files.choices(mask or [], keep or [], leave_out or []),
+                **({"main": True} if main else {}),
                 **({"mechanism": mechanism} if mechanism else {}),
                 **({"login": "certificate"} if by_certificate else {}),
             }
             settings, declared = tenant_files.add(config, settings, name, content, declaration)
-        elif any((source, feed, format_, mask, keep, leave_out, mechanism, by_certificate)):
+        elif any((source, feed, format_, mask, keep, leave_out, main, mechanism, by_certificate)):
             place = tenant_files.written_in(settings, config, name)
             fail(f"{name} is configured already; change it in {place}")
         else:
@@ -114,12 +121,12 @@ def add(
         details = {"password": "given"} if password else {}
         audited.record("tenant.add", name, details)
         wrong = certificate_trial.trial(settings, name)
-    lacks = logins.lacks_certificate(settings, name)
     typer.echo(
         f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
         "(`northbound down`, then `up`)."
-        f"{'' if lacks else f' Next: northbound tenants bundle {name}'}"
     )
+    if not logins.lacks_certificate(settings, name):
+        hand_over(settings, name, out)
     for each in left:
         typer.echo(f"To do by whoever manages the cluster: {each}")
     if wrong is not None:
@@ -144,6 +151,8 @@ def remove(
 ) -> None:
     """Take the tenant's rights and user away at once; its topics stay unless --topics.
 
+    Deliveries that still run with an older northbound.yaml send nothing of it any more.
+
     Example: northbound tenants remove acme
     """
     from app import audit, logins, unmanaged
@@ -157,6 +166,9 @@ def remove(
     file = tenant_files.file_of(settings, name)
     if name in settings.tenants and not file.is_file():
         fail(f"Tenant {name} stands in {config}: remove it there, then run this again.")
+    if named := [at for at, tenant in naming(settings) if tenant == name]:
+        text = f"saw {name!r}: take this out, then run this again"
+        fail("\n".join(settings.problem(at, text) for at in named))
     also = f", and delete the topics {settings.names.tenant_prefix(name)}*" if topics else ""
     confirm(f"Take all rights of tenant {name} away{also}?", yes=yes)
     if settings.unmanaged:

@@ -169,6 +169,8 @@ class Tenant(Strict):
     """certificate: it logs in by a client certificate that Northbound issues, on the listener
     `kafka.embedded.northbound.certificates` or `kafka.external.certificates`, and has no password
     (docs/tenants.md)."""
+    main: bool = False
+    """It may read the topics of all tenants, too, as these have them (docs/tenants.md)."""
     raw_data: bool = True
     """False: events leave out the original line."""
     quota: Quota = Quota()
@@ -325,9 +327,10 @@ class Config(Strict):
     def names(self) -> Names:
         """Physical names of topics and groups."""
         logins = self.certificate_logins
+        main = frozenset(name for name, tenant in self.tenants.items() if tenant.main)
         if logins is None:
-            return Names(self.kafka.topic_prefix)
-        return Names(self.kafka.topic_prefix, logins.user)
+            return Names(self.kafka.topic_prefix, main=main)
+        return Names(self.kafka.topic_prefix, logins.user, main)
 
     @property
     def certificate_logins(self) -> CertificateLogins | None:

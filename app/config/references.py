@@ -56,22 +56,41 @@ def _by_certificate(config: Config) -> list[str]:
     return problems
 
 
-def _deliveries(config: Config, tenants: str) -> list[str]:
-    """Deliveries of tenants, feeds or names that are not right."""
+def naming(config: Config) -> list[tuple[At, str]]:
+    """Where a tenant is named beside `tenants`, and which."""
+    named: list[tuple[At, str | None]] = [
+        (("enrich", number, "tenant"), each.tenant) for number, each in enumerate(config.enrich)
+    ]
+    named += [
+        (("deliveries", number, "tenant"), each.tenant)
+        for number, each in enumerate(config.deliveries)
+    ]
+    named += [
+        (("responses", number, "tenant"), each.tenant)
+        for number, each in enumerate(config.responses)
+    ]
+    return [(at, tenant) for at, tenant in named if tenant is not None]
+
+
+def _tenants(config: Config) -> list[str]:
+    """Tenants that are named and not there; nothing further is asked of what names them."""
+    known = ", ".join(config.tenants) or "none"
+    return [
+        config.problem(at, f"saw {tenant!r}, expected one of the tenants: {known}")
+        for at, tenant in naming(config)
+        if tenant not in config.tenants and not config.unsure(("tenants", tenant))
+    ]
+
+
+def _deliveries(config: Config) -> list[str]:
+    """Deliveries of feeds or names that are not right."""
     problems = []
     first: dict[str, int] = {}
     for number, delivery in enumerate(config.deliveries):
         at = ("deliveries", number)
         tenant = config.tenants.get(delivery.tenant)
-        if tenant is None and config.unsure(("tenants", delivery.tenant)):
+        if tenant is None:
             pass  # what is wrong with it is told
-        elif tenant is None:
-            problems.append(
-                config.problem(
-                    (*at, "tenant"),
-                    f"saw {delivery.tenant!r}, expected one of the tenants: {tenants}",
-                )
-            )
         elif missing := [feed for feed in delivery.feeds if feed not in tenant.feeds]:
             problems.append(
                 config.problem(
@@ -118,19 +137,9 @@ def references(config: Config, document: Document) -> list[str]:
     problems += _shared(config)
     problems += _regions(config)
     problems += _by_certificate(config)
-    tenants = ", ".join(config.tenants) or "none"
-    problems += [
-        config.problem(
-            ("enrich", number, "tenant"),
-            f"saw {entry.tenant!r}, expected one of the tenants: {tenants}",
-        )
-        for number, entry in enumerate(config.enrich)
-        if entry.tenant is not None
-        and entry.tenant not in config.tenants
-        and not config.unsure(("tenants", entry.tenant))
-    ]
-    problems += _deliveries(config, tenants)
-    problems += responses.problems(config, tenants)
+    problems += _tenants(config)
+    problems += _deliveries(config)
+    problems += responses.problems(config)
     problems += _files(config, document)
     problems += _ports(config)
     return problems

@@ -225,9 +225,9 @@ class Response(Strict):
     """What is done."""
 
 
-def problems(config: "Config", tenants: str) -> list[str]:
-    """What is wrong between responses and the rest of northbound.yaml, with lines. `tenants`: the
-    names of all."""
+def problems(config: "Config") -> list[str]:
+    """What is wrong between responses and the rest of northbound.yaml, with lines; but for tenants
+    that are not there."""
     found = []
     names = {
         each.name: config.place(("deliveries", number))
@@ -236,11 +236,8 @@ def problems(config: "Config", tenants: str) -> list[str]:
     for number, response in enumerate(config.responses):
         at: At = ("responses", number)
         tenant = config.tenants.get(response.tenant)
-        if tenant is None and config.unsure(("tenants", response.tenant)):
+        if tenant is None:
             pass  # what is wrong with it is told
-        elif tenant is None:
-            text = f"saw {response.tenant!r}, expected one of the tenants: {tenants}"
-            found.append(config.problem((*at, "tenant"), text))
         elif "alerts" not in tenant.feeds:
             text = f"tenant {response.tenant} has no alerts; expected alerts among its feeds"
             found.append(config.problem((*at, "tenant"), text))

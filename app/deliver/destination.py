@@ -45,6 +45,8 @@ class Destination(ABC):
     sent again; then the lane closes the destination and opens it anew.
     """
 
+    by_record = False
+    """Whether the receiver may have a part of what was written at once."""
     refused = 0
     """Records acknowledged that the receiver did not take and that were kept elsewhere."""
     skipped = 0
@@ -68,9 +70,15 @@ class Destination(ABC):
     def write(self, messages: Sequence[Message]) -> None:
         """Hand over records, none of them without a value, in this order."""
 
+    @property
+    @abstractmethod
+    def acknowledged(self) -> int:
+        """How many records since `open` the receiver is known to have, the first ones without a
+        gap; asks nobody. It holds until the next `open`."""
+
     @abstractmethod
     def settle(self, seconds: float) -> int:
-        """How many records since `open` the receiver has; may wait so long for more of them."""
+        """`acknowledged`, after it was looked; may wait so long for more of them."""
 
     @abstractmethod
     def finish(self, seconds: float) -> int:

@@ -7,6 +7,7 @@ so on; the oldest are removed. A line that a crash has cut is taken out when the
 import fcntl
 import glob
 import os
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 ROOM: Final = 1000
 SYNC_S: Final = 1.0
 BLOCK: Final = 1 << 16
+NUMBER: Final = re.compile("[1-9][0-9]{0,4}")
+"""Of a full file; FileDelivery allows 10,000."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +84,19 @@ class FileDestination(Destination):
                 if not fit and self._size:
                     self._rotate()
                     continue
-                fit = max(1, fit)  # a record that is larger than a file may be has one of its own
+                if not fit:  # a record that is larger than a file may be has one of its own
+                    self._make_room(ends[0])
+                    fit = 1
                 self._append(lines(Parts([b""] * fit, values[:fit])))
                 values = values[fit:]
         except OSError as error:
             raise self._failed(error) from None
         self._written += len(messages)
+
+    @property
+    def acknowledged(self) -> int:
+        """Those that were synced."""
+        return self._synced
 
     def settle(self, _seconds: float) -> int:
         """Those that are on disk."""
@@ -143,31 +153,35 @@ class FileDestination(Destination):
         whole = _whole(self._file)
         os.ftruncate(self._file, whole)
         self._size = whole
+        self._make_room(max(self._settings.octets, whole))
         self._sync_folder()
 
     def _rotate(self) -> None:
         """The full file gets out of the way, and the oldest go."""
         os.fdatasync(self._file)
         self._let_go()
-        settings = self._settings
-        full = sorted(self._full(), reverse=True)
-        for number, file in full:
-            if number >= settings.count:
+        for number, file in sorted(self._full(), reverse=True):
+            if number >= self._settings.count:
                 file.unlink()
             else:
                 file.rename(self._named(number + 1))
         self._path.rename(self._named(1))
-        left = settings.total - settings.octets
+        self._begin()
+
+    def _make_room(self, octets: int) -> None:
+        """The oldest go, so that with a file of so many octets all stay below the total."""
+        left = self._settings.total - octets
         for _, file in sorted(self._full()):
             left -= file.stat().st_size
             if left < 0:
                 file.unlink()
-        self._begin()
 
     def _full(self) -> list[tuple[int, Path]]:
+        """Numbers and files. Other names, such as acme.log.20261127, are somebody else's."""
         start = len(self._path.name) + 1
         found = self._path.parent.glob(f"{glob.escape(self._path.name)}.[0-9]*")
-        return [(int(each.name[start:]), each) for each in found if each.name[start:].isdecimal()]
+        numbered = [(each.name[start:], each) for each in found]
+        return [(int(text), each) for text, each in numbered if NUMBER.fullmatch(text)]
 
     def _named(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")

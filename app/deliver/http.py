@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from confluent_kafka import Message
 
@@ -31,8 +32,14 @@ class HttpSettings:
     wait_s: float
 
 
+Part: TypeAlias = tuple[Sequence[Message], str]
+"""Records to be sent; or, with the reason, one that is refused."""
+
+
 class HttpDestination(Destination):
     """One connection, one request at a time, so that order is kept."""
+
+    by_record = True
 
     def __init__(self, settings: HttpSettings, waiting: Waiting) -> None:
         self._settings = settings
@@ -42,13 +49,13 @@ class HttpDestination(Destination):
         self._batch: list[Message] = []
         self._octets = 0
         self._begun = 0.0
-        self._acknowledged = 0
+        self._taken = 0
         self.refused = 0
 
     def open(self, address: str) -> None:
         """Connect."""
         self._address = address
-        self._batch, self._octets, self._acknowledged = [], 0, 0
+        self._batch, self._octets, self._taken = [], 0, 0
         self._exchange.open(address, self._settings.requests.path)
 
     def room(self) -> int:
@@ -71,16 +78,21 @@ class HttpDestination(Destination):
         if len(self._batch) >= settings.records or self._octets >= settings.octets:
             self._send_batch()
 
+    @property
+    def acknowledged(self) -> int:
+        """Those of requests that were taken."""
+        return self._taken
+
     def settle(self, _seconds: float) -> int:
         """Those of batches that were taken."""
         if self._batch and time.monotonic() - self._begun >= self._settings.wait_s:
             self._send_batch()
-        return self._acknowledged
+        return self._taken
 
     def finish(self, _seconds: float) -> int:
         """Send what waits."""
         self._send_batch()
-        return self._acknowledged
+        return self._taken
 
     def close(self) -> None:
         """End the connection."""
@@ -89,15 +101,23 @@ class HttpDestination(Destination):
     def _send_batch(self) -> None:
         batch, self._batch, self._octets = self._batch, [], 0
         for part in _cut(batch, self._settings.octets):
-            found = self._send(part)
-            self._settings.refusals.keep(found)
-            self.refused += len(found)
-            self._acknowledged += len(part)
+            self._send(part)
 
-    def _send(self, messages: Sequence[Message]) -> list[Refusal]:
-        """Until all are taken or refused for good; the latter. Raises UnreachableError."""
-        if not messages:
-            return []
+    def _send(self, messages: Sequence[Message]) -> None:
+        """Until all are taken, or refused for good and kept. Raises UnreachableError.
+
+        One after the other without a gap: what was taken counts also when the rest is not.
+        """
+        waiting: list[Part] = [(messages, "")]
+        while waiting:
+            part, why = waiting.pop()
+            if why:
+                self._took(part, [(part[0], why)])
+            elif part:
+                waiting += reversed(self._request(part))
+
+    def _request(self, messages: Sequence[Message]) -> Sequence[Part]:
+        """One request; what is left of it, where it was refused."""
         requests = self._settings.requests
         self._waiting()
         status, answer = self._post(requests.body(messages))
@@ -105,17 +125,26 @@ class HttpDestination(Destination):
             try:
                 refused = requests.refused(answer, messages)
             except UnreachableError as error:
-                raise UnreachableError(f"{self._address}: {error}") from None
-            return [(messages[number], why) for number, why in sorted(refused.items())]
+                raise UnreachableError(f"{self._address}: {self._safe(str(error))}") from None
+            self._took(messages, [(messages[n], self._safe(refused[n])) for n in sorted(refused)])
+            return ()
         why = f"{status} {self._exchange.safe(answer)}"
-        if len(messages) == 1:
-            return [(messages[0], why)]
-        blamed = requests.blamed(answer)
+        if not requests.of_records(answer):
+            raise UnreachableError(f"{self._address}: {why}")
+        blamed = 0 if len(messages) == 1 else requests.blamed(answer)
         if blamed is not None and 0 <= blamed < len(messages):
-            rest = [*messages[:blamed], *messages[blamed + 1 :]]
-            return [(messages[blamed], why), *self._send(rest)]
+            behind = blamed + 1
+            return (messages[:blamed], ""), (messages[blamed:behind], why), (messages[behind:], "")
         middle = len(messages) // 2
-        return [*self._send(messages[:middle]), *self._send(messages[middle:])]
+        return (messages[:middle], ""), (messages[middle:], "")
+
+    def _took(self, messages: Sequence[Message], refused: Sequence[Refusal]) -> None:
+        self._settings.refusals.keep(refused)
+        self.refused += len(refused)
+        self._taken += len(messages)
+
+    def _safe(self, text: str) -> str:
+        return self._exchange.safe(text.encode())
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
         """Status, of 2xx or FOR_GOOD, and answer. Raises UnreachableError for any other."""

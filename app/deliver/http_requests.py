@@ -5,15 +5,22 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
 from confluent_kafka import Message
 
 from app.deliver.destination import UnreachableError
-from app.deliver.http_exchange import REASON
+from app.deliver.http_exchange import FOR_GOOD, REASON
 
+SET_UP: Final = frozenset({7, 10, 11, 14, 16})
+"""Codes of the HTTP Event Collector that its 400 has for how the token or the delivery is set up:
+index not allowed; indexer acknowledgement on (no channel, a wrong one) or off; no query strings."""
+BLAMING: Final = frozenset({6, 12, 13, 15})
+"""Those about one event: invalid data, no event, an empty one, indexed fields."""
+OF_THE_INDEX: Final = frozenset({"index_closed_exception", "invalid_index_name_exception"})
+"""Errors that the bulk interface has with 400 and that are no document's fault."""
 _BREAKS = re.compile(rb"[\r\n]+")
 
 
@@ -38,6 +45,12 @@ class Requests:
         """
         del answer, messages
         return {}
+
+    def of_records(self, answer: bytes) -> bool:
+        """Whether an answer of FOR_GOOD is about records, and not about how the receiver or the
+        delivery is set up, which refuses every record until somebody mends it."""
+        del answer
+        return True
 
     def blamed(self, answer: bytes) -> int | None:
         """The place of the one record that an answer of 4xx is about, if it says so."""
@@ -99,14 +112,16 @@ class ElasticBulk(Requests):
             raise UnreachableError("its answer is none of the bulk interface") from None
         if len(items) != len(messages):
             raise UnreachableError(f"it answers for {len(items)} of {len(messages)} records")
-        again = [status for status in statuses if status == 429 or status >= 500]
-        if again:
-            raise UnreachableError(f"{len(again)} records are to be sent again: {again[0]}")
-        return {
-            number: _elastic_reason(each)
+        failed = {
+            number: each
             for number, (each, status) in enumerate(zip(items, statuses, strict=True))
             if not 200 <= status < 300 and status != 409
         }
+        again = [each for each in failed.values() if not _of_the_document(each)]
+        if again:
+            text = f"{len(again)} records are to be sent again: {_elastic_reason(again[0])}"
+            raise UnreachableError(text)
+        return {number: _elastic_reason(each) for number, each in failed.items()}
 
 
 @dataclass(frozen=True)
@@ -133,14 +148,18 @@ class SplunkHec(Requests):
     def refused(self, answer: bytes, messages: Sequence[Message]) -> dict[int, str]:
         """None: it takes all or says which."""
         del messages
-        if _field(answer, "code") != 0:
+        if _number(answer, "code") != 0:
             raise UnreachableError("its answer is none of the HTTP Event Collector")
         return {}
 
+    def of_records(self, answer: bytes) -> bool:
+        """Not what the collector would answer to any record."""
+        return _number(answer, "code") not in SET_UP
+
     def blamed(self, answer: bytes) -> int | None:
-        """Code 6, invalid data format, counts events from 0."""
-        found = _field(answer, "invalid-event-number")
-        return found if _field(answer, "code") == 6 and isinstance(found, int) else None
+        """Events count from 0."""
+        blaming = _number(answer, "code") in BLAMING
+        return _number(answer, "invalid-event-number") if blaming else None
 
 
 @dataclass(frozen=True)
@@ -170,12 +189,21 @@ def _line(value: bytes) -> bytes:
     return value + b"\n"
 
 
-def _field(answer: bytes, name: str) -> Any:
+def _number(answer: bytes, name: str) -> int | None:
     try:
         found = orjson.loads(answer)
     except ValueError:
         return None
-    return found.get(name) if isinstance(found, dict) else None
+    number = found.get(name) if isinstance(found, dict) else None
+    return number if isinstance(number, int) else None
+
+
+def _of_the_document(item: Mapping[str, Any]) -> bool:
+    """Whether an item of the bulk interface was refused for what is in the document, and not for
+    rights, load, or an index that is not there, is closed or takes nothing (403: a full disk)."""
+    error = item.get("error")
+    kind = error.get("type") if isinstance(error, dict) else None
+    return int(item["status"]) in FOR_GOOD and kind not in OF_THE_INDEX
 
 
 def _elastic_reason(item: Mapping[str, Any]) -> str:

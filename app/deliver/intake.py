@@ -16,7 +16,7 @@ from app.deliver.positions import Place, Positions
 from app.deliver.settings import DeliverySettings
 from app.deliver.start_offsets import StartOffsets
 from app.deliver.totals import Totals
-from app.ingest.complaints import quietly
+from app.ingest.complaints import Seldom, quietly
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ class Intake:
         self.polled = 0.0
         """When Kafka last saw it alive (time.monotonic())."""
         self._settings = settings
-        self._client = {**CONSUMER, **client, "group.id": settings.group, **quietly()}
+        own = {"group.id": settings.group, "on_commit": self._answered}
+        self._client = {**CONSUMER, **client, **own, **quietly()}
+        self._seldom = Seldom()
         self._totals = totals
         self._leaving = leaving
         self._held = held
@@ -163,8 +165,20 @@ class Intake:
         try:
             self._consumer.commit(offsets=self._starts.to_commit(offsets), asynchronous=not wait)
         except KafkaException as error:
-            # What is not committed is delivered again, nothing worse.
-            log.warning("Offsets not committed. delivery=%s %s", self._settings.name, error)
+            self._refused(offsets, error.args[0])
+
+    def _answered(self, error: KafkaError | None, partitions: Iterable[TopicPartition]) -> None:
+        """What became of a commit that was not waited for."""
+        for each in partitions:
+            why = error if each.error is None else each.error
+            if why is not None:
+                self._refused([(each.topic, each.partition)], why)
+
+    def _refused(self, places: Iterable[Place], why: KafkaError) -> None:
+        """Committed again, also where nothing more comes: a restart would else repeat it all."""
+        if self._seldom.due(why.code()):
+            log.warning("Offsets not committed. delivery=%s %s", self._settings.name, why)
+        self.positions.again(places)
 
     def look(self, *, ask: bool = False) -> None:
         """How far behind the lane is, as the consumer knows by what it fetched last, or Kafka."""

@@ -3,7 +3,8 @@
 An offset is committed only when the receiver has every record before it. After a lost connection
 the lane reads again from there, so that a record can come twice and none is left out; while no
 receiver can be reached, nothing is read. With several addresses the first that can be reached is
-taken. A lane that shares its partitions with others leaves them to those while it cannot deliver.
+taken; one that took nothing of what it was sent is tried after the others. A lane that shares its
+partitions with others leaves them to those while it cannot deliver.
 """
 
 import logging
@@ -49,6 +50,8 @@ class Lane:
         self.totals = Totals()
         self._settings = settings
         self._addresses = addresses
+        self._next = 0
+        """The one that is tried first."""
         self._shares = settings.shares
         self._destination = settings.make(self._wait)
         self._intake = Intake(settings, client, self.totals, self._leaving, held)
@@ -86,7 +89,7 @@ class Lane:
             except StoppedError:
                 return
             except UnreachableError as error:
-                wait = max(wait, error.wait_s)
+                wait = max(wait, error.wait_s, self._pause())
             except KafkaException as error:
                 log.warning("It begins anew. delivery=%s error=%s", self._settings.name, error)
             except BaseException:  # a panic of native code is no Exception, and no end of this
@@ -107,6 +110,9 @@ class Lane:
                     self._lost(error)
                     if self._shares:
                         raise
+                except StoppedError:
+                    self._give_up()
+                    raise
         finally:
             self.totals.connected = ""
             self._destination.close()
@@ -115,7 +121,7 @@ class Lane:
     def _connect(self) -> bool:
         """Try the addresses, in order, until one can be reached; False: told to stop."""
         while not self._stopping.is_set():
-            for address in self._addresses:
+            for address in (*self._addresses[self._next :], *self._addresses[: self._next]):
                 try:
                     self._destination.open(address)
                 except UnreachableError as error:
@@ -132,16 +138,30 @@ class Lane:
 
     def _hold_off(self, seconds: float) -> None:
         """Wait longer each time, seen alive by Kafka; `seconds` at least."""
-        pause = self._pause_s * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-        until = time.monotonic() + max(pause, seconds)
+        until = time.monotonic() + max(self._pause(), seconds)
         while (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
             self._stopping.wait(min(left, POLL_S))
             self._wait()
 
+    def _pause(self) -> float:
+        """Seconds until the next try; longer each time until the receiver has taken something."""
+        pause = self._pause_s * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        return pause
+
+    def _give_up(self) -> int:
+        """What the receiver is known to have is delivered; how many records are not."""
+        self._count(self._destination.acknowledged)
+        return self._intake.positions.lost()
+
     def _lost(self, error: UnreachableError) -> None:
         """Read again what the receiver has not acknowledged."""
-        again = self._intake.positions.lost()
+        again = self._give_up()
+        self._intake.commit()
+        took_nothing = again > 0 and self._destination.acknowledged == 0
+        # One that can be connected to may be a proxy before a receiver that is gone.
+        behind = self._addresses.index(self.totals.connected) + 1 if took_nothing else 0
+        self._next = behind % len(self._addresses)
         log.warning(
             "The receiver is lost; what it has not acknowledged is sent again. "
             "delivery=%s records=%d reason=%s",
@@ -176,7 +196,8 @@ class Lane:
                 intake.look()
                 intake.commit()
         with suppress(UnreachableError):
-            self._count(destination.finish(max(0.0, self._ending - time.monotonic())))
+            destination.finish(max(0.0, self._ending - time.monotonic()))
+        self._give_up()
         intake.look()
         intake.commit(wait=True)
 
@@ -184,7 +205,8 @@ class Lane:
         wanted = messages
         if not all(map(Message.value, messages)):  # a tombstone or nothing
             wanted = [message for message in messages if message.value()]
-        self._intake.positions.wrote(len(wanted), self._intake.reached())
+        records = wanted if self._destination.by_record else ()
+        self._intake.positions.wrote(len(wanted), self._intake.reached(), records)
         self._busy = True
         try:
             if wanted:

@@ -1,7 +1,8 @@
 """Which feeds `northbound tenants pause` holds, as Kafka has it, for the deliveries of a process.
 
 A pause is a right denied to the tenant's user. Northbound's own user may read on, so deliveries ask
-for these rights and leave held topics alone. A thread of its own asks, with one request for all.
+for these rights and leave held topics alone, and those of a tenant that was removed while they run,
+whose rights are gone. A thread of its own asks, with one request for all.
 """
 
 import logging
@@ -10,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
 
 from app.broker import admin, rights
 from app.broker.cluster_error import ClusterError
@@ -42,8 +44,25 @@ def nothing(_topic: str) -> bool:
 
 def asking(client: Mapping[str, Any]) -> Asking:
     """Ask a cluster. `client`: librdkafka configuration of Northbound's own processes."""
-    connected = admin.connect(client)
-    return lambda names, of: rights.paused_topics(connected, names, of)
+    return Rights(admin.connect(client))
+
+
+class Rights:
+    """Asks by a client. A tenant that could read and may read nothing any more was removed: nothing
+    is denied to it then, and its topics are held. Of one that never could nothing is known."""
+
+    def __init__(self, connected: AdminClient) -> None:
+        self._admin = connected
+        self._seen: set[str] = set()
+
+    def __call__(self, names: Names, of: Collection[str]) -> set[str]:
+        """See Asking."""
+        denied, may = rights.paused_topics(self._admin, names, of)
+        self._seen |= may
+        gone = self._seen - may
+        return denied | {
+            rights.feed_topic(names, tenant, feed) for tenant in gone for feed in rights.FEEDS
+        }
 
 
 class Pauses:
@@ -91,7 +110,9 @@ class Pauses:
             else:
                 said = ""
                 if found != self._topics:
-                    log.info("Held by `tenants pause`: %s", ", ".join(sorted(found)) or "nothing")
+                    log.info(
+                        "Held by `tenants pause|remove`: %s", ", ".join(sorted(found)) or "nothing"
+                    )
                 self._topics = found
             self._stopping.wait(wait)
 

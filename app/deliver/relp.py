@@ -140,6 +140,8 @@ class RelpSettings:
 class RelpDestination(Destination):
     """One session at a time."""
 
+    by_record = True
+
     def __init__(self, settings: RelpSettings, waiting: Waiting) -> None:
         self._settings = settings
         self._waiting = waiting
@@ -204,7 +206,7 @@ class RelpDestination(Destination):
         return wanted
 
     @property
-    def _acknowledged(self) -> int:
+    def acknowledged(self) -> int:
         """Records that were answered with 200 or left out, from the first on without a gap."""
         accepted = self._answers.accepted
         return accepted + bisect_right(self._left_out, accepted)
@@ -213,7 +215,7 @@ class RelpDestination(Destination):
         """Those that were answered with 200."""
         due = self._sent > self._answers.accepted
         self._hear(seconds if due else 0.0, due=due)
-        return self._acknowledged
+        return self.acknowledged
 
     def finish(self, seconds: float) -> int:
         """Wait for the answers that are due, then say goodbye."""
@@ -224,7 +226,7 @@ class RelpDestination(Destination):
         if self._sent == self._answers.accepted:
             connection.send(b"%d close 0\n" % _after(2, self._sent))
             connection.finish(CLOSE_S)
-        return self._acknowledged
+        return self.acknowledged
 
     def close(self) -> None:
         """End the connection."""

@@ -53,7 +53,7 @@ class SyslogDestination(Destination):
     def _begin(self) -> None:
         self._records = 0
         self._octets = 0
-        self._acknowledged = 0
+        self._taken = 0
         self._written: deque[tuple[int, int]] = deque()  # octets and records up to each write
         self._seen: deque[tuple[float, int]] = deque()  # when so many octets were acknowledged
         self._safe = 0  # octets
@@ -76,6 +76,11 @@ class SyslogDestination(Destination):
         self._records += len(messages)
         self._written.append((self._octets, self._records))
 
+    @property
+    def acknowledged(self) -> int:
+        """Those that were old enough."""
+        return self._taken
+
     def settle(self, _seconds: float) -> int:
         """Those that are old enough."""
         connection, now = self._open(), time.monotonic()
@@ -88,14 +93,14 @@ class SyslogDestination(Destination):
         while self._seen and self._seen[0][0] <= now - self._settings.hold_s:
             self._safe = self._seen.popleft()[1]
         while self._written and self._written[0][0] <= self._safe:
-            self._acknowledged = self._written.popleft()[1]
-        return self._acknowledged
+            self._taken = self._written.popleft()[1]
+        return self._taken
 
     def finish(self, seconds: float) -> int:
         """All of them, if the receiver ends the connection when it is asked to."""
         if self._open().finish(min(seconds, END_S)):
-            self._acknowledged = self._records
-        return self._acknowledged
+            self._taken = self._records
+        return self._taken
 
     def close(self) -> None:
         """End the connection."""

@@ -44,7 +44,7 @@ class ResponseDestination(Destination):
         self._settings = settings
         self._action = action
         self._limits = limits
-        self._handled = self._acknowledged = 0
+        self._handled = self._dealt_with = 0
         self._synced = 0.0
         self._acted = False
         self._tries: tuple[str, int] = ("", 0)
@@ -53,7 +53,7 @@ class ResponseDestination(Destination):
 
     def open(self, address: str) -> None:
         """Have the action ready, and what was counted."""
-        self._handled = self._acknowledged = 0
+        self._handled = self._dealt_with = 0
         self._counts.clear()
         if self._limits is not None:
             self._limits.open()
@@ -70,12 +70,17 @@ class ResponseDestination(Destination):
             self._handle(message)
             self._handled += 1
 
+    @property
+    def acknowledged(self) -> int:
+        """Those that are dealt with for good."""
+        return self._dealt_with
+
     def settle(self, _seconds: float) -> int:
         """Those that are dealt with, and counted on disk."""
         limits = self._limits
         if limits is not None:
             self._sum_up()
-            many = self._handled - self._acknowledged >= REMEMBERED // 2
+            many = self._handled - self._dealt_with >= REMEMBERED // 2
             old = time.monotonic() - self._synced >= SYNC_S
             if limits.dirty and (self._acted or many or old):
                 limits.keep()
@@ -83,14 +88,14 @@ class ResponseDestination(Destination):
                 self._acted = False
         if limits is None or not limits.dirty:
             self._acknowledge()
-        return self._acknowledged
+        return self._dealt_with
 
     def finish(self, _seconds: float) -> int:
         """The same, without waiting."""
         if self._limits is not None and self._limits.dirty:
             self._limits.keep()
         self._acknowledge()
-        return self._acknowledged
+        return self._dealt_with
 
     def close(self) -> None:
         """Let go of the action."""
@@ -100,7 +105,7 @@ class ResponseDestination(Destination):
 
     def _acknowledge(self) -> None:
         """All that was dealt with; it counts from now on, and once."""
-        self._acknowledged = self._handled
+        self._dealt_with = self._handled
         self.refused += self._counts["refused"]
         self.skipped += self._counts["skipped"]
         self.summed += self._counts["summed"]

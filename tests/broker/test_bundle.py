@@ -209,6 +209,22 @@ def test_written_again(ca: bytes, tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_earlier_bundle_leaves_nothing_behind(ca: bytes, tmp_path: Path) -> None:
+    """Of Avro through a registry, and with a certificate: in the same folder the next one has the
+    files that it would have in one of its own, so that its consumer takes no JSON for Avro."""
+    registry = bundle.RegistryAccess("https://registry.example", ca=ca)
+    before = replace(make_access(ca), format="avro", registry=registry)
+    bundle.write(replace(before, certificate=make_certificate(tmp_path)), tmp_path / "again")
+    (tmp_path / "again" / "notes.txt").write_text("mine")
+    for folder in ("again", "fresh"):
+        bundle.write(make_access(None), tmp_path / folder)
+    again, fresh = (
+        {file.name for file in (tmp_path / name).iterdir()} for name in ("again", "fresh")
+    )
+    assert again == fresh | {"notes.txt"}
+    assert consumer.decoder(tmp_path / "again")(b'{"time":7}') == b'{"time":7}'
+
+
 def test_a_consumer_without_its_library_says_what_to_install(ca: bytes, tmp_path: Path) -> None:
     """The receiver runs consumer.py with any Python: one line and no stack trace."""
     bundle.write(make_access(ca), tmp_path)
@@ -305,8 +321,11 @@ def is_text(file: Path) -> bool:
 def test_a_zip_holds_the_same(ca: bytes, tmp_path: Path) -> None:
     """For its owner alone; unpacked, files with the password are still private."""
     folder = tmp_path / "bundle"
-    bundle.write(make_access(ca), folder)
-    packed = bundle.pack(folder)
+    files = bundle.write(make_access(ca), folder)
+    assert set(files) == set(folder.iterdir())
+    (folder / "northbound.yaml").write_text("tenants: {other: {}}")  # `--out .` of whoever runs it
+    packed = bundle.pack(folder, files)
+    (folder / "northbound.yaml").unlink()
     assert packed == tmp_path / "bundle.zip"
     assert packed.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(packed) as archive:

@@ -98,7 +98,10 @@ def test_a_tenant_comes_and_goes(
     kafka: EmbeddedKafka, config: Path, prefix: str, tmp_path: Path
 ) -> None:
     """add writes tenants.d, topics, user and rights; bundle, rotate and remove follow; audited."""
-    assert run(config, "tenants", "add", "new", "--source", "qumulo").exit_code == 0
+    added = run(config, "tenants", "add", "new", "--source", "qumulo")
+    assert added.exit_code == 0
+    assert "bundles/new holds new's password" in added.stdout
+    assert (config.parent / "bundles" / "new" / "northbound.json").is_file()
     file = config.parent / "tenants.d" / "new.yaml"
     assert yaml.safe_load(file.read_text())["sources"] == ["qumulo"]
     states = {row["tenant"]: row["state"] for row in lines(run(config, "tenants", "list"))}

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, Message
 
 from app.broker import bundle, certificates, client_issuer
 from app.broker.bundle import doctor
@@ -146,3 +148,20 @@ def test_files_that_are_of_no_use(
     broken = made()
     (broken / "ca.pem").write_text("no CA")
     assert "Take ca.pem from the bundle again" in failed(broken)["CA"]
+
+
+def test_a_feed_that_is_paused() -> None:
+    """Its topic is seen and its records are not: the doctor says who can change that."""
+
+    class Paused:
+        def assign(self, _: object) -> None: ...
+
+        def consume(self, *_: object) -> list[Message]:
+            error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+            return [Message(topic="northbound.acme.events", partition=0, offset=0, error=error)]
+
+    consumer: Any = Paused()
+    good, what, said = doctor.fetch(consumer, "events", [])
+    assert (good, what) == (False, "records of events")
+    assert "paused" in said
+    assert "ask whoever runs Northbound" in said

@@ -102,6 +102,32 @@ def test_stays_below_the_total(tmp_path: Path) -> None:
     assert len(files(path)) >= 3
 
 
+def test_a_large_record_keeps_the_total(tmp_path: Path) -> None:
+    """One that has a file of its own makes room for it first."""
+    path = tmp_path / "audit.log"
+    made = destination(path, octets=100, count=100, total=1_000)
+    made.write([Message(value=b"x" * 99)] * 9)
+    made.write([Message(value=b"y" * 599), Message(value=b"z")])
+    made.close()
+    assert sum(each.stat().st_size for each in files(path)) <= 1_000
+    assert [line[:1] for line in values(path)] == [b"x"] * 3 + [b"y", b"z"]
+    destination(path, octets=100, count=100, total=700).close()
+    assert sum(each.stat().st_size for each in files(path)) <= 700
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Of a log rotation by date, or with numbers of its own kind."""
+    path = tmp_path / "audit.log"
+    others = [tmp_path / f"audit.log.{name}" for name in ("20261127", "01", "1.gz", "0")]
+    for each in others:
+        each.write_text("theirs")
+    made = destination(path, octets=100, count=1)
+    made.write([Message(value=b"x" * 99)] * 9)
+    made.close()
+    assert [each.read_text() for each in others] == ["theirs"] * 4
+    assert (tmp_path / "audit.log.1").stat().st_size == 100
+
+
 def test_a_line_break_is_none(tmp_path: Path) -> None:
     """A record is a line, and one that is larger than a file may be has its own."""
     path = tmp_path / "audit.log"

@@ -53,7 +53,8 @@ def bulk(*statuses: int, count: int | None = None) -> dict[int, str]:
 
 
 def test_items_of_a_bulk_answer() -> None:
-    """What is there already (409) is delivered; any other 4xx is refused, with its reason."""
+    """What is there already (409) is delivered; what a document is to blame for (400) is
+    refused, with its reason."""
     assert bulk(201, 409, 400, 200) == {2: "400 t: r400"}
 
 
@@ -62,6 +63,47 @@ def test_items_to_be_sent_again(statuses: tuple[int, ...]) -> None:
     """One item that was not taken for now sends all again; those that were are there then."""
     with pytest.raises(UnreachableError, match="sent again"):
         bulk(*statuses)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, "security_exception"),
+        (403, "security_exception"),
+        (403, "cluster_block_exception"),
+        (404, "index_not_found_exception"),
+        (400, "index_closed_exception"),
+    ],
+)
+def test_items_that_no_document_is_to_blame_for(status: int, kind: str) -> None:
+    """Rights that are missing, a disk that is full, an index that is not there or closed: whatever
+    is sent is refused until somebody mends it, so nothing of it is given up."""
+    items = [{"create": {"status": status, "error": {"type": kind, "reason": "why"}}}]
+    answer = orjson.dumps({"errors": True, "items": items})
+    with pytest.raises(UnreachableError, match=f"sent again: {status} {kind}: why"):
+        ElasticBulk("i").refused(answer, [message(b"{}")])
+
+
+@pytest.mark.parametrize(
+    ("code", "of_records", "blamed"),
+    [(6, True, 3), (12, True, 3), (7, False, None), (10, False, None), (14, False, None)],
+)
+def test_what_the_collector_says_of_a_request(
+    code: int, of_records: bool, blamed: int | None
+) -> None:
+    """Its 400 may be about an event, or about the token's indexes and acknowledgement, which would
+    refuse every event there is."""
+    answer = orjson.dumps({"text": "text", "code": code, "invalid-event-number": 3})
+    collector = SplunkHec({}, json=True)
+    assert (collector.of_records(answer), collector.blamed(answer)) == (of_records, blamed)
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", b'{"code":[]}', b'{"code":"7"}'])
+def test_what_others_say_of_a_request(answer: bytes) -> None:
+    """A proxy's 413 is about its size."""
+    collector = SplunkHec({}, json=True)
+    assert collector.of_records(answer)
+    assert collector.blamed(answer) is None
 
 
 @pytest.mark.parametrize("answer", [b"", b"<html>", b"[]", b'{"errors":true,"items":[{}]}'])

@@ -149,3 +149,21 @@ def test_a_position_that_is_there_after_all_stays() -> None:
     gone(intake)
     assert consumer.begun[-1] == (*FEED, 100)
     assert totals.expired == 0
+
+
+def test_a_commit_that_kafka_did_not_take_is_made_again() -> None:
+    """Also when nothing more comes: what the receiver has would else come again after the next
+    start, and nobody would have heard of it."""
+    consumer = Consumer(0, 200, 0)
+    intake, _ = lane(consumer)
+    intake.read(1, 0.0)
+    forward(intake, 1, 1)
+    assert consumer.stored.offset == 101
+    told = TopicPartition(*FEED, 101)
+    consumer.stored = None
+    intake._answered(None, [told])
+    intake.commit()
+    assert consumer.stored is None
+    intake._answered(KafkaError(KafkaError.NOT_COORDINATOR), [told])
+    intake.commit()
+    assert consumer.stored.offset == 101

@@ -3,14 +3,15 @@
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from app.broker import admin, tenants
+from app.broker import admin, rights, tenants
 from app.broker.cluster_error import ClusterError, cluster_error
 from app.broker.server import EmbeddedKafka
-from app.deliver.pauses import Pauses
+from app.deliver.pauses import Pauses, Rights
 from tests.deliver.rig import (
     RECORD,
     Rsyslog,
@@ -91,6 +92,22 @@ def test_a_cluster_that_does_not_say_holds_nothing(
         pauses.stop()
     assert "Nothing is held." in caplog.text
     assert "Cannot learn it" in caplog.text
+
+
+def test_a_tenant_that_was_removed_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its deliveries run on until they are started again, and a pause that it was in is gone with
+    its rights. One that is added again is delivered to, and so is one that never had rights."""
+    said: list[tuple[set[str], set[str]]] = [
+        (set(), {"acme"}),
+        ({EVENTS}, {"acme"}),
+        (set(), set()),
+        (set(), {"acme"}),
+    ]
+    monkeypatch.setattr(rights, "paused_topics", lambda *_: said.pop(0))
+    unused: Any = None
+    ask = Rights(unused)
+    held = [ask(NAMES, {"acme", "other"}) for _ in range(4)]
+    assert held == [set(), {EVENTS}, {EVENTS, ALERTS}, set()]
 
 
 def test_the_words_of_an_error_are_kept() -> None:

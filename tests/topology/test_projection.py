@@ -125,6 +125,38 @@ def test_what_is_chosen_is_there_and_nothing_else() -> None:
     assert Projection(("fil",), keep=False).without(columns) == frozenset()
 
 
+@pytest.mark.parametrize("form", ["cef", "leef", "rfc5424", "ecs-json"])
+def test_no_format_tells_elsewhere_what_is_left_out(form: str) -> None:
+    """Neither a header, nor what is made of numbers, has an attribute that the tenant's events are
+    without; with it, they have."""
+    chosen = {
+        "metadata.event_code": "told-code",
+        "metadata.product.vendor_name": "told-vendor",
+        "metadata.product.version": "told-version",
+        "activity_name": "told-activity",
+        "class_name": "told-class",
+        ocsf.KIND: "aggregated",
+        "status_id": 2,
+    }
+    kept = {
+        "time": START_MS,
+        "class_uid": 1001,
+        "type_uid": 100101,
+        "severity_id": 1,
+        "metadata.uid": "u",
+        "metadata.product.name": "Product",
+    }
+    events = pl.DataFrame([{**kept, **chosen}])
+    told = ("told", "aggregated", "failure", " type=1")
+    encode = SERIALIZERS[form]
+    (whole,) = encode(events).to_list()
+    assert sum(each.encode() in whole for each in told) >= 1
+    without = Projection(("file.path",), keep=True).without(events.columns)
+    (text,) = encode(events, without=without).to_list()
+    assert [each for each in told if each.encode() in text] == []
+    assert b"Product" in text
+
+
 def test_equal_choices_are_equal() -> None:
     """So that tenants who made them share an encoding, whatever each has been asked before."""
     one, other = (Projection(("raw_data",), keep=False) for _ in range(2))

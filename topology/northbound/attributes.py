@@ -16,7 +16,7 @@ HEADER: Final[Mapping[str, Sequence[str]]] = {
     "product": ("metadata.product.name",),
     "version": ("metadata.product.version",),
     "event": ("finding_info.analytic.uid", "metadata.event_code", "type_uid"),
-    "name": ("finding_info.title", "activity_name", "class_name"),
+    "name": ("finding_info.title", "activity_name", "class_name", "type_uid"),
 }
 """What stands in a header, and the attributes that say it, the first that is there."""
 
@@ -29,11 +29,17 @@ def text(events: pl.DataFrame, column: str) -> pl.Series:
     return as_text(values).rename(column)
 
 
-def first(events: pl.DataFrame, columns: Sequence[str], otherwise: str = "") -> pl.Series:
-    """For each event the first of these attributes that it has."""
+def first(
+    events: pl.DataFrame,
+    columns: Sequence[str],
+    otherwise: str = "",
+    *,
+    without: AbstractSet[str] = frozenset(),
+) -> pl.Series:
+    """For each event the first of these attributes that it has and that is not left out."""
     found = pl.Series([None], dtype=pl.String).new_from_index(0, events.height)
     for column in columns:
-        if column in events.columns and found.null_count():
+        if column in events.columns and column not in without and found.null_count():
             values = text(events, column)
             found = values.set(found.is_not_null(), None).zip_with(found.is_null(), found)
     return found.fill_null(otherwise)
@@ -63,11 +69,14 @@ def pairs(
     return texts.select(joined.alias("pairs")).to_series()
 
 
-def header(events: pl.DataFrame, escape: Escape) -> pl.DataFrame:
+def header(
+    events: pl.DataFrame, escape: Escape, *, without: AbstractSet[str] = frozenset()
+) -> pl.DataFrame:
     """The columns of HEADER, as texts, and none that is null."""
-    return pl.DataFrame(
-        [first(events, columns).rename(name) for name, columns in HEADER.items()]
-    ).select([escape(pl.col(name)) for name in HEADER])
+    texts = [
+        first(events, columns, without=without).rename(name) for name, columns in HEADER.items()
+    ]
+    return pl.DataFrame(texts).select([escape(pl.col(name)) for name in HEADER])
 
 
 def severity(events: pl.DataFrame, scale: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

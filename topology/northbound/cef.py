@@ -62,12 +62,12 @@ SEVERITIES: Final = np.array([0, 2, 4, 6, 8, 10, 10])
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One line per row (Binary). `without` names attributes to leave out."""
-    if ocsf.KIND in events.columns:
+    if ocsf.KIND in events.columns and ocsf.KIND not in without:
         types = pl.col(ocsf.KIND).replace_strict(TYPES, default=None, return_dtype=pl.Int64)
         kind = pl.col(ocsf.KIND)
         untyped = pl.when(kind == UNTYPED).then(kind)
         events = events.with_columns(types.alias("@type"), untyped.alias("@kind"))
-    frame = header(events, _in_header).hstack(
+    frame = header(events, _in_header, without=without).hstack(
         [
             pl.Series("severity", severity(events, SEVERITIES)).cast(pl.String),
             pairs(events, KEYS, escape=_in_extension, separator=" ", without=without),

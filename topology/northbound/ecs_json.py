@@ -135,9 +135,10 @@ def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> 
         pl.Series("ecs.version", [VERSION]).new_from_index(0, events.height),
         pl.Series("event.severity", severity(events, SCALE)),
         _named("event.kind", classes, {FINDING: "alert"}, "event"),
-        _named("event.outcome", _numbers(events, "status_id"), OUTCOMES),
         _named(f"event.category{ocsf.JSON_SUFFIX}", classes, category),
     ]
+    if "status_id" not in without:
+        fields.append(_named("event.outcome", _numbers(events, "status_id"), OUTCOMES))
     text = ocsf_json.encode(pl.DataFrame(fields)).cast(pl.String).rename("json")
     frame = pl.DataFrame([texts_of(events["time"]), text])
     line = pl.lit('{"@timestamp":"') + pl.col("time") + '",' + pl.col("json").str.slice(1)

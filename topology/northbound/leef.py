@@ -53,8 +53,8 @@ SEVERITIES: Final = np.array([1, 2, 4, 6, 8, 10, 10])
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
     """One line per row (Binary). `without` names attributes to leave out."""
-    frame = header(events, _in_header).select("vendor", "product", "version", "event")
-    frame = frame.hstack(
+    frame = header(events, _in_header, without=without)
+    frame = frame.select("vendor", "product", "version", "event").hstack(
         [
             pl.Series("severity", severity(events, SEVERITIES)).cast(pl.String),
             pairs(events, KEYS, escape=_in_value, separator="\t", without=without),

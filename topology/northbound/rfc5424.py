@@ -27,20 +27,24 @@ FIELDS: Final = {
 
 
 def encode(events: pl.DataFrame, *, without: AbstractSet[str] = frozenset()) -> pl.Series:
-    """One message per row (Binary). `without` names attributes to leave out of the JSON."""
+    """One message per row (Binary). `without` names attributes to leave out, of the header too."""
+    fields = [
+        first(events, columns, NIL, without=without).rename(name)
+        for name, (columns, _) in FIELDS.items()
+    ]
     frame = pl.DataFrame(
         [
             pl.Series("pri", LOG_AUDIT * 8 + severity(events, SEVERITIES)).cast(pl.String),
             texts_of(events["time"]),
-            *(first(events, columns, NIL).rename(name) for name, (columns, _) in FIELDS.items()),
+            *fields,
             ocsf_json.encode(events, without=without).cast(pl.String).rename("json"),
         ]
     )
-    fields = [
+    written = [
         pl.col(name).str.replace_all(r"[^!-~]", "_").str.slice(0, most).replace("", NIL)
         for name, (_, most) in FIELDS.items()
     ]
-    host, application, message = fields
+    host, application, message = written
     line = pl.concat_str(
         pl.lit("<") + pl.col("pri") + ">1",
         "time",

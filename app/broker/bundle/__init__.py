@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,15 @@ from app.broker.bundle import (
     splunk,
     vector,
 )
-from app.broker.bundle.access import Access, File, RegistryAccess
+from app.broker.bundle.access import (
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    KEY_STORE,
+    REGISTRY_CA,
+    Access,
+    File,
+    RegistryAccess,
+)
 from app.broker.bundle.consumer import configuration
 from app.broker.private_file import write_private
 
@@ -49,17 +57,25 @@ FORMATS: dict[str, Callable[[Access], list[File]]] = {
     "rsyslog": rsyslog.files,
 }
 """One file of this package for each format."""
+SOMETIMES = (
+    *(CLIENT_CERTIFICATE, CLIENT_KEY, KEY_STORE, "ca.pem", "truststore.*"),
+    *("event.v*.avsc", REGISTRY_CA, schema_registry.TRUST_STORE),
+)
+"""Files that some bundles have. What an earlier bundle left would tell a client something wrong, as
+schemas of records that are JSON by now, or be a key that is still good."""
 
 __all__ = ["FORMATS", "Access", "File", "RegistryAccess", "client_configuration", "pack", "write"]
 
 
 def write(access: Access, folder: Path) -> list[Path]:
-    """Write the files of all formats into `folder`; files of an earlier bundle are replaced.
+    """Write the files of all formats into `folder`; files of an earlier bundle are replaced, and
+    those that are none of this one's removed.
 
     The folder and files with the password are readable by their owner alone.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
+    again = (folder / "northbound.json").is_file()
     written = []
     for make in FORMATS.values():
         for file in make(access):
@@ -68,17 +84,21 @@ def write(access: Access, folder: Path) -> list[Path]:
             if not file.secret:
                 target.chmod(0o755 if file.content.startswith(b"#!") else 0o644)
             written.append(target)
+    for pattern in SOMETIMES if again else ():
+        for left in folder.glob(pattern):
+            if left not in written:
+                left.unlink()
     return written
 
 
-def pack(folder: Path) -> Path:
-    """The folder as FOLDER.zip beside it, for its owner alone; files keep their modes."""
-    packed = io.BytesIO()
+def pack(folder: Path, files: Iterable[Path]) -> Path:
+    """The bundle's files as FOLDER.zip beside it, for its owner alone; they keep their modes. What
+    else is in the folder is nobody's outside."""
+    packed, whole = io.BytesIO(), folder.resolve()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.iterdir()):
-            if file.is_file():
-                archive.write(file, f"{folder.name}/{file.name}")
-    target = folder.with_name(f"{folder.name}.zip")
+        for file in sorted(files):
+            archive.write(file, f"{whole.name}/{file.name}")
+    target = whole.with_name(f"{whole.name}.zip")
     write_private(target, packed.getvalue())
     return target
 

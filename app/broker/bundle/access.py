@@ -35,6 +35,8 @@ class Access:
     format: of the records (topology/northbound SERIALIZERS).
     registry: where the schemas of avro are; None: the bundle has them.
     regions: region → bootstrap servers there, which the same user may use as well.
+    all_feeds: what the names of the topics of all tenants begin with, of a main tenant, which may
+    read these.
     certificate: client certificate and its key in PEM, by which the tenant logs in; None: by
     password.
     """
@@ -50,6 +52,7 @@ class Access:
     format: str = "ocsf-json"
     registry: RegistryAccess | None = None
     regions: dict[str, str] = field(default_factory=dict)
+    all_feeds: str | None = None
     certificate: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
     @property

@@ -36,6 +36,16 @@ OLDEST_LIBRARY = 0x020601FF
 """Kafka 4 answers the SCRAM of older librdkafkas with "invalid credentials" (librdkafka #4895)."""
 SOON_DAYS = 30
 SKEW_S = 60
+NO_RECORDS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: (
+        "The feed is paused for you, or your right to read it is gone: ask whoever runs Northbound "
+        "(`northbound tenants list` shows it, `tenants resume` ends a pause)"
+    ),
+    KafkaError._SSL: (  # noqa: SLF001
+        "The connection broke after the hand-shake: does something between here and the brokers "
+        "look into it?"
+    ),
+}
 LARGE = 500
 """Records that are fetched to see that more than a hand-shake goes through."""
 
@@ -307,8 +317,8 @@ def fetch(consumer: Consumer, feed: str, starts: list[TopicPartition]) -> Result
         for message in messages:
             error = message.error()
             if error is not None:
-                if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._SSL):  # noqa: SLF001
-                    return False, f"records of {feed}", error.str()
+                if error.code() in NO_RECORDS:
+                    return False, f"records of {feed}", f"{error.str()}. {NO_RECORDS[error.code()]}"
                 continue
             count += 1
             read_bytes += len(message.value() or b"")

@@ -22,7 +22,7 @@ Connect to `{servers}` with {login}. Files that hold the
 | feed | topic |
 |---|---|
 {topics}
-{regions}
+{main}{regions}
 ## Try it
 
     pip install confluent-kafka
@@ -69,6 +69,10 @@ Or, in this folder, `kcat -F client.properties -G {group} {some_topic}`.{librdka
 - Leave the check of the server's name on. The certificate carries the names given above.
 {avro_rule}{changeit}"""
 
+MAIN = """
+You may read the feeds of all tenants, too: every topic that begins with `{prefix}`, in the form
+that its tenant has chosen.
+"""
 REGIONS = """
 The files here name {servers}. In another region put its brokers in their place, or give
 `consumer.py` and `doctor.py` `--region NAME`; user, password, topics and groups are the same. A
@@ -137,6 +141,7 @@ def files(access: Access) -> list[File]:
         librdkafka=SCRAM if access.certificate is None else "",
         certificate=_certificate(access),
         topics="\n".join(f"| {feed} | `{topic}` |" for feed, topic in access.topics.items()),
+        main="" if access.all_feeds is None else MAIN.format(prefix=access.all_feeds),
         regions=_regions(access),
         group=access.group,
         group_prefix=access.group_prefix,
