@@ -1,5 +1,6 @@
 """Records that end a process, and what is no record's fault; on fake clients."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from app.runtime.disk_store import DiskError
 from app.runtime.errors import EngineError, RecordRefusedError
+from app.runtime.inflight import InFlight
 from tests.runtime.engine.rig import A, B, Copy, engine_on, turn
 from tests.runtime.fakes import FakeKafka
 from topology.records import Batch, Outcome
@@ -111,3 +113,18 @@ def panicking(_: Batch) -> Outcome:
 def refusing(_: Batch) -> Outcome:
     """A stage whose store is on a full disk."""
     raise DiskError("no room")
+
+
+def test_what_others_have_to_find_out_slows_nobody(kafka: FakeKafka, tmp_path: Path) -> None:
+    """A worker that ended with records in work may not get their partition back. Its others are
+    not worked on one by one, each with a commit of its own, for the rest of its life."""
+    InFlight(tmp_path / "copy-0.inflight").begin({("in", 2): (0, 9)})
+    kafka.write("in", 0, b"a")
+    kafka.write("in", 1, b"b")
+    engine, _ = engine_on(kafka, Copy(stores=()), state=tmp_path)
+    delivered: list[Any] = []
+    deadline = time.monotonic() + 60
+    while not delivered:
+        assert time.monotonic() < deadline, "nothing was delivered"
+        delivered = engine.turn()
+    assert [each.values for each in delivered] == [[b"a"], [b"b"]]
