@@ -13,6 +13,7 @@ from app.runtime.changelog import Changelogs, Offsets
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
 from app.runtime.settings import EngineSettings
+from app.runtime.stage import panics_told
 from app.runtime.standby import Standby
 from app.runtime.start_offsets import StartOffsets
 from app.runtime.statistics import EngineStatistics
@@ -123,7 +124,8 @@ class Assignment:
         pulse.limit = self._settings.stall_timeout + entries / SLOWEST
         pulse.beat("handing over partitions")
         try:
-            sub_topology.assign(positions, dict(self.stores))
+            with panics_told():
+                sub_topology.assign(positions, dict(self.stores))
         except Exception as error:
             changelogs = ", ".join(sorted(self._settings.changelogs.values()))
             if not changelogs:

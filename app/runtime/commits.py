@@ -82,7 +82,10 @@ class Commits:
         assignment, transactions = self._assignment, self._transactions
         watermarks: dict[Partition, int] = {}
         if assignment.next:
+            # What ends the process in here is what these records have led to.
+            self._in_flight.begin(assignment.uncommitted())
             outcome = self._stage.before_commit()
+            self._in_flight.end()
             self._statistics.outputs += transactions.produce(outcome.outputs)
             assignment.annotate(outcome.metadata)
             self._counts.update(outcome.counts)
