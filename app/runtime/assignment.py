@@ -126,6 +126,8 @@ class Assignment:
         try:
             with panics_told():
                 sub_topology.assign(positions, dict(self.stores))
+        except EngineError:
+            raise  # the disk's or Kafka's fault: the state is as good as it was
         except Exception as error:
             changelogs = ", ".join(sorted(self._settings.changelogs.values()))
             if not changelogs:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.runtime.disk_store import DiskError
 from app.runtime.errors import EngineError
 from app.runtime.stores import MAX_AGE
 from tests.runtime.engine.rig import A, B, Copy, engine_on, turn
@@ -67,3 +68,16 @@ def test_state_of_an_unknown_version_is_one_message(kafka: FakeKafka) -> None:
         turn(engine)
     assert kafka.values("seen-changelog") == []
     assert kafka.offsets == {}
+
+
+def test_a_disk_that_refuses_is_not_taken_for_unreadable_state(kafka: FakeKafka) -> None:
+    """Who is told that the state cannot be taken over is told to delete the topic that it is in;
+    here some space is all that it takes."""
+
+    class Full(Copy):
+        def assign(self, *_: Any) -> None:
+            raise DiskError("Free some space.")
+
+    engine, _ = engine_on(kafka, Full())
+    with pytest.raises(DiskError, match=r"^Free some space\.$"):
+        turn(engine)
