@@ -286,10 +286,9 @@ class EventsSubTopology:
     def _receive(self, source: SourcePlan, batch: Batch) -> Arrived:
         """Parse and normalize raw records."""
         received = receive(source, batch, self._plan.origins[batch.topic])
-        times = self._watermarks.told(
+        _, before = self._watermarks.observe_raw(
             batch.topic, batch.partitions, received.times, batch.timestamps
         )
-        before = self._watermarks.observe(batch.topic, batch.partitions, times)
         ticks = int(received.ticks.sum())
         return Arrived(
             received.events,
