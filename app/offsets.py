@@ -51,10 +51,11 @@ class OffsetReader:
 
     @property
     def admin(self) -> Any:
-        """The client of now."""
-        if self._admin is None:
-            self._admin = self._connect()
-        return self._admin
+        """The client of now. Another thread may have it made anew at any time."""
+        admin = self._admin
+        if admin is None:
+            admin = self._admin = self._connect()
+        return admin
 
     def list(
         self, partitions: Collection[Partition], spec: OffsetSpec, timeout: float, **options: Any
