@@ -28,7 +28,7 @@ from app.reading import ReadingError
 from app.respond.registry import all_settings
 from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, read_status
-from app.supervisor import Child, Supervisor
+from app.supervisor import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Child, Supervisor
 from app.up_lock import LOCK, owner, try_lock
 from topology.plan import Plan
 
@@ -65,6 +65,9 @@ class Deployment:
     _supervisor: Supervisor | None = None
     _renewed: float = 0.0
     """When certificates were last looked at, on the monotonic clock."""
+    _restart_at: float = float("-inf")
+    """No earlier Kafka is started again, on the same clock."""
+    _pause: float = FIRST_PAUSE
 
     def start(self, stopping: threading.Event | None = None) -> None:
         """Bring everything up and wait until it works, or until `stopping` is set.
@@ -105,10 +108,24 @@ class Deployment:
             self._supervisor.check()
         failure = self.kafka.failure() if self.kafka is not None else None
         if self.kafka is not None and failure is not None:
-            self.report(f"Kafka ended ({failure}); starting it again")
-            self.kafka.start()
+            self._restart(self.kafka, failure)
         if self.kafka is not None and time.monotonic() > self._renewed + RENEW_S:
             self._renew(self.kafka)
+
+    def _restart(self, kafka: EmbeddedKafka, failure: str) -> None:
+        """What has ended of Kafka; meanwhile everything else goes on, and waits for it."""
+        now = time.monotonic()
+        if now < self._restart_at:
+            return
+        if now - self._restart_at > STEADY:
+            self._pause = FIRST_PAUSE
+        self.report(f"Kafka ended ({failure}); starting it again")
+        try:
+            kafka.relaunch()
+        except BrokerError as error:
+            self.report(f"Kafka cannot be started: {error} Trying again in {self._pause:.1f} s.")
+        self._restart_at = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _renew(self, kafka: EmbeddedKafka) -> None:
         """The broker's certificate before it ends; what is wrong is told, and tried again."""

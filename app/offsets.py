@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
@@ -15,6 +15,39 @@ ATTEMPTS = 4
 """Requests that there is time for, when none is answered."""
 SLACK_MS = 10_000
 """How far the time stamps of a topic's records may be out of order."""
+
+
+class Begin(NamedTuple):
+    """Where to go on in a partition. `cut`: records that were read are not there any more, though
+    no retention took them."""
+
+    offset: int
+    cut: bool
+
+
+def begin_at(
+    consumer: Any,
+    where: Partition,
+    wanted: int,
+    stamp: int | None,
+    bounds: tuple[int, int],
+    timeout: float,
+    *,
+    lost: bool,
+) -> Begin:
+    """Where to go on in a partition of which all before `wanted` was read: there; at the first
+    record that retention has left; or, where the end is gone, behind what is left of what was read.
+
+    `lost`: it may have lost its end, although it reaches further by now. The others as of `newer`,
+    which this raises as.
+    """
+    low, high = bounds
+    if wanted < low:
+        return Begin(low, cut=False)
+    if wanted <= high and not (lost and stamp is not None):
+        return Begin(wanted, cut=False)
+    begin = newer(consumer, where, stamp, bounds, timeout)
+    return Begin(begin if wanted > high else min(begin, wanted), cut=True)
 
 
 def newer(
@@ -51,10 +84,11 @@ class OffsetReader:
 
     @property
     def admin(self) -> Any:
-        """The client of now."""
-        if self._admin is None:
-            self._admin = self._connect()
-        return self._admin
+        """The client of now. Another thread may have it made anew at any time."""
+        admin = self._admin
+        if admin is None:
+            admin = self._admin = self._connect()
+        return admin
 
     def list(
         self, partitions: Collection[Partition], spec: OffsetSpec, timeout: float, **options: Any

@@ -10,6 +10,7 @@ and its changelog, and lists that change or go may lose entries: those wait for 
 """
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,8 @@ class ReloadingRules:
         self._plan = plan
         self._replacing = replacing
         self._events_at: float | None = None
+        self._lock = threading.Lock()
+        """Of two plans the newer one is to be the last that a sub-topology is given."""
         self._config = config
         self._waiting: str | None = None
         paths = [config.path(path) for path in config.all_rules]
@@ -81,8 +84,9 @@ class ReloadingRules:
         if same and stamp == self._rules_stamp:
             return None  # something else in northbound.yaml
         self._rules_stamp = stamp
-        self._plan = replace(self._plan, rules=self._files.current)
-        self._replacing(FIRST, self._plan)
+        with self._lock:
+            self._plan = replace(self._plan, rules=self._files.current)
+            self._replacing(FIRST, self._plan)
         self._events_at = now + SETTLE_S
         found = differences(before, self._files.current)
         known = {each.name for each in before.rules.lists}
@@ -90,6 +94,12 @@ class ReloadingRules:
             found["lists"] = lists
         log.info("Rules have changed. %s", " ".join(f"{k}={len(v)}" for k, v in found.items()))
         return found
+
+    def again(self) -> None:
+        """Have what counts matches take over anew, as it would after a restart, with its rules of
+        now. For any thread."""
+        with self._lock:
+            self._replacing(FIRST, self._plan)
 
     def _load(self) -> RuleSet:
         """Raises ValueError for rules that cannot be used, with what they wait for."""

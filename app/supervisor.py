@@ -24,6 +24,8 @@ GRACE = 30.0
 may. One that is killed before that says nothing of the lines that it still has."""
 STEADY = 30.0
 """Seconds after which a process counts as running well and its pause starts anew."""
+LAST_BYTES = 65_536
+"""Bytes of the end of a log that are looked at."""
 
 
 def end_with_parent() -> None:
@@ -73,7 +75,9 @@ class Child:
     def last_lines(self, count: int = 5) -> str:
         """The end of the log, for a message about why the process ended."""
         try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            with self.log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
         return "\n".join([line for line in lines if line.strip()][-count:])
@@ -104,8 +108,7 @@ class Supervisor:
         for child in self.children:
             if child.process is None:
                 if now >= child.due:
-                    child.restarts += 1
-                    child.start()
+                    self._start_again(child)
                 continue
             status = child.process.poll()
             if status is None:
@@ -113,12 +116,25 @@ class Supervisor:
             if now - child.started > STEADY:
                 child.pause = FIRST_PAUSE
             child.process = None
-            child.due = now + child.pause
             self._report(
                 f"{child.name} ended with {_status(status)}; starting it again in "
                 f"{child.pause:.1f} s. Last lines of {child.log}:\n{child.last_lines()}"
             )
-            child.pause = min(child.pause * 2, LONGEST_PAUSE)
+            self._pause(child, now)
+
+    def _start_again(self, child: Child) -> None:
+        child.restarts += 1
+        try:
+            child.start()
+        except OSError as error:  # no log can be opened, say: the others go on, and so does this
+            self._report(
+                f"{child.name} cannot be started: {error}; trying again in {child.pause:.1f} s"
+            )
+            self._pause(child, time.monotonic())
+
+    def _pause(self, child: Child, now: float) -> None:
+        child.due = now + child.pause
+        child.pause = min(child.pause * 2, LONGEST_PAUSE)
 
     def stop(self, grace: float = GRACE) -> None:
         """SIGTERM each child in the order of `add`, wait for it; SIGKILL after `grace` s."""

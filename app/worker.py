@@ -28,7 +28,7 @@ from app.dictionary_topics import TopicDictionary
 from app.lookup_thread import Background, LookupCollector, resolvers_of
 from app.origins import Origins
 from app.planning import build_plan, declared
-from app.raw_partitions import RawPartitions
+from app.raw_partitions import Looked, RawPartitions
 from app.reading import ReadingError
 from app.reloading import Reloading, look_at
 from app.rule_reloading import ReloadingRules
@@ -45,6 +45,7 @@ from topology.plan import Plan
 
 if TYPE_CHECKING:
     from topology.records import SubTopology
+    from topology.topics import Partition
 
 log = logging.getLogger("northbound.worker")
 
@@ -149,6 +150,21 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
         if fresh := [each for each in rules.problems if each not in before]:
             tell("rules.wait", {"problem": "; ".join(fresh)})
 
+    def there(found: "frozenset[Partition]") -> None:
+        for engine in app.engines:
+            if isinstance(engine.sub_topology, EventsSubTopology):
+                engine.sub_topology.announce(found)
+
+    looked = Looked(filled, there, rules.again)
+
+    async def partitions_there() -> None:
+        """Notice raw partitions that got their first record while their owner is away, and those
+        of topics that were made anew."""
+        try:
+            await app.loop.run_in_executor(None, looked.look)
+        except EngineError as error:
+            log.warning("Raw partitions could not be looked at. error=%s", error)
+
     async def files() -> None:
         """Take up tables of enrichments, normalizers and rules that changed."""
         try:
@@ -159,6 +175,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
     app.timer(STATUS_S)(status)
     app.once_ready.append(status)  # `northbound up` waits for it
     app.timer(TABLES_S)(files)
+    app.timer(ANNOUNCE_S)(partitions_there)
     return app
 
 
@@ -172,19 +189,6 @@ def _add(
     sub_topology = _built(node, plan, filled)
     if isinstance(sub_topology, EventsSubTopology):
         options["inputs"] = sub_topology.inputs
-
-        async def look() -> None:
-            """Notice raw partitions that got their first record while their owner is away."""
-            try:
-                found = await app.loop.run_in_executor(None, filled)
-            except EngineError as error:
-                log.warning("Raw partitions could not be looked at. error=%s", error)
-                return
-            for engine in app.engines:
-                if isinstance(engine.sub_topology, EventsSubTopology):
-                    engine.sub_topology.announce(found)
-
-        app.timer(ANNOUNCE_S)(look)
     app.add_sub_topology(
         sub_topology,
         node.topics(plan),

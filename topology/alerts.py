@@ -6,7 +6,6 @@ depend on the matches alone: not on batches, arrival within lateness, partitions
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from heapq import heappop, heappush
 from itertools import product
 
 from schemas import packed
@@ -18,7 +17,6 @@ from topology.aggregate.windows import Windows
 from topology.asleep import Asleep
 from topology.chained import Chains, delay_ms, topic_of, watermarks
 from topology.correlate import chunks
-from topology.correlate.group import Group, Settled
 from topology.costs import costs
 from topology.following import Following
 from topology.kept_batches import KeptBatches
@@ -27,11 +25,12 @@ from topology.lists import LIST, tests
 from topology.northbound.findings import Form
 from topology.outbox import Outbox
 from topology.partial_batch import PartialBatch, read
-from topology.partition_state import Live, PartitionState
+from topology.partition_state import PartitionState
 from topology.progress import NOTHING, Progress
 from topology.quiet import Quiet, QuietRules
 from topology.records import Batch, KeyValueStore, Outcome, Output, Position, StoreError
-from topology.rules import Correlation, LogSource, Rules, Tumbling
+from topology.rules import LogSource, Rules, Tumbling
+from topology.settling import Settling
 from topology.single_matches import stretches
 from topology.takeover import TakeOver
 from topology.topics import Names, Partition
@@ -50,8 +49,6 @@ QUIET = 4
 """Groups without an object that may be known for each one with; about 230 bytes each."""
 KEPT = 16
 """Groups whose matches may be kept together for each one with; about 250 bytes each."""
-WAKE = 65_536
-"""Groups that a watermark wakes at once."""
 
 
 class AlertsSubTopology:
@@ -100,6 +97,9 @@ class AlertsSubTopology:
                 following = Following(rules, sorted(tenants), names.matches, partitions)
             self._lists = ActiveLists(rules, sorted(tenants), self._waits, following)
         self._asking = {name for name, steps in rules.steps.items() if tests(steps)}
+        self._settling = Settling(
+            self._correlations, self._waits, self._chains, self._lists, self._asking
+        )
         self.stores: Sequence[str] = (STORE, LISTS) if rules.lists else (STORE,)
         self._partitions = partitions
         self._quiet = QuietRules()
@@ -318,7 +318,7 @@ class AlertsSubTopology:
             if not self._known(tenant, rule):
                 return False
             correlation = self._correlations[rule]
-            live = self._open(state, key, correlation, tenant)
+            live = self._settling.open(state, key, correlation, tenant)
         times, uids, values = members
         matches = chunks.unpack(times, uids, values)
         watermark = state.progress.reached(live.topics)
@@ -339,7 +339,7 @@ class AlertsSubTopology:
             sources = self._waits.sources(live.topics)
             work.say(findings.of_episode(key, live.correlation, episode, sources, final=False))
         if said or live.queued is None or not live.correlation.patient:
-            self._queue(state, key, live)
+            self._settling.queue(state, key, live)
         return True
 
     def _known(self, tenant: str, rule: str) -> bool:
@@ -358,17 +358,6 @@ class AlertsSubTopology:
             return
         for alert in findings.of_events(partial, rule):
             work.say(alert)
-
-    def _open(
-        self, state: PartitionState, key: bytes, correlation: Correlation, tenant: str
-    ) -> Live:
-        """A group in memory with what the store has of it; it is queued if that is anything."""
-        topics = self._waits.topics(tenant, correlation)
-        live = Live(Group(state.store, key, correlation), correlation, topics)
-        state.groups[key] = live
-        if live.group.recall(state.asleep.numbers(key)):
-            self._queue(state, key, live)
-        return live
 
     def _tally(self, state: PartitionState, key: bytes, value: bytes, work: Outbox) -> None:
         known = self._tallied.get(key)
@@ -404,7 +393,7 @@ class AlertsSubTopology:
             return
         for topics in [*dict.fromkeys((*state.due, *state.asleep.waiting()))]:
             if topic in topics:
-                self._advance(state, topics, state.progress.reached(topics), work)
+                self._settling.advance(state, topics, state.progress.reached(topics), work)
         for topics in [topics for topics in state.quiet.waiting() if topic in topics]:
             state.quiet.advance(topics, state.progress.reached(topics))
         for topics in [topics for topics in state.kept.waiting() if topic in topics]:
@@ -413,78 +402,3 @@ class AlertsSubTopology:
             state.windows.close(topics, state.progress.reached(topics))
         if self._lists is not None and state.lists is not None:
             self._lists.advance(state.lists, topic, work)
-
-    def _advance(
-        self, state: PartitionState, topics: tuple[str, ...], watermark: int, work: Outbox
-    ) -> None:
-        """Settle what is due, some of which has to be woken first."""
-        while woken := state.asleep.due(topics, watermark, WAKE):
-            for key in woken:
-                self._wake(state, key)
-            self._settle(state, topics, watermark, work)
-        self._settle(state, topics, watermark, work)
-
-    def _wake(self, state: PartitionState, key: bytes) -> None:
-        if key in state.groups or key in state.quiet:
-            return
-        tenant, name, _ = group_of(key)
-        live = self._open(state, key, self._correlations[name], tenant)
-        if live.queued is None:
-            del state.groups[key]  # it has ended meanwhile
-
-    def _settle(
-        self, state: PartitionState, topics: tuple[str, ...], watermark: int, work: Outbox
-    ) -> None:
-        """Settle the groups that are due, and forget those that have nothing left."""
-        queue = state.due.get(topics, [])
-        sources = self._waits.sources(topics)
-        while queue and queue[0][0] < watermark:
-            due, key = heappop(queue)
-            live = state.groups.get(key)
-            if live is None or live.queued != due:
-                continue
-            live.queued = None
-            if live.group.due() < watermark:
-                self._say(key, live.correlation, live.group.settle(watermark), sources, work)
-                if live.group.idle(watermark):
-                    live.group.remove()
-                    del state.groups[key]
-                    state.changed.pop(key, None)
-                    continue
-                state.changed[key] = live.group
-            self._queue(state, key, live)
-
-    def _say(
-        self,
-        key: bytes,
-        correlation: Correlation,
-        settled: Settled,
-        sources: Sequence[str],
-        work: Outbox,
-    ) -> None:
-        """Tell the tenant and the rules that count alerts what a watermark brought; where lists are
-        asked about the alerts, those are asked and nothing is told before."""
-        # Else it was counted before the rule became this one: it has not what others ask for.
-        whole = len(group_of(key)[2]) == len(correlation.group_by)
-        if whole and self._lists is not None and correlation.rule.id in self._asking:
-            for episode in settled.finals:
-                work.feed([self._lists.ask(key, correlation, episode, sources, self._chains)])
-            return
-        for episode in settled.finals if whole else ():
-            work.feed(self._chains.records(key, episode))
-            if self._lists is not None:
-                work.feed(self._lists.of_alert(key, correlation, episode))
-        if not correlation.alerts:
-            return
-        for episode in settled.finals:
-            work.say(findings.of_episode(key, correlation, episode, sources, final=True))
-        for said, instead in settled.superseded:
-            work.say(findings.of_fallen(key, correlation, said, instead))
-        for episode in settled.provisional:
-            work.say(findings.of_episode(key, correlation, episode, sources, final=False))
-
-    def _queue(self, state: PartitionState, key: bytes, live: Live) -> None:
-        due = live.group.due()
-        if live.queued is None or due < live.queued:
-            live.queued = due
-            heappush(state.due.setdefault(live.topics, []), (due, key))

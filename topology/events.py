@@ -8,7 +8,7 @@ none. What is remembered from batch to batch is how far event time is on each ra
 lives in the committed offset, and what the aggregations of a source have open, in its store.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -83,7 +83,9 @@ class EventsSubTopology:
         self._watermarks = Watermarks()
         self._owned: set[Partition] = set()
         self._announced: set[Partition] = set()
-        self._to_announce: deque[Partition] = deque()
+        self._there: frozenset[Partition] = frozenset()
+        """Raw partitions that hold records, as far as is known; and those of the last commit."""
+        self._were_there: frozenset[Partition] = frozenset()
 
     def assign(
         self,
@@ -110,11 +112,12 @@ class EventsSubTopology:
                 aggregator.revoke(partition[1])
 
     def announce(self, partitions: Iterable[Partition]) -> None:
-        """Name raw partitions that hold records, owned or not, so that windows wait for them.
+        """Name the raw partitions that hold records, owned or not, so that windows wait for them.
 
-        May be called from another thread.
+        May be called from another thread. What was named before and is not now, of a topic that was
+        made anew, is waited for no longer.
         """
-        self._to_announce.extend(set(partitions) - self._announced)
+        self._there = frozenset(partitions)
 
     def process(self, batch: Batch) -> Outcome:
         """Work on records of one topic, from any number of its partitions."""
@@ -250,11 +253,12 @@ class EventsSubTopology:
         so that a replay waits for it from the first record on.
         """
         changes = self._watermarks.changes()
+        there = self._there
+        # One that comes back is announced again: windows were told to wait for it no longer.
+        self._announced -= self._were_there - there
+        self._were_there = there
         if changes.keys() - self._announced:
-            self.announce(self._filled())
-        named = set()
-        while self._to_announce:
-            named.add(self._to_announce.popleft())
+            there = there.union(self._filled())
         moved = {
             partition: greatest - self._hold[partition[0]]
             for partition, greatest in changes.items()
@@ -262,7 +266,7 @@ class EventsSubTopology:
         }
         # All are named before the first one moves, or its window would close without the others;
         # those, too, that move in the same commit.
-        unnamed = sorted((named | moved.keys()) - self._announced)
+        unnamed = sorted((there | moved.keys()) - self._announced)
         self._announced.update(unnamed)
         values = [
             avro("Watermark", {"topic": topic, "partition": number, "watermark": mark})
@@ -286,10 +290,9 @@ class EventsSubTopology:
     def _receive(self, source: SourcePlan, batch: Batch) -> Arrived:
         """Parse and normalize raw records."""
         received = receive(source, batch, self._plan.origins[batch.topic])
-        times = self._watermarks.told(
+        _, before = self._watermarks.observe_raw(
             batch.topic, batch.partitions, received.times, batch.timestamps
         )
-        before = self._watermarks.observe(batch.topic, batch.partitions, times)
         ticks = int(received.ticks.sum())
         return Arrived(
             received.events,

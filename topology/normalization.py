@@ -49,10 +49,9 @@ class NormalizeSubTopology:
         """Work on records of one raw topic, from any number of its partitions."""
         source, names = self._sources[batch.topic], self._plan.names
         received = receive(source, batch, self._plan.origins[batch.topic])
-        times = self._watermarks.told(
+        times, before = self._watermarks.observe_raw(
             batch.topic, batch.partitions, received.times, batch.timestamps
         )
-        before = self._watermarks.observe(batch.topic, batch.partitions, times)
         received = received._replace(times=times)
         outputs = exposed.records(names.normalized(source.name), batch, received, before)
         if received.failures:

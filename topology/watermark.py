@@ -8,7 +8,7 @@ their time stamps less that: nobody ticks on a partition that is not quiet. Noth
 how records were cut into batches.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,14 @@ it: what a sender has buffered is old, and would be late."""
 VERSION = "t2"
 OLDER = "t1"
 """Metadata without the time stamp up to which times were told."""
+
+
+class Observed(NamedTuple):
+    """Of each raw record: the time that it tells, in ms, or NOTHING; one that only says that time
+    passes tells that, too. And the greatest time before it in its partition, or NOTHING."""
+
+    times: npt.NDArray[np.int64]
+    before: npt.NDArray[np.int64]
 
 
 class Watermarks:
@@ -44,35 +52,16 @@ class Watermarks:
         self._told.pop(partition, None)
         self._changed.discard(partition)
 
-    def told(
+    def observe_raw(
         self,
         topic: str,
         partitions: npt.NDArray[np.int32],
         times: npt.NDArray[np.int64],
         timestamps: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.int64]:
-        """`times` as `observe` takes them, with those of records of one batch that only tell that
-        time passes. `timestamps`: of the records, in ms. Comes before `observe`, and only where
-        records are raw ones."""
-        telling = times != NOTHING
-        every = bool(telling.all())
-        found = times if every else times.copy()
-        owners = np.unique(partitions)
-        for owner in owners:
-            rows = slice(None) if len(owners) == 1 else np.flatnonzero(partitions == owner)
-            partition, stamps = (topic, int(owner)), timestamps[rows]
-            first = self._told.get(partition, NOTHING)
-            if first == NOTHING:
-                first = int(stamps[0])
-            if every:
-                self._told[partition] = max(first, int(stamps.max()))
-                continue
-            own = np.where(telling[rows], stamps, NOTHING)
-            running = np.maximum.accumulate(np.concatenate(([first], own)))
-            self._told[partition] = int(running[-1])
-            passed = ~telling[rows] & (stamps - running[:-1] > UNTOLD_MS)
-            found[rows] = np.where(passed, stamps - UNTOLD_MS, times[rows])
-        return found
+    ) -> Observed:
+        """As `observe`, of raw records. `timestamps` are theirs, in ms."""
+        told = self._told_by(topic, partitions, times, timestamps)
+        return Observed(told, self.observe(topic, partitions, told))
 
     def observe(
         self,
@@ -115,6 +104,34 @@ class Watermarks:
         if told == NOTHING:
             return f"{OLDER}:{greatest}"
         return f"{VERSION}:{greatest}:{told}"
+
+    def _told_by(
+        self,
+        topic: str,
+        partitions: npt.NDArray[np.int32],
+        times: npt.NDArray[np.int64],
+        timestamps: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """`times` with those of records that only say that time passes."""
+        telling = times != NOTHING
+        every = bool(telling.all())
+        found = times if every else times.copy()
+        owners = np.unique(partitions)
+        for owner in owners:
+            rows = slice(None) if len(owners) == 1 else np.flatnonzero(partitions == owner)
+            partition, stamps = (topic, int(owner)), timestamps[rows]
+            first = self._told.get(partition, NOTHING)
+            if first == NOTHING:
+                first = int(stamps[0])
+            if every:
+                self._told[partition] = max(first, int(stamps.max()))
+                continue
+            own = np.where(telling[rows], stamps, NOTHING)
+            running = np.maximum.accumulate(np.concatenate(([first], own)))
+            self._told[partition] = int(running[-1])
+            passed = ~telling[rows] & (stamps - running[:-1] > UNTOLD_MS)
+            found[rows] = np.where(passed, stamps - UNTOLD_MS, times[rows])
+        return found
 
 
 def _read(metadata: str) -> tuple[int, int]:

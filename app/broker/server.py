@@ -144,12 +144,7 @@ class EmbeddedKafka:
         Raises BrokerError, with what to do, and leaves nothing running.
         """
         try:
-            self._prepare()
-            for node in self._nodes:
-                if node.pid is None:
-                    node.launch()
-            if self._ownership:
-                self._ownership.remember(self.pids, self.bootstrap, self.northbound)
+            self._launch()
             self._wait_ready(time.monotonic() + timeout)
         except OSError as error:
             self.stop()
@@ -157,6 +152,14 @@ class EmbeddedKafka:
         except BaseException:
             self.stop()
             raise
+
+    def relaunch(self) -> None:
+        """Start the brokers that have ended, and wait for none: a log that has to be recovered
+        takes its time, and the others go on. Raises BrokerError, with what to do."""
+        try:
+            self._launch()
+        except OSError as error:
+            raise self._advice(error) from error
 
     def stop(self) -> None:
         """Stop all brokers and give up the data folder."""
@@ -184,6 +187,14 @@ class EmbeddedKafka:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _launch(self) -> None:
+        self._prepare()
+        for node in self._nodes:
+            if node.pid is None:
+                node.launch()
+        if self._ownership:
+            self._ownership.remember(self.pids, self.bootstrap, self.northbound)
 
     def _prepare(self) -> None:
         """Everything before the processes: ownership, jars, ports, certificates, storage."""

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from app.deliver.positions import Place
 from app.deliver.settings import DeliverySettings
 from app.deliver.totals import Totals
-from app.offsets import newer
+from app.offsets import begin_at
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,9 @@ class StartOffsets:
     def behind(self, consumer: Any, place: Place, wanted: int) -> int:
         """Where to go on when the record `wanted` next is not there: retention took it, or the end
         of the feed is gone."""
-        low, high = self._bounds(consumer, TopicPartition(*place))
+        low, high = bounds = self._bounds(consumer, TopicPartition(*place))
+        stamp = self._stamps.get(place)
+        begin, _ = begin_at(consumer, place, wanted, stamp, bounds, CALL_S, lost=True)
         if wanted < low:
             log.error(
                 "Records were removed by retention before they were delivered. "
@@ -97,12 +99,7 @@ class StartOffsets:
                 low - wanted,
             )
             self._totals.expired += low - wanted
-            return low
-        begin, stamp = wanted, self._stamps.get(place)
-        if stamp is not None or wanted > high:
-            begin = newer(consumer, place, stamp, (low, high), CALL_S)
-        if wanted <= high:
-            begin = min(begin, wanted)
+            return begin
         log.error(
             "The feed is shorter than what was delivered of it: its end was cut off, or it was "
             "made anew. Delivering goes on with what is newer than the record read last. "

@@ -13,11 +13,12 @@ from app.runtime.changelog import Changelogs, Offsets
 from app.runtime.clients import Clients
 from app.runtime.errors import EngineError
 from app.runtime.settings import EngineSettings
+from app.runtime.stage import panics_told
 from app.runtime.standby import Standby
 from app.runtime.start_offsets import StartOffsets
 from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
-from app.runtime.stores import MAX_AGE, Stores
+from app.runtime.stores import MAX_AGE, Moment, Stores
 from app.runtime.watchdog import Pulse, Watchdog
 from topology.records import Batch, Output, Position, SubTopology
 from topology.topics import Partition
@@ -55,7 +56,7 @@ class Assignment:
         self._changelogs = Changelogs(settings, clients, self._offsets)
         self._opener = Stores(settings, clients, watchdog)
         self._placed = 0.0
-        self._dropped = 0.0
+        self._dropped = Moment.now()
         self.standby = Standby(settings, clients, watchdog, statistics)
         self._committed: dict[Partition, Position] = {}
         self._metadata: dict[Partition, str] = {}
@@ -81,7 +82,7 @@ class Assignment:
         positions = self._starts.positions(consumer, partitions, cut_off)
         epochs = _epochs(consumer, set(partitions) - set(cut_off)) if cut_off else {}
         wanted = self._wanted(partitions)
-        if time.time() - self._dropped > MAX_AGE:
+        if self._dropped.age > MAX_AGE:
             self._kept = {}  # deletions since then may have left the changelog
         known = self.standby.exchange(wanted, self._kept) | self._kept
         self.stores = {where: known[where] for where in wanted if where in known}
@@ -123,7 +124,10 @@ class Assignment:
         pulse.limit = self._settings.stall_timeout + entries / SLOWEST
         pulse.beat("handing over partitions")
         try:
-            sub_topology.assign(positions, dict(self.stores))
+            with panics_told():
+                sub_topology.assign(positions, dict(self.stores))
+        except EngineError:
+            raise  # the disk's or Kafka's fault: the state is as good as it was
         except Exception as error:
             changelogs = ", ".join(sorted(self._settings.changelogs.values()))
             if not changelogs:
@@ -149,7 +153,7 @@ class Assignment:
             store.rollback()
             if store.close():
                 self._kept.pop(where, None)
-        self._dropped = time.time()
+        self._dropped = Moment.now()
         self.next, self.stores = {}, {}
         self._committed, self._metadata = {}, {}
         self._starts.clear()

@@ -55,7 +55,7 @@ class Offsets:
 
     def _list(self, wanted: list[Partition], spec: OffsetSpec) -> dict[Partition, int]:
         limit = self._settings.call_timeout
-        with self._watchdog.guard(f"{self._settings.name}: list offsets", limit + 2):
+        with self._watchdog.guard(f"{self._settings.name}: list offsets", limit * 1.5 + 2):
             try:
                 return self._reader.list(
                     wanted, spec, limit, isolation_level=IsolationLevel.READ_UNCOMMITTED

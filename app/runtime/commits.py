@@ -82,12 +82,15 @@ class Commits:
         assignment, transactions = self._assignment, self._transactions
         watermarks: dict[Partition, int] = {}
         if assignment.next:
+            # What ends the process in here is what these records have led to.
+            self._in_flight.begin(assignment.uncommitted())
             outcome = self._stage.before_commit()
+            self._in_flight.end()
             self._statistics.outputs += transactions.produce(outcome.outputs)
             assignment.annotate(outcome.metadata)
             self._counts.update(outcome.counts)
             watermarks = outcome.watermarks
-        transactions.produce(assignment.changes())
+        changed = transactions.produce(assignment.changes())
         parcels = self._outbox.posted()
         for parcel in parcels:
             transactions.send(parcel)
@@ -95,8 +98,11 @@ class Commits:
         if (leaving and assignment.stores) or assignment.place_due:
             transactions.flush_all()
             ends = assignment.ends()
-        # Ends stand for the records of this member alone: a commit with them proves it is one.
+        # Ends stand for the records of this member alone, and it alone may change its stores: a
+        # commit with offsets proves that it is one.
         offsets = assignment.offsets(everything=leaving or bool(ends))
+        if changed and not offsets:
+            offsets = assignment.offsets(everything=True)
         try:
             transactions.commit(offsets, consumer.consumer_group_metadata())
         except (EngineError, TransactionAborted):

@@ -100,7 +100,7 @@ class Engine:
                 self._exchange()
             # With suspects, each part has a transaction of its own, so that a refusal points at it.
             now = time.monotonic()
-            if self._commits.pending and (now >= self._rhythm.due or self._in_flight.suspects):
+            if self._commits.pending and (now >= self._rhythm.due or self._suspicious()):
                 self._commit()
             if not self._backlog:
                 self._poll()
@@ -225,10 +225,13 @@ class Engine:
                     self._backlog.append(Delivery(self, part, rejected=rejected))
         self._rhythm.polled(self._intake.left(self._assignment.next) - sum(map(len, batches)))
 
+    def _suspicious(self) -> bool:
+        return self._in_flight.suspects_among(self._assignment.next)
+
     def _deliver(self) -> list[Delivery]:
         """What is in work next: all that was polled, or one part when some of it is suspect."""
         deliveries = list(self._backlog)
-        if self._in_flight.suspects:
+        if self._suspicious():
             deliveries = deliveries[:1]
         for _ in deliveries:
             self._backlog.popleft()

@@ -11,7 +11,7 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,10 @@ class InFlight:
     def end(self) -> None:
         """Nothing is in work."""
         LENGTH.pack_into(self._map, 0, 0)
+
+    def suspects_among(self, partitions: Container[Partition]) -> bool:
+        """Whether records of these are suspect. Others are for their owners to find out about."""
+        return any(where in partitions for where in self.suspects)
 
     def settle(self, positions: Mapping[Partition, int]) -> None:
         """What lies before these committed positions is beyond suspicion."""

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import polars as pl
@@ -54,12 +56,8 @@ class Stage:
             if reject is not None:
                 work = partial(reject, reason="the record ended the worker's process")
         started = time.monotonic()
-        with self._statistics.costs.measure():
-            try:
-                outcome = work(batch)
-            except pl.exceptions.PanicException as error:
-                # No Exception: nobody would hear of it before the watchdog does.
-                raise RuntimeError(f"Polars panicked: {error}") from error
+        with self._statistics.costs.measure(), panics_told():
+            outcome = work(batch)
         self._statistics.stage_seconds += time.monotonic() - started
         return outcome
 
@@ -67,7 +65,7 @@ class Stage:
         """What the sub-topology has to say before a commit."""
         if self.sub_topology is None:
             return Outcome()
-        with self._statistics.costs.measure(("commit", "")):
+        with self._statistics.costs.measure(("commit", "")), panics_told():
             return self.sub_topology.before_commit()
 
     def replace(self, sub_topology: SubTopology) -> None:
@@ -89,3 +87,12 @@ class Stage:
         # One step, whatever `replace` does meanwhile: none that comes is lost.
         self.sub_topology = self._replacements.popleft()
         return self.sub_topology
+
+
+@contextmanager
+def panics_told() -> Iterator[None]:
+    """A panic of Polars is no Exception: nobody would hear of it before the watchdog does."""
+    try:
+        yield
+    except pl.exceptions.PanicException as error:
+        raise RuntimeError(f"Polars panicked: {error}") from error

@@ -31,7 +31,7 @@ from app.runtime.heirs import inherited
 from app.runtime.settings import EngineSettings
 from app.runtime.statistics import EngineStatistics
 from app.runtime.store import Store
-from app.runtime.stores import MAX_AGE, Stores
+from app.runtime.stores import MAX_AGE, Moment, Stores
 from app.runtime.watchdog import Watchdog
 
 log = logging.getLogger("northbound.runtime")
@@ -84,7 +84,7 @@ class Standby:
         self._changes = 0
         self._due = 0.0
         self._save_due = 0.0
-        self._seen = 0.0
+        self._seen = Moment.now()
         self._failures = 0
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -140,7 +140,7 @@ class Standby:
         consumer = self._clients.consumer(self._settings.standby_config())
         admin = self._clients.admin(self._settings.client)
         self._due = 0.0
-        self._seen = time.time()
+        self._seen = Moment.now()
         followed: list[TopicPartition] = []
         changes = -1
         try:
@@ -182,9 +182,9 @@ class Standby:
                 log.warning("Group %s cannot be described: %s", settings.group, error)
             return
         self._failures = 0
-        if time.time() - self._seen > MAX_AGE:
+        if self._seen.age > MAX_AGE:
             raise RuntimeError("deletions since they were last filled may have left the changelog")
-        self._seen = time.time()
+        self._seen = Moment.now()
         stable = group.state == ConsumerGroupState.STABLE
         self._due = time.monotonic() + (LOOK_S if stable else SOON_S)
         if stable:

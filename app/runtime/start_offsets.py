@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from app.offsets import newer
+from app.offsets import Begin, begin_at
 from app.runtime.batch import latest
 from app.runtime.changelog import Offsets
 from app.runtime.errors import EngineError
@@ -81,21 +81,10 @@ class StartOffsets:
             metadata, _, stamp = (committed.metadata or "").partition(STAMP)
             if stamp:
                 self._stamps[where] = int(stamp)
+            begin, cut = self._begin(consumer, where, offset, (low, high), lost=where in cut_off)
             if offset < 0:  # never committed
-                offset, metadata = low, ""
-            elif offset < low:
-                self._statistics.skipped += low - offset
-                log.error(
-                    "Records were removed before they were read; raise the topic's retention. "
-                    "topic=%s partition=%d first=%d count=%d",
-                    *where,
-                    offset,
-                    low - offset,
-                )
-                offset = low
-            elif offset > high or (stamp and where in cut_off):
-                begin = self._behind_end(consumer, where, low, high)
-                begin = begin if offset > high else min(begin, offset)
+                metadata = ""
+            elif cut:
                 self.cut.add(where)
                 log.error(
                     "The topic is shorter than what was read of it: its end was cut off, or it was "
@@ -106,20 +95,37 @@ class StartOffsets:
                     high,
                     begin,
                 )
-                offset, metadata = begin, metadata if begin > low else ""
-            if offset != committed.offset:
+                metadata = metadata if begin > low else ""
+            elif offset < begin:
+                self._statistics.skipped += begin - offset
+                log.error(
+                    "Records were removed before they were read; raise the topic's retention. "
+                    "topic=%s partition=%d first=%d count=%d",
+                    *where,
+                    offset,
+                    begin - offset,
+                )
+            if begin != offset:
                 anew.add(where[0])
-            positions[where] = Position(offset, metadata)
+            positions[where] = Position(begin, metadata)
         for topic in sorted(anew):
             self._settings.on_new_topic(topic)
         return positions
 
-    def _behind_end(self, consumer: Any, where: Partition, low: int, high: int) -> int:
-        """Where to go on in a topic that ends before what was read of it."""
+    def _begin(
+        self,
+        consumer: Any,
+        where: Partition,
+        offset: int,
+        bounds: tuple[int, int],
+        *,
+        lost: bool,
+    ) -> Begin:
+        stamp = self._stamps.get(where)
         limit = self._settings.call_timeout
         with self._watchdog.guard(f"{self._settings.name}: offsets for times", limit + 2):
             try:
-                return newer(consumer, where, self._stamps.get(where), (low, high), limit)
+                return begin_at(consumer, where, offset, stamp, bounds, limit, lost=lost)
             except KafkaException as error:
                 raise EngineError(
                     f"Offsets could not be listed within {limit:g} s: {error}"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from confluent_kafka import KafkaException, TopicCollection
 
@@ -28,6 +28,22 @@ MAX_AGE = TOMBSTONES_MS / 2000
 COPIES = 64
 """Folders of one partition that are tried, as many as there may be workers beside each other."""
 RETRY = 0.1
+
+
+class Moment(NamedTuple):
+    """By both clocks: one may be set back, the other stands still while the machine is asleep."""
+
+    wall: float
+    steady: float
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls(time.time(), time.monotonic())
+
+    @property
+    def age(self) -> float:
+        """Seconds that have passed since."""
+        return max(time.time() - self.wall, time.monotonic() - self.steady)
 
 
 class Stores:
@@ -89,14 +105,16 @@ class Stores:
             self._admin = self._clients.admin(self._settings.client)
         limit = self._settings.call_timeout
         deadline = time.monotonic() + limit
-        with self._watchdog.guard(f"{self._settings.name}: ids of changelogs", limit + 2):
+        late = limit / 4 + 0.5
+        # The last try begins right before the deadline; a standby that waits is to end no process.
+        with self._watchdog.guard(f"{self._settings.name}: ids of changelogs", limit * 1.5 + 2):
             while True:
                 try:
-                    cluster = self._admin.describe_cluster(request_timeout=limit / 4).result(limit)
+                    cluster = self._admin.describe_cluster(request_timeout=limit / 4).result(late)
                     found = self._admin.describe_topics(
                         TopicCollection(names), request_timeout=limit / 4
                     )
-                    described = {name: future.result(limit) for name, future in found.items()}
+                    described = {name: future.result(late) for name, future in found.items()}
                 except (KafkaException, FutureTimeoutError) as error:
                     if time.monotonic() > deadline:
                         raise EngineError(

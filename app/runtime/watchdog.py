@@ -7,21 +7,38 @@ supervisor starts another, and the open transaction is aborted; nothing is lost 
 
 import faulthandler
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 STALLED = 75
 """Exit status: EX_TEMPFAIL of sysexits.h, start me again."""
+TELL_S = 2.0
+"""Seconds that saying why may take."""
 INTERVAL = 0.25
 
 
 def end_process(reason: str) -> None:
-    """Say why, show where every thread is, and end without waiting for any of them."""
-    os.write(2, f"northbound: {reason} The process ends and is to be started again.\n".encode())
-    faulthandler.dump_traceback(2, all_threads=True)
-    os._exit(STALLED)
+    """Say why, show where every thread is, and end without waiting for any of them, nor for whoever
+    reads it: one that takes nothing more may be what everything stands still for."""
+    try:
+        telling = threading.Thread(target=_tell, args=(reason,), daemon=True)
+        telling.start()
+        telling.join(TELL_S)
+    finally:
+        os._exit(STALLED)
+
+
+def _tell(reason: str) -> None:
+    with suppress(OSError):  # stderr may be gone
+        os.write(2, f"northbound: {reason} The process ends and is to be started again.\n".encode())
+        # By way of a file: faulthandler holds the interpreter while it writes.
+        with tempfile.TemporaryFile() as stacks:
+            faulthandler.dump_traceback(stacks, all_threads=True)
+            stacks.seek(0)
+            os.write(2, stacks.read())
 
 
 class Pulse:
@@ -112,7 +129,7 @@ class Watchdog:
                 armed = now + self._hard_limit / 4
             self.clock += min(now - last, 2 * self._interval)
             last = now
-            for pulse in tuple(self._pulses):
+            for pulse in self._pulses.copy():
                 if self.clock > pulse.due and pulse in self._pulses:
                     self._end(
                         f"{pulse.name} showed no progress for {pulse.limit:g} s ({pulse.doing})."

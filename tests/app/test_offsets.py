@@ -13,7 +13,7 @@ from confluent_kafka.admin import OffsetSpec
 from app import lag, raw_partitions
 from app.broker import partitions
 from app.config import load
-from app.offsets import OffsetReader
+from app.offsets import Begin, OffsetReader, begin_at
 from app.reading import ReadingError
 from app.runtime.errors import EngineError
 
@@ -103,3 +103,35 @@ def test_topics_describe_shows_no_offset_that_is_none() -> None:
     """A partition that nobody leads has no begin and no end to show."""
     found = partitions.described(Admin(1_000), "raw.nas")
     assert [(each["first"], each["next"]) for each in found] == [(7, 7), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stamp", "lost", "newer", "begin"),
+    [
+        (15, 5, False, 12, Begin(15, cut=False)),
+        (20, 5, False, 12, Begin(20, cut=False)),
+        (3, 5, True, 12, Begin(10, cut=False)),
+        (-1001, None, False, 12, Begin(10, cut=False)),
+        (30, 5, False, 18, Begin(18, cut=True)),
+        (30, 5, False, -1, Begin(20, cut=True)),
+        (30, None, False, 18, Begin(10, cut=True)),
+        (15, 5, True, 12, Begin(12, cut=True)),
+        (15, 5, True, 18, Begin(15, cut=True)),
+        (15, 5, True, -1, Begin(15, cut=True)),
+        (15, None, True, 12, Begin(15, cut=False)),
+    ],
+)
+def test_where_reading_goes_on(
+    wanted: int, stamp: int | None, lost: bool, newer: int, begin: Begin
+) -> None:
+    """The same for workers, deliveries and copies: of a log from 10 to 20, of which all before an
+    offset was read, nothing that was not read is passed over, and little is read again."""
+
+    class Consumer:
+        def offsets_for_times(self, wanted: list[TopicPartition], **_: float) -> Any:
+            (one,) = wanted
+            return [TopicPartition(one.topic, one.partition, newer)]
+
+    where = ("raw.nas", 0)
+    found = begin_at(Consumer(), where, wanted, stamp, (10, 20), 1.0, lost=lost)
+    assert found == begin

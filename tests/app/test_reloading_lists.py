@@ -100,6 +100,18 @@ def test_a_list_alone_is_a_change(one: Worker) -> None:
     assert [name for name, _ in one.replaced] == ["alerts"]
 
 
+def test_taking_over_anew_is_done_with_the_rules_of_now(one: Worker) -> None:
+    """Not with those that the worker began with."""
+    one.rules.again()
+    one.write("northbound.yaml", CONFIG + TWO)
+    one.look()
+    one.rules.again()
+    assert [name for name, _ in one.replaced] == ["alerts"] * 3
+    first, second, third = (plan for _, plan in one.replaced)
+    assert first is one.plan
+    assert second is third is not first
+
+
 def test_the_first_list_waits_for_a_restart(tmp_path: Path) -> None:
     """It needs a store that workers have from their start on: what to do is said, the rules before
     stay, and when the list goes again there is nothing to say."""

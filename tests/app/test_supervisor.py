@@ -89,3 +89,41 @@ def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         finally:
             parent.kill()
     _until(lambda: not _alive(pid))
+
+
+def test_a_child_that_cannot_be_started_takes_no_other_with_it(child: Child) -> None:
+    """A disk that takes no more files, or a host without a process to spare, is told and tried
+    again; Kafka and the agent of the same `northbound up` go on."""
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    supervisor.add(child)
+    assert child.process is not None
+    first = child.process.pid
+    _until(lambda: "here" in child.log.read_text())
+    child.log.unlink()
+    child.log.parent.rmdir()
+    child.log.parent.write_text("no folder")
+    os.kill(first, signal.SIGKILL)
+
+    def told() -> bool:
+        supervisor.check()
+        return any("sleeper cannot be started: " in line for line in said)
+
+    def back() -> bool:
+        supervisor.check()
+        return child.process is not None and child.process.pid != first
+
+    try:
+        _until(told)
+        child.log.parent.unlink()
+        _until(back)
+    finally:
+        supervisor.stop()
+
+
+def test_of_a_long_log_the_end_is_read(child: Child) -> None:
+    """A worker that ends over and over writes a log of gigabytes."""
+    child.log.parent.mkdir()
+    child.log.write_text("ä" * 1_000_000 + "\nsecond\n\nlast\n", encoding="utf-8")
+    assert child.last_lines(2) == "second\nlast"
+    assert len(child.last_lines(3)) < 100_000

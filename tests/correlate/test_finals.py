@@ -22,8 +22,7 @@ from tests.correlate.deployment import (
     send,
     tell,
 )
-from topology import alerts as sub_topology
-from topology import findings
+from topology import findings, settling
 from topology.correlate import chunks, group
 from topology.keys import group_key
 from topology.partitioner import partitions as partition_of
@@ -78,7 +77,7 @@ def run(streams, plan):
     with (
         mock.patch.object(chunks, "FULL", plan["full"]),
         mock.patch.object(chunks, "LITTLE", plan["little"]),
-        mock.patch.object(sub_topology, "WAKE", plan["wake"]),
+        mock.patch.object(settling, "WAKE", plan["wake"]),
     ):
         return played(streams, plan)
 

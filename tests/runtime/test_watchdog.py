@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from app.runtime.watchdog import STALLED, Watchdog
 
 
@@ -104,3 +106,41 @@ def test_each_end_is_told_once() -> None:
     in_time.end()
     assert "late showed no progress" in reasons[0]
     assert not any("in time" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("reader", ["takes nothing", "takes one line", "is gone"])
+def test_who_reads_the_reason_keeps_no_process(reader: str) -> None:
+    """A log driver that hangs holds up all who write to stderr. That is a stall like any other: the
+    process ends, although nobody can be told of it."""
+    program = (
+        "import os, threading, time\n"
+        "from app.runtime.watchdog import Watchdog\n"
+        "for _ in range(50):\n"
+        "    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+        "os.set_blocking(2, False)\n"
+        "try:\n    while True: os.write(2, b'x' * 4096)\n"
+        "except BlockingIOError: print('full', flush=True)\n"
+        "os.set_blocking(2, True)\n"
+        "sys.stdin.read()\n"
+        "watchdog = Watchdog(interval=0.05); watchdog.start()\n"
+        "watchdog.watch('engine x', 0.2); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import sys\n{program}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == b"full\n"
+            if reader == "takes one line":
+                assert len(os.read(process.stderr.fileno(), 4096)) == 4096
+            elif reader == "is gone":
+                process.stderr.close()
+            process.stdin.close()
+            assert process.wait(120) == STALLED
+        finally:
+            process.kill()

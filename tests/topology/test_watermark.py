@@ -65,7 +65,7 @@ def test_records_that_tell_no_time_pass_it() -> None:
     marks = Watermarks()
     stamps = np.array([1_000, 2_000, 1_000 + UNTOLD_MS, 1_001 + UNTOLD_MS, 9_000 + UNTOLD_MS])
     times = np.array([900, NOTHING, NOTHING, NOTHING, 8_000])
-    told = marks.told("raw.q", np.zeros(5, np.int32), times, stamps)
+    told, _ = marks.observe_raw("raw.q", np.zeros(5, np.int32), times, stamps)
     assert list(told) == [900, NOTHING, NOTHING, 1_001, 8_000]
 
 
@@ -78,9 +78,9 @@ def test_untold_time_passes_alike_for_any_cuts(
     partitions = np.array([number for number, _ in records], dtype=np.int32)
     times = np.array([time for _, time in records], dtype=np.int64)
     whole, part = Watermarks(), Watermarks()
-    expected = list(whole.told("raw.q", partitions, times, stamps))
+    expected = list(zip(*whole.observe_raw("raw.q", partitions, times, stamps), strict=True))
     edges = sorted({0, len(records), *(min(cut, len(records)) for cut in [*cuts, taken])})
-    seen: list[int] = []
+    seen: list[tuple[int, int]] = []
     for start, end in itertools.pairwise(edges):
         if start == min(taken, len(records)):
             heir = Watermarks()
@@ -88,5 +88,6 @@ def test_untold_time_passes_alike_for_any_cuts(
                 heir.assign(("raw.q", number), part.metadata(("raw.q", number)))
             part = heir
         rows = slice(start, end)
-        seen += list(part.told("raw.q", partitions[rows], times[rows], stamps[rows]))
+        found = part.observe_raw("raw.q", partitions[rows], times[rows], stamps[rows])
+        seen += zip(*found, strict=True)
     assert expected == seen

@@ -17,7 +17,7 @@ from confluent_kafka import (
 from app.ingest.complaints import quietly
 from app.ingest.connectors.copy_error import CopyError
 from app.ingest.connectors.source_offsets import AT_ONCE, CALL_S, Place, Position
-from app.offsets import newer
+from app.offsets import begin_at
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ class SourceTopics:
                 low,
             )
         else:
-            fault, begin = "cut_off", newer(self._consumer, place, stamp, (low, high), CALL_S)
+            fault, bounds = "cut_off", (low, high)
+            begin, _ = begin_at(self._consumer, place, wanted, stamp, bounds, CALL_S, lost=True)
             log.error(
                 "The topic on the other cluster is shorter than what was copied of it: its end was "
                 "cut off, or it was made anew. Copying goes on with what is newer than the record "

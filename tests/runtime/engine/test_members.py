@@ -38,3 +38,21 @@ def test_the_place_of_a_store_is_noted_by_members_alone(kafka: FakeKafka, tmp_pa
     assert kafka.values("sent") == [b"once"]
     assert kafka.offsets == {A: (0, ""), B: (0, "")}
     engine.stop()
+
+
+def test_a_store_is_changed_by_members_alone(kafka: FakeKafka) -> None:
+    """What taking over has changed goes out with the next commit, maybe with one that is only about
+    a sender's record. Who owns the partitions by then would restore changes of somebody else."""
+
+    class Tidying(Copy):
+        def assign(self, *arguments: Any) -> None:
+            super().assign(*arguments)
+            self.held["seen", 0].put(b"tidied", b"1")
+
+    engine, _ = engine_on(kafka, Tidying())
+    turn(engine)
+    engine.post(Parcel("sent", b"once"))
+    engine.turn()
+    assert kafka.values("sent") == [b"once"]
+    assert kafka.values("seen-changelog") == [b"1"]
+    assert kafka.offsets == {A: (0, ""), B: (0, "")}

@@ -1,5 +1,6 @@
 """Records that end a process, and what is no record's fault; on fake clients."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from app.runtime.disk_store import DiskError
 from app.runtime.errors import EngineError, RecordRefusedError
+from app.runtime.inflight import InFlight
 from tests.runtime.engine.rig import A, B, Copy, engine_on, turn
 from tests.runtime.fakes import FakeKafka
 from topology.records import Batch, Outcome
@@ -111,3 +113,59 @@ def panicking(_: Batch) -> Outcome:
 def refusing(_: Batch) -> Outcome:
     """A stage whose store is on a full disk."""
     raise DiskError("no room")
+
+
+class Late(Copy):
+    """What it does with a record breaks in the end, before the commit."""
+
+    def __init__(self, rejected: list[Any]) -> None:
+        super().__init__(stores=())
+        self.taken: list[bytes | None] = []
+        self.rejected = rejected
+
+    def process(self, batch: Batch) -> Outcome:
+        self.taken += batch.values
+        return super().process(batch)
+
+    def before_commit(self) -> Outcome:
+        taken, self.taken = self.taken, []
+        if b"deadly" in taken:
+            raise pl.exceptions.PanicException("no group of it can be written")
+        return Outcome()
+
+    def reject(self, batch: Batch, reason: str) -> Outcome:
+        self.rejected.append((batch.values, reason))
+        return Outcome()
+
+
+def test_a_record_that_breaks_the_commit_is_isolated(kafka: FakeKafka, tmp_path: Path) -> None:
+    """What a batch leads to may be written only before the commit. A record that ends the process
+    there is found as one that ends it at once is, and all others are worked on."""
+    values = [b"%d" % number for number in range(400)]
+    kafka.write("in", 0, *values[:250], b"deadly", *values[250:])
+    rejected: list[Any] = []
+    for _ in range(5):
+        engine, _ = engine_on(kafka, Late(rejected), state=tmp_path)
+        with pytest.raises(RuntimeError, match="Polars panicked") as raised:
+            turn(engine, 500)
+        engine.fail(raised.value)
+        kafka.events.append(("assign", [A, B]))
+    engine, _ = engine_on(kafka, Late(rejected), state=tmp_path)
+    turn(engine, 500)
+    assert rejected == [([b"deadly"], "the record ended the worker's process")]
+    assert kafka.values("out") == values
+
+
+def test_what_others_have_to_find_out_slows_nobody(kafka: FakeKafka, tmp_path: Path) -> None:
+    """A worker that ended with records in work may not get their partition back. Its others are
+    not worked on one by one, each with a commit of its own, for the rest of its life."""
+    InFlight(tmp_path / "copy-0.inflight").begin({("in", 2): (0, 9)})
+    kafka.write("in", 0, b"a")
+    kafka.write("in", 1, b"b")
+    engine, _ = engine_on(kafka, Copy(stores=()), state=tmp_path)
+    delivered: list[Any] = []
+    deadline = time.monotonic() + 60
+    while not delivered:
+        assert time.monotonic() < deadline, "nothing was delivered"
+        delivered = engine.turn()
+    assert [each.values for each in delivered] == [[b"a"], [b"b"]]
