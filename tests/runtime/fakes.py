@@ -149,7 +149,7 @@ class FakeConsumer:
 
     def consume(self, count: int, _: float) -> list[Message]:
         messages, self.extra = self.extra, []
-        if self.kafka.events:
+        if self.kafka.events and self.callbacks:
             # Real ones return what was fetched before the rebalance together with it.
             messages += self._fetch(count)
             kind, partitions = self.kafka.events.popleft()
