@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from app.config import Config, ConfigError
 from app.config.fields import duration_text
-from app.ingest.publisher import host_of
+from app.ingest.batch import host_of
 from app.reading import open_reader
 from app.runtime.start_offsets import STAMP
 from app.source_plans import source_plans

@@ -3,6 +3,7 @@
 `alerts` takes new rules up at once and `events` SETTLE_S later, so that a match of a new rule meets
 a worker that knows the rule, wherever it is counted; workers see a change within a few seconds of
 each other. What is counted for rules that stay is kept, as at a restart (topology/takeover.py).
+Tenants that change (app/tenant_reloading.py) are taken up in the same order.
 
 Lists that are added to northbound.yaml are taken up with the rules. The first of all needs a store
 and its changelog, and lists that change or go may lose entries: those wait for a restart, and
@@ -22,7 +23,7 @@ from app.reloading import Reloading, Stamp, file_stamp
 from app.rules import configured, rule_files, unknown_in_lists
 from topology.match.documents import RuleErrors
 from topology.match.ruleset import RuleSet
-from topology.plan import Plan
+from topology.plan import Plan, TenantPlan
 from topology.rules import Correlation, EventRule
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,14 @@ class ReloadingRules:
             found["lists"] = lists
         log.info("Rules have changed. %s", " ".join(f"{k}={len(v)}" for k, v in found.items()))
         return found
+
+    def serve(self, tenants: Mapping[str, TenantPlan], now: float, *, wait: bool) -> None:
+        """Go on with other tenants. `wait`: some are new, and so are matches for them; else events
+        are written for those of now from the next batch on. `now` as of `look`."""
+        with self._lock:
+            self._plan = replace(self._plan, tenants=tenants)
+            self._replacing(FIRST, self._plan)
+        self._events_at = now + SETTLE_S if wait else now
 
     def again(self) -> None:
         """Have what counts matches take over anew, as it would after a restart, with its rules of

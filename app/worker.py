@@ -39,6 +39,7 @@ from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
 from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
+from app.tenant_reloading import ReloadingTenants
 from topology.events import EventsSubTopology
 from topology.pipeline import ALERTS, Node, alerts, pipeline
 from topology.plan import Plan
@@ -126,11 +127,13 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
                 engine.replace(_built(nodes[name], changed, filled))
 
     rules = ReloadingRules(config, plan, replacing)
+    tenants = ReloadingTenants(config, plan)
 
     def not_in_use() -> list[str]:
         """Why what is in files now is not in use."""
         tables = [each.problem for each in changing if isinstance(each, Reloading)]
-        return [*rules.problems, *(each for each in tables if each is not None)]
+        others = [tenants.problem, *tables]
+        return [*rules.problems, *(each for each in others if each is not None)]
 
     app.collectors.append(ChangesCollector(not_in_use))
 
@@ -143,6 +146,10 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
 
     def look() -> None:
         look_at(changing)
+        if changed := tenants.look():
+            rules.serve(tenants.current, time.monotonic(), wait=bool(changed["added"]))
+            names = " ".join(f"{kind}={','.join(each)}" for kind, each in changed.items() if each)
+            log.info("Tenants have changed. %s", names)
         before = rules.problems
         found = rules.look(time.monotonic())
         if found:

@@ -122,8 +122,7 @@ def add(
         audited.record("tenant.add", name, details)
         wrong = certificate_trial.trial(settings, name)
     typer.echo(
-        f"Tenant {name} is set up. Workers that run already write its feeds after a restart "
-        "(`northbound down`, then `up`)."
+        f"Tenant {name} is set up. Workers that run already write its feeds within half a minute."
     )
     if not logins.lacks_certificate(settings, name):
         hand_over(settings, name, out)

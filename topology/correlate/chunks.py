@@ -228,6 +228,10 @@ class ChunkLog:
             self._number += 1
         self._fill(rest)
 
+    def loosen(self) -> None:
+        """The matches that stay are others the next time."""
+        self._first.clear()
+
     def _fill(self, matches: Sequence[Match]) -> None:
         """Append matches, and close the last chunk."""
         for place in range(0, len(matches), PIECE):

@@ -156,6 +156,8 @@ class Group:
         self.dirty = True
         self._last = max(self._last, matches[-1][0])
         first = matches[0]
+        if self._long is not None and first[0] <= self._long.last:
+            self._chunks.loosen()  # a source that was first heard of now is behind the others
         ordered = not log or log[-1][0] < first[0] or order(log[-1]) < order(first)
         if ordered:
             log += matches
