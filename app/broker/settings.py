@@ -11,6 +11,18 @@ INDEX_SIZE = "log.index.size.max.bytes"
 PROTOCOLS = "INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,NORTHBOUND:SASL_SSL"
 ANY_NUMBER = 2**31 - 1
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+CIPHERS = (
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    *(
+        f"TLS_ECDHE_{key}_WITH_{cipher}"
+        for key in ("ECDSA", "RSA")
+        for cipher in ("AES_256_GCM_SHA384", "AES_128_GCM_SHA256", "CHACHA20_POLY1305_SHA256")
+    ),
+)
+"""Of TLS 1.3, and those of 1.2 that BCP 195 (RFC 9325 section 4.2) recommends: with forward secrecy
+and authenticated encryption. Java takes others, too, as those in CBC mode."""
 
 LOG4J = """\
 Configuration:
@@ -96,6 +108,7 @@ def server_properties(
         "ssl.allow.dn.changes": "true",
         "ssl.allow.san.changes": "true",
         f"{northbound}ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+        f"{northbound}ssl.cipher.suites": ",".join(CIPHERS),
         f"{northbound}ssl.client.auth": "none",
         # A consumer proves its password again after an hour, so a rotated one ends its sessions.
         f"{northbound}connections.max.reauth.ms": "3600000",
@@ -162,6 +175,7 @@ def _by_certificate(own: Endpoints, certificate: Path, clients_ca: Path | None) 
         f"{prefix}ssl.truststore.type": "PEM",
         f"{prefix}ssl.truststore.location": str(clients_ca),
         f"{prefix}ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+        f"{prefix}ssl.cipher.suites": ",".join(CIPHERS),
         f"{prefix}ssl.client.auth": "required",
         f"{prefix}ssl.principal.mapping.rules": MAPPING,
     }

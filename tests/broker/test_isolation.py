@@ -43,6 +43,7 @@ CLUSTER, LOGIN = "CLUSTER_AUTHORIZATION_FAILED", "_AUTHENTICATION"
 BROKER, TOPICS = ConfigResource.Type.BROKER, ConfigResource.Type.TOPIC
 NOT_IN = ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_AUTHENTICATION", "_SSL")
 WRONG = "Wrong-Wrong-Wrong-17"
+CBC = "ECDHE+AES:!AESGCM:!AESCCM:@SECLEVEL=0"
 
 ABUSES: dict[str, tuple[Attempt, str | tuple[str, ...]]] = {
     # Who it is
@@ -71,6 +72,10 @@ ABUSES: dict[str, tuple[Attempt, str | tuple[str, ...]]] = {
     ),
     "a cipher without forward secrecy": (
         abuses.handshake(maximum_version=ssl.TLSVersion.TLSv1_2, ciphers="kRSA:@SECLEVEL=0"),
+        CLOSED,
+    ),
+    "a cipher in CBC mode": (
+        abuses.handshake(maximum_version=ssl.TLSVersion.TLSv1_2, ciphers=CBC),
         CLOSED,
     ),
     # What it reads
