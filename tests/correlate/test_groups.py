@@ -464,6 +464,24 @@ def test_an_alert_that_goes_on_keeps_few_matches(kind):
     assert store.committed == {}
 
 
+def test_an_alert_that_goes_on_ends_as_it_began():
+    """A rule that mutes for less from now on takes nothing back of what was said before."""
+    store, count = MemoryStore(), 2 * MANY
+    rule = replace(BURST, suppress_ms=3_600_000)
+    group = Group(store, KEY, rule)
+    matches = [(n, f"0-{n:09}", None) for n in range(count)]
+    for place in range(0, count, 500):
+        part = matches[place : place + 500]
+        group.add(part, chunks.pack(part), place - 500)
+    group.flush()
+    store.commit()
+    group = restored(store, replace(rule, suppress_ms=1_000))
+    early = group.settle(count)
+    assert (early.finals, early.superseded, early.provisional) == ([], [], [])
+    (final,) = group.settle(10_000_000).finals
+    assert final.count == count
+
+
 @settings(max_examples=400)
 @given(arrivals(), st.one_of(CORRELATION, ABSENT), st.sets(st.integers(0, 20), max_size=4))
 def test_nothing_is_final_before_the_group_is_due(arrived, correlation, restarts):

@@ -273,6 +273,8 @@ class Group:
         judged = self._judge(log, watermark)
         self._open_due = judged.due
         opened = None if judged.due is None else judged.due - self._correlation.suppress_ms
+        if judged.opened is not None:
+            opened = judged.opened[0]  # of a long one by the rule of then
         finals = {episode.opened[1] for episode in judged.episodes}
         fallen: list[Superseded] = []
         kept: list[Said] = []
