@@ -17,7 +17,7 @@ from topology import findings, list_alerts
 from topology.chained import Chains
 from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
-from topology.correlate.group import HEAD, LEAST
+from topology.correlate.head import HEAD, LEAST
 from topology.correlate.list_key import Content, Passed, read_times
 from topology.following import Following
 from topology.judging import Judging, end

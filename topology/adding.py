@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 
 from schemas import packed_columns
-from topology.correlate.group import LEAST
+from topology.correlate.head import LEAST
 from topology.correlate.list_key import FIXED, SECOND_MS, STEPS, VERSION, Entry
 
 TEXT: Final = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u00[0-9a-f]{2}))*"'

@@ -10,7 +10,7 @@ import orjson
 from schemas.packed import Partial
 from topology.asset_priority import greatest
 from topology.correlate.episodes import Episode
-from topology.correlate.group import Said
+from topology.correlate.head import Said
 from topology.correlate.types import TYPES
 from topology.keys import group_key, group_of
 from topology.rules import LINKED, Alert, Correlation, EventRule, Rule, Tumbling

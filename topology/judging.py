@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from topology.adding import Added, add
-from topology.correlate.group import HEAD, LEAST
+from topology.correlate.head import HEAD, LEAST
 from topology.correlate.list_key import (
     FIXED,
     VERSION,

@@ -22,7 +22,7 @@ import polars as pl
 from topology.asleep import Asleep
 from topology.correlate import chunks
 from topology.correlate.chunks import FIRST, LONG
-from topology.correlate.group import HEAD
+from topology.correlate.head import HEAD
 from topology.keys import rule_of
 from topology.partial_batch import Numbers, PartialBatch, read
 from topology.progress import Progress

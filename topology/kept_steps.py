@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from topology.correlate import chunks
 from topology.correlate.episodes import Match
-from topology.correlate.group import HEAD, LEAST
+from topology.correlate.head import HEAD, LEAST
 from topology.correlate.list_key import read_times
 from topology.lists import TESTS
 from topology.partial_batch import PartialBatch

@@ -16,7 +16,7 @@ import numpy as np
 from schemas import packed
 from topology.asleep import Asleep
 from topology.correlate.chunks import FIRST, LENGTHS, LONG, TIME, VERSION, span, spans
-from topology.correlate.group import HEAD
+from topology.correlate.head import HEAD
 from topology.correlate.types import fewest
 from topology.keys import group_key, rule_of
 from topology.progress import Progress

@@ -17,7 +17,7 @@ import orjson
 
 from topology.correlate import chunks
 from topology.correlate.episodes import Match
-from topology.correlate.group import LEAST
+from topology.correlate.head import LEAST
 from topology.lists import ACTIONS, Action
 from topology.partial_batch import PartialBatch, read
 

@@ -7,7 +7,7 @@ from topology.aggregate.windows import KIND as WINDOW
 from topology.asleep import Asleep
 from topology.correlate.chunks import FIRST, VERSION
 from topology.correlate.chunks import KIND as CHUNK
-from topology.correlate.group import due_of, dues_of
+from topology.correlate.head import due_of, dues_of
 from topology.kept_batches import KIND as BATCH
 from topology.kept_batches import MARK
 from topology.keys import SUFFIX, rule_of

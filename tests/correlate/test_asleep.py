@@ -26,7 +26,8 @@ from tests.correlate.deployment import (
 from tests.correlate.test_groups import CORRELATION, KEY, TIMES, arrivals, restored
 from topology.alerts import QUIET
 from topology.correlate import chunks
-from topology.correlate.group import Group, due_of
+from topology.correlate.group import Group
+from topology.correlate.head import due_of
 from topology.due_index import DueIndex
 from topology.keys import SUFFIX, group_key
 from topology.records import Batch, Position

@@ -16,7 +16,7 @@ from tests.lists.offline import NAMES, Offline
 from topology import active_lists, judging, kept_steps, passing, step_batches
 from topology.adding import add
 from topology.correlate import partial_columns
-from topology.correlate.group import HEAD, LEAST
+from topology.correlate.head import HEAD, LEAST
 from topology.correlate.list_key import Entry, goes_at, judge, read_rest, read_times, written
 from topology.lists import ActiveList
 from topology.match.compile import compile_rules

@@ -6,13 +6,11 @@ final. A restart loses nothing: matches are in chunks, the rest is in a head rec
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
-import orjson
-
-from topology.correlate.chunks import KIND, ChunkLog, chunk_suffix, span, spans
+from topology.correlate.chunks import ChunkLog, chunk_suffix
 from topology.correlate.digests import NONE
 from topology.correlate.episodes import (
     Episode,
@@ -24,35 +22,18 @@ from topology.correlate.episodes import (
     window,
 )
 from topology.correlate.first_seen import FirstSeen
+from topology.correlate.head import HEAD, LEAST, Head, Said, read
 from topology.correlate.long_episode import LongEpisode
 from topology.correlate.scan import Scan
 from topology.correlate.types import TYPES, fewest
 from topology.records import KeyValueStore
 from topology.rules import LINKED, Correlation
 
-LEAST = -(2**63)
-VERSION = b"\x02"
-OLDER = b"\x01"
-"""Heads that do not say what the last alert took."""
-LONG = b"\x03"
-"""Heads that also tell of a long episode."""
-HEAD = b"h" + bytes(8)
 SMALL = 64
 CROWD = 16
 """Matches from which on what is seen again is judged: all but the last one go."""
 MANY = 4 * LINKED
 """Matches from which on it is looked whether an episode is a long one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A provisional alert that nothing final was said about yet: as it was, for its end."""
-
-    time: int
-    uid: str
-    start: int
-    end: int
-    count: int
 
 
 Superseded: TypeAlias = tuple[Said, Episode | None]
@@ -123,8 +104,7 @@ class Group:
             number = int.from_bytes(suffix[1:], "big")
             self._last = max(self._last, self._chunks.restore(number, value))
             return
-        self._start, said, self._taken, due, self._long = _read_head(value)
-        self._said = [Said(*entry) for entry in said]
+        self._start, self._said, self._taken, due, self._long = read(value)
         if self._correlation.rising:  # else it goes by the first match, which may have come later
             self._open_due = due
 
@@ -340,13 +320,8 @@ class Group:
         """Write what changed to the store."""
         self._chunks.flush()
         if self._head_changed:
-            said = [(s.time, s.uid, s.start, s.end, s.count) for s in self._said]
-            head = [self._start, said, self._taken, self._open_due]
-            version = VERSION
-            if self._long is not None:
-                version = LONG
-                head.append(self._long.content())
-            self._store.put(self._key + HEAD, version + orjson.dumps(head))
+            head = Head(self._start, self._said, self._taken, self._open_due, self._long)
+            self._store.put(self._key + HEAD, head.written())
         self._head_changed = self.dirty = False
 
     def remove(self) -> None:
@@ -377,42 +352,6 @@ class Group:
             self._chunks.drop(keep)
             self._chunks.shrink(log)
             self.dirty = True
-
-
-def due_of(suffix: bytes, value: bytes, correlation: Correlation) -> int:
-    """When the group of an entry is due, as far as this entry tells: no later than it really is.
-
-    Raises ValueError for an unknown version.
-    """
-    if suffix[:1] == KIND:
-        first, latest, _ = span(value)
-        if correlation.rising:
-            return latest + correlation.timespan_ms
-        return first + correlation.timespan_ms - 1
-    start, said, _, due, _ = _read_head(value)
-    dues = [entry[0] + correlation.suppress_ms for entry in said]
-    if due is not None:
-        dues.append(due)
-    return min(dues, default=start)
-
-
-def dues_of(chunks: Sequence[bytes], correlation: Correlation) -> list[int]:
-    """The same for many chunks. Raises ValueError for an unknown version."""
-    first, latest = spans(chunks)
-    if correlation.rising:
-        return cast("list[int]", (latest + correlation.timespan_ms).tolist())
-    return cast("list[int]", (first + (correlation.timespan_ms - 1)).tolist())
-
-
-def _read_head(value: bytes) -> tuple[int, list[Any], int, int | None, LongEpisode | None]:
-    """Start, provisional alerts, what final ones took, when one is due that nobody heard of, and an
-    episode that is a long one."""
-    if value[:1] not in (VERSION, OLDER, LONG):
-        raise ValueError(f"saw version {value[:1]!r} of a group's head, expected {VERSION!r}")
-    start, said, *later = orjson.loads(value[1:])
-    taken, due, long = [*later, None, None, None][:3]
-    found = None if long is None else LongEpisode.of_content(long)
-    return start, said, LEAST if taken is None else taken, due, found
 
 
 def _time(match: Match) -> int:

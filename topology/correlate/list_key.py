@@ -16,7 +16,7 @@ import orjson
 
 from topology.correlate.chunks import ChunkLog, chunk_suffix
 from topology.correlate.episodes import Match
-from topology.correlate.group import HEAD, LEAST
+from topology.correlate.head import HEAD, LEAST
 from topology.json_each import dumps_each
 from topology.records import KeyValueStore
 
