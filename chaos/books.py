@@ -1,28 +1,48 @@
 """The books of a run: what was read back is compared with the raw topic, which is the truth.
 
-Pure: what was read comes in, one row goes out. Digests stand for bytes.
+Pure: what was read comes in, one row goes out. Numbers stand for uids and digests for bytes, as a
+soak has ten million of each.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+
+@dataclass(slots=True)
+class Seen:
+    """Records by uid: the digest of each, and which came again, or came otherwise."""
+
+    first: dict[int, int] = field(default_factory=dict)
+    more: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def add(self, uid: int, digest: int) -> None:
+        """One more record."""
+        if uid in self.first:
+            self.more[uid, digest] += 1
+        else:
+            self.first[uid] = digest
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Each uid with each of its digests, once."""
+        yield from self.first.items()
+        yield from (each for each in self.more if self.first[each[0]] != each[1])
 
 
 @dataclass(slots=True)
 class Read:
     """What the topics of a run hold, by event uid.
 
-    `raw`: digest of each raw record. `events`: for each tenant, digest of each event's bytes and
-    how often it came; `carried`: digest of the raw bytes that an event carries. `dead`: digest of
-    the raw bytes in each dead letter, and how often. `finals`: for each tenant the final alerts,
-    bytes and how often.
+    `raw`: digest of each raw record. `events`: for each tenant, digest of each event's bytes;
+    `changed`: events that carry other raw bytes than their record has. `dead`: digest of the raw
+    bytes in each dead letter. `finals`: for each tenant the final alerts, bytes and how often.
     """
 
-    raw: dict[str, str] = field(default_factory=dict)
-    events: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
-    carried: dict[str, str] = field(default_factory=dict)
-    dead: Counter[tuple[str, str]] = field(default_factory=Counter)
+    raw: dict[int, int] = field(default_factory=dict)
+    events: dict[str, Seen] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
+    dead: Seen = field(default_factory=Seen)
     finals: dict[str, Counter[bytes]] = field(default_factory=dict)
     store: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -31,8 +51,8 @@ class Read:
 class Expected:
     """What the topology test driver makes of the same raw records."""
 
-    events: dict[str, dict[str, str]] = field(default_factory=dict)
-    dead: dict[str, str] = field(default_factory=dict)
+    events: dict[str, dict[int, int]] = field(default_factory=dict)
+    dead: dict[int, int] = field(default_factory=dict)
     finals: dict[str, Counter[bytes]] = field(default_factory=dict)
     store: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -68,29 +88,29 @@ class Row:
 
 def close(row: Row, read: Read, expected: Expected) -> Row:
     """Fill the row. With several tenants, each one's events have to be complete."""
-    row.sent = len(read.raw)
-    dead = {uid for uid, _ in read.dead}
+    raw, dead = read.raw, read.dead.first
+    row.sent = len(raw)
     row.dead_letters = len(dead)
-    row.doubled += sum(read.dead.values()) - len(dead)
-    row.invented += len(dead - read.raw.keys())
-    row.altered += sum(1 for uid, digest in read.dead if read.raw.get(uid, digest) != digest)
-    lost: set[str] = set()
+    row.doubled += read.dead.more.total()
+    row.invented += sum(uid not in raw for uid in dead)
+    row.altered += sum(raw.get(uid, digest) != digest for uid, digest in read.dead.pairs())
+    lost: set[int] = set()
     for tenant, seen in read.events.items():
-        wanted = expected.events.get(tenant, {})
-        uids = {uid for uid, _ in seen}
-        row.doubled += sum(seen.values()) - len(uids) + len(uids & dead)
-        row.invented += len(uids - read.raw.keys())
-        mine = {uid for uid in read.raw if uid in wanted or uid in expected.dead}
-        lost |= mine - uids - dead
-        row.altered += sum(
-            1
-            for uid, digest in seen
-            if wanted.get(uid, digest) != digest
-            or read.raw.get(uid) != read.carried.get(uid, read.raw.get(uid))
+        wanted, uids = expected.events.get(tenant, {}), seen.first
+        row.doubled += seen.more.total() + sum(uid in dead for uid in uids)
+        row.invented += sum(uid not in raw for uid in uids)
+        lost.update(
+            uid
+            for uid in raw
+            if (uid in wanted or uid in expected.dead) and uid not in uids and uid not in dead
         )
-    everything = {uid for seen in read.events.values() for uid, _ in seen}
-    row.events = len(everything & read.raw.keys())
-    row.lost = len(lost | (read.raw.keys() - everything - dead))
+        row.altered += sum(
+            wanted.get(uid, digest) != digest or uid in read.changed for uid, digest in seen.pairs()
+        )
+    outcomes = [seen.first for seen in read.events.values()]
+    row.events = sum(any(uid in uids for uids in outcomes) for uid in raw)
+    lost.update(uid for uid in raw if uid not in dead and not any(uid in u for u in outcomes))
+    row.lost = len(lost)
     row.alerts_equal = read.finals == expected.finals
     return row
 

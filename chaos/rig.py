@@ -71,7 +71,7 @@ class Rig:
         own = self.environment if setup.agent_too else {}
         self.agent = Process("agent", argv, folder / "ingest.log", dict(own))
         self.before: Before | None = None
-        self.raw: set[str] = set()
+        self.raw: set[int] = set()
         """Digests of the raw records, once they were read back."""
         self._observer: Observer | None = None
         self._supervising = threading.Event()
@@ -337,7 +337,7 @@ class Rig:
         except BrokerError as error:
             raise ChaosError(f"brokers: {error}") from error
 
-    def _gaps(self, raw: set[str], records: int) -> None:
+    def _gaps(self, raw: set[int], records: int) -> None:
         """Lines that a sender wrote and Kafka never got, and lines that it got twice: measured."""
         lines = set()
         for file in self.folder.glob("input-*.log"):

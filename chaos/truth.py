@@ -1,9 +1,11 @@
 """Reads a run's topics back, and runs the topology test driver over the same raw records."""
 
 import hashlib
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from sys import intern
 
 import orjson
 from confluent_kafka import Message
@@ -12,7 +14,7 @@ from app.broker import admin
 from app.config import Config
 from app.planning import build_plan
 from app.reading import read
-from chaos.books import Expected, Read
+from chaos.books import Expected, Read, Seen
 from schemas.codec import decode
 from topology.alerts import STORE
 from topology.events import EventsSubTopology
@@ -21,6 +23,8 @@ from topology.testing import Step, TopologyTestDriver
 from topology.uid import origin, record_uid
 
 MAX_BATCH = 4_000
+AT_ONCE = 200_000
+"""Raw records of a partition that the driver has at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,41 @@ class Before:
     ends: Mapping[tuple[str, int], int]
 
 
-def digest(data: bytes) -> str:
+@dataclass(slots=True)
+class Raw:
+    """The records of a raw partition, in columns."""
+
+    offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    timestamps: "array[int]" = field(default_factory=lambda: array("q"))
+    keys: list[str | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+
+    def add(self, message: Message) -> None:
+        """The next one."""
+        key = message.key()
+        self.offsets.append(message.offset() or 0)
+        self.timestamps.append(message.timestamp()[1])
+        self.keys.append(None if key is None else intern(key.decode("latin-1")))
+        self.values.append(message.value())
+
+
+def digest(data: bytes) -> int:
     """Short hash of bytes."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
+
+
+class Numbers:
+    """A number for each uid, which is a topic's stem, a partition and an offset."""
+
+    def __init__(self, stems: Iterable[str]) -> None:
+        """`stems` that are known have the same numbers each time."""
+        self._stems = {stem: number for number, stem in enumerate(stems)}
+
+    def of(self, uid: str) -> int:
+        """Of one uid."""
+        stem, partition, offset = uid.rsplit("-", 2)
+        known = self._stems.setdefault(stem, len(self._stems))
+        return (known << 16 | int(partition)) << 40 | int(offset)
 
 
 class Truth:
@@ -46,25 +82,28 @@ class Truth:
         self.topics = [names.raw(source) for source in config.sources]
         cluster, ids = admin.identity(admin.connect(self._client), self.topics)
         self.origins = {topic: origin(cluster, ids[topic]) for topic in self.topics}
-        self.raw: dict[tuple[str, int], list[Message]] = defaultdict(list)
+        self._numbers = Numbers(sorted(self.origins.values()))
+        self.raw: dict[tuple[str, int], Raw] = defaultdict(Raw)
         for message in read(self._client, self.topics):
-            self.raw[str(message.topic()), message.partition() or 0].append(message)
+            self.raw[str(message.topic()), message.partition() or 0].add(message)
 
     def read(self) -> Read:
         """What became of the raw records."""
         config, names = self._config, self._config.names
         found = Read()
-        for (topic, number), messages in self.raw.items():
-            for message in messages:
-                value = message.value()
+        for (topic, number), records in self.raw.items():
+            for offset, value in zip(records.offsets, records.values, strict=True):
                 if value is not None:
-                    uid = record_uid(self.origins[topic], number, message.offset() or 0)
-                    found.raw[uid] = digest(value)
+                    uid = record_uid(self.origins[topic], number, offset)
+                    found.raw[self._numbers.of(uid)] = digest(value)
         for tenant, settings in config.tenants.items():
             if "events" in settings.feeds:
-                seen = found.events[tenant] = Counter()
+                seen = found.events[tenant] = Seen()
                 for message in read(self._client, [names.events(tenant)]):
-                    _event(message.value() or b"", seen, found.carried)
+                    uid, own, carried = self._event(message.value() or b"")
+                    seen.add(uid, own)
+                    if carried is not None and found.raw.get(uid, carried) != carried:
+                        found.changed.add(uid)
             if "alerts" in settings.feeds:
                 values = (
                     each.value() or b"" for each in read(self._client, [names.alerts(tenant)])
@@ -72,7 +111,7 @@ class Truth:
                 found.finals[tenant] = Counter(value for value in values if is_final(value))
         for message in read(self._client, [names.dead_letters]):
             _, letter = decode(message.value() or b"")
-            found.dead[letter["uid"], digest(letter["raw"])] += 1
+            found.dead.add(self._numbers.of(letter["uid"]), digest(letter["raw"]))
         found.store = self.store()
         return found
 
@@ -106,69 +145,84 @@ class Truth:
             partitions={**counts, config.names.matches: config.kafka.matches_partitions},
             max_batch=MAX_BATCH,
         )
+        made = Expected()
         if before is not None:
-            self._pipe(driver, before.ends, after=False)
-            driver.run()
+            self._work(driver, made, before.ends, after=False)
             current[0] = plan
             driver.restart()
-        self._pipe(driver, before.ends if before is not None else {}, after=True)
-        driver.run()
-        return self._made(driver)
+        self._work(driver, made, before.ends if before is not None else {}, after=True)
+        made.store = driver.store(STORE)
+        return made
 
-    def _pipe(
-        self, driver: TopologyTestDriver, ends: Mapping[tuple[str, int], int], *, after: bool
+    def _work(
+        self,
+        driver: TopologyTestDriver,
+        made: Expected,
+        ends: Mapping[tuple[str, int], int],
+        *,
+        after: bool,
     ) -> None:
-        """Raw records before the ends, or those from there on."""
-        for (topic, number), messages in self.raw.items():
-            end = ends.get((topic, number), 0)
-            at = end if after else 0
-            for message in messages:
-                if ((message.offset() or 0) >= end) != after:
-                    continue
-                # The driver numbers records without gaps, and uids are made of offsets.
-                while at < (message.offset() or 0):
-                    driver.pipe(topic, None, timestamp=0, partition=number)
-                    at += 1
-                at += 1
-                driver.pipe(
-                    topic,
-                    message.value(),
-                    timestamp=message.timestamp()[1],
-                    key=message.key(),
-                    partition=number,
-                )
+        """Raw records before the ends, or those from there on, some at a time."""
+        places = {
+            where: [
+                row
+                for row, offset in enumerate(records.offsets)
+                if (offset >= ends.get(where, 0)) == after
+            ]
+            for where, records in self.raw.items()
+        }
+        # The driver numbers records without gaps, and uids are made of offsets.
+        reached = {where: ends.get(where, 0) if after else 0 for where in places}
+        most = max(map(len, places.values()), default=0)
+        for start in range(0, max(1, most), AT_ONCE):
+            for (topic, number), rows in places.items():
+                records = self.raw[topic, number]
+                for row in rows[start : start + AT_ONCE]:
+                    for _ in range(records.offsets[row] - reached[topic, number]):
+                        driver.pipe(topic, None, timestamp=0, partition=number)
+                    reached[topic, number] = records.offsets[row] + 1
+                    key = records.keys[row]
+                    driver.pipe(
+                        topic,
+                        records.values[row],
+                        timestamp=records.timestamps[row],
+                        key=None if key is None else key.encode("latin-1"),
+                        partition=number,
+                    )
+            driver.run()
+            self._made(driver, made)
 
     def _named(self) -> list[tuple[str, str]]:
         return [(name, self._config.names.raw(name)) for name in self._config.sources]
 
-    def _made(self, driver: TopologyTestDriver) -> Expected:
+    def _made(self, driver: TopologyTestDriver, made: Expected) -> None:
+        """Take what the driver has written."""
         config, names = self._config, self._config.names
-        made = Expected()
         for tenant, settings in config.tenants.items():
             if "events" in settings.feeds:
-                seen: Counter[tuple[str, str]] = Counter()
-                for record in driver.read(names.events(tenant)):
-                    _event(record.value or b"", seen, {})
-                made.events[tenant] = dict(seen.keys())
+                events = made.events.setdefault(tenant, {})
+                for record in driver.take(names.events(tenant)):
+                    uid, own, _ = self._event(record.value or b"")
+                    events[uid] = own
             if "alerts" in settings.feeds:
-                values = (record.value or b"" for record in driver.read(names.alerts(tenant)))
-                made.finals[tenant] = Counter(value for value in values if is_final(value))
-        for record in driver.read(names.dead_letters):
+                values = (record.value or b"" for record in driver.take(names.alerts(tenant)))
+                finals = made.finals.setdefault(tenant, Counter())
+                finals.update(value for value in values if is_final(value))
+        for record in driver.take(names.dead_letters):
             _, letter = decode(record.value or b"")
-            made.dead[letter["uid"]] = digest(letter["raw"])
-        made.store = driver.store(STORE)
-        return made
+            made.dead[self._numbers.of(letter["uid"])] = digest(letter["raw"])
+        driver.forget()
+
+    def _event(self, value: bytes) -> tuple[int, int, int | None]:
+        """Its uid, and digests of its bytes and of the raw ones that it carries, if it does."""
+        event = orjson.loads(value)
+        raw = event.get("raw_data")
+        carried = None
+        if raw is not None and "raw_base64" not in event.get("unmapped", {}):
+            carried = digest(raw.encode())
+        return self._numbers.of(event["metadata"]["uid"]), digest(value), carried
 
 
 def is_final(alert: bytes) -> bool:
     """Whether an alert of OCSF JSON is final."""
     return bool(orjson.loads(alert)["unmapped"]["state"] == "final")
-
-
-def _event(value: bytes, seen: Counter[tuple[str, str]], carried: dict[str, str]) -> None:
-    event = orjson.loads(value)
-    uid = event["metadata"]["uid"]
-    seen[uid, digest(value)] += 1
-    raw = event.get("raw_data")
-    if raw is not None and "raw_base64" not in event.get("unmapped", {}):
-        carried[uid] = digest(raw.encode())

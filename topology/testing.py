@@ -28,6 +28,9 @@ class Record:
     timestamp: int
 
 
+NO_RECORD = Record(None, None, 0)
+
+
 class MemoryStore:
     """KeyValueStore with the engine's overlay: changes become visible to others on commit."""
 
@@ -111,6 +114,7 @@ class TopologyTestDriver:
         self._max_batch = max_batch
         self._commit_every = commit_every
         self._log: dict[str, list[list[Record]]] = {}
+        self._forgotten: dict[Partition, int] = {}
         self._now = 0
         self.counts: Counter[str] = Counter()
         self._committed: dict[tuple[int, Partition], Position] = {}
@@ -155,6 +159,23 @@ class TopologyTestDriver:
     def read(self, topic: str) -> list[Record]:
         """All committed records of a topic, partition by partition."""
         return [record for records in self._topic(topic) for record in records]
+
+    def take(self, topic: str) -> list[Record]:
+        """As `read`, and they are gone: for topics that no step reads, of very many records."""
+        found = self.read(topic)
+        self._log.pop(topic, None)
+        return found
+
+    def forget(self) -> None:
+        """Let go of what every record was that is worked on and committed; `replay` would miss
+        it."""
+        reached: dict[Partition, int] = {}
+        for (_, where), position in self._committed.items():
+            reached[where] = min(reached.get(where, position.offset), position.offset)
+        for (topic, number), end in reached.items():
+            first = self._forgotten.get((topic, number), 0)
+            self._topic(topic)[number][first:end] = [NO_RECORD] * (end - first)
+            self._forgotten[topic, number] = end
 
     def store(self, name: str) -> dict[bytes, bytes]:
         """Committed content of a store over all its partitions."""
