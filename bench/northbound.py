@@ -61,8 +61,8 @@ class Tenants(Northbound):
         self.name = ", ".join(f"{count} x {form}" for form, count in _counted(formats).items())
         self.formats = formats
 
-    def _config(self, setup: Setup) -> dict[str, Any]:
-        return super()._config(setup) | {
+    def config(self, setup: Setup) -> dict[str, Any]:
+        return super().config(setup) | {
             "tenants": {
                 name: {
                     "sources": [SOURCE],
@@ -84,8 +84,8 @@ class Many(Northbound):
         self.name = f"{len(names)} tenants"
         self.tenants = names
 
-    def _config(self, setup: Setup) -> dict[str, Any]:
-        config = super()._config(setup)
+    def config(self, setup: Setup) -> dict[str, Any]:
+        config = super().config(setup)
         tenant = {"feeds": ["events"], "key": "user", "partitions": 1}
         return config | {
             "sources": {name: {"format": "qumulo", "partitions": 1} for name in self.tenants},
