@@ -8,6 +8,7 @@ their time stamps less that: nobody ticks on a partition that is not quiet. Noth
 how records were cut into batches.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -75,10 +76,8 @@ class Watermarks:
         NOTHING. The result is NOTHING where nothing came before.
         """
         before = np.empty(len(times), dtype=np.int64)
-        owners = np.unique(partitions)
-        for owner in owners:
-            rows = slice(None) if len(owners) == 1 else np.flatnonzero(partitions == owner)
-            partition = (topic, int(owner))
+        for owner, rows in _rows(partitions):
+            partition = (topic, owner)
             first = self._greatest.get(partition, NOTHING)
             running = np.maximum.accumulate(np.concatenate(([first], times[rows])))
             before[rows] = running[:-1]
@@ -116,10 +115,8 @@ class Watermarks:
         telling = times != NOTHING
         every = bool(telling.all())
         found = times if every else times.copy()
-        owners = np.unique(partitions)
-        for owner in owners:
-            rows = slice(None) if len(owners) == 1 else np.flatnonzero(partitions == owner)
-            partition, stamps = (topic, int(owner)), timestamps[rows]
+        for owner, rows in _rows(partitions):
+            partition, stamps = (topic, owner), timestamps[rows]
             first = self._told.get(partition, NOTHING)
             if first == NOTHING:
                 first = int(stamps[0])
@@ -132,6 +129,15 @@ class Watermarks:
             passed = ~telling[rows] & (stamps - running[:-1] > UNTOLD_MS)
             found[rows] = np.where(passed, stamps - UNTOLD_MS, times[rows])
         return found
+
+
+def _rows(
+    partitions: npt.NDArray[np.int32],
+) -> Iterator[tuple[int, slice | npt.NDArray[np.int64]]]:
+    """Each partition of a batch, and its rows."""
+    owners = np.unique(partitions).tolist()
+    for owner in owners:
+        yield owner, slice(None) if len(owners) == 1 else np.flatnonzero(partitions == owner)
 
 
 def _read(metadata: str) -> tuple[int, int]:
