@@ -8,7 +8,7 @@ what was there before stays in use. Of an enrichment `provider` tells which tabl
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import polars as pl
 
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 Stamp: TypeAlias = tuple[object, ...]
 """Changes with what a file holds: its inode, size and time of change in nanoseconds."""
+
+RESTART: Final = "Start them anew (`northbound down`, `northbound up`)"
+"""What to do about what workers take up at their start alone."""
 
 Made = TypeVar("Made")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from app.config import Config, ConfigError, load
-from app.reloading import Reloading, Stamp, file_stamp
+from app.reloading import RESTART, Reloading, Stamp, file_stamp
 from app.rules import configured, rule_files, unknown_in_lists
 from topology.match.documents import RuleErrors
 from topology.match.ruleset import RuleSet
@@ -147,8 +147,7 @@ def _with_new_lists(config: Config) -> tuple[Config, str | None]:
         return config.with_lists_of(newer, added), None
     text = (
         f"{newer.file}: lists: {', '.join(waiting)}: {'the first' if not before else 'changed'}; "
-        "workers take up the first list, and lists that change or go, when they start. Start them "
-        "anew (`northbound down`, `northbound up`)"
+        f"workers take up the first list, and lists that change or go, when they start. {RESTART}"
     )
     return config.with_lists_of(newer, added), text
 

@@ -5,17 +5,23 @@ are new, are taken up when workers start; `problem` says so.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import NamedTuple
 
 from app.config import Config, ConfigError, load
-from app.reloading import Reloading, Stamp, file_stamp
+from app.reloading import RESTART, Reloading, Stamp, file_stamp
 from app.schema_registry.subjects import schema_ids
 from app.tenant_plans import tenant_plans
 from topology.plan import Plan, TenantPlan
 
-RESTART: Final = "Start them anew (`northbound down`, `northbound up`)"
 Changes = dict[str, list[str]]
 """Names of the tenants that are `added`, `removed` and `changed`."""
+
+
+class _Read(NamedTuple):
+    """The configuration as it was read, and its tenants as the topology has them."""
+
+    config: Config
+    tenants: Mapping[str, TenantPlan]
 
 
 class ReloadingTenants:
@@ -23,16 +29,14 @@ class ReloadingTenants:
 
     def __init__(self, config: Config, plan: Plan) -> None:
         """`plan`: what the worker began with, made of `config`."""
-        self._config = self._newest = config
+        self._config = config
         self._plan = plan
-        self._files: Reloading[Mapping[str, TenantPlan]] = Reloading(
-            config.file, self._load, lambda _: _stamp(config)
-        )
+        self._files: Reloading[_Read] = Reloading(config.file, self._load, lambda _: _stamp(config))
 
     @property
     def current(self) -> Mapping[str, TenantPlan]:
         """What is in the files, as the topology has it."""
-        return self._files.current
+        return self._files.current.tenants
 
     @property
     def problem(self) -> str | None:
@@ -42,8 +46,9 @@ class ReloadingTenants:
     def look(self) -> Changes | None:
         """Read the files again if they changed; which tenants did, if any."""
         self._files.look()
-        before, now = self._config.tenants, self._newest.tenants
-        self._config = self._newest
+        before = self._config.tenants
+        self._config = self._files.current.config
+        now = self._config.tenants
         found = {
             "added": [name for name in now if name not in before],
             "removed": [name for name in before if name not in now],
@@ -51,7 +56,7 @@ class ReloadingTenants:
         }
         return found if any(found.values()) else None
 
-    def _load(self) -> Mapping[str, TenantPlan]:
+    def _load(self) -> _Read:
         """Raises ValueError for tenants that cannot be used."""
         try:
             newer = load(self._config.file)
@@ -67,8 +72,7 @@ class ReloadingTenants:
             raise ValueError("; ".join(error.problems)) from error
         if problems:
             raise ValueError("; ".join(problems))
-        self._newest = newer
-        return plans
+        return _Read(newer, plans)
 
     def _waiting(self, newer: Config) -> list[str]:
         """What tenants ask for that workers have to start for."""

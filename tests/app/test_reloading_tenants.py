@@ -153,3 +153,27 @@ def test_what_is_taken_up(tmp_path: Path) -> None:
     assert _looked(tenants) == {"added": [], "removed": ["zeta"], "changed": []}
     assert tenants.problem is None
     assert set(tenants.current) == {"acme"}
+
+
+def test_files_that_change_while_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two tenants added one after the other, both are taken up, however the reading falls."""
+    file = tmp_path / "northbound.yaml"
+    file.write_text(_configure(tmp_path, "localhost:9092", "p"), encoding="utf-8")
+    config = load(file)
+    tenants = ReloadingTenants(config, build_plan(config, origins={}))
+    second = iter(["sources: [q]\n"])
+
+    def slowly(path: Path) -> Config:
+        found = load(path)
+        for text in second:
+            _write(config, "globex", text)
+        return found
+
+    monkeypatch.setattr("app.tenant_reloading.load", slowly)
+    _write(config, "zeta", "sources: [q]\n")
+    assert _looked(tenants) is None, "what was read is older than the files"
+    assert set(tenants.current) == {"acme"}
+    assert _looked(tenants) == {"added": ["globex", "zeta"], "removed": [], "changed": []}
+    assert set(tenants.current) == {"acme", "globex", "zeta"}
