@@ -6,7 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from sys import intern
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 from confluent_kafka import Message
 
@@ -22,9 +25,11 @@ from topology.pipeline import alerts
 from topology.testing import Step, TopologyTestDriver
 from topology.uid import origin, record_uid
 
+Stamps: TypeAlias = npt.NDArray[np.int64]
 MAX_BATCH = 4_000
-AT_ONCE = 200_000
-"""Raw records of a partition that the driver has at a time."""
+SPAN_MS = 10_000
+"""Raw records that came within this time go to the driver at once. Partitions keep pace so, as they
+do in a worker: groups would keep all that those with few records bring ahead of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,21 +168,20 @@ class Truth:
         after: bool,
     ) -> None:
         """Raw records before the ends, or those from there on, some at a time."""
-        places = {
-            where: [
-                row
-                for row, offset in enumerate(records.offsets)
-                if (offset >= ends.get(where, 0)) == after
-            ]
-            for where, records in self.raw.items()
-        }
+        rows: dict[tuple[str, int], Stamps] = {}
+        spans: dict[tuple[str, int], Stamps] = {}
+        for where, records in self.raw.items():
+            offsets = np.frombuffer(records.offsets, np.int64)
+            rows[where] = np.flatnonzero((offsets >= ends.get(where, 0)) == after)
+            times = np.frombuffer(records.timestamps, np.int64)[rows[where]]
+            spans[where] = np.maximum.accumulate(times) // SPAN_MS
         # The driver numbers records without gaps, and uids are made of offsets.
-        reached = {where: ends.get(where, 0) if after else 0 for where in places}
-        most = max(map(len, places.values()), default=0)
-        for start in range(0, max(1, most), AT_ONCE):
-            for (topic, number), rows in places.items():
+        reached = {where: ends.get(where, 0) if after else 0 for where in rows}
+        for span in np.unique(np.concatenate([*spans.values(), np.zeros(1, np.int64)])).tolist():
+            for (topic, number), own in rows.items():
                 records = self.raw[topic, number]
-                for row in rows[start : start + AT_ONCE]:
+                first, end = np.searchsorted(spans[topic, number], (span, span + 1))
+                for row in own[first:end].tolist():
                     for _ in range(records.offsets[row] - reached[topic, number]):
                         driver.pipe(topic, None, timestamp=0, partition=number)
                     reached[topic, number] = records.offsets[row] + 1
