@@ -351,7 +351,8 @@ class ActiveLists:
                 continue
             counted = b"" if value is None else orjson.dumps([value])
             key, opening = opened("Partial", tenant, name, texts(group))
-            members = (chunks.TIME.pack(time), uid.encode(), counted, b"")
+            marked = f"{uid}{found.get('m') or ''}"
+            members = (chunks.TIME.pack(time), marked.encode(), counted, b"")
             yield key, packed.partial(opening, members, packed.text(content.get("o") or ""))
 
     def _is_changed(self, found: PartialBatch) -> bool:

@@ -4,15 +4,12 @@ Assets are what enrichment knows of an event: a column `priority` of a table, as
 or as a number from 0 to 10 in the bands of CEF's severity (4 medium, 7 high, 9 critical).
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from schemas import ocsf
 from topology.levels import LEVELS, Level
-from topology.uid import MARK
 
 PRIORITY = "@priority"
 """The column of the highest level among an event's assets."""
@@ -64,19 +61,3 @@ def _rank(cell: str | None) -> int:
     """From 1 on; 0: none."""
     level = None if cell is None else level_of(cell)
     return 0 if level is None else LEVELS.index(level) + 1
-
-
-def marked(events: pl.DataFrame) -> pl.DataFrame:
-    """The events, of which those with PRIORITY have it behind their uid: so correlations, whose
-    state is times, uids and values, know of it when they alert."""
-    if PRIORITY not in events.columns:
-        return events
-    ranks = {level: f"{MARK}{rank}" for rank, level in enumerate(LEVELS)}
-    marks = events[PRIORITY].replace_strict(ranks, default="", return_dtype=pl.String)
-    return events.with_columns(events["metadata.uid"] + marks.fill_null(""))
-
-
-def greatest(uids: Iterable[str]) -> Level | None:
-    """Of marked uids; None where none is marked."""
-    ranks = [int(uid[-1]) for uid in uids if MARK in uid]
-    return LEVELS[max(ranks)] if ranks else None

@@ -13,6 +13,7 @@ from schemas import packed
 from schemas.codec import encode
 from topology.correlate import chunks
 from topology.correlate.episodes import Episode, Match
+from topology.correlate.marks import mark_of
 from topology.keys import group_of, opened
 from topology.progress import CHAIN
 from topology.records import Output
@@ -81,15 +82,19 @@ class Chains:
 
     def contents(
         self, tenant: str, rule: str, group: tuple[str, ...], episode: Episode
-    ) -> dict[str, dict[str, dict[str, str]]]:
+    ) -> dict[str, dict[str, dict[str, str] | str]]:
         """What `matches` says, by the other's id, as topology/list_records.py has it."""
-        found: dict[str, dict[str, dict[str, str]]] = {}
-        for correlation, own, (_, _, value) in self.matches(rule, group, episode):
+        found: dict[str, dict[str, dict[str, str] | str]] = {}
+        for correlation, own, (_, uid, value) in self.matches(rule, group, episode):
             if correlation.rule.serves(tenant):
                 values = value if isinstance(value, tuple) else (value,)
                 if value is None or correlation.steps:
                     values = ()
-                found[correlation.rule.id] = {"g": _placed(own), "v": _placed(values)}
+                counted: dict[str, dict[str, str] | str]
+                counted = {"g": _placed(own), "v": _placed(values)}
+                if mark := mark_of(uid):
+                    counted["m"] = mark
+                found[correlation.rule.id] = counted
         return found
 
     def records(self, key: bytes, episode: Episode) -> Iterator[tuple[bytes, bytes]]:

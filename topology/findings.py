@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import orjson
 
 from schemas.packed import Partial
-from topology.asset_priority import greatest
 from topology.correlate.episodes import Episode
 from topology.correlate.head import Said
+from topology.correlate.marks import greatest, shown_of
 from topology.correlate.types import TYPES
 from topology.keys import group_key, group_of
-from topology.rules import LINKED, Alert, Correlation, EventRule, Rule, Tumbling
-from topology.uid import unmarked
+from topology.rules import LINKED, SHOWN, Alert, Correlation, EventRule, Rule, Tumbling
+from topology.uid import MARK, unmarked
 
 
 def alert_uid(key: bytes, uid: str) -> str:
@@ -32,7 +32,8 @@ def of_episode(
     time, uid, _ = episode.opened
     matches = episode.matches
     uids = [match[1] for match in matches[:LINKED]]
-    priority = greatest(uids)
+    marked = any(MARK in uid for uid in uids)
+    shown = tuple(map(shown_of, uids[:SHOWN])) if marked else ()
     return Alert(
         uid=alert_uid(key, uid),
         tenant=tenant,
@@ -44,14 +45,15 @@ def of_episode(
         end=episode.end,
         count=episode.count,
         group=tuple(zip(correlation.group_by, group, strict=False)),
-        uids=tuple(uids if priority is None else map(unmarked, uids)),
+        uids=tuple(map(unmarked, uids) if marked else uids),
         values=episode.values if TYPES[correlation.type].counts_values else None,
         condition=f"{correlation.type} {correlation.condition}",
         window_ms=correlation.timespan_ms,
         suppress_ms=correlation.suppress_ms,
         sources=tuple(sources),
         sudden=not correlation.rising,
-        priority=priority,
+        priority=greatest(uids) if marked else None,
+        shown=shown if any(shown) else (),
     )
 
 

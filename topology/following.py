@@ -134,7 +134,9 @@ class Following:
         values = _placed(field(alike.said, "c", name, "v"), "v")
         if len(groups) != len(correlation.group_by):
             return
-        frame = pl.DataFrame([events["time"], events["uid"], *groups, *values])
+        marks = field(alike.said, "c", name, "m")
+        uids = events["uid"] if marks is None else events["uid"] + marks.fill_null("")
+        frame = pl.DataFrame([events["time"], uids, *groups, *values])
         frame = frame.drop_nulls([each.name for each in (*groups, *values)])
         if correlation.steps:
             frame = frame.drop([each.name for each in values])

@@ -30,6 +30,7 @@ def written(alert: Alert) -> Content:
         "values": alert.values,
         **{name: getattr(alert, name) for name in (*NUMBERS, *TEXTS)},
         **({} if alert.priority is None else {"priority": alert.priority}),
+        **({"shown": alert.shown} if alert.shown else {}),
     }
 
 
@@ -51,6 +52,7 @@ def check(content: Content) -> None:
     for part in (content.get("c") or {}).values():
         (part.get("g") or {}).items()
         (part.get("v") or {}).items()
+        (part.get("m") or "").encode()
     if "f" in content:
         given = content["f"]
         for name in NUMBERS:
@@ -60,6 +62,8 @@ def check(content: Content) -> None:
         for name in TEXTS:
             "".join(given[name])
         LEVELS.index(given.get("priority", LEVELS[0]))
+        for shown in given.get("shown", ()):
+            "".join(shown.values())
 
 
 def alert(tenant: str, entry: EventRule | Correlation, passed: Passed) -> Alert:
@@ -94,6 +98,7 @@ def _of_correlation(
         sources=tuple(given["sources"]),
         sudden=True,
         priority=given.get("priority"),
+        shown=tuple(given.get("shown", ())),
     )
 
 

@@ -6,7 +6,8 @@ What is to be done is a JSON object, the value of a match in a Partial:
   `v`: of `add`, the values that are kept, by name; `n`: the tenant, where the list is shared
 - of a test, what happens to the event where it is passed: `s`: the number of this step; `o`: the
   source; `e`: the event's key fields; `k`: keys of later steps by number, each by place; `w`: their
-  values; `c`: what correlations over the rule count, by id: `g`: group, `v`: values, each by place
+  values; `c`: what correlations over the rule count, by id: `g`: group, `v`: values, each by
+  place, `m`: the match's mark (topology/correlate/marks.py)
 - of a test of a correlation's alert, besides: `g`: its group by place, `f`: the alert
   (topology/list_alerts.py)
 """
@@ -21,9 +22,10 @@ import polars as pl
 from schemas import packed
 from topology.asset_priority import PRIORITY
 from topology.correlate import partial_columns
-from topology.correlate.partials import EVIDENCE, LARGEST
+from topology.correlate.marks import marks
+from topology.correlate.partials import LARGEST, key_fields
 from topology.lists import LIST, SHARED, Step, before, tests
-from topology.rules import Correlation, Hits, Records, Rule, Rules
+from topology.rules import Correlation, Fields, Hits, Records, Rule, Rules
 from topology.texts import as_text
 
 Rows = npt.NDArray[np.int64]
@@ -118,7 +120,7 @@ class Listing:
             return content
         content += [pl.lit(at).alias("s"), pl.lit(source).alias("o")]
         if self._rules.events[index].alerts:
-            content += seen.struct("e", seen.evidence())
+            content += seen.struct("e", seen.evidence(self._rules.events[index].shown))
         later = list(enumerate(steps))[at + 1 :]
         keys = [
             seen.placed(str(number), [(columns, True) for columns in each.key])
@@ -130,8 +132,9 @@ class Listing:
         for correlation, place in self._over.get(index, ()):
             group = [(columns, True) for columns in correlation.group_columns[place]]
             values = [(columns, False) for columns in correlation.value_columns[place]]
-            both = [seen.placed("g", group), seen.placed("v", values)]
-            counted.append(pl.struct(both).alias(correlation.rule.id))
+            parts = [seen.placed("g", group), seen.placed("v", values)]
+            parts += seen.marks(correlation.shown)
+            counted.append(pl.struct(parts).alias(correlation.rule.id))
         return [*content, *_object("c", counted)]
 
 
@@ -171,14 +174,20 @@ class _Rows:
         named = {str(place): pair for place, pair in enumerate(fields)}
         return next(iter(self.struct(name, named)), pl.lit(None).alias(name))
 
-    def evidence(self) -> dict[str, tuple[tuple[str, ...], bool]]:
-        """What an alert shows of an event; that of its assets only where they have any."""
+    def evidence(self, fields: Fields) -> dict[str, tuple[tuple[str, ...], bool]]:
+        """What an alert shows of an event; that of its assets only where they have any. `fields`:
+        what the rule names besides."""
         assets = PRIORITY in self._frames[True].columns
         return {
             name: (columns, True)
-            for name, columns in EVIDENCE.items()
+            for name, columns in key_fields(fields).items()
             if assets or PRIORITY not in columns
         }
+
+    def marks(self, fields: Fields) -> list[pl.Expr]:
+        """What goes along with matches, where there is something."""
+        found = marks(self._frames[False], self._frames[True], self._rows, fields)
+        return [] if found is None else [pl.lit(found).alias("m")]
 
     def values(self, name: str, step: Step) -> list[pl.Expr]:
         """The values that a step keeps."""

@@ -30,9 +30,12 @@ class Matching:
         rules = plan.rules.rules
         self._listing = Listing(rules) if rules.steps else None
         fields = [field for each in rules.correlations for field in each.group_columns]
+        named = [each.shown for each in rules.events]
+        named += [each.shown for each in rules.correlations]
         self._shown = dict.fromkeys(
             [
                 *(column for columns in EVIDENCE.values() for column in columns),
+                *(column for shown in named for _, columns in shown for column in columns),
                 *(column for field in fields for columns in field for column in columns),
                 *(self._listing.columns if self._listing is not None else ()),
             ]

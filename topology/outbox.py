@@ -106,8 +106,9 @@ class Outbox:
 def _without_dropped(alert: Alert) -> Alert:
     """An alert without the values that its tenant's mask drops (topology/mask.py MARK)."""
     group = tuple(pair for pair in alert.group if not pair[1].startswith(MARK))
-    evidence = [
-        {name: text for name, text in each.items() if not text.startswith(MARK)}
-        for each in alert.evidence
-    ]
-    return replace(alert, group=group, evidence=tuple(each for each in evidence if each))
+    evidence, shown = (
+        [{name: text for name, text in each.items() if not text.startswith(MARK)} for each in some]
+        for some in (alert.evidence, alert.shown)
+    )
+    told = tuple(each for each in evidence if each)
+    return replace(alert, group=group, evidence=told, shown=tuple(shown))

@@ -82,14 +82,20 @@ class Rule:
         return self.tenant in (None, tenant)
 
 
+Fields: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""Names of fields, each with the columns of events of which the first with a value counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """A rule over single events. `columns`: what it reads; `alerts`: False for bare base rules."""
+    """A rule over single events. `columns`: what it reads; `alerts`: False for bare base rules;
+    `shown`: what its `fields` has alerts show of the event, besides what all show."""
 
     rule: Rule
     logsource: LogSource
     columns: tuple[str, ...]
     alerts: bool = True
+    shown: Fields = ()
 
 
 class Alternative(NamedTuple):
@@ -122,6 +128,7 @@ class Correlation:
     others count. `alternatives`: of an extended condition, which is `expression`; one has to hold.
     `first_seen`: a match alerts if its group had none in `(t - timespan, t)`, from the time `since`
     on (ms).
+    `shown`: what its alerts show of their first events: its own `fields`, and its members'.
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
     meanwhile, and what it took counts for no other alert.
     """
@@ -146,6 +153,7 @@ class Correlation:
     alternatives: tuple[Alternative, ...] = ()
     expression: str = ""
     alerts: bool = True
+    shown: Fields = ()
 
     @property
     def numeric(self) -> bool:
@@ -218,6 +226,8 @@ class Records(NamedTuple):
 
 LINKED = 1_000
 """Events that an alert names by uid; the rest is counted."""
+SHOWN = 10
+"""Events of which a correlation's alert shows fields: the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +240,8 @@ class Alert:
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
     names the final alert that stands instead of a provisional one. `priority` is the greatest of
     the assets behind the events of a correlation; that of one event is in its evidence.
+    `shown`: of a correlation's first SHOWN events, what its rules have it show; nothing where they
+    ask for nothing.
     """
 
     uid: str
@@ -252,3 +264,4 @@ class Alert:
     sources: tuple[str, ...] = ()
     sudden: bool = False
     priority: Level | None = None
+    shown: tuple[Mapping[str, str], ...] = ()

@@ -15,6 +15,8 @@ matches, in keys of stores and twice in its alert: as long as a line may be, it 
 BEGINNING: Final = 2_000
 """Characters that are kept of a longer one."""
 CUT: Final = " characters, BLAKE2b "
+ENDING: Final = 80
+"""Characters at most that follow these."""
 
 
 def as_text(series: pl.Series) -> pl.Series:
@@ -55,28 +57,37 @@ def column_folded(texts: pl.Series) -> pl.Series:
     return found
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST, beginning: int = BEGINNING) -> str:
     """A text that is too long as its beginning, its length and a hash, which tells it from others
     that begin alike."""
-    if len(text) <= LONGEST:
+    if len(text) <= longest:
         return text
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return f"{text[:BEGINNING]}… ({len(text)}{CUT}{digest})"
+    return f"{text[:beginning]}… ({len(text)}{CUT}{digest})"
 
 
 def is_shortened(text: str) -> bool:
     """Whether `shortened` made it."""
-    return len(text) > BEGINNING and CUT in text[BEGINNING:]
+    return text.endswith(")") and CUT in text[-ENDING:]
 
 
-def all_shortened(texts: Sequence[str | None]) -> list[str | None]:
+def all_shortened(
+    texts: Sequence[str | None], longest: int = LONGEST, beginning: int = BEGINNING
+) -> list[str | None]:
     """Each of them."""
-    return [text if text is None or len(text) <= LONGEST else shortened(text) for text in texts]
+    return [
+        text if text is None or len(text) <= longest else shortened(text, longest, beginning)
+        for text in texts
+    ]
 
 
-def column_shortened(texts: pl.Series) -> pl.Series:
+def column_shortened(
+    texts: pl.Series, longest: int = LONGEST, beginning: int = BEGINNING
+) -> pl.Series:
     """The same of a column (String), which costs next to nothing where nothing is too long."""
-    longest = texts.str.len_bytes().max()
-    if not isinstance(longest, int) or longest <= LONGEST:
+    most = texts.str.len_bytes().max()
+    if not isinstance(most, int) or most <= longest:
         return texts
-    return pl.Series(texts.name, all_shortened(texts.to_list()), dtype=pl.String)
+    return pl.Series(
+        texts.name, all_shortened(texts.to_list(), longest, beginning), dtype=pl.String
+    )

@@ -21,7 +21,7 @@ UID = re.compile(rb"[A-Za-z0-9._-]+")
 """What uids are made of: encoders write them without a look at what has to be escaped. Another key
 that begins so is none of a record that was sent again."""
 MARK = "~"
-"""What follows it in the uid of a match is no part of it (topology/asset_priority.py)."""
+"""What follows it in the uid of a match is no part of it (topology/correlate/marks.py)."""
 
 
 def origin(cluster: str, topic_id: str) -> str:

@@ -8,7 +8,8 @@ import orjson
 import polars as pl
 import pytest
 
-from topology.asset_priority import PRIORITY, greatest, level_of, marked, with_priority
+from topology.asset_priority import PRIORITY, level_of, with_priority
+from topology.correlate.marks import greatest, marked
 from topology.findings import alert_uid
 from topology.northbound.finding import encode
 from topology.rules import Alert, Rule
@@ -81,4 +82,5 @@ def test_uids_of_matches():
     assert greatest(uids) == "critical"
     assert greatest(["k-0-10"]) is None
     events = pl.DataFrame({"metadata.uid": ["a", "b"], PRIORITY: ["high", None]})
-    assert marked(events)["metadata.uid"].to_list() == ["a~3", "b"]
+    found = marked(events, events, [np.array([0, 1])], ())
+    assert found["metadata.uid"].to_list() == ["a~3", "b"]

@@ -62,6 +62,7 @@ id: 3b1e2a7c-9f0d-4f57-8a53-6d2b1a9f7c14
 name: deletion
 logsource: {product: qumulo, service: audit}
 detection: {deleted: {operation: [fs_delete, fs_rename]}, condition: deleted}
+fields: [user, path, target_path]
 level: low
 ---
 title: Many by one user in one folder

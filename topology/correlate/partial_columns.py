@@ -24,7 +24,8 @@ MANY = 256
 GROUPS = 64
 """Groups from which on they share records instead of having one each."""
 FITS = 2_000_000
-"""Bytes of what is counted of a Partial, at most, so that it is sure to fit a record."""
+"""Bytes of the uids and of what is counted of a Partial, at most, so that it is sure to fit a
+record."""
 LARGE = 1_000_000
 """Bytes of a PartialBatch; the next group goes into another one."""
 
@@ -146,15 +147,18 @@ def _earliest(uids: pl.Series, times: Rows, firsts: Rows, lasts: Rows) -> Rows:
 
 
 def divide(found: pl.DataFrame, rule: str, largest: int) -> Partials:
-    """Partials of at most `largest` matches from what `matches` found, or of so few that what they
-    count fits a record; at least one."""
+    """Partials of at most `largest` matches from what `matches` found, or of so few that their uids
+    and what they count fit a record; at least one."""
     group = [found[name] for name in found.columns if name.startswith("g")]
+    names = found["uid"].str.len_bytes().to_numpy().astype(np.int64)
     while True:
         firsts = _firsts(group, found.height, largest)
         counts = np.diff(np.append(firsts, found.height))
         values = _values(found, firsts, counts)
-        longest = None if values is None else values.bin.size().max()
-        if largest == 1 or not isinstance(longest, int) or longest <= FITS:
+        sizes = np.add.reduceat(names, firsts)
+        if values is not None:
+            sizes += values.bin.size().to_numpy()
+        if largest == 1 or sizes.max() <= FITS:
             groups = [column.gather(firsts) for column in group]
             return Partials(rule, found, groups, firsts, counts, values)
         largest = max(1, largest // 4)

@@ -16,10 +16,11 @@ import orjson
 import polars as pl
 
 from schemas import packed
-from topology.asset_priority import PRIORITY, marked
+from topology.asset_priority import PRIORITY
 from topology.correlate import partial_columns
+from topology.correlate.marks import marked
 from topology.keys import opened
-from topology.rules import STEPS, Correlation, Hits, Records, Rule, Rules, is_number
+from topology.rules import STEPS, Correlation, Fields, Hits, Records, Rule, Rules, is_number
 from topology.texts import all_shortened, as_text
 
 LARGEST = 4_096
@@ -37,6 +38,12 @@ EVIDENCE = {
     "priority": (PRIORITY,),
 }
 """Key fields of an event that an alert on a single event shows: name → columns, first one wins."""
+
+
+def key_fields(named: Fields) -> dict[str, tuple[str, ...]]:
+    """These, and others that a rule names."""
+    return EVIDENCE | {name: columns for name, columns in named if name not in EVIDENCE}
+
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Group: TypeAlias = tuple[str, ...]
@@ -78,11 +85,11 @@ def partials(
     late = events["time"].to_numpy() < watermarks
     shown = events if shown is None else shown
     counts = writer.counts
-    counted = marked(events) if rules.correlations else events
     for correlation in rules.correlations:
         if not any(map(correlation.rule.serves, tenants)):
             continue
         members = _members(hits, correlation, rules, late, counts)
+        counted = marked(events, shown, [rows for rows, *_ in members], correlation.shown)
         if sum(len(rows) for rows, *_ in members) >= partial_columns.MANY:
             writer.write_columns(
                 correlation, partial_columns.matches(counted, shown, members, counts)
@@ -94,7 +101,7 @@ def partials(
         if rule.alerts and any(map(rule.rule.serves, tenants)):
             # What is said of one event needs no window, so none is too late for it.
             matches = sorted(_read(events, shown, rows, (), (), False, counts))
-            writer.write(rule.rule, matches, _evidence(events, shown, rows))
+            writer.write(rule.rule, matches, _evidence(events, shown, rows, rule.shown))
     return writer.records()
 
 
@@ -191,12 +198,14 @@ def _texts(events: pl.DataFrame, rows: Rows, names: Sequence[str]) -> list[str |
     return found
 
 
-def _evidence(events: pl.DataFrame, shown: pl.DataFrame, rows: Rows) -> dict[str, bytes]:
-    """Key fields of some rows as JSON objects, by uid."""
+def _evidence(
+    events: pl.DataFrame, shown: pl.DataFrame, rows: Rows, fields: Fields
+) -> dict[str, bytes]:
+    """Key fields of some rows, and those that the rule names, as JSON objects, by uid."""
     there = frozenset(shown.columns)
     chosen = {
         name: _texts(shown, rows, columns)
-        for name, columns in EVIDENCE.items()
+        for name, columns in key_fields(fields).items()
         if not there.isdisjoint(columns)
     }
     uids = events["metadata.uid"].gather(rows).to_list()

@@ -21,6 +21,7 @@ from topology.match.members import Members
 from topology.match.reading import CONDITION, field_keys, message, parse
 from topology.match.references import Parsed, in_order
 from topology.match.ruleset import RuleSet
+from topology.match.shown import shown_fields
 from topology.match.sigma_filters import filtered
 from topology.match.tree import Forest, Node, leaves
 from topology.match.values import PlaceholderError, Placeholders, UnsupportedError, Walker
@@ -104,14 +105,21 @@ def compilation(
         node = _condition(item, Walker(forest, columns, placeholders), problems, warnings)
         nodes.append(node)
         needed = {name for number in leaves(node) for name in forest.atoms[number].reads}
-        compiled.append(EventRule(_metadata(item, owners), logsource, tuple(sorted(needed))))
+        compiled.append(
+            EventRule(
+                _metadata(item, owners),
+                logsource,
+                tuple(sorted(needed)),
+                shown=shown_fields(item.document, item.rule.fields, columns, warnings),
+            )
+        )
     steps = ListSteps(lists, field_maps, problems, more=more_lists)
     for item, entry in zip(events, compiled, strict=True):
         steps.of_event_rule(item.document, entry)
     members = Members([item.rule for item in events], compiled, field_maps)
     for item in in_order(correlations, problems):
         metadata = _metadata(item, owners)
-        found = compile_correlation(item.document, item.rule, metadata, members, problems)
+        found = compile_correlation(item.document, item.rule, metadata, members, problems, warnings)
         if found is not None:
             members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
             steps.of_correlation(item.document, found)

@@ -19,6 +19,7 @@ from topology.match.extensions import Extensions
 from topology.match.formulas import FormulaError, alternatives
 from topology.match.members import Members
 from topology.match.ranges import others
+from topology.match.shown import shown_of_members
 from topology.match.values import UnsupportedError
 from topology.rules import (
     CORRELATION_TYPES,
@@ -43,6 +44,7 @@ def compile_correlation(
     metadata: Rule,
     members: Members,
     problems: list[Problem],
+    warnings: list[Problem],
 ) -> Correlation | None:
     """One correlation; None if it has problems, which are added to the list."""
     before = len(problems)
@@ -126,6 +128,7 @@ def compile_correlation(
         chained=chained,
         alternatives=ways,
         expression="" if extended is None else extended.expression,
+        shown=shown_of_members(document, rule.fields, indexes, aliases, members, warnings),
     )
 
 

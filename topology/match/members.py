@@ -10,7 +10,7 @@ from dataclasses import replace
 from sigma.rule import SigmaRule
 
 from topology.match.fieldmap import FieldMap, find_map, given
-from topology.rules import Correlation, EventRule, Rules
+from topology.rules import Correlation, EventRule, Fields, Rules
 
 
 class Members:
@@ -70,6 +70,10 @@ class Members:
         """How the rule's fields map to event columns."""
         fields = self._maps[index]
         return fields.columns if fields else given
+
+    def shown(self, index: int) -> Fields:
+        """What alerts show of an event rule's events."""
+        return self._compiled[index].shown
 
     def refer(self, members: Sequence[int | str], *, generate: bool) -> None:
         """Note a correlation over event rules (indexes) and correlations (ids): they alert on their

@@ -59,7 +59,14 @@ def encode(alert: Alert, product_version: str) -> bytes:
             "count": alert.count,
             "duration": alert.end - alert.start,
             "end_time": alert.end,
-            "evidences": [{"data": evidence} for evidence in alert.evidence],
+            "evidences": [
+                *({"data": evidence} for evidence in alert.evidence),
+                *(
+                    {"data": shown, "uid": uid}
+                    for uid, shown in zip(alert.uids, alert.shown, strict=False)
+                    if shown
+                ),
+            ],
             "finding_info": _finding_info(alert),
             "is_alert": True,
             "message": _message(alert),
@@ -103,8 +110,11 @@ def _level(alert: Alert) -> Level:
 def _fitting(alert: Alert) -> Alert:
     """Without values that are longer than matches of today have."""
     group = tuple((name, shortened(value)) for name, value in alert.group)
-    evidence = tuple({k: shortened(v) for k, v in shown.items()} for shown in alert.evidence)
-    return replace(alert, group=group, evidence=evidence)
+    evidence, shown = (
+        tuple({name: shortened(value) for name, value in each.items()} for each in some)
+        for some in (alert.evidence, alert.shown)
+    )
+    return replace(alert, group=group, evidence=evidence, shown=shown)
 
 
 def _is_truncated(alert: Alert) -> bool:
@@ -115,7 +125,7 @@ def _is_truncated(alert: Alert) -> bool:
 def _shown(alert: Alert) -> Iterator[str]:
     for _, value in alert.group:
         yield value
-    for shown in alert.evidence:
+    for shown in (*alert.evidence, *alert.shown):
         yield from shown.values()
 
 

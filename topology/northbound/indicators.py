@@ -85,7 +85,9 @@ def _records(finding: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     )
     if more["state"] == "superseded":
         return
-    shown = finding.get("evidences", ())
+    evidences = finding.get("evidences", ())
+    alone = [each["data"] for each in evidences if "uid" not in each]
+    shown = {each["uid"]: each["data"] for each in evidences if "uid" in each}
     for number, event in enumerate(info.get("related_events", ())):
         yield _present(
             {
@@ -94,7 +96,7 @@ def _records(finding: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "uid": f"{finding['metadata']['uid']}-{event['uid']}",
                 "event_id": event["uid"],
                 "event_number": number + 1,
-                "event": shown[number]["data"] if number < len(shown) else None,
+                "event": alone[number] if number < len(alone) else shown.get(event["uid"]),
             }
         )
 
