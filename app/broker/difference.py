@@ -15,7 +15,8 @@ from app.broker.credentials import MECHANISMS
 from app.broker.rights import acl_text, user_name
 from app.broker.topic_changes import Change, Seen, differences, undeclared
 from app.broker.unread import unread
-from app.config.model import Config, Quota
+from app.config.model import Config
+from app.config.tenants import Quota
 from topology.topics import Names, Topic
 
 Kind: TypeAlias = Literal["topic", "user", "acl", "quota"]

@@ -11,7 +11,8 @@ from app.broker import client_certificates, quota_requests
 from app.broker.cluster_error import RefusedError
 from app.broker.kafka_commands import Commands
 from app.broker.rights import user_name
-from app.config.model import Config, Quota
+from app.config.model import Config
+from app.config.tenants import Quota
 from topology.topics import Names
 
 BYTES: Final = "consumer_byte_rate"

@@ -18,7 +18,7 @@ from app.output import WRONG_USAGE, as_json, errors, fail
 
 if TYPE_CHECKING:
     from app.config import Config
-    from app.config.model import Source
+    from app.config.sources import Source
     from app.ingest.batch import KeyBy
     from app.ingest.publisher import Publisher
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from app.config.connection import UNREADABLE, ConfigError
 from app.config.fields import brokers, host_port, tenant_name
-from app.config.model import Config, Tenant
+from app.config.model import Config
 from app.config.references import references
 from app.config.shape import fitted, no_mapping
+from app.config.tenants import Tenant
 from app.yaml_source import Document, SourceError, read
 
 __all__ = [

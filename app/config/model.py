@@ -1,22 +1,21 @@
 """northbound.yaml as typed, strict, frozen classes. Durations are milliseconds."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from app.config.connection import UNREADABLE, CertificateLogins, Kafka, Strict, Unfit
+from app.config.connection import UNREADABLE, CertificateLogins, Kafka, Strict
 from app.config.connectors import Connector, HttpConnector, KafkaConnector
-from app.config.deliveries import Delivering, Delivery, feed_format
+from app.config.deliveries import Delivering, Delivery
 from app.config.enrichment import Enrichment
 from app.config.fields import (
     UNITS_MS,
     Address,
     AddressText,
     Boundary,
-    Bytes,
     Duration,
     Name,
     Positive,
@@ -24,63 +23,16 @@ from app.config.fields import (
     TenantName,
     Time,
     host_port,
-    zone,
 )
 from app.config.listeners import Listener
 from app.config.lists import ListName, ListSettings
 from app.config.responses import Response
 from app.config.schema_registry import SchemaRegistry
-from app.config.stages import Aggregation, Filter, Mutation
+from app.config.sources import Source
+from app.config.tenants import Tenant
 from app.yaml_source import At, Document, dotted
 from topology.lists import ActiveList
 from topology.topics import Feeds, Names, RawTopic
-
-
-class Source(Strict):
-    """A feed of raw lines: how they are read and how long they are kept."""
-
-    stand_in = MappingProxyType({"format": "plain"})
-    format: str | None = None
-    """Format of its lines, such as auto, qumulo, rfc5424 or cef (docs/formats.md has all)."""
-    normalizer: Path | None = None
-    """Instead of a format: file of a normalizer of one's own (docs/normalizers.md)."""
-    timezone: Annotated[str, AfterValidator(zone)] = "UTC"
-    """Zone of time stamps that name none, as those of rfc3164: an IANA name."""
-    partitions: Positive = 4
-    """Partitions of its raw topic."""
-    retention: Time = 7 * UNITS_MS["d"]
-    """How long raw lines are kept."""
-    key: Literal["peer", "spread"] = "peer"
-    """peer: a sender stays in one partition, in order; spread: evenly, for lines behind a relay."""
-    timestamps: Literal["sender", "broker"] = "sender"
-    """Time stamps of its raw records: sender: what wrote them gives them, the ingest agent that of
-    reception; broker: that at which Kafka took them. An event time counts up to its record's time
-    stamp, so broker is for raw topics that others write, whose clocks nobody vouches for."""
-    lateness: Duration = 30 * UNITS_MS["s"]
-    """How far an event may be behind its partition and still count for alerts."""
-    tick: Time = 5 * UNITS_MS["s"]
-    """A partition that is quiet for so long gets a tick, so that its windows close."""
-    silent_after: Time = 15 * UNITS_MS["m"]
-    """A source that was heard before and is silent for so long is reported (`ingest.monitor`)."""
-    low_rate: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """A source that sends less than this share of what is usual at the hour, over five minutes, is
-    reported, too; 0: never."""
-    alert_on: list[Literal["silent", "low"]] = Field(default_factory=list)
-    """Which of these reports the rules in rules/northbound make alerts."""
-    options: dict[str, str] = Field(default_factory=dict)
-    """Options of the format."""
-    mutate: list[Mutation] = Field(default_factory=list)
-    """What is made of its events' attributes, in order, before filters see them."""
-    filters: list[Filter] = Field(default_factory=list)
-    """Which of its events go on. What they drop stays in the raw topic and is counted."""
-    aggregate: list[Aggregation] | None = None
-    """Which of its events become one with a count; an event belongs to the first that wants it.
-    Before it is taken out, leave it empty (`[]`) until the windows that are open have ended."""
-
-    def unfit(self) -> Iterator[Unfit]:
-        """Both ways to read lines, or none."""
-        if (self.format is None) == (self.normalizer is None):
-            yield "expected either format or normalizer", ("format", "normalizer")
 
 
 class AggregateAlert(Strict):
@@ -109,82 +61,6 @@ class Aggregate(Strict):
     """How late an event may be and still count."""
     alert: AggregateAlert
     """What to raise, once per window and group."""
-
-
-class Fields(Strict):
-    """Which attributes events have: names (`file.path`), or objects (`actor.user.*`). Either `keep`
-    or `leave_out`."""
-
-    keep: Annotated[list[str], Field(min_length=1)] | None = None
-    """Only these, and what OCSF requires."""
-    leave_out: Annotated[list[str], Field(min_length=1)] | None = None
-    """All but these; what OCSF requires stays."""
-
-    def unfit(self) -> Iterator[Unfit]:
-        """Both, or none."""
-        if (self.keep is None) == (self.leave_out is None):
-            yield "expected either keep or leave_out", ("keep", "leave_out")
-
-    @property
-    def patterns(self) -> tuple[str, list[str]]:
-        """Which of the two it is, and its patterns."""
-        if self.keep is not None:
-            return "keep", self.keep
-        return "leave_out", self.leave_out or []
-
-
-class Quota(Strict):
-    """What a tenant's clients together may ask of each broker; Kafka slows down who asks for more.
-    null: as much as there is."""
-
-    bytes_per_second: Annotated[Bytes, Field(ge=1)] | None = 100_000_000
-    """Bytes that it reads."""
-    request_percent: Positive | None = 100
-    """Time of the broker's threads, in percent of one."""
-
-
-class Tenant(Strict):
-    """Who receives what."""
-
-    stand_in = MappingProxyType({"sources": [UNREADABLE]})
-    sources: Annotated[list[str], Field(min_length=1)]
-    """Sources whose events and alerts it receives."""
-    feeds: list[Literal["events", "alerts"]] = Field(default=["events", "alerts"])
-    """Which topics it has."""
-    format: Annotated[str, AfterValidator(feed_format)] = "ocsf-json"
-    """Format of its events and alerts: ocsf-json, indicator-json, ecs-json, cef, leef, rfc5424 or
-    avro."""
-    key: Literal["host", "user"] = "host"
-    """What keys its events, and so keeps their order."""
-    partitions: Positive = 4
-    """Partitions of its events topic."""
-    retention: Time | None = None
-    """How long its events and alerts are kept. Unless given, as long as their topics or the brokers
-    say; Kafka's default is 7d."""
-    region: str | None = None
-    """Whose brokers its bundle names first; without it, those of this deployment."""
-    mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
-    """How its bundle logs in. The user has a password for either, so that it may use the other."""
-    login: Literal["password", "certificate"] = "password"
-    """certificate: it logs in by a client certificate that Northbound issues, on the listener
-    `kafka.embedded.northbound.certificates` or `kafka.external.certificates`, and has no password
-    (docs/tenants.md)."""
-    main: bool = False
-    """It may read the topics of all tenants, too, as these have them (docs/tenants.md)."""
-    raw_data: bool = True
-    """False: events leave out the original line."""
-    quota: Quota = Quota()
-    """What it may ask of the brokers."""
-    rules: list[Path] = Field(default_factory=list)
-    """Files or folders of Sigma rules for this tenant alone, beside those of all."""
-    filters: list[Filter] = Field(default_factory=list)
-    """Which events it receives of its sources. What they drop is counted for it; other tenants, and
-    its own alerts, have it."""
-    fields: Fields | None = None
-    """Which attributes its events have; without it, all. Alerts are as they are."""
-    mask: dict[str, Literal["hash", "drop"]] = Field(default_factory=dict)
-    """Attributes, or `<object>.*`, that it may not read: hash (equal values stay equal) or drop, in
-    events and alerts, wherever they are repeated (docs/outputs.md)."""
 
 
 class Workers(Strict):

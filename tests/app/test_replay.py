@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from app.commands.replay import undated
-from app.config.model import Source
+from app.config.sources import Source
 from app.late_lines import Late, late
 from tests.topology.deployment import SOURCE, START, line
 from topology.partitioner import partitions

@@ -18,7 +18,7 @@ from app.broker.difference import Cluster, Declared, Difference
 from app.broker.difference_lines import Item, items
 from app.broker.kafka_commands import Commands
 from app.broker.topic_changes import Found, Seen
-from app.config.model import Quota
+from app.config.tenants import Quota
 from topology.topics import DAY_MS, Names, Topic
 
 NAMES = Names("p.")

@@ -13,7 +13,7 @@ from app.broker.cluster_error import ClusterError
 from app.broker.kafka_commands import Commands
 from app.broker.quota_requests import alter, describe
 from app.broker.server import EmbeddedKafka
-from app.config.model import Quota
+from app.config.tenants import Quota
 from tests.broker.bundles import bundle_of
 from topology.topics import Names
 
