@@ -18,7 +18,13 @@ RATE = int(os.environ.get("SOAK_RATE", "6000"))
 """Lines a second; about 60 % of what everything together takes on two cores."""
 MODULE = os.environ.get("SOAK_MODULE", "app.worker")
 """chaos.leaking has workers that leak, to see that the experiment fails."""
+LOOK_S = 1.0
+"""Between two looks at memory."""
+LEAST_S = 20.0
+"""Of what is seen within this time the least counts: a batch takes up to 200 MiB while it is in
+work, most of all after the machine stood still, and gives them back."""
 EVERY_S = 10.0
+"""Between two looks at what is left to work off."""
 LAG_S = 5.0
 """Seconds of input that may be left to work off, at nearly every look: a machine with other work
 stands still now and then."""
@@ -31,7 +37,7 @@ GROWTH = 0.10
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of a process over a run, in MiB, when it is warm."""
+    """Resident memory of a process over a run, in MiB, when it is warm and between batches."""
 
     warm: float
     late: float
@@ -51,13 +57,18 @@ class Memory:
 
 
 def memory(samples: Sequence[tuple[float, float]]) -> Memory:
-    """What (seconds, MiB) say; at least six of them.
+    """What (seconds, MiB) say; two minutes of them at least.
 
     The first third is warming up, at least five minutes of it, but two thirds of a short run.
     """
     start, end = samples[0][0], samples[-1][0]
     warm = start + max((end - start) / 3, min(WARM_S, (end - start) * 2 / 3))
-    seen = [each for each in samples if each[0] >= warm]
+    least: dict[int, float] = {}
+    for at, size in samples:
+        if at >= warm:
+            span = int((at - warm) // LEAST_S)
+            least[span] = min(size, least.get(span, size))
+    seen = [(warm + span * LEAST_S, size) for span, size in least.items()]
     part = max(1, len(seen) // 4)
     minutes, sizes = [at / 60 for at, _ in seen], [size for _, size in seen]
     slope, _ = linear_regression(minutes, sizes)
@@ -78,12 +89,15 @@ def _soak(rig: Rig) -> None:
     names = ["agent", *(each.name for each in rig.workers)]
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     behind: list[int] = []
-    started = time.monotonic()
+    started = told = time.monotonic()
     while time.monotonic() < started + SOAK_S:
-        rig.wait(EVERY_S)
-        at = time.monotonic() - started
+        rig.wait(LOOK_S)
+        now = time.monotonic()
         for name, process in zip(names, (rig.agent, *rig.workers), strict=True):
-            seen[name].append((at, _resident(process.pid)))
+            seen[name].append((now - started, _resident(process.pid)))
+        if now < told + EVERY_S:
+            continue
+        told = now
         try:
             behind.append(sum(level.lag or 0 for level in lags(rig.config).values()))
         except ReadingError as error:
