@@ -11,8 +11,8 @@ from app.changes_metric import ChangesCollector
 from app.cli import app
 from app.commands.status import _processes
 from app.config import load
+from app.plan_reloading import SETTLE_S, ReloadingPlan
 from app.planning import build_plan
-from app.rule_reloading import SETTLE_S, ReloadingRules
 from app.status import write_status
 from topology.pipeline import alerts
 
@@ -54,9 +54,10 @@ class Worker:
         config = load(folder / "northbound.yaml")
         self.plan = build_plan(config, {})
         self.replaced: list[tuple[str, Plan]] = []
-        self.rules = ReloadingRules(
+        self.reloading = ReloadingPlan(
             config, self.plan, lambda name, plan: self.replaced.append((name, plan))
         )
+        self.rules = self.reloading.rules
         self._now = 100.0
 
     def write(self, name: str, text: str) -> None:
@@ -68,8 +69,8 @@ class Worker:
     def look(self, seconds: float = 4.0) -> Any:
         """What two looks find; a file is taken up once it stays the same."""
         self._now += seconds
-        first = self.rules.look(self._now)
-        return self.rules.look(self._now + 0.1) or first
+        first = self.reloading.look(self._now)
+        return self.reloading.look(self._now + 0.1) or first
 
 
 @pytest.fixture
@@ -102,10 +103,10 @@ def test_a_list_alone_is_a_change(one: Worker) -> None:
 
 def test_taking_over_anew_is_done_with_the_rules_of_now(one: Worker) -> None:
     """Not with those that the worker began with."""
-    one.rules.again()
+    one.reloading.again()
     one.write("northbound.yaml", CONFIG + TWO)
     one.look()
-    one.rules.again()
+    one.reloading.again()
     assert [name for name, _ in one.replaced] == ["alerts"] * 3
     first, second, third = (plan for _, plan in one.replaced)
     assert first is one.plan
