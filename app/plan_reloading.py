@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from app.config import Config
 from app.rule_reloading import ReloadingRules
-from app.tenant_reloading import ReloadingTenants
+from app.tenant_reloading import Changes, ReloadingTenants
 from topology.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ class ReloadingPlan:
     """The plan of a worker. `look` from time to time, by one thread."""
 
     def __init__(self, config: Config, plan: Plan, replacing: Replace) -> None:
-        """`plan`: what the worker began with, made of `config`. `replacing` is asked for each
-        sub-topology once for each change."""
+        """`plan`: what the worker began with, made of `config`."""
         self.rules = ReloadingRules(config, plan.rules)
         self.tenants = ReloadingTenants(config, plan)
-        self._plan = plan
+        self._plan = self._events = plan
+        """What `alerts` works with, and what `events` does: the same but for SETTLE_S."""
         self._replacing = replacing
         self._events_at: float | None = None
         self._lock = threading.Lock()
@@ -53,18 +53,16 @@ class ReloadingPlan:
         Returns what became of rules, as ReloadingRules.look does.
         """
         if changed := self.tenants.look():
-            # Matches for a new tenant wait as those of a new rule do; all else is for `events` to
-            # know from the next batch on.
-            later = SETTLE_S if changed["added"] else 0.0
-            self._change(replace(self._plan, tenants=self.tenants.current), now + later)
+            self._serve(changed, now)
             names = " ".join(f"{kind}={','.join(each)}" for kind, each in changed.items() if each)
             log.info("Tenants have changed. %s", names)
         if self._events_at is not None and now >= self._events_at:
             self._events_at = None
-            self._replacing("events", self._plan)
+            self._write(self._plan)
         found = self.rules.look()
         if found is not None:
-            self._change(replace(self._plan, rules=self.rules.current), now + SETTLE_S)
+            self._take_up(replace(self._plan, rules=self.rules.current))
+            self._events_at = now + SETTLE_S
             log.info("Rules have changed. %s", " ".join(f"{k}={len(v)}" for k, v in found.items()))
         return found
 
@@ -74,8 +72,22 @@ class ReloadingPlan:
         with self._lock:
             self._replacing(FIRST, self._plan)
 
-    def _change(self, plan: Plan, events_at: float) -> None:
+    def _serve(self, changed: Changes, now: float) -> None:
+        """Go on with other tenants. What goes or is different is for `events` to know at once, with
+        the rules that it has; what is new waits, as new rules do."""
+        tenants = self.tenants.current
+        self._take_up(replace(self._plan, tenants=tenants))
+        if changed["added"]:
+            self._events_at = now + SETTLE_S
+        if changed["removed"] or changed["changed"]:
+            known = {name: each for name, each in tenants.items() if name in self._events.tenants}
+            self._write(replace(self._events, tenants=known))
+
+    def _take_up(self, plan: Plan) -> None:
         with self._lock:
             self._plan = plan
             self._replacing(FIRST, plan)
-        self._events_at = events_at
+
+    def _write(self, plan: Plan) -> None:
+        self._events = plan
+        self._replacing("events", plan)

@@ -1,4 +1,5 @@
-"""Lists that are added to northbound.yaml while workers run; what waits for a restart is shown."""
+"""Rules, lists and tenants that change while workers run: what is taken up in which order, and what
+waits for a restart, which is shown."""
 
 import json
 from pathlib import Path
@@ -177,3 +178,23 @@ def test_it_is_shown_where_people_look(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, edit)
     assert done.exit_code == 1
     assert "worker-0 does not use the list blocked yet, and would drop the edit" in done.stderr
+
+
+def test_tenants_that_change_do_not_hurry_new_rules(one: Worker) -> None:
+    """`events` knows at once what is different of tenants; matches of a new rule still wait until
+    every worker knows the rule, and what is for a new tenant waits likewise."""
+    one.write("rules/a.yml", PLAIN)
+    assert one.look()["added"] == ["Needs no list"]
+    acme, zeta = "acme: {sources: [q], format: cef}", "acme: {sources: [q]}, zeta: {sources: [q]}"
+    for tenants in (acme, zeta):
+        one.replaced.clear()
+        one.write("northbound.yaml", CONFIG.replace("acme: {sources: [q]}", tenants) + ONE)
+        one.look()
+        [(first, plan), (second, told)] = one.replaced
+        assert (first, second) == ("alerts", "events")
+        assert len(plan.rules.rules.events) == 1
+        assert told.rules is one.plan.rules
+        assert told.tenants == {"acme": plan.tenants["acme"]}
+    assert set(plan.tenants) == {"acme", "zeta"}
+    one.look(SETTLE_S)
+    assert one.replaced[2:] == [("events", plan)]
