@@ -1,9 +1,4 @@
-"""Rules that change while a worker runs: read in the background, taken up between two batches.
-
-`alerts` takes new rules up at once and `events` SETTLE_S later, so that a match of a new rule meets
-a worker that knows the rule, wherever it is counted; workers see a change within a few seconds of
-each other. What is counted for rules that stay is kept, as at a restart (topology/takeover.py).
-Tenants that change (app/tenant_reloading.py) are taken up in the same order.
+"""Rules that change while a worker runs: their files, read again in the background.
 
 Lists that are added to northbound.yaml are taken up with the rules. The first of all needs a store
 and its changelog, and lists that change or go may lose entries: those wait for a restart, and
@@ -11,42 +6,30 @@ and its changelog, and lists that change or go may lose entries: those wait for 
 """
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from app.config import Config, ConfigError, load
 from app.reloading import RESTART, Reloading, Stamp, file_stamp
 from app.rules import configured, rule_files, unknown_in_lists
 from topology.match.documents import RuleErrors
 from topology.match.ruleset import RuleSet
-from topology.plan import Plan, TenantPlan
 from topology.rules import Correlation, EventRule
 
 log = logging.getLogger(__name__)
 
-SETTLE_S: Final = 10.0
-FIRST: Final = "alerts"
-"""The sub-topology that takes rules up first."""
-
 Entry = TypeVar("Entry", EventRule, Correlation)
-Replace = Callable[[str, Plan], None]
-"""Lets a sub-topology, by its name, go on with another plan."""
 
 
 class ReloadingRules:
     """The rules of a worker. `look` from time to time, by one thread."""
 
-    def __init__(self, config: Config, plan: Plan, replacing: Replace) -> None:
-        """`replacing` is asked for each sub-topology once for each change."""
-        self._plan = plan
-        self._replacing = replacing
-        self._events_at: float | None = None
-        self._lock = threading.Lock()
-        """Of two plans the newer one is to be the last that a sub-topology is given."""
+    def __init__(self, config: Config, rules: RuleSet) -> None:
+        """`rules`: those that the worker began with, as `config` names them."""
+        self.current = rules
         self._config = config
         self._waiting: str | None = None
         paths = [config.path(path) for path in config.all_rules]
@@ -61,7 +44,7 @@ class ReloadingRules:
     @property
     def lists(self) -> list[str]:
         """Names of the lists in use."""
-        return [each.name for each in self._plan.rules.rules.lists]
+        return [each.name for each in self.current.rules.lists]
 
     @property
     def problems(self) -> list[str]:
@@ -69,46 +52,24 @@ class ReloadingRules:
         found = [self._waiting, self._files.problem]
         return [each for each in found if each is not None]
 
-    def look(self, now: float) -> Mapping[str, list[str]] | None:
-        """Read rules again if a file changed; `now` is a monotonic clock, in seconds.
+    def look(self) -> Mapping[str, list[str]] | None:
+        """Read rules again if a file changed.
 
         Returns the titles of rules that were `added`, `removed` and `changed` when they were, and
         the names of new `lists` if there are any.
         """
-        if self._events_at is not None and now >= self._events_at:
-            self._events_at = None
-            self._replacing("events", self._plan)
-        before = self._plan.rules
         if not self._files.look():
             return None
-        stamp, same = self._stamp(), before.rules.lists == self._files.current.rules.lists
+        before, now = self.current, self._files.current
+        stamp, same = self._stamp(), before.rules.lists == now.rules.lists
         if same and stamp == self._rules_stamp:
             return None  # something else in northbound.yaml
-        self._rules_stamp = stamp
-        with self._lock:
-            self._plan = replace(self._plan, rules=self._files.current)
-            self._replacing(FIRST, self._plan)
-        self._events_at = now + SETTLE_S
-        found = differences(before, self._files.current)
+        self._rules_stamp, self.current = stamp, now
+        found = differences(before, now)
         known = {each.name for each in before.rules.lists}
-        if lists := [each.name for each in self._plan.rules.rules.lists if each.name not in known]:
+        if lists := [name for name in self.lists if name not in known]:
             found["lists"] = lists
-        log.info("Rules have changed. %s", " ".join(f"{k}={len(v)}" for k, v in found.items()))
         return found
-
-    def serve(self, tenants: Mapping[str, TenantPlan], now: float, *, wait: bool) -> None:
-        """Go on with other tenants. `wait`: some are new, and so are matches for them; else events
-        are written for those of now from the next batch on. `now` as of `look`."""
-        with self._lock:
-            self._plan = replace(self._plan, tenants=tenants)
-            self._replacing(FIRST, self._plan)
-        self._events_at = now + SETTLE_S if wait else now
-
-    def again(self) -> None:
-        """Have what counts matches take over anew, as it would after a restart, with its rules of
-        now. For any thread."""
-        with self._lock:
-            self._replacing(FIRST, self._plan)
 
     def _load(self) -> RuleSet:
         """Raises ValueError for rules that cannot be used, with what they wait for."""

@@ -20,7 +20,7 @@ from topology.match.ruleset import RuleSet
 from topology.rules import Rules
 
 if TYPE_CHECKING:
-    from topology.match.compile import Compilation
+    from topology.match.compile import Compilation, Validate
     from topology.match.placeholders import Placeholders
 
 FIELD_MAP = "fieldmap.yml"
@@ -69,27 +69,16 @@ def load_rules(
         raise RuleErrors(problems)
     if not texts and not given and not lists:
         return RuleSet(Rules(), (), ())
+    owners = {str(file): tenant for file, tenant in owned.items()}
     kept = None
     if cache is not None:
-        owners = [(str(file), tenant) for file, tenant in owned.items()]
         said = [("lists", repr((lists and sorted(lists.items()), more_lists)))]
-        parts = [*texts, ("", ""), *given, ("", ""), *owners, ("", ""), *said]
+        parts = [*texts, ("", ""), *given, ("", ""), *owners.items(), ("", ""), *said]
         kept = cache / f"rules-{_digest(parts)}.pickle"
-    if kept is not None and (found := _load(kept)) is not None:
-        return found
-    # pySigma is a large part of a start, and not needed for what the cache has.
-    from topology.match.compile import compile_rules, read_field_map  # noqa: PLC0415
-
-    given += [item for item in texts if Path(item[0]).name == FIELD_MAP]
-    fields = [read_field_map(path, text) for path, text in given]
-    rules = compile_rules(
-        [item for item in texts if Path(item[0]).name not in BESIDE],
-        fields,
-        _placeholders(texts),
-        {str(file): tenant for file, tenant in owned.items()},
-        lists,
-        more_lists=more_lists,
-    )
+    if kept is not None and (rules := _load(kept)) is not None:
+        return rules
+    found = _compilation(texts, given, lists, more_lists=more_lists, tenants=owners)
+    rules = found.whole()
     if kept is not None:
         _keep(kept, rules)
     return rules
@@ -103,21 +92,41 @@ def examined(
     `lists` and `more_lists`: as in load_rules. Raises RuleErrors for files that cannot be read, and
     for field maps and placeholders.
     """
-    from topology.match.compile import compilation, read_field_map  # noqa: PLC0415  # as in load_rules
-    from topology.match.validators import notes  # noqa: PLC0415  # as in load_rules
+    from topology.match.validators import notes  # noqa: PLC0415  # as in _compilation
 
     problems: list[Problem] = []
     files = dict.fromkeys(rule_files(paths))
     texts = [(str(file), text) for file, text in _read(files, problems)]
     if problems:
         raise RuleErrors(problems)
+    return _compilation(texts, (), lists, more_lists=more_lists, validate=notes)
+
+
+def _compilation(
+    texts: Sequence[tuple[str, str]],
+    maps: Sequence[tuple[str, str]],
+    lists: Mapping[str, ActiveList] | None,
+    *,
+    more_lists: bool,
+    tenants: Mapping[str, str] | None = None,
+    validate: "Validate | None" = None,
+) -> "Compilation":
+    """(path, text) pairs compiled, each as its name says; `maps`: more field maps, of any name.
+
+    Raises RuleErrors for field maps and placeholders.
+    """
+    # pySigma is a large part of a start, and not needed for what the cache has.
+    from topology.match.compile import compilation, read_field_map  # noqa: PLC0415
+
+    fields = [*maps, *(item for item in texts if Path(item[0]).name == FIELD_MAP)]
     return compilation(
         [item for item in texts if Path(item[0]).name not in BESIDE],
-        [read_field_map(path, text) for path, text in texts if Path(path).name == FIELD_MAP],
+        [read_field_map(path, text) for path, text in fields],
         _placeholders(texts),
-        lists=lists,
+        lists,
         more_lists=more_lists,
-        validate=notes,
+        tenants=tenants,
+        validate=validate,
     )
 
 
@@ -194,7 +203,7 @@ def test_files(paths: Sequence[Path]) -> Iterable[Path]:
 
 def placeholders_beside(path: Path) -> "Placeholders":
     """What a rule file's placeholders stand for. Raises RuleErrors."""
-    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in load_rules
+    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in _compilation
 
     beside = path.with_name(PLACEHOLDERS)
     if not beside.is_file():
@@ -204,7 +213,7 @@ def placeholders_beside(path: Path) -> "Placeholders":
 
 def _placeholders(texts: Sequence[tuple[str, str]]) -> "Placeholders":
     """Those of all files; of a name that several have, the last one's."""
-    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in load_rules
+    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in _compilation
 
     found: dict[str, Sequence[str]] = {}
     for path, text in texts:

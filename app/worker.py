@@ -27,11 +27,11 @@ from app.config import DEFAULT_PATH, Config, ConfigError, load
 from app.dictionary_topics import TopicDictionary
 from app.lookup_thread import Background, LookupCollector, resolvers_of
 from app.origins import Origins
+from app.plan_reloading import ReloadingPlan
 from app.planning import build_plan, declared
 from app.raw_partitions import Looked, RawPartitions
 from app.reading import ReadingError
 from app.reloading import Reloading, look_at
-from app.rule_reloading import ReloadingRules
 from app.runtime.errors import EngineError
 from app.runtime.faust_app import App
 from app.runtime.memory import keep_freed
@@ -39,7 +39,6 @@ from app.runtime.settings import MOST_PARTITIONS, transaction_timeout
 from app.schema_registry.subjects import schema_ids
 from app.status import WORKER_FILE, write_status
 from app.supervisor import end_with_parent
-from app.tenant_reloading import ReloadingTenants
 from topology.events import EventsSubTopology
 from topology.pipeline import ALERTS, Node, alerts, pipeline
 from topology.plan import Plan
@@ -105,7 +104,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             slot = app.engines[0].settings.instance.rpartition("-")[2]
             engines = [engine.statistics.snapshot() for engine in app.engines]
             told = {"ready": app.ready, "engines": engines, "not_in_use": not_in_use()}
-            told["lists"] = rules.lists
+            told["lists"] = reloading.rules.lists
             told["web"] = f"{config.workers.web_host}:{app.conf.web_port}"
             write_status(config.state, f"{WORKER_FILE}{slot}", told)
 
@@ -121,19 +120,17 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
     changing = [*plan.all_enrichers, *(source.normalizer for source in plan.sources.values())]
 
     def replacing(name: str, changed: Plan) -> None:
-        """A sub-topology that runs here goes on with changed rules."""
+        """A sub-topology that runs here goes on with another plan."""
         for engine in app.engines:
             if name in chosen and engine.settings.name == name:
                 engine.replace(_built(nodes[name], changed, filled))
 
-    rules = ReloadingRules(config, plan, replacing)
-    tenants = ReloadingTenants(config, plan)
+    reloading = ReloadingPlan(config, plan, replacing)
 
     def not_in_use() -> list[str]:
         """Why what is in files now is not in use."""
         tables = [each.problem for each in changing if isinstance(each, Reloading)]
-        others = [tenants.problem, *tables]
-        return [*rules.problems, *(each for each in others if each is not None)]
+        return [*reloading.problems, *(each for each in tables if each is not None)]
 
     app.collectors.append(ChangesCollector(not_in_use))
 
@@ -146,15 +143,11 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
 
     def look() -> None:
         look_at(changing)
-        if changed := tenants.look():
-            rules.serve(tenants.current, time.monotonic(), wait=bool(changed["added"]))
-            names = " ".join(f"{kind}={','.join(each)}" for kind, each in changed.items() if each)
-            log.info("Tenants have changed. %s", names)
-        before = rules.problems
-        found = rules.look(time.monotonic())
+        before = reloading.rules.problems
+        found = reloading.look(time.monotonic())
         if found:
             tell("rules.change", {kind: ", ".join(sorted(each)) for kind, each in found.items()})
-        if fresh := [each for each in rules.problems if each not in before]:
+        if fresh := [each for each in reloading.rules.problems if each not in before]:
             tell("rules.wait", {"problem": "; ".join(fresh)})
 
     def there(found: "frozenset[Partition]") -> None:
@@ -162,7 +155,7 @@ def create_app(config: Config, agents: Iterable[str] | None = None) -> App:
             if isinstance(engine.sub_topology, EventsSubTopology):
                 engine.sub_topology.announce(found)
 
-    looked = Looked(filled, there, rules.again)
+    looked = Looked(filled, there, reloading.again)
 
     async def partitions_there() -> None:
         """Notice raw partitions that got their first record while their owner is away, and those

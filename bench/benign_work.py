@@ -170,8 +170,8 @@ def _mistyped(day: "Day") -> None:
             text = lines.fortigate_logon(later, address, name, permitted=granted)
             day.add("fortigate", later, text)
             outcome = "Accepted" if granted else "Failed"
-            text = f"{outcome} password for {name} from {address} port 40023 ssh2"
-            day.add("sshd", later, lines.sshd(later, "git1", text))
+            said = f"{outcome} password for {name} from {address} port 40023 ssh2"
+            day.add("sshd", later, lines.sshd(later, "git1", said))
         why = "3 incorrect password attempts"
         day.add("sudo", moment, lines.sudo(moment, "git1", name, "/bin/bash", why))
         day.add("sudo", moment + 9_000, lines.sudo(moment + 9_000, "git1", name, "/bin/bash"))

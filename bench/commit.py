@@ -79,7 +79,8 @@ def _measure(bootstrap: str, name: str, partitions: int) -> dict[str, float]:
     transactions.start()
     consumer = Consumer({**client, "group.id": name})
     outputs = [Output(name, [RECORD], [b"key"], number) for number in range(partitions)]
-    walls, spent, aborted = [], 0.0, 0
+    walls: list[float] = []
+    spent, aborted = 0.0, 0
     try:
         until = time.monotonic() + LONGEST_S
         for number in range(WARM_UP + COMMITS):

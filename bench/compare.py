@@ -20,7 +20,7 @@ QUIET_S = 60.0
 class Digest(NamedTuple):
     """How many records and the sum of their hashes, modulo 2^128."""
 
-    count: int
+    records: int
     total: int
 
 
@@ -30,7 +30,7 @@ def digest(bootstrap: str, topic: str, partitions: int) -> Digest:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(partitions, context) as pool:
         parts = list(pool.map(_part, repeat(bootstrap), repeat(topic), range(partitions)))
-    return Digest(sum(p.count for p in parts), sum(p.total for p in parts) & MASK)
+    return Digest(sum(p.records for p in parts), sum(p.total for p in parts) & MASK)
 
 
 def differences(bootstrap: str, topics: tuple[str, str], partitions: int, limit: int) -> list[str]:

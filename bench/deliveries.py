@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from confluent_kafka import Producer
@@ -50,7 +51,7 @@ ACTIONS = {
     "relp": 'module(load="omrelp")\naction(type="omrelp" target="127.0.0.1" port="{port}" '
     'windowSize="{window}" template="out")',
 }
-TO = {
+TO: dict[str, dict[str, Any]] = {
     "tcp": {"type": "syslog", "framing": "lf"},
     "relp": {"type": "relp", "window": WINDOW},
 }

@@ -33,10 +33,10 @@ def stream(targets: list[socket.socket], shares: list[bytes]) -> None:
     for target, share in zip(targets, shares, strict=True):
         target.setblocking(False)
         views[target] = memoryview(share)
-        chooser.register(target, selectors.EVENT_WRITE)
+        chooser.register(target, selectors.EVENT_WRITE, target)
     while views:
         for key, _ in chooser.select():
-            target = key.fileobj
+            target = key.data
             sent = target.send(views[target][:CHUNK])
             views[target] = views[target][sent:]
             if not views[target]:

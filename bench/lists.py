@@ -24,7 +24,7 @@ from topology.alerts import AlertsSubTopology
 from topology.list_records import Listing
 from topology.lists import ActiveList
 from topology.match.compile import compile_rules
-from topology.records import Output
+from topology.records import Output, Position
 from topology.rules import LogSource
 from topology.topics import Names
 
@@ -75,7 +75,7 @@ class Run:
             self._rules.rules, [], Names(), {"acme": {"s"}}, {"s": SOURCE}
         )
         self._alerts.assign(
-            {("matches", 0): None},  # type: ignore[dict-item]
+            {("matches", 0): Position(0)},
             {(name, 0): store for name, store in self._stores.items()},
         )
         self.spent = [0.0, 0.0]

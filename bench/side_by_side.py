@@ -179,8 +179,8 @@ class Bench:
         bootstrap = self.cluster.bootstrap
         digests = [compare.digest(bootstrap, topic, PARTITIONS) for topic in topics]
         for topic, found in zip(topics, digests, strict=True):
-            console.print(f"{topic}: {found.count:,} events, digest {found.total:032x}")
-            if found == digests[-1] and found.count == total:
+            console.print(f"{topic}: {found.records:,} events, digest {found.total:032x}")
+            if found == digests[-1] and found.records == total:
                 continue
             self._equal = False
             console.print(f"[red]expected {total:,} events equal to those of {topics[-1]}")

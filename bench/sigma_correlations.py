@@ -18,6 +18,7 @@ from pathlib import Path
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from app.runtime.store import Store
@@ -26,6 +27,7 @@ from topology.alerts import AlertsSubTopology
 from topology.correlate.partials import partials
 from topology.match.compile import compile_rules
 from topology.match.ruleset import RuleSet
+from topology.records import Position
 from topology.rules import LogSource
 from topology.topics import Names
 
@@ -84,11 +86,11 @@ class Run:
         self._store = Store()
         correlated = self._rules.rules
         self._alerts = AlertsSubTopology(correlated, [], Names(), {"acme": {"s"}}, {"s": SOURCE})
-        self._alerts.assign({("matches", 0): None}, {("alerts", 0): self._store})  # type: ignore[dict-item]
+        self._alerts.assign({("matches", 0): Position(0)}, {("alerts", 0): self._store})
         self.spent = [0.0, 0.0]
         self.alerts = self.matches = 0
 
-    def batch(self, users: np.ndarray | None = None) -> None:
+    def batch(self, users: npt.NDArray[np.int64] | None = None) -> None:
         """The next matches, of these groups or of those that the random numbers say."""
         found, hits = self._events(users)
         watermarks = np.full(found.height, BASE_MS - LATENESS_MS, np.int64)
@@ -116,8 +118,8 @@ class Run:
         self.matches += records.counts["matches"]
 
     def _events(
-        self, users: np.ndarray | None
-    ) -> tuple[pl.DataFrame, dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
+        self, users: npt.NDArray[np.int64] | None
+    ) -> tuple[pl.DataFrame, dict[int, npt.NDArray[np.int64]]]:
         rows = np.arange(self._at, self._at + BATCH)
         earlier = BEHIND_MS if self._disordered and self._at // BATCH % 2 else 0
         self._at += BATCH

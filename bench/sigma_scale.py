@@ -146,8 +146,8 @@ def main() -> int:
     best = {name: (float("inf"), float("inf")) for name in sets}
     for _ in range(arguments.rounds):
         for name, rules in sets.items():
-            found = cost(rules, batches)
-            best[name] = tuple(map(min, best[name], found))
+            (total, matching), found = best[name], cost(rules, batches)
+            best[name] = min(total, found[0]), min(matching, found[1])
     figures = {f"us_{name}": total for name, (total, _) in best.items()}
     figures |= {f"match_us_{name}": matching for name, (_, matching) in best.items()}
     figures["rules_all"] = len(sets["all"].rules.events)

@@ -39,6 +39,8 @@ class Measured(AlertsSubTopology):
 
 def main(options: dict[str, Any]) -> None:
     """Run an engine until it is ready."""
+    state = Path(options["state"])
+    state.mkdir(parents=True, exist_ok=True)
     sub_topology = Measured(_rules(), (), Names("state-"), {TENANT: {"nas"}}, {"nas": None})
     settings = EngineSettings(
         name="alerts",
@@ -47,12 +49,11 @@ def main(options: dict[str, Any]) -> None:
         instance=options["group"],
         client=options["client"],
         changelogs={"alerts": options["changelog"]},
-        state=Path(options["state"]),
+        state=state,
         store=options["store"],
         session_timeout=10.0,
         static=False,
     )
-    settings.state.mkdir(parents=True, exist_ok=True)
     engine = Engine(settings, sub_topology, watchdog=Watchdog())
     engine.start()
     deadline = time.monotonic() + READY_S

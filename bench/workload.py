@@ -5,7 +5,7 @@ project works from: ten operations, 3 % deletes, 4 % access denied, paths with c
 quotes and UTF-8, object ids of up to 97 bits, fractions of a second without trailing zeros.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -238,9 +238,7 @@ def _skew() -> Iterator[float]:
     return ((number + 20) ** -0.91 for number in range(USERS))
 
 
-def _pick(
-    random: np.random.Generator, size: int, weights: Iterator[float] | Sequence[float]
-) -> np.ndarray:
+def _pick(random: np.random.Generator, size: int, weights: Iterable[float]) -> np.ndarray:
     share = np.fromiter(weights, np.float64)
     return random.choice(len(share), size=size, p=share / share.sum())
 

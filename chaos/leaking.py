@@ -10,11 +10,13 @@ LEAK = 1_000
 kept: list[bytes] = []
 
 
-@app.timer(1.0)
 async def leak() -> None:
     """Keep what nobody needs."""
     records = sum(engine.statistics.records for engine in app.engines)
     kept.append(b"\1" * (records * LEAK - sum(map(len, kept))))
+
+
+app.timer(1.0)(leak)
 
 
 __all__ = ["app"]

@@ -37,8 +37,8 @@ def poison() -> Iterator[None]:
 
     bad = replace(chain, normalizer=replace(chain.normalizer, normalize=normalize))
     with (
-        patch.dict(formats.CHAINS, {"qumulo": bad}),  # type: ignore[arg-type]
-        patch.dict(formats.SOURCE_FORMATS, {"qumulo": bad}),  # type: ignore[arg-type]
+        patch.dict(formats.CHAINS, {"qumulo": bad}),
+        patch.dict(formats.SOURCE_FORMATS, {"qumulo": bad}),
         patch.object(RuleSet, "match", raising),
     ):
         yield

@@ -18,6 +18,7 @@ import yaml
 from confluent_kafka import Producer, TopicPartition
 
 from app.broker.errors import BrokerError
+from app.broker.server import EmbeddedKafka
 from app.config import Config, load
 from app.deployment import Deployment
 from app.lag import lags
@@ -193,8 +194,10 @@ class Rig:
         return sender
 
     @property
-    def kafka(self) -> Any:
+    def kafka(self) -> EmbeddedKafka:
         """The embedded brokers."""
+        if self.deployment.kafka is None:
+            raise ChaosError("the brokers have not started")
         return self.deployment.kafka
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from app.broker import ports
 from chaos.process import ROOT
@@ -12,15 +12,25 @@ from chaos.process import ROOT
 RULES = [str(ROOT / "chaos" / "rules"), str(ROOT / "rules" / "qumulo")]
 
 
+class Sender(TypedDict, total=False):
+    """Arguments of Rig.add_sender."""
+
+    rate: int
+    connections: int
+    first: int
+    source: int
+    tree: str
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A deployment. `senders`: arguments of Rig.add_sender. `change` has the last word on
+    """A deployment. `senders`: those that it starts with. `change` has the last word on
     northbound.yaml."""
 
     brokers: int = 1
     workers: int = 2
     partitions: int = 4
-    senders: Sequence[Mapping[str, Any]] = ({},)
+    senders: Sequence[Sender] = ({},)
     module: str = "app.worker"
     environment: Mapping[str, str] = field(default_factory=dict)
     """Of the workers; {folder} is the run's folder."""
@@ -33,7 +43,7 @@ class Setup:
     """False: the experiment settles by itself."""
     around: Callable[[], AbstractContextManager[None]] = nullcontext
     """What the oracle's own process needs around its run of the topology."""
-    place: Callable[[Path], AbstractContextManager[None]] = nullcontext
+    place: Callable[[Path], AbstractContextManager[None]] = lambda _: nullcontext()
     """What the run's folder needs, such as a small file system; left when all has ended."""
     prepare: Callable[[Path], None] = lambda _: None
     """Puts files into the run's folder before anything starts."""

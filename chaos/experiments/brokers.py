@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from functools import partial
 
 from confluent_kafka.admin import AdminClient
 
@@ -67,13 +68,17 @@ def _two(rig: Rig) -> None:
         _back(rig)
 
 
+def _ended(rig: Rig, pid: int) -> bool:
+    return pid not in rig.kafka.pids
+
+
 def _rolling(rig: Rig) -> None:
     rig.until(lambda: _replicated(rig), "every partition is in sync", 60)
     started = time.time()
     for number, pid in enumerate(list(rig.kafka.pids)):
         rig.fault(f"broker {number} is restarted")
         os.kill(pid, signal.SIGTERM)
-        rig.until(lambda p=pid: p not in rig.kafka.pids, f"broker {number} has ended", 60)
+        rig.until(partial(_ended, rig, pid), f"broker {number} has ended", 60)
         _back(rig)
         rig.flowing()
     gap = rig.observer.gap(started, time.time())

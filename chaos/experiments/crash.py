@@ -36,6 +36,11 @@ def _shared(rig: Rig) -> bool:
     )
 
 
+def _has_all(rig: Rig, worker: Worker) -> bool:
+    owned = {name: len(each) for name, each in _partitions(worker).items()}
+    return worker.ready() and owned == _everything(rig)
+
+
 def _copied(rig: Rig, worker: Worker) -> bool:
     """Whether it has a current copy of every store partition that is not its own."""
     alerts = worker.engine("alerts")
@@ -50,19 +55,13 @@ def _crash(rig: Rig, copies: int) -> None:
         victim, other = rig.workers[number % 2], rig.workers[1 - number % 2]
         rig.until(lambda: _shared(rig), "each worker has a part")
         if copies:
-            rig.until(lambda o=other: _copied(rig, o), "copies of the other's stores", 30)
+            rig.until(partial(_copied, rig, other), "copies of the other's stores", 30)
         rig.wait(1.0, 3.0)
         before = other.engine("alerts")["restore"]["records"]
         rig.fault("kill -9 of a worker that stays away")
         started = time.monotonic()
         victim.kill(again=False)
-        rig.until(
-            lambda o=other: (
-                o.ready() and {n: len(p) for n, p in _partitions(o).items()} == _everything(rig)
-            ),
-            "the other worker has everything",
-            60,
-        )
+        rig.until(partial(_has_all, rig, other), "the other worker has everything", 60)
         moved.append(round(time.monotonic() - started, 2))
         restored = max(restored, other.engine("alerts")["restore"]["records"] - before)
         rig.flowing()

@@ -2,8 +2,10 @@
 
 import signal
 import time
+from functools import partial
 
 from chaos.experiment import Experiment
+from chaos.process import Worker
 from chaos.rig import Rig
 from chaos.setup import Setup
 
@@ -16,12 +18,12 @@ def _zombie(rig: Rig) -> None:
         zombie, other = rig.workers[number % 2], rig.workers[1 - number % 2]
         rig.fault("SIGSTOP of a worker past its session and transaction time-outs")
         zombie.signal(signal.SIGSTOP)
-        rig.until(lambda o=other: _owns_all(rig, o), "the other worker has taken over", 60)
+        rig.until(partial(_owns_all, rig, other), "the other worker has taken over", 60)
         rig.wait(0.0, 3.0)
         before = len(zombie.statuses)
         rig.fault("SIGCONT of the zombie")
         zombie.signal(signal.SIGCONT)
-        rig.until(lambda z=zombie: z.ready() and _both(rig), "the zombie is back", 60)
+        rig.until(partial(_joined, rig, zombie), "the zombie is back", 60)
         ended = zombie.statuses[before:]
         rig.claim(
             f"the zombie is fenced or joins again: ended with {ended}", ok=set(ended) <= {1, 75}
@@ -29,12 +31,15 @@ def _zombie(rig: Rig) -> None:
     rig.flowing()
 
 
-def _owns_all(rig: Rig, worker: object) -> bool:
+def _owns_all(rig: Rig, worker: Worker) -> bool:
     counts = {"events": rig.setup.partitions, "alerts": rig.config.kafka.matches_partitions}
     return all(
-        len(worker.engine(name).get("partitions", [])) == count  # type: ignore[attr-defined]
-        for name, count in counts.items()
+        len(worker.engine(name).get("partitions", [])) == count for name, count in counts.items()
     )
+
+
+def _joined(rig: Rig, worker: Worker) -> bool:
+    return worker.ready() and _both(rig)
 
 
 def _both(rig: Rig) -> bool:

@@ -4,9 +4,9 @@ Changed rules are taken up by `events` some seconds after `alerts`, as other wor
 where there is one worker, a second will do.
 """
 
-from app import rule_reloading
+from app import plan_reloading
 
-rule_reloading.SETTLE_S = 1.0
+plan_reloading.SETTLE_S = 1.0
 
 from app.worker import app  # noqa: E402  # it is made when it is imported
 

@@ -1,4 +1,5 @@
-"""Lists that are added to northbound.yaml while workers run; what waits for a restart is shown."""
+"""Rules, lists and tenants that change while workers run: what is taken up in which order, and what
+waits for a restart, which is shown."""
 
 import json
 from pathlib import Path
@@ -11,8 +12,8 @@ from app.changes_metric import ChangesCollector
 from app.cli import app
 from app.commands.status import _processes
 from app.config import load
+from app.plan_reloading import SETTLE_S, ReloadingPlan
 from app.planning import build_plan
-from app.rule_reloading import SETTLE_S, ReloadingRules
 from app.status import write_status
 from topology.pipeline import alerts
 
@@ -54,9 +55,10 @@ class Worker:
         config = load(folder / "northbound.yaml")
         self.plan = build_plan(config, {})
         self.replaced: list[tuple[str, Plan]] = []
-        self.rules = ReloadingRules(
+        self.reloading = ReloadingPlan(
             config, self.plan, lambda name, plan: self.replaced.append((name, plan))
         )
+        self.rules = self.reloading.rules
         self._now = 100.0
 
     def write(self, name: str, text: str) -> None:
@@ -68,8 +70,8 @@ class Worker:
     def look(self, seconds: float = 4.0) -> Any:
         """What two looks find; a file is taken up once it stays the same."""
         self._now += seconds
-        first = self.rules.look(self._now)
-        return self.rules.look(self._now + 0.1) or first
+        first = self.reloading.look(self._now)
+        return self.reloading.look(self._now + 0.1) or first
 
 
 @pytest.fixture
@@ -102,10 +104,10 @@ def test_a_list_alone_is_a_change(one: Worker) -> None:
 
 def test_taking_over_anew_is_done_with_the_rules_of_now(one: Worker) -> None:
     """Not with those that the worker began with."""
-    one.rules.again()
+    one.reloading.again()
     one.write("northbound.yaml", CONFIG + TWO)
     one.look()
-    one.rules.again()
+    one.reloading.again()
     assert [name for name, _ in one.replaced] == ["alerts"] * 3
     first, second, third = (plan for _, plan in one.replaced)
     assert first is one.plan
@@ -176,3 +178,23 @@ def test_it_is_shown_where_people_look(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, edit)
     assert done.exit_code == 1
     assert "worker-0 does not use the list blocked yet, and would drop the edit" in done.stderr
+
+
+def test_tenants_that_change_do_not_hurry_new_rules(one: Worker) -> None:
+    """`events` knows at once what is different of tenants; matches of a new rule still wait until
+    every worker knows the rule, and what is for a new tenant waits likewise."""
+    one.write("rules/a.yml", PLAIN)
+    assert one.look()["added"] == ["Needs no list"]
+    acme, zeta = "acme: {sources: [q], format: cef}", "acme: {sources: [q]}, zeta: {sources: [q]}"
+    for tenants in (acme, zeta):
+        one.replaced.clear()
+        one.write("northbound.yaml", CONFIG.replace("acme: {sources: [q]}", tenants) + ONE)
+        one.look()
+        [(first, plan), (second, told)] = one.replaced
+        assert (first, second) == ("alerts", "events")
+        assert len(plan.rules.rules.events) == 1
+        assert told.rules is one.plan.rules
+        assert told.tenants == {"acme": plan.tenants["acme"]}
+    assert set(plan.tenants) == {"acme", "zeta"}
+    one.look(SETTLE_S)
+    assert one.replaced[2:] == [("events", plan)]

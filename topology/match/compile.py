@@ -5,7 +5,7 @@ and turning its condition trees into nodes over numbered atoms.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
@@ -29,6 +29,9 @@ from topology.rules import EventRule, LogSource, Rule
 
 __all__ = ["FieldMap", "RuleErrors", "RuleSet", "compile_rules", "read_field_map"]
 
+Validate: TypeAlias = Callable[[Sequence[Parsed]], Iterable[Problem]]
+"""Looks at rules as pySigma read them."""
+
 LEVELS: dict[SigmaLevel | None, Level] = {
     None: "medium",
     SigmaLevel.INFORMATIONAL: "informational",
@@ -43,23 +46,15 @@ def compile_rules(
     documents: Sequence[tuple[str, str]],
     field_maps: Sequence[FieldMap] = (),
     placeholders: Placeholders | None = None,
-    tenants: Mapping[str, str] | None = None,
     lists: Mapping[str, ActiveList] | None = None,
-    *,
-    more_lists: bool = False,
 ) -> RuleSet:
-    """Compile (path, text) pairs of YAML with one or more rules each; `tenants`: path to the tenant
-    whose rules are there and serve no other; `lists`: those that there are, None: not known;
-    `more_lists`: rules may name others.
+    """Compile (path, text) pairs of YAML with one or more rules each, for whoever receives their
+    events.
 
     Raises RuleErrors that lists every problem as `path:line: key: text`; then nothing is loaded.
-    Rules that need a list of values which `placeholders` does not have are loaded and never match;
-    `RuleSet.warnings` names them.
+    What the arguments are: `compilation`.
     """
-    found = compilation(documents, field_maps, placeholders, tenants, lists, more_lists=more_lists)
-    if found.problems:
-        raise RuleErrors(found.problems)
-    return found.rules
+    return compilation(documents, field_maps, placeholders, lists).whole()
 
 
 class Compilation(NamedTuple):
@@ -73,18 +68,30 @@ class Compilation(NamedTuple):
     documents: list[Document]
     notes: list[Problem]
 
+    def whole(self) -> RuleSet:
+        """The rules, of which all have to load. Raises RuleErrors that lists every problem."""
+        if self.problems:
+            raise RuleErrors(self.problems)
+        return self.rules
+
 
 def compilation(
     documents: Sequence[tuple[str, str]],
     field_maps: Sequence[FieldMap] = (),
     placeholders: Placeholders | None = None,
-    tenants: Mapping[str, str] | None = None,
     lists: Mapping[str, ActiveList] | None = None,
     *,
     more_lists: bool = False,
-    validate: Callable[[Sequence[Parsed]], Iterable[Problem]] | None = None,
+    tenants: Mapping[str, str] | None = None,
+    validate: Validate | None = None,
 ) -> Compilation:
-    """The same for rules that need not all load. `validate` looks at rules as pySigma read them."""
+    """Compile (path, text) pairs of YAML with one or more rules each, of which some may not load.
+
+    Rules that need a list of values which `placeholders` does not have are loaded and never match;
+    `RuleSet.warnings` names them. `lists`: those that there are, None: not known; `more_lists`:
+    rules may name others. `tenants`: path to the tenant whose rules are there and serve no other.
+    `validate` looks at all that could be parsed.
+    """
     problems: list[Problem] = []
     warnings: list[Problem] = []
     read = [each for path, text in documents for each in read_documents(path, text, problems)]

@@ -1,0 +1,1 @@
+"""What the product is compared with, built on this machine."""
