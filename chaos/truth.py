@@ -99,8 +99,8 @@ class Truth:
         for (topic, number), records in self.raw.items():
             for offset, value in zip(records.offsets, records.values, strict=True):
                 if value is not None:
-                    uid = record_uid(self.origins[topic], number, offset)
-                    found.raw[self._numbers.of(uid)] = digest(value)
+                    named = record_uid(self.origins[topic], number, offset)
+                    found.raw[self._numbers.of(named)] = digest(value)
         for tenant, settings in config.tenants.items():
             if "events" in settings.feeds:
                 seen = found.events[tenant] = Seen()
