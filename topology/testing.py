@@ -234,8 +234,10 @@ class TopologyTestDriver:
     # -- what the engine does ------------------------------------------------------------------
 
     def _topic(self, topic: str) -> list[list[Record]]:
-        count = self._partitions.get(topic, 1)
-        return self._log.setdefault(topic, [[] for _ in range(count)])
+        log = self._log.get(topic)
+        if log is None:
+            log = self._log[topic] = [[] for _ in range(self._partitions.get(topic, 1))]
+        return log
 
     def _append(self, topic: str, record: Record, partition: int | None) -> None:
         log = self._topic(topic)

@@ -132,8 +132,9 @@ def arranged(matches: Sequence[Match]) -> list[Match]:
     out: list[Match] = []
     for _, together in groupby(found, key=_time):  # a group may have millions, of few each time
         same = list(together)
-        alike = len({shape(uid) for _, uid, _ in same}) == 1
-        same.sort(key=_uid if alike else order)
+        if len(same) > 1:
+            alike = len({shape(uid) for _, uid, _ in same}) == 1
+            same.sort(key=_uid if alike else order)
         out += same
     return out
 
