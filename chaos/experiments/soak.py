@@ -59,10 +59,11 @@ class Memory:
 def memory(samples: Sequence[tuple[float, float]]) -> Memory:
     """What (seconds, MiB) say; two minutes of them at least.
 
-    The first third is warming up, at least five minutes of it, but two thirds of a short run.
+    The first half is warming up, as windows of ten minutes have to have closed; at least five
+    minutes of it, but two thirds of a short run.
     """
     start, end = samples[0][0], samples[-1][0]
-    warm = start + max((end - start) / 3, min(WARM_S, (end - start) * 2 / 3))
+    warm = start + max((end - start) / 2, min(WARM_S, (end - start) * 2 / 3))
     least: dict[int, float] = {}
     for at, size in samples:
         if at >= warm:

@@ -28,10 +28,10 @@ def test_flat_memory_passes(seed: int, minutes: float, number: int) -> None:
     assert found.flat, found
 
 
-@pytest.mark.parametrize(("minutes", "per_minute"), [(4, 100.0), (30, 2.0)])
+@pytest.mark.parametrize(("minutes", "per_minute"), [(4, 100.0), (30, 3.0)])
 @pytest.mark.parametrize("number", range(20))
 def test_a_leak_is_found(seed: int, minutes: float, per_minute: float, number: int) -> None:
-    """A quarter of the memory in half an hour, or more in less; its slope is told."""
+    """A third of the memory in half an hour, or more in less; its slope is told."""
     found = memory(samples(minutes, per_minute, seed + number))
     assert not found.flat, found
     assert found.per_minute == pytest.approx(per_minute, rel=0.5)
