@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import orjson
 
 from schemas.packed import Partial
-from topology.correlate.episodes import Episode
+from topology.correlate.episodes import Episode, Match
 from topology.correlate.head import Said
 from topology.correlate.marks import greatest, shown_of
 from topology.correlate.types import TYPES
@@ -53,8 +53,16 @@ def of_episode(
         sources=tuple(sources),
         sudden=not correlation.rising,
         priority=greatest(uids) if marked else None,
+        counted=tuple(_counted(correlation, matches[:SHOWN])),
         shown=shown if any(shown) else (),
     )
+
+
+def _counted(correlation: Correlation, matches: Sequence[Match]) -> Iterator[Mapping[str, str]]:
+    """What a correlation counts of its first events, by name."""
+    for _, _, value in matches if correlation.counted else ():
+        values = value if isinstance(value, tuple) else (value,)
+        yield {name: str(each) for name, each in zip(correlation.counted, values, strict=False)}
 
 
 def of_fallen(key: bytes, correlation: Correlation, said: Said, instead: Episode | None) -> Alert:

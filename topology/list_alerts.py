@@ -19,6 +19,7 @@ from topology.rules import Alert, Correlation, EventRule
 
 NUMBERS: Final = ("time", "start", "end", "count")
 TEXTS: Final = ("uids", "sources")
+SHOWN: Final = ("counted", "shown")
 WRONG: Final = (ValueError, KeyError, TypeError, AttributeError, struct.error)
 """What is raised where nothing can be done with something."""
 
@@ -30,7 +31,7 @@ def written(alert: Alert) -> Content:
         "values": alert.values,
         **{name: getattr(alert, name) for name in (*NUMBERS, *TEXTS)},
         **({} if alert.priority is None else {"priority": alert.priority}),
-        **({"shown": alert.shown} if alert.shown else {}),
+        **{name: told for name in SHOWN if (told := getattr(alert, name))},
     }
 
 
@@ -62,8 +63,9 @@ def check(content: Content) -> None:
         for name in TEXTS:
             "".join(given[name])
         LEVELS.index(given.get("priority", LEVELS[0]))
-        for shown in given.get("shown", ()):
-            "".join(shown.values())
+        for name in SHOWN:
+            for shown in given.get(name, ()):
+                "".join(shown.values())
 
 
 def alert(tenant: str, entry: EventRule | Correlation, passed: Passed) -> Alert:
@@ -98,6 +100,7 @@ def _of_correlation(
         sources=tuple(given["sources"]),
         sudden=True,
         priority=given.get("priority"),
+        counted=tuple(given.get("counted", ())),
         shown=tuple(given.get("shown", ())),
     )
 

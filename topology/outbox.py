@@ -104,11 +104,12 @@ class Outbox:
 
 
 def _without_dropped(alert: Alert) -> Alert:
-    """An alert without the values that its tenant's mask drops (topology/mask.py MARK)."""
+    """An alert without the values that its tenant's mask drops (topology/mask.py MARK), and without
+    those that rules count, which see them as they are."""
     group = tuple(pair for pair in alert.group if not pair[1].startswith(MARK))
     evidence, shown = (
         [{name: text for name, text in each.items() if not text.startswith(MARK)} for each in some]
         for some in (alert.evidence, alert.shown)
     )
     told = tuple(each for each in evidence if each)
-    return replace(alert, group=group, evidence=told, shown=tuple(shown))
+    return replace(alert, group=group, evidence=told, counted=(), shown=tuple(shown))

@@ -128,7 +128,8 @@ class Correlation:
     others count. `alternatives`: of an extended condition, which is `expression`; one has to hold.
     `first_seen`: a match alerts if its group had none in `(t - timespan, t)`, from the time `since`
     on (ms).
-    `shown`: what its alerts show of their first events: its own `fields`, and its members'.
+    `counted`: names of the fields whose values it counts. `shown`: what else its alerts show of
+    their first events: its own `fields`, and its members'.
     Windows are `(t - timespan, t]`; an alert mutes its group for `suppress_ms`, takes what comes
     meanwhile, and what it took counts for no other alert.
     """
@@ -153,6 +154,7 @@ class Correlation:
     alternatives: tuple[Alternative, ...] = ()
     expression: str = ""
     alerts: bool = True
+    counted: tuple[str, ...] = ()
     shown: Fields = ()
 
     @property
@@ -240,8 +242,8 @@ class Alert:
     hold in `window_ms`, `suppress_ms` how long a correlation's alert collects. `superseded_by`
     names the final alert that stands instead of a provisional one. `priority` is the greatest of
     the assets behind the events of a correlation; that of one event is in its evidence.
-    `shown`: of a correlation's first SHOWN events, what its rules have it show; nothing where they
-    ask for nothing.
+    Of a correlation's first SHOWN events, `counted` are the fields that it counts, by name, and
+    `shown` what its rules have it show besides; nothing where there is nothing of the kind.
     """
 
     uid: str
@@ -264,4 +266,5 @@ class Alert:
     sources: tuple[str, ...] = ()
     sudden: bool = False
     priority: Level | None = None
+    counted: tuple[Mapping[str, str], ...] = ()
     shown: tuple[Mapping[str, str], ...] = ()

@@ -121,6 +121,31 @@ def test_an_alert_shows_the_fields_of_its_first_events() -> None:
     ]
 
 
+def test_what_is_counted_is_shown_without_being_asked_for() -> None:
+    """It is there anyway; several fields each by its name, and in front of others."""
+    count = COUNT.replace("event_count", "value_count").replace("{gte: 3}", "{gte: 3, field: path}")
+    paths = [f"/d/{number}" for number in range(12)]
+    (alert,) = outcome([BASE.replace("fields: [path, ip]\n", ""), count], lines(paths))
+    assert [each["data"] for each in alert["evidences"]] == [{"path": path} for path in paths[:10]]
+    both = count.replace("field: path", "field: [operation, path]")
+    (alert,) = outcome([BASE.replace("[path, ip]", "[ip]"), both], lines(paths))
+    assert alert["evidences"][1]["data"] == {
+        "operation": "fs_delete",
+        "path": "/d/1",
+        "ip": "10.0.0.7",
+    }
+
+
+def test_a_storm_shows_its_first_events_still() -> None:
+    """An episode that goes on keeps what its alert will show, and of later ones the uid alone."""
+    paths = [f"/d/{number}" for number in range(6_000)]
+    count = f"{COUNT}northbound: {{suppress: 3h}}\n"
+    (alert,) = outcome([BASE, count], lines(paths), max_batch=500)
+    assert alert["count"] == 6_000
+    assert [each["data"]["path"] for each in alert["evidences"]] == paths[:10]
+    assert not any("~" in each["uid"] for each in alert["finding_info"]["related_events"])
+
+
 def test_without_fields_nothing_is_carried() -> None:
     (alert,) = outcome([BASE.replace("fields: [path, ip]\n", ""), COUNT], lines(["/a"] * 5))
     assert "evidences" not in alert

@@ -75,6 +75,17 @@ correlation:
   condition: {gte: 3}
   generate: true
 level: medium
+---
+title: Many paths of one user
+id: 3b1e2a7c-9f0d-4f57-8a53-6d2b1a9f7c16
+correlation:
+  type: value_count
+  rules: [deletion]
+  group-by: [user]
+  timespan: 1m
+  condition: {gte: 2, field: path}
+  generate: true
+level: medium
 """,
     )
 ]
@@ -209,6 +220,7 @@ def test_hashes_join_within_a_tenant_and_nowhere_else(tmp_path: Path) -> None:
         assert {kind for each in alerts for kind in each["finding_info"]["types"]} == {
             "event",
             "event_count",
+            "value_count",
             "tumbling",
         }
         known = {next(iter(each)) for each in found.values()}

@@ -24,10 +24,11 @@ from topology.correlate.episodes import (
 from topology.correlate.first_seen import FirstSeen
 from topology.correlate.head import HEAD, LEAST, Head, Said, read
 from topology.correlate.long_episode import LongEpisode
+from topology.correlate.marks import thinned
 from topology.correlate.scan import Scan
 from topology.correlate.types import TYPES, fewest
 from topology.records import KeyValueStore
-from topology.rules import LINKED, Correlation
+from topology.rules import LINKED, SHOWN, Correlation
 
 SMALL = 64
 CROWD = 16
@@ -183,6 +184,9 @@ class Group:
             fresh = long.add_values(log[done:stop])
         long.pass_by(log[LINKED:stop])
         del log[LINKED:stop]
+        if not done:
+            rest = log[SHOWN:LINKED]
+            log[SHOWN:LINKED] = [(time, thinned(uid), value) for time, uid, value in rest]
         self._chunks.renew(log[:LINKED], log[LINKED:], fresh, long.until)
         self._long, self._open_due = long, long.until
         self._head_changed = self.dirty = True

@@ -84,6 +84,11 @@ def mark_of(uid: str) -> str:
     return uid[len(unmarked(uid)) :]
 
 
+def thinned(uid: str) -> str:
+    """The uid of a match without fields."""
+    return uid.partition(SEPARATOR)[0]
+
+
 def greatest(uids: Iterable[str]) -> Level | None:
     """The greatest level of the assets behind matches; None where none has one."""
     ranks = [rank for uid in uids if (rank := uid.partition(MARK)[2].partition(SEPARATOR)[0])]

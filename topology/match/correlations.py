@@ -128,6 +128,7 @@ def compile_correlation(
         chained=chained,
         alternatives=ways,
         expression="" if extended is None else extended.expression,
+        counted=fields,
         shown=shown_of_members(document, rule.fields, indexes, aliases, members, warnings),
     )
 

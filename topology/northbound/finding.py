@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import orjson
 
 from topology.asset_priority import level_of
 from topology.levels import LEVELS, Level
-from topology.rules import LINKED, Alert, Rule
+from topology.rules import LINKED, SHOWN, Alert, Rule
 from topology.texts import LONGEST, is_shortened, shortened
 
 VERSION = "1.6.0"
@@ -59,14 +60,7 @@ def encode(alert: Alert, product_version: str) -> bytes:
             "count": alert.count,
             "duration": alert.end - alert.start,
             "end_time": alert.end,
-            "evidences": [
-                *({"data": evidence} for evidence in alert.evidence),
-                *(
-                    {"data": shown, "uid": uid}
-                    for uid, shown in zip(alert.uids, alert.shown, strict=False)
-                    if shown
-                ),
-            ],
+            "evidences": list(_evidences(alert)),
             "finding_info": _finding_info(alert),
             "is_alert": True,
             "message": _message(alert),
@@ -110,11 +104,20 @@ def _level(alert: Alert) -> Level:
 def _fitting(alert: Alert) -> Alert:
     """Without values that are longer than matches of today have."""
     group = tuple((name, shortened(value)) for name, value in alert.group)
-    evidence, shown = (
+    evidence, counted, shown = (
         tuple({name: shortened(value) for name, value in each.items()} for each in some)
-        for some in (alert.evidence, alert.shown)
+        for some in (alert.evidence, alert.counted, alert.shown)
     )
-    return replace(alert, group=group, evidence=evidence, shown=shown)
+    return replace(alert, group=group, evidence=evidence, counted=counted, shown=shown)
+
+
+def _evidences(alert: Alert) -> Iterator[dict[str, Any]]:
+    """Fields of the event, or of a correlation's first events."""
+    for evidence in alert.evidence:
+        yield {"data": evidence}
+    for uid, counted, shown in zip_longest(alert.uids[:SHOWN], alert.counted, alert.shown):
+        if data := {**(counted or {}), **(shown or {})}:
+            yield {"data": data, "uid": uid}
 
 
 def _is_truncated(alert: Alert) -> bool:
@@ -125,7 +128,7 @@ def _is_truncated(alert: Alert) -> bool:
 def _shown(alert: Alert) -> Iterator[str]:
     for _, value in alert.group:
         yield value
-    for shown in (*alert.evidence, *alert.shown):
+    for shown in (*alert.evidence, *alert.counted, *alert.shown):
         yield from shown.values()
 
 
