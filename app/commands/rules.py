@@ -91,7 +91,7 @@ def list_(
     ] = None,
     level: Annotated[str | None, typer.Option(help="Those of this level.")] = None,
     tag: Annotated[
-        str | None, typer.Option(help="Those with a tag that begins so: attack.t1486.")
+        str | None, typer.Option(help="Those with a tag that begins so: attack.t1486, or t1486.")
     ] = None,
     status: Annotated[
         str | None, typer.Option(help="Those of this status: stable, test, …")
@@ -118,9 +118,14 @@ def list_(
         if _place(row)[0] in named
         and (level is None or row["level"] == level.lower())
         and (status is None or row["status"] == status.lower())
-        and (tag is None or any(each.lower().startswith(tag.lower()) for each in row["tags"]))
+        and (tag is None or any(_begins(each.lower(), tag.lower()) for each in row["tags"]))
     ]
     rows(sorted(chosen, key=_place), COLUMNS, json=json)
+
+
+def _begins(tag: str, said: str) -> bool:
+    """Whether a tag begins so, with or without its namespace."""
+    return tag.startswith(said) or tag.partition(".")[2].startswith(said)
 
 
 def _place(row: "Mapping[str, Any]") -> tuple[str, int]:

@@ -271,6 +271,8 @@ def test_list_knows_tags_in_capitals(tmp_path):
         (): ["Rule 2", "Sound", "Rule 0", "Rule 1"],
         ("--tag", "attack.t1059"): ["Sound"],
         ("--tag", "attack.T1059"): ["Sound"],
+        ("--tag", "T1059"): ["Sound"],
+        ("--tag", "1059"): [],
     }.items():
         listed = run("list", tmp_path, *options).stdout.splitlines()
         assert [json.loads(line)["title"] for line in listed] == titles
