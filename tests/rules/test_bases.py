@@ -91,12 +91,18 @@ def told(*arguments: object) -> str:
     return result.stderr
 
 
-COMMANDS = [("rules", "check"), ("rules", "list"), ("rules", "explain"), ("match", "--rules")]
-
-
-@pytest.mark.parametrize("name", ["deleted", DELETED, DELETED.upper()])
-def test_a_base_of_the_deployment(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("deleted", DELETED),
+        (DELETED, DELETED),
+        (DELETED.upper(), DELETED),
+        (DELETED, f"'{{{DELETED.upper()}}}'"),
+    ],
+)
+def test_a_base_of_the_deployment(folder: Path, name: str, spelled: str) -> None:
     """It is found by name and by id, and what is said is said of the named rules alone."""
+    write(folder / "deployed/base.yml", BASE.replace(DELETED, spelled))
     write(folder / "mine/many.yml", MANY.replace("NAME", name))
     (checked,) = run("rules", "check", "mine")
     assert (checked["title"], checked["loads"]) == ("Many deleted", True)

@@ -4,8 +4,10 @@ They are there to be counted: whoever names rules says which ones are checked, l
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
+from uuid import UUID
 
 from sigma.correlations import SigmaCorrelationRule
 
@@ -16,8 +18,6 @@ from topology.match.reading import parse
 from topology.match.references import Parsed
 from topology.match.sigma_filters import filtered
 from topology.match.values import Placeholders
-
-NAMES: Final = ("name", "id")
 
 
 class Elsewhere(NamedTuple):
@@ -99,9 +99,12 @@ def _names(item: Parsed) -> set[str]:
 
 
 def said_names(document: Document) -> set[str]:
-    """The same, of a rule that was not; pySigma has ids in small letters."""
-    said = {key: str(document.content[key]) for key in NAMES if key in document.content}
-    return {name.lower() if key == "id" else name for key, name in said.items()}
+    """The same, of a rule that was not read; ids as pySigma spells them."""
+    content = document.content
+    found = set() if content.get("name") is None else {str(content["name"])}
+    with suppress(KeyError, ValueError):
+        found.add(str(UUID(str(content["id"]))))
+    return found
 
 
 def _referred(item: Parsed) -> Iterator[str]:
