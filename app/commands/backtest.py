@@ -124,7 +124,10 @@ def _moment(option: str, text: str, now_ms: int) -> int:
             WRONG_USAGE,
         )
     if found.tzinfo is None:
-        fail(f"{option}: {text} has no zone; add Z, or +01:00", WRONG_USAGE)
+        fail(
+            f"{option}: {text} has no zone; write {found.isoformat()}Z, or +01:00 for Z",
+            WRONG_USAGE,
+        )
     return int(found.timestamp() * 1000)
 
 
