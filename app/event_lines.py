@@ -6,6 +6,7 @@ text, so that a rule's text and number tests mean the same as on one event.
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ def read_events(lines: Iterable[bytes], size: int = 10_000) -> Iterator[Lines]:
 
 
 def _loads(line: bytes) -> Mapping[str, Any]:
+    line = line.removeprefix(BOM_UTF8)
     found = json.loads(line) if LONG_NUMBER.search(line) else orjson.loads(line)
     if not isinstance(found, dict):
         raise TypeError(f"expected a JSON object, saw {type(found).__name__}")

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from app.alert_records import findings
-from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, read, take
+from app.reading import IS_IT_UP, TIMEOUT, ReadingError, open_reader, partitions, read, take
 
 EVENT_UID: Final = re.compile(r"([A-Za-z0-9_-]{11})-(\d+)-(\d+)(?:-(\d+))?(?:-aggregated)?")
 """That of an aggregated event begins with its first one's, and names that one's record."""
@@ -63,9 +63,14 @@ def raw_records(client: Mapping[str, Any], places: Sequence[Place]) -> Iterator[
         wanted.setdefault((place.topic, place.partition), set()).add(place.offset)
     consumer = open_reader(client)
     try:
+        topics = sorted({topic for topic, _ in wanted})
+        there = {(each.topic, each.partition) for each in partitions(consumer, topics)}
         for (topic, partition), offsets in sorted(wanted.items()):
-            for run in _runs(sorted(offsets)):
-                yield from _run(consumer, TopicPartition(topic, partition, run[0]), run)
+            for run in _runs(sorted(offsets)) if (topic, partition) in there else ():
+                yield from _run(consumer, TopicPartition(topic, partition), run)
+    except KafkaException as error:
+        text = error.args[0].str()
+        raise ReadingError(f"Kafka does not say what it has: {text}; {IS_IT_UP}") from None
     finally:
         consumer.close()
 

@@ -245,4 +245,10 @@ def _filled(text: str, time: int, values: Mapping[str, str]) -> str:
 
 
 def _counted(text: str, number: int) -> str:
-    return COUNTER.sub(lambda found: str(number % int(found[1]) if found[1] else number), text)
+    def counted(found: re.Match[str]) -> str:
+        modulus = int(found[1] or 0)
+        if found[1] and not modulus:
+            raise ValueError(f"saw {found[0]!r}, expected a modulus of at least 1")
+        return str(number % modulus if modulus else number)
+
+    return COUNTER.sub(counted, text)

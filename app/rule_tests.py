@@ -28,6 +28,8 @@ SMALLEST_BATCH, BATCHES = 64, 8
 def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
     """The final alerts of a stream once all its windows are closed."""
     lines = test.lines()
+    if not lines:
+        return []
     sources = {each.normalizer: _source(each.normalizer) for each in lines}
     names = [each.name for each in sources.values()]
     plan = Plan(
@@ -50,6 +52,24 @@ def final_alerts(rules: RuleSet, test: RuleTest) -> list[dict[str, Any]]:
     driver.run()
     found = [orjson.loads(record.value or b"") for record in driver.read(NAMES.alerts(TENANT))]
     return [alert for alert in found if alert["unmapped"]["state"] == "final"]
+
+
+def of_folder(
+    file: Path, test: RuleTest, rules: RuleSet, found: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The alerts that a stream in this file is about: those of rules in the folder around its
+    `tests`, and of the others that it names."""
+    folder = file.absolute().parents[1]
+    every = [entry.rule for entry in rules.rules.events]
+    every += [entry.rule for entry in rules.rules.correlations]
+    paths = {rule.id: Path(rule.path).absolute() for rule in every}
+    named = {alert.title for alert in test.alerts}
+    return [
+        alert
+        for alert in found
+        if _title(alert) in named
+        or paths[alert["finding_info"]["analytic"]["uid"]].is_relative_to(folder)
+    ]
 
 
 @cache

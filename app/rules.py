@@ -5,10 +5,11 @@ field map and one named `placeholders.yml` has the values of placeholders, both 
 beside them; every other `*.yml` or `*.yaml` holds rules.
 """
 
+import glob
 import hashlib
 import os
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from topology.match.ruleset import RuleSet
 from topology.rules import Rules
 
 if TYPE_CHECKING:
+    from topology.match.bases import Elsewhere
     from topology.match.compile import Compilation, Validate
     from topology.match.placeholders import Placeholders
 
@@ -42,12 +44,14 @@ def load_rules(
     tenants: Mapping[str, Sequence[Path]] | None = None,
     lists: Mapping[str, ActiveList] | None = None,
     more_lists: bool = False,
+    elsewhere: "Callable[[], Elsewhere] | None" = None,
 ) -> RuleSet:
     """Compile all rules under the paths, or take them from the folder `cache` if unchanged.
 
     Field maps are those found beside the rules, or `maps` and no others. `tenants`: paths of rules
     that serve one tenant alone. `lists`: those that there are, None: not known; `more_lists`: rules
-    may name others. Raises RuleErrors with every problem of every file.
+    may name others; `elsewhere`: what correlations may refer to beside them, which is not kept in a
+    cache. Raises RuleErrors with every problem of every file.
     """
     problems: list[Problem] = []
     shared = dict.fromkeys(rule_files(paths))
@@ -61,12 +65,7 @@ def load_rules(
                 text = f"is named by {other} and by tenants.{tenant}.rules; leave one"
                 problems.append(Problem(str(file), 1, "", text))
     files = [*shared, *(file for file in owned if file not in shared)]
-    if maps is not None:
-        files = [file for file in files if file.name != FIELD_MAP]
-    texts = [(str(file), text) for file, text in _read(files, problems)]
-    given = [(str(file), text) for file, text in _read(maps or (), problems)]
-    if problems:
-        raise RuleErrors(problems)
+    texts, given = _texts(files, maps, problems)
     if not texts and not given and not lists:
         return RuleSet(Rules(), (), ())
     owners = {str(file): tenant for file, tenant in owned.items()}
@@ -77,29 +76,34 @@ def load_rules(
         kept = cache / f"rules-{_digest(parts)}.pickle"
     if kept is not None and (rules := _load(kept)) is not None:
         return rules
-    found = _compilation(texts, given, lists, more_lists=more_lists, tenants=owners)
+    found = _compilation(
+        texts, given, lists, more_lists=more_lists, tenants=owners, elsewhere=elsewhere
+    )
     rules = found.whole()
-    if kept is not None:
+    if kept is not None and not found.bases:
         _keep(kept, rules)
     return rules
 
 
 def examined(
-    paths: Sequence[Path], lists: Mapping[str, ActiveList] | None, *, more_lists: bool
+    paths: Sequence[Path],
+    lists: Mapping[str, ActiveList] | None,
+    *,
+    more_lists: bool,
+    maps: Sequence[Path] | None = None,
+    elsewhere: "Callable[[], Elsewhere] | None" = None,
+    validate: "Validate | None" = None,
 ) -> "Compilation":
-    """All rules under the paths, of which some may not load, with what pySigma's validators say.
+    """All rules under the paths, of which some may not load.
 
-    `lists` and `more_lists`: as in load_rules. Raises RuleErrors for files that cannot be read, and
-    for field maps and placeholders.
+    `validate` says what there is to note of them; all else is as in load_rules. Raises RuleErrors
+    for files that cannot be read, and for field maps and placeholders.
     """
-    from topology.match.validators import notes  # noqa: PLC0415  # as in _compilation
-
     problems: list[Problem] = []
-    files = dict.fromkeys(rule_files(paths))
-    texts = [(str(file), text) for file, text in _read(files, problems)]
-    if problems:
-        raise RuleErrors(problems)
-    return _compilation(texts, (), lists, more_lists=more_lists, validate=notes)
+    texts, given = _texts(list(rule_files(paths)), maps, problems)
+    return _compilation(
+        texts, given, lists, more_lists=more_lists, validate=validate, elsewhere=elsewhere
+    )
 
 
 def _compilation(
@@ -110,23 +114,24 @@ def _compilation(
     more_lists: bool,
     tenants: Mapping[str, str] | None = None,
     validate: "Validate | None" = None,
+    elsewhere: "Callable[[], Elsewhere] | None" = None,
 ) -> "Compilation":
-    """(path, text) pairs compiled, each as its name says; `maps`: more field maps, of any name.
+    """(path, text) pairs compiled, each as its name says, with the field maps `maps`.
 
     Raises RuleErrors for field maps and placeholders.
     """
     # pySigma is a large part of a start, and not needed for what the cache has.
     from topology.match.compile import compilation, read_field_map  # noqa: PLC0415
 
-    fields = [*maps, *(item for item in texts if Path(item[0]).name == FIELD_MAP)]
     return compilation(
         [item for item in texts if Path(item[0]).name not in BESIDE],
-        [read_field_map(path, text) for path, text in fields],
-        _placeholders(texts),
+        [read_field_map(path, text) for path, text in maps],
+        placeholders_of(texts),
         lists,
         more_lists=more_lists,
         tenants=tenants,
         validate=validate,
+        elsewhere=elsewhere,
     )
 
 
@@ -181,7 +186,16 @@ def user_cache() -> Path | None:
 
 
 def rule_files(paths: Sequence[Path]) -> Iterable[Path]:
-    """Files with rules, field maps and placeholders; some may come twice."""
+    """Files with rules, field maps and placeholders, each once, whatever leads to it."""
+    seen: set[Path] = set()
+    for file in _rule_files(paths):
+        place = file.resolve()
+        if place not in seen:
+            seen.add(place)
+            yield file
+
+
+def _rule_files(paths: Sequence[Path]) -> Iterable[Path]:
     for path in paths:
         if path.is_file():
             yield path
@@ -195,24 +209,21 @@ def rule_files(paths: Sequence[Path]) -> Iterable[Path]:
                 yield file
 
 
-def test_files(paths: Sequence[Path]) -> Iterable[Path]:
-    """Files of streams that rules are tested with, beside the rules."""
-    folders = {(path if path.is_dir() else path.parent) / TESTS for path in paths}
-    return sorted(file for folder in folders for file in folder.glob("*.yml"))
+def test_files(paths: Sequence[Path]) -> list[Path]:
+    """Files of streams: that with the name of a rule file in `tests` beside it, and of a folder all
+    in its `tests` and in those below."""
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            found.update(path.rglob(f"{TESTS}/*"))
+        else:
+            found.update((path.parent / TESTS).glob(f"{glob.escape(path.stem)}.*"))
+    return sorted(file for file in found if file.suffix in SUFFIXES and file.is_file())
 
 
-def placeholders_beside(path: Path) -> "Placeholders":
-    """What a rule file's placeholders stand for. Raises RuleErrors."""
-    from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in _compilation
-
-    beside = path.with_name(PLACEHOLDERS)
-    if not beside.is_file():
-        return {}
-    return read_placeholders(str(beside), beside.read_text(encoding="utf-8"))
-
-
-def _placeholders(texts: Sequence[tuple[str, str]]) -> "Placeholders":
-    """Those of all files; of a name that several have, the last one's."""
+def placeholders_of(texts: Iterable[tuple[str, str]]) -> "Placeholders":
+    """What placeholders stand for; of a name that several files have, the last one's. Raises
+    RuleErrors."""
     from topology.match.placeholders import read_placeholders  # noqa: PLC0415  # as in _compilation
 
     found: dict[str, Sequence[str]] = {}
@@ -222,7 +233,24 @@ def _placeholders(texts: Sequence[tuple[str, str]]) -> "Placeholders":
     return found
 
 
-def _read(files: Iterable[Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
+def _texts(
+    files: Sequence[Path], maps: Sequence[Path] | None, problems: list[Problem]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Paths and texts of all files, and of the field maps that hold: `maps`, or those among them.
+
+    Raises RuleErrors with `problems` and all that cannot be read.
+    """
+    if maps is not None:
+        files = [file for file in files if file.name != FIELD_MAP]
+    texts = [(str(file), text) for file, text in read_files(files, problems)]
+    given = [(str(file), text) for file, text in read_files(maps or (), problems)]
+    if problems:
+        raise RuleErrors(problems)
+    return texts, given or [item for item in texts if Path(item[0]).name == FIELD_MAP]
+
+
+def read_files(files: Iterable[Path], problems: list[Problem]) -> Iterable[tuple[Path, str]]:
+    """Files with their texts; what cannot be read goes to `problems`."""
     for file in files:
         try:
             yield file, file.read_text(encoding="utf-8")

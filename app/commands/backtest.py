@@ -44,6 +44,7 @@ def backtest(
     Nothing is written. Lists are empty at first, or have the rows of a file as `northbound lists
     import` takes it. Lines before --from are read as far back as windows reach, so that counts
     are complete; a window that is open at the end of what is read is closed there, and told so.
+    Correlations of --rules find the rules that they count in northbound.yaml, too.
 
     Example: northbound backtest --rules my-rules --from 24h
     """
@@ -66,9 +67,10 @@ def backtest(
     try:
         plan = build_plan(settings, Origins(client, topics))
         if rules:
-            plan = replace(
-                plan, rules=compiled(rules, settings.state / "cache", lists=settings.active_lists)
-            )
+            found = compiled(rules, settings.state / "cache", config=settings)
+            if not found.rules.events:
+                fail(f"no rules under {', '.join(map(str, rules))}")
+            plan = replace(plan, rules=found)
             warn(plan.rules)
         if tenant is not None:
             plan = replace(plan, tenants={tenant: plan.tenants[tenant]})
@@ -122,7 +124,10 @@ def _moment(option: str, text: str, now_ms: int) -> int:
             WRONG_USAGE,
         )
     if found.tzinfo is None:
-        fail(f"{option}: {text} has no zone; add Z, or +01:00", WRONG_USAGE)
+        fail(
+            f"{option}: {text} has no zone; write {found.isoformat()}Z, or +01:00 for Z",
+            WRONG_USAGE,
+        )
     return int(found.timestamp() * 1000)
 
 

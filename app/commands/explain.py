@@ -1,7 +1,7 @@
 """`northbound explain`: what an alert or an event was made of, down to the raw lines."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +32,7 @@ def explain(
 
     Example: northbound explain MU5FnyvNpc4-2-348
     """
+    from app.broker.cluster_error import ClusterError
     from app.lineage import alerts, place_of, raw_records
     from app.origins import Origins
     from app.reading import ReadingError
@@ -54,19 +55,27 @@ def explain(
         if not said:
             fail(f"{uid}: no alert with this uid is kept in {', '.join(feeds) or 'any topic'}")
         linked = [each["uid"] for each in said[-1]["finding_info"].get("related_events", ())]
-        places = {each: place_of(each, origins) for each in linked[:events]}
-        known = {each: found for each, found in places.items() if found is not None}
-        records = {
-            (each.topic(), each.partition(), each.offset()): each
-            for each in raw_records(client, list(known.values()))
-        }
+        places = {each: _known_place(each, origins) for each in linked[:events]}
+        kept = raw_records(client, [at for at in places.values() if at is not None])
+        records = {(each.topic(), each.partition(), each.offset()): each for each in kept}
         lines = [
-            (each, at, records.get((at.topic, at.partition, at.offset)))
-            for each, at in known.items()
+            (each, at, records.get((at.topic, at.partition, at.offset)) if at else None)
+            for each, at in places.items()
         ]
         _show_alert(said, lines, len(linked), json=as_json(json))
-    except ReadingError as error:
+    except (ReadingError, ClusterError) as error:
         fail(error)
+
+
+def _known_place(uid: str, origins: Mapping[str, str]) -> "Place | None":
+    """The place of an alert's event; None where its source is not in northbound.yaml any more."""
+    from app.lineage import place_of
+    from app.reading import ReadingError
+
+    try:
+        return place_of(uid, origins)
+    except ReadingError:
+        return None
 
 
 def _show_event(settings: Config, place: "Place", message: "Message", *, json: bool) -> None:
@@ -85,7 +94,7 @@ def _show_event(settings: Config, place: "Place", message: "Message", *, json: b
 
 def _show_alert(
     said: Sequence[dict[str, Any]],
-    lines: "Sequence[tuple[str, Place, Message | None]]",
+    lines: "Sequence[tuple[str, Place | None, Message | None]]",
     linked: int,
     *,
     json: bool,
@@ -94,7 +103,7 @@ def _show_alert(
     if json:
         _write({"alert": last, "states": [each["unmapped"]["state"] for each in said]})
         for uid, place, message in lines:
-            _write({"uid": uid, **_record(place, message)})
+            _write({"uid": uid, **(_record(place, message) if place else {"line": None})})
         return
     info, more = last["finding_info"], last["unmapped"]
     print(f"{info['title']}  {last.get('severity', '')}  {more['state']}")
@@ -107,6 +116,9 @@ def _show_alert(
         return
     print(f"\n{count} events, {linked} of them linked, {len(lines)} shown:")
     for uid, place, message in lines:
+        if place is None:
+            print(f"\n{uid}\n  its raw topic is of no source in northbound.yaml")
+            continue
         print(f"\n{uid}  {_where(place)}" + (f"  received {_time(message)}" if message else ""))
         print(_line(message) if message else "  not kept any more")
 

@@ -1,7 +1,8 @@
 """Options that several commands share, and how they turn a bad configuration into an exit."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,6 @@ from app.config import DEFAULT_PATH, Config, ConfigError, in_file_order, load
 from app.output import WRONG_USAGE, errors, fail
 
 if TYPE_CHECKING:
-    from topology.lists import ActiveList
     from topology.match.ruleset import RuleSet
 
 ConfigOption = Annotated[
@@ -48,25 +48,29 @@ def compiled(
     cache: Path | None = None,
     *,
     maps: Sequence[Path] | None = None,
-    lists: Mapping[str, "ActiveList"] | None = None,
+    config: Config | None = None,
     also: Sequence[str] = (),
 ) -> "RuleSet":
     """Sigma rules of files and folders; ends with every mistake on standard error. `cache`: that of
-    the user, unless given. `lists`: those that there are; None: those of a northbound.yaml that is
-    here, if it can be read, and whatever rules name. `also`: mistakes found elsewhere."""
+    the user, unless given. `config`: whose lists and whose rules, as bases of correlations, there
+    are; None: those of a northbound.yaml that is here, and whatever lists rules name. `also`:
+    mistakes found elsewhere."""
+    from app.deployed_rules import deployed
     from app.rules import load_rules, user_cache
     from topology.match.documents import RuleErrors
 
     there(paths)
     problems = list(also)
     found = None
+    known = config_here() if config is None else config
     try:
         found = load_rules(
             paths,
             cache or user_cache(),
             maps=maps,
-            lists=lists_here() if lists is None else lists,
-            more_lists=lists is None,
+            lists=known.active_lists if known else {},
+            more_lists=config is None,
+            elsewhere=partial(deployed, known, paths, maps=maps is None) if known else None,
         )
     except RuleErrors as error:
         problems += error.problems
@@ -82,15 +86,18 @@ def there(paths: Sequence[Path]) -> None:
             fail(f"{path}: no such file or folder", WRONG_USAGE)
 
 
-def lists_here() -> "Mapping[str, ActiveList]":
-    """The lists of the northbound.yaml in the working folder; none where it cannot be read."""
+def config_here() -> Config | None:
+    """The northbound.yaml in the working folder; None without one, or where it cannot be read,
+    which is told."""
     path = Path(os.environ.get("NORTHBOUND_CONFIG", DEFAULT_PATH))
     if not path.exists():
-        return {}
+        return None
     try:
-        return load(path).active_lists
+        return load(path)
     except ConfigError:
-        return {}
+        text = "has mistakes, which `northbound check` tells; its lists and rules are not looked at"
+        errors.print(f"warning: {path} {text}", markup=False)
+        return None
 
 
 def warn(rules: "RuleSet") -> None:

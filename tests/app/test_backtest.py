@@ -116,6 +116,10 @@ def _backtest(config: Config, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(each) for each in result.stdout.splitlines()]
 
 
+def _title(found: dict[str, Any]) -> str:
+    return str(found["alert"]["finding_info"]["title"])
+
+
 def _replayed(config: Config, time: int) -> str:
     """What `northbound replay` says of a file with a line of this time."""
     file = config.home / "replayed.log"
@@ -148,7 +152,7 @@ def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     to count no more."""
     everything = _backtest(config, "--from", _moment(START), "--to", _moment(END + 300_000))
     assert not any(each["open"] for each in everything)
-    titles = {each["alert"]["finding_info"]["title"] for each in everything}
+    titles = set(map(_title, everything))
     listed = {"Several paths", "Read after a deletion"}
     assert titles == {"Many by one user", "Many again", *listed}
     finals = sorted(orjson.dumps(each["alert"]) for each in everything)
@@ -163,7 +167,13 @@ def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     stricter.write_text(RULES.replace("COUNT", "500"), encoding="utf-8")
     span = ["--from", _moment(START), "--to", _moment(END + 300_000)]
     found = _backtest(config, *span, "--rules", str(stricter))
-    assert {each["alert"]["finding_info"]["title"] for each in found} == listed
+    assert set(map(_title, found)) == listed
+    alone = config.home / "alone.yml"
+    alone.write_text(RULES.rpartition("---")[2], encoding="utf-8")
+    found = _backtest(config, *span, "--rules", str(alone))  # its base is in rules.yml
+    wanted = [each for each in everything if _title(each) == "Several paths"]
+    assert sorted(orjson.dumps(each) for each in found) == sorted(map(orjson.dumps, wanted))
+    assert _backtest(config, "--from", _moment(START - 7_200_000), "--to", _moment(START - 1)) == []
     cut = _backtest(config, "--from", _moment(START), "--to", _moment(END - 1_000))
     assert any(each["open"] for each in cut)
     wait_for(  # what Kafka does not say in time is not told
@@ -175,7 +185,8 @@ def test_the_finals_are_those_of_live_workers(config: Config) -> None:
     ("arguments", "problem"),
     [
         (["--from", "yesterday"], "--from: saw 'yesterday', expected a time such as"),
-        (["--from", "2026-01-01T00:00:00"], "has no zone"),
+        (["--from", "2026-01-01T00:00:00"], "write 2026-01-01T00:00:00Z, or +01:00"),
+        (["--from", "2026-01-01"], "has no zone; write 2026-01-01T00:00:00Z"),
         (["--from", "1h", "--to", "2h"], "is not before --to"),
         (["--from", "1h", "--tenant", "other"], "no tenant other; expected one of acme"),
     ],

@@ -83,7 +83,8 @@ def _run(config: Config, *arguments: str) -> Any:
 
 def test_from_the_alert_to_its_lines(config: Config) -> None:
     """All its events with their lines, byte for byte; then one event with what is made of it; what
-    nobody knows is said. A uid that begins with a dash is no option."""
+    nobody knows is said. A uid that begins with a dash is no option. Without its source an alert is
+    shown without its lines."""
     alert = _alert(config)
     assert alert is not None
     result = _run(config, alert["metadata"]["uid"])
@@ -104,6 +105,9 @@ def test_from_the_alert_to_its_lines(config: Config) -> None:
     stem = one["uid"][:11]
     for uid, problem in {
         f"{stem}-0-99": "at 99 is not kept any more",
+        f"{stem}-9-0": "at 0 is not kept any more, or was never written",
+        f"{stem}-0-{9**30}": "is not kept any more, or was never written",
+        f"{stem}-{9**20}-0": "is not kept any more, or was never written",
         "AAAAAAAAAAA-0-1": "no raw topic here gives uids that begin with AAAAAAAAAAA",
         "-AAAAAAAAAA-0-1": "no raw topic here gives uids that begin with -AAAAAAAAAA",
         "none": "no alert with this uid is kept in",
@@ -112,6 +116,26 @@ def test_from_the_alert_to_its_lines(config: Config) -> None:
     }.items():
         result = _run(config, uid)
         assert (result.exit_code, problem in result.stderr) == (1, True), result.stderr
+    file = config.home / "northbound.yaml"  # from here on without the source
+    text = file.read_text(encoding="utf-8").replace("{q: {", "{r: {").replace("[q]", "[r]")
+    file.write_text(text, encoding="utf-8")
+    result = _run(config, alert["metadata"]["uid"])
+    assert result.exit_code == 0, result.stderr
+    _, *events = [json.loads(each) for each in result.stdout.splitlines()]
+    assert [each["line"] for each in events] == [None] * 3
+
+
+def test_without_kafka(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said as what it is, for the uid of an event, too."""
+    monkeypatch.setattr("app.broker.admin.TIMEOUT_S", 1)
+    file = tmp_path / "northbound.yaml"
+    file.write_text(
+        "version: 1\nkafka: {external: {bootstrap: '127.0.0.1:1'}}\n"
+        "sources: {q: {format: qumulo}}\ntenants: {acme: {sources: [q]}}\n",
+        encoding="utf-8",
+    )
+    result = CliRunner().invoke(app, ["explain", "AAAAAAAAAAA-0-1", "--config", str(file)])
+    assert (result.exit_code, "is Kafka up" in result.stderr) == (1, True), result.output
 
 
 def test_uids() -> None:

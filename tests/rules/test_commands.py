@@ -1,6 +1,7 @@
 """`northbound rules` on shipped and on broken rules."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -167,12 +168,72 @@ def test_test(tmp_path):
     assert "expected Directory tree deleted; saw no alert" in result.stdout
 
 
+def test_tests_of_a_file_and_of_folders(tmp_path):
+    """A file has those of its name and no others, a folder also those in folders below it, which
+    are not about each other's rules."""
+    result = run("test", FOLDER / "tree_delete.yml")
+    assert result.exit_code == 0, result.stdout
+    lines = result.stdout.splitlines()
+    assert lines
+    assert all(line.startswith("ok   tree_delete: ") for line in lines)
+    for name in ("fieldmap.yml", "tree_delete.yml", "tests/tree_delete.yml"):
+        (tmp_path / "nas" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(FOLDER / name, tmp_path / "nas" / name)
+    assert run("test", tmp_path).stdout == result.stdout
+    other = tmp_path / "other" / "also.yml"
+    other.parent.mkdir()
+    shutil.copy(FOLDER / "fieldmap.yml", other.parent)
+    text = (FOLDER / "tree_delete.yml").read_text(encoding="utf-8")
+    text = re.sub("(?m)^id: .*$", "name: also", text).replace("Directory tree deleted", "Also")
+    other.write_text(text, encoding="utf-8")
+    assert run("test", tmp_path).stdout == result.stdout  # streams are about the rules around them
+    shutil.move(other, tmp_path / "nas" / "also.yml")
+    assert "saw Also, Directory tree deleted" in run("test", tmp_path).stdout
+    (tmp_path / "nas" / "also.yml").unlink()
+    tests = tmp_path / "nas" / "tests"
+    (tests / "tree_delete.yml").rename(tests / "tree_delete.yaml")
+    for path in (tmp_path / "nas", tmp_path / "nas" / "tree_delete.yml"):
+        assert run("test", path).stdout == result.stdout
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "told"),
+    [
+        ("[]", 0, "ok   tree_delete: none"),
+        ("[{operation: fs_delete, path: '/{n%0}'}]", 1, "4: tests[0].events[0]: saw '{n%0}'"),
+    ],
+)
+def test_odd_streams(tmp_path, events, status, told):
+    """A stream without events has no alerts; what cannot be counted is told with its line."""
+    for name in ("fieldmap.yml", "tree_delete.yml"):
+        shutil.copy(FOLDER / name, tmp_path / name)
+    (tmp_path / "tests").mkdir()
+    text = f"tests:\n  - name: none\n    events:\n      {events}\n    alerts: []\n"
+    (tmp_path / "tests" / "tree_delete.yml").write_text(text, encoding="utf-8")
+    result = run("test", tmp_path)
+    assert (result.exit_code, told in result.output) == (status, True), result.output
+
+
 def test_nothing_there(tmp_path):
-    """A path that does not exist is wrong usage; a folder without tests says so."""
+    """A path that does not exist is wrong usage; a folder without rules or tests says so."""
     assert run("check", tmp_path / "none").exit_code == 2
+    result = run("check", tmp_path)
+    assert (result.exit_code, f"no rules under {tmp_path}" in result.stderr) == (1, True)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "tree_delete.yml").write_text("tests: []\n", encoding="utf-8")
     shutil.copy(FOLDER / "tree_delete.yml", tmp_path)
     result = run("test", tmp_path)
     assert (result.exit_code, "no tests in" in result.stderr) == (1, True)
+
+
+def test_one_file_by_several_names(tmp_path, monkeypatch):
+    """A file that is named twice, or by a link, has its rules once."""
+    shutil.copy(FOLDER / "tree_delete.yml", tmp_path / "b.yml")
+    (tmp_path / "c.yml").symlink_to("b.yml")
+    monkeypatch.chdir(tmp_path)
+    for paths in (["."], ["b.yml", tmp_path / "b.yml"], ["c.yml", "."]):
+        result, rules = checked(*paths)
+        assert (result.exit_code, list(rules)) == (0, ["Directory tree deleted"]), result.stderr
 
 
 def test_list_is_narrowed_down():
@@ -191,8 +252,30 @@ def test_list_is_narrowed_down():
     impact = titles("--tag", "attack.impact")
     assert "Ransom note in several directories" in impact < everything
     assert titles("--status", "deprecated") == set()
-    result = run("list", FOLDER, "--logsource", "windows")
-    assert (result.exit_code, "saw 'windows'" in result.stderr) == (2, True)
+    for option in ("--logsource", "--level", "--status"):
+        result = run("list", FOLDER, option, "windows")
+        assert (result.exit_code, f"{option}: saw 'windows'" in result.stderr) == (2, True)
+
+
+def test_list_knows_tags_in_capitals(tmp_path):
+    """As SigmaHQ's rules once had them; rules of a file are in its order."""
+    text = MIXED.partition("---")[0].replace("t1059", "T1059")
+    others = [
+        f"---\ntitle: Rule {number}\nlogsource: {{product: x}}\n"
+        "detection: {sel: {a: b}, condition: sel}\n"
+        for number in range(2)
+    ]
+    (tmp_path / "r.yml").write_text(text + "".join(others), encoding="utf-8")
+    (tmp_path / "q.yml").write_text("# " * 80 + others[0].replace("0", "2"), encoding="utf-8")
+    for options, titles in {
+        (): ["Rule 2", "Sound", "Rule 0", "Rule 1"],
+        ("--tag", "attack.t1059"): ["Sound"],
+        ("--tag", "attack.T1059"): ["Sound"],
+        ("--tag", "T1059"): ["Sound"],
+        ("--tag", "1059"): [],
+    }.items():
+        listed = run("list", tmp_path, *options).stdout.splitlines()
+        assert [json.loads(line)["title"] for line in listed] == titles
 
 
 def test_placeholders_beside_rules(tmp_path):

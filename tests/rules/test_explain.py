@@ -150,6 +150,23 @@ def test_what_is_no_event(tmp_path, event, options, problem):
     assert (result.exit_code, problem in result.stderr) == (1, True), result.stderr
 
 
+def test_an_event_over_several_lines(tmp_path):
+    """As people print it, from an editor with a byte order mark, too; broken, its line is told."""
+    whole = json.dumps(DELETE, indent=2)
+    for event in (whole, f"\ufeff{whole}\n", f"\n{whole}"):
+        result, found = explain(tmp_path, FOLDER / "mass_delete_by_user.yml", event)
+        assert result.exit_code == 0, result.stderr
+        assert any(entry.get("counts") for entry in found)
+    result, _ = explain(tmp_path, FOLDER / "tree_delete.yml", whole[:-1])
+    assert (result.exit_code, "event.json:1: is no event" in result.stderr) == (1, True)
+
+
+def test_a_folder_without_rules(tmp_path):
+    """Silence would look like an event that nothing is to be said of."""
+    result, _ = explain(tmp_path, tmp_path, DELETE)
+    assert (result.exit_code, f"no rules under {tmp_path}" in result.stderr) == (1, True)
+
+
 def test_a_rule_that_does_not_load(tmp_path):
     """The same message as `rules check` gives."""
     rule = tmp_path / "rule.yml"

@@ -13,6 +13,7 @@ from sigma.rule import SigmaLevel, SigmaRule, SigmaRuleBase
 
 from topology.levels import Level
 from topology.lists import ActiveList
+from topology.match.bases import Elsewhere, bases
 from topology.match.correlations import compile_correlation
 from topology.match.documents import Document, Problem, RuleErrors, read_documents
 from topology.match.fieldmap import FieldMap, find_map, given, read_field_map
@@ -60,13 +61,17 @@ def compile_rules(
 class Compilation(NamedTuple):
     """Rules of which some may not load; with `problems`, `rules` are those that do, to look at.
 
-    `documents`: all that were read, those of filters too. `notes`: what `validate` said.
+    `documents`: all that were read, those of filters too; `bases`: those out of elsewhere. `notes`:
+    what `validate` said. `field_maps`, `placeholders`: what all were compiled with.
     """
 
     rules: RuleSet
     problems: list[Problem]
     documents: list[Document]
     notes: list[Problem]
+    bases: list[Document]
+    field_maps: Sequence[FieldMap]
+    placeholders: Placeholders
 
     def whole(self) -> RuleSet:
         """The rules, of which all have to load. Raises RuleErrors that lists every problem."""
@@ -84,13 +89,15 @@ def compilation(
     more_lists: bool = False,
     tenants: Mapping[str, str] | None = None,
     validate: Validate | None = None,
+    elsewhere: Callable[[], Elsewhere] | None = None,
 ) -> Compilation:
     """Compile (path, text) pairs of YAML with one or more rules each, of which some may not load.
 
     Rules that need a list of values which `placeholders` does not have are loaded and never match;
     `RuleSet.warnings` names them. `lists`: those that there are, None: not known; `more_lists`:
     rules may name others. `tenants`: path to the tenant whose rules are there and serve no other.
-    `validate` looks at all that could be parsed.
+    `validate` looks at all that could be parsed. `elsewhere`: rules that correlations
+    may refer to beside these; asked for if one does.
     """
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -98,7 +105,10 @@ def compilation(
     parsed = [item for document in read for item in parse(document, problems)]
     notes = [] if validate is None else list(validate(parsed))  # before filters change them
     owners = tenants or {}
-    parsed = filtered(parsed, owners, problems, warnings)
+    based = bases(parsed, elsewhere, problems)
+    field_maps = (*field_maps, *based.field_maps)
+    placeholders = {**based.placeholders, **(placeholders or {})}
+    parsed = filtered([*parsed, *based.parsed], owners, problems, warnings)
     events = [item for item in parsed if isinstance(item.rule, SigmaRule)]
     correlations = [item for item in parsed if isinstance(item.rule, SigmaCorrelationRule)]
     _check_identity(parsed, problems)
@@ -133,7 +143,8 @@ def compilation(
     rules = steps.silenced(members.finished())
     steps.check(rules)
     made = RuleSet(rules, forest.atoms, nodes, [str(warning) for warning in warnings])
-    return Compilation(made, problems, read, notes)
+    found_bases = [item.document for item in based.parsed]
+    return Compilation(made, problems, read, notes, found_bases, field_maps, placeholders)
 
 
 def _check_identity(parsed: Sequence[Parsed], problems: list[Problem]) -> None:

@@ -17,7 +17,7 @@ from sigma.exceptions import SigmaError
 from topology.match.documents import Document, Problem
 from topology.match.extensions import Extensions
 from topology.match.formulas import FormulaError, alternatives
-from topology.match.members import Members
+from topology.match.members import NAME_IT, Members
 from topology.match.ranges import others
 from topology.match.shown import shown_of_members
 from topology.match.values import UnsupportedError
@@ -154,7 +154,7 @@ def _members(
     counted: dict[str, Correlation] = {}
     if not rule.rules:
         problems.append(document.problem("names no rule", "correlation", "rules"))
-    for entry in rule.rules or ():
+    for number, entry in enumerate(rule.rules or ()):
         index = members.index(entry.reference)
         correlation = members.correlation(entry.reference)
         if index is not None:
@@ -163,8 +163,10 @@ def _members(
         elif correlation is not None:
             counted[correlation.rule.id] = correlation
         else:
-            text = f"{entry.reference!r} is neither id nor name of a rule that is loaded"
-            problems.append(document.problem(text, "correlation", "rules"))
+            listed = "rules" if "rules" in document.content["correlation"] else "condition"
+            line = document.line_of("correlation", listed, str(number))
+            text = f"{entry.reference!r} is neither id nor name of a rule that is loaded; {NAME_IT}"
+            problems.append(Problem(document.path, line, f"correlation.{listed}", text))
     return indexes, list(counted.values())
 
 

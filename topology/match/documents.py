@@ -77,12 +77,9 @@ def _entry(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | No
 
 def read_documents(path: str, text: str, problems: list[Problem]) -> Iterator[Document]:
     """The mappings of a YAML text; what is wrong with it is added to `problems`."""
+    loader = None
     try:
         loader = Loader(text)
-    except yaml.reader.ReaderError as error:
-        problems.append(Problem(path, 1, "", f"is not YAML: {error.reason}"))
-        return
-    try:
         while loader.check_node():
             node = loader.get_node()
             content = loader.construct_document(node)
@@ -94,6 +91,9 @@ def read_documents(path: str, text: str, problems: list[Problem]) -> Iterator[Do
                 continue
             problems += _repeated(path, node)
             yield Document(path, content, node)
+    except yaml.reader.ReaderError as error:
+        line = text.encode().count(b"\n", 0, error.position) + 1
+        problems.append(Problem(path, line, "", f"is not YAML: {error.reason}"))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         text = " ".join(part for part in (error.problem, error.context) if part)
@@ -101,7 +101,8 @@ def read_documents(path: str, text: str, problems: list[Problem]) -> Iterator[Do
     except (ValueError, RecursionError) as error:
         problems.append(Problem(path, 1, "", f"is not YAML: {error}"))
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _repeated(path: str, node: yaml.MappingNode) -> Iterator[Problem]:

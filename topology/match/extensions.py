@@ -15,7 +15,7 @@ from sigma.correlations import SigmaCorrelationRule, SigmaCorrelationTimespan
 from sigma.exceptions import SigmaError
 
 from topology.match.documents import Document, Problem
-from topology.match.members import Members
+from topology.match.members import NAME_IT, Members
 
 SECTION: Final = "northbound"
 """Top-level key of a rule for what Sigma does not have; other Sigma tools ignore it."""
@@ -61,7 +61,7 @@ class Extensions:
             index = members.index(name)
             if index is None:
                 text = f"{name!r} is neither id nor name of an event rule that is loaded"
-                self._wrong(text, "absent")
+                self._wrong(f"{text}; {NAME_IT}", "absent")
             elif index in listed:
                 self._wrong(f"{name!r} is among the correlation's rules, too", "absent")
             elif index not in found:

@@ -6,11 +6,15 @@ A tenant's correlation refers to its own rules and to those of all; one of all t
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from sigma.rule import SigmaRule
 
 from topology.match.fieldmap import FieldMap, find_map, given
 from topology.rules import Correlation, EventRule, Fields, Rules
+
+NAME_IT: Final = "name the file that has it, too, or let `rules` of northbound.yaml name it"
+"""What there is to do about a rule that is not loaded."""
 
 
 class Members:

@@ -35,14 +35,14 @@ def parse(document: Document, problems: list[Problem]) -> list[Parsed]:
         text = "is no Sigma rule: expected detection, correlation or filter"
         problems.append(document.problem(text))
         return []
+    located = list(_no_texts(document))
     try:
         rule = kind.from_dict(for_pysigma(content), collect_errors=True, policy=POLICY)
         errors: list[Exception] = list(rule.errors)
     except Exception as failure:
-        errors = [failure]
-    located: list[Problem] = []
+        errors = [] if located else [failure]
     if kind is SigmaCorrelationRule:
-        problems += timespan_problems(document) if errors else []
+        problems += timespan_problems(document) if errors or located else []
     elif any(_of_items(error, section) for error in errors):
         located += _item_problems(document, section)
     problems += located
@@ -52,7 +52,7 @@ def parse(document: Document, problems: list[Problem]) -> list[Parsed]:
             problems.append(document.problem(message(error), *keys))
     if SECTION in content and kind is SigmaFilter:
         problems.append(document.problem("extensions are not for filters", SECTION))
-    if errors:
+    if errors or located:
         return []
     if kind is SigmaCorrelationRule and rule.rules is None:  # an extended condition names them
         rule.rules = [SigmaRuleReference(name) for name in rule.condition.get_referenced_rules()]
@@ -88,11 +88,20 @@ KEYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("SigmaFilter", ("filter",)),
 )
 """Where the errors of pySigma belong, by the beginning of their class names."""
+TEXTS: Final = {
+    "Sigma rule name": "name",
+    "Sigma tag": "tags",
+    "Sigma rule license": "license",
+    "Sigma rule scope": "scope",
+}
+"""The same by what they say, for classes that say nothing."""
 
 
 def _keys(error: Exception, section: str) -> tuple[str, ...]:
-    name = type(error).__name__
-    return next((keys for prefix, keys in KEYS if name.startswith(prefix)), (section,))
+    name, text = type(error).__name__, message(error)
+    found = [keys for prefix, keys in KEYS if name.startswith(prefix)]
+    found += [(key,) for begin, key in TEXTS.items() if text.startswith(begin)]
+    return found[0] if found else (section,)
 
 
 def _of_items(error: Exception, section: str) -> bool:
@@ -102,10 +111,45 @@ def _of_items(error: Exception, section: str) -> bool:
     )
 
 
+def _no_texts(document: Document) -> Iterator[Problem]:
+    """What pySigma takes for a text without a look."""
+    for keys, value in _said_texts(document.content):
+        if not isinstance(value, str):
+            text = f"saw {value!r}, expected text; put it in quotes if it is meant"
+            yield document.problem(text, *keys)
+
+
+def _said_texts(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Paths and values."""
+    if content.get("id") is not None:
+        yield ("id",), content["id"]
+    for section, listing in (("correlation", ("rules", "group-by")), ("filter", ("rules",))):
+        for key in listing:
+            listed = _mapping(content.get(section)).get(key)
+            for number, value in enumerate(listed if isinstance(listed, list) else ()):
+                yield (section, key, str(number)), value
+    correlation = _mapping(content.get("correlation"))
+    if correlation.get("type") is not None:
+        yield ("correlation", "type"), correlation["type"]
+    for name, fields in _mapping(correlation.get("aliases")).items():
+        for pair in _mapping(fields).items():
+            yield from (
+                (("correlation", "aliases", str(name), str(pair[0])), each) for each in pair
+            )
+
+
+def _mapping(said: Any) -> Mapping[Any, Any]:
+    return said if isinstance(said, Mapping) else {}
+
+
 def _item_problems(document: Document, section: str) -> Iterator[Problem]:
     """Every broken item of a detection or a filter, each tried on its own."""
     for name, entry in searches(document, section):
         for key, value in entry.items() if isinstance(entry, dict) else [("", entry)]:
+            if not isinstance(key, str | None):
+                text = f"saw the key {key!r}, expected text; put it in quotes if it is meant"
+                yield document.problem(text, section, name, str(key))
+                continue
             try:
                 item = {key: value} if key else value
                 SigmaDetection.from_definition(item, policy=POLICY)

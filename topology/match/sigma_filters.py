@@ -37,7 +37,7 @@ def filtered(
                 if before and rule.detection.condition != before:
                     applied.append(entry.document)
                     met[number] |= {str(rule.id), rule.name or "", rule.title}
-        out.append(Parsed(item.document, rule, tuple(applied)))
+        out.append(Parsed(item.document, rule, (*item.filters, *applied)))
     if not problems:  # else what a filter names may be what is not loaded
         for number, entry in enumerate(sound):
             warnings += _idle(entry, met[number])
