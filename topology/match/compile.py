@@ -108,6 +108,7 @@ def compilation(
     based = bases(parsed, elsewhere, problems)
     field_maps = (*field_maps, *based.field_maps)
     placeholders = {**based.placeholders, **(placeholders or {})}
+    foreign = [item.document for item in based.parsed]
     parsed = filtered([*parsed, *based.parsed], owners, problems, warnings)
     events = [item for item in parsed if isinstance(item.rule, SigmaRule)]
     correlations = [item for item in parsed if isinstance(item.rule, SigmaCorrelationRule)]
@@ -127,7 +128,12 @@ def compilation(
                 _metadata(item, owners),
                 logsource,
                 tuple(sorted(needed)),
-                shown=shown_fields(item.document, item.rule.fields, columns, warnings),
+                shown=shown_fields(
+                    item.document,
+                    item.rule.fields,
+                    columns,
+                    [] if item.document in foreign else warnings,
+                ),
             )
         )
     steps = ListSteps(lists, field_maps, problems, more=more_lists)
@@ -136,15 +142,15 @@ def compilation(
     members = Members([item.rule for item in events], compiled, field_maps)
     for item in in_order(correlations, problems):
         metadata = _metadata(item, owners)
-        found = compile_correlation(item.document, item.rule, metadata, members, problems, warnings)
+        own = [] if item.document in foreign else warnings
+        found = compile_correlation(item.document, item.rule, metadata, members, problems, own)
         if found is not None:
             members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
             steps.of_correlation(item.document, found)
     rules = steps.silenced(members.finished())
     steps.check(rules)
     made = RuleSet(rules, forest.atoms, nodes, [str(warning) for warning in warnings])
-    found_bases = [item.document for item in based.parsed]
-    return Compilation(made, problems, read, notes, found_bases, field_maps, placeholders)
+    return Compilation(made, problems, read, notes, foreign, field_maps, placeholders)
 
 
 def _check_identity(parsed: Sequence[Parsed], problems: list[Problem]) -> None:
