@@ -63,11 +63,12 @@ def marks(
     ]
     if not said and PRIORITY not in events.columns:
         return None
-    rank = pl.Series([""], dtype=pl.String).new_from_index(0, len(rows))
+    rank = pl.lit("")
     if PRIORITY in events.columns:
         levels = events[PRIORITY].gather(rows)
-        rank = levels.replace_strict(RANKS, default="", return_dtype=pl.String).fill_null("")
-    text = pl.concat_str([pl.lit(rank), *said], separator=SEPARATOR, ignore_nulls=True)
+        ranks = levels.replace_strict(RANKS, default="", return_dtype=pl.String)
+        rank = pl.lit(ranks.fill_null(""))
+    text = pl.concat_str([rank, *said], separator=SEPARATOR, ignore_nulls=True)
     return pl.select(pl.when(text == "").then(text).otherwise(MARK + text)).to_series()
 
 

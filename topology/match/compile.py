@@ -96,8 +96,8 @@ def compilation(
     Rules that need a list of values which `placeholders` does not have are loaded and never match;
     `RuleSet.warnings` names them. `lists`: those that there are, None: not known; `more_lists`:
     rules may name others. `tenants`: path to the tenant whose rules are there and serve no other.
-    `validate` looks at all that could be parsed. `elsewhere`: rules that correlations
-    may refer to beside these; asked for if one does.
+    `validate` looks at all that could be parsed. `elsewhere`: rules that correlations may refer to
+    beside these; asked for if one does. `RuleSet.warnings` leaves theirs out.
     """
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -109,6 +109,10 @@ def compilation(
     field_maps = (*field_maps, *based.field_maps)
     placeholders = {**based.placeholders, **(placeholders or {})}
     foreign = [item.document for item in based.parsed]
+
+    def told(document: Document) -> list[Problem]:
+        return [] if document in foreign else warnings
+
     parsed = filtered([*parsed, *based.parsed], owners, problems, warnings)
     events = [item for item in parsed if isinstance(item.rule, SigmaRule)]
     correlations = [item for item in parsed if isinstance(item.rule, SigmaCorrelationRule)]
@@ -128,12 +132,7 @@ def compilation(
                 _metadata(item, owners),
                 logsource,
                 tuple(sorted(needed)),
-                shown=shown_fields(
-                    item.document,
-                    item.rule.fields,
-                    columns,
-                    [] if item.document in foreign else warnings,
-                ),
+                shown=shown_fields(item.document, item.rule.fields, columns, told(item.document)),
             )
         )
     steps = ListSteps(lists, field_maps, problems, more=more_lists)
@@ -142,8 +141,9 @@ def compilation(
     members = Members([item.rule for item in events], compiled, field_maps)
     for item in in_order(correlations, problems):
         metadata = _metadata(item, owners)
-        own = [] if item.document in foreign else warnings
-        found = compile_correlation(item.document, item.rule, metadata, members, problems, own)
+        found = compile_correlation(
+            item.document, item.rule, metadata, members, problems, told(item.document)
+        )
         if found is not None:
             members.add(found, item.rule.name, item.rule.id and str(item.rule.id))
             steps.of_correlation(item.document, found)
