@@ -1,6 +1,6 @@
 """What an experiment runs on, and the northbound.yaml that it becomes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,8 @@ class Setup:
     """What the run's folder needs, such as a small file system; left when all has ended."""
     prepare: Callable[[Path], None] = lambda _: None
     """Puts files into the run's folder before anything starts."""
+    unsaid: Collection[str] = ()
+    """Attributes of alerts that are left out of the comparison: an earlier commit wrote none."""
     needs: Callable[[], str] = str
     """What is missing on this machine for the experiment; empty if nothing is."""
 

@@ -50,5 +50,6 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "changelog-format": state.FORMAT,
     "rules-changed": state.RULES,
     "take-over": state.TAKE_OVER,
+    "take-over-older": state.TAKE_OVER_OLDER,
     "soak": soak.SOAK,
 }

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ from chaos.truth import Before
 from topology.alerts import STORE
 from topology.keys import group_key
 
-PREVIOUS = os.environ.get("PREVIOUS", "73ec7ac")
-"""The commit whose state is taken over. To be moved on with a change of what events or alerts say:
-what its workers wrote is judged by what today's make of the same lines."""
+PREVIOUS = os.environ.get("PREVIOUS", "cccbccd")
+"""The commit whose state is taken over: the one that closed the last issue. To be moved on with a
+change of what events or alerts say: what its workers wrote is judged by what today's make of the
+same lines."""
+OLDER = os.environ.get("OLDER", "290c0f9")
+"""One with much behind it, which closed the first issue."""
 CLOSED_S = 16.0
 """After so many seconds of ticks alone all windows of the chaos rules are closed."""
 BURST = "3f9d4f3e-6f0b-4a39-8f4b-1a6f1b3a0001"
@@ -161,35 +165,50 @@ def _rules(rig: Rig) -> None:
     _go_on(rig)
 
 
-def _previous_code(folder: Path) -> None:
-    place = folder / "previous"
-    place.mkdir()
-    command = f"git archive {PREVIOUS} app topology schemas rules | tar -x -C '{place}'"
-    subprocess.run(["sh", "-c", command], cwd=ROOT, check=True, timeout=60)
+def _take_over(what: str, commit: str, unsaid: Collection[str] = ()) -> Experiment:
+    """Workers of an earlier commit are replaced by today's, one after another, under load.
 
+    `what`: `Experiment.what`. `unsaid`: attributes of alerts that the commit did not write yet.
+    """
 
-def _previous_rules(content: dict[str, Any]) -> None:
-    """Those that both commits know."""
-    content["rules"] = [str(ROOT / "chaos" / "rules"), "previous/rules/qumulo"]
+    def code(folder: Path) -> None:
+        place = folder / "previous"
+        place.mkdir()
+        command = f"git archive {commit} app topology schemas rules | tar -x -C '{place}'"
+        subprocess.run(["sh", "-c", command], cwd=ROOT, check=True, timeout=60)
 
+    def rules(content: dict[str, Any]) -> None:
+        """Those that both commits know."""
+        content["rules"] = [str(ROOT / "chaos" / "rules"), "previous/rules/qumulo"]
 
-def _has_previous() -> str:
-    argv = ["git", "cat-file", "-e", f"{PREVIOUS}^{{commit}}"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=False, timeout=30)
-    return "" if done.returncode == 0 else f"commit {PREVIOUS} in the history"
+    def needs() -> str:
+        argv = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=False, timeout=30)
+        return "" if done.returncode == 0 else f"commit {commit} in the history"
 
+    def run(rig: Rig) -> None:
+        rig.wait(10.0)
+        for worker in rig.workers:
+            rig.fault(f"{worker.name} of commit {commit} is replaced")
+            worker.stop()
+            del worker.env["PYTHONPATH"]
+            worker.start()
+            rig.until(worker.ready, "the new worker is ready")
+            rig.flowing()
+        rig.wait(8.0)
 
-def _take_over(rig: Rig) -> None:
-    """Workers of an earlier commit are replaced by today's, one after another, under load."""
-    rig.wait(10.0)
-    for worker in rig.workers:
-        rig.fault(f"{worker.name} of commit {PREVIOUS} is replaced")
-        worker.stop()
-        del worker.env["PYTHONPATH"]
-        worker.start()
-        rig.until(worker.ready, "the new worker is ready")
-        rig.flowing()
-    rig.wait(8.0)
+    return Experiment(
+        what,
+        Setup(
+            change=rules,
+            environment={"PYTHONPATH": "{folder}/previous"},
+            prepare=code,
+            needs=needs,
+            unsaid=unsaid,
+        ),
+        run,
+        200,
+    )
 
 
 TRUNCATED = Experiment(
@@ -202,14 +221,7 @@ RULES = Experiment(
     _rules,
     200,
 )
-TAKE_OVER = Experiment(
-    "state and topics of an earlier commit are taken over",
-    Setup(
-        change=_previous_rules,
-        environment={"PYTHONPATH": "{folder}/previous"},
-        prepare=_previous_code,
-        needs=_has_previous,
-    ),
-    _take_over,
-    200,
+TAKE_OVER = _take_over("state and topics of the last issue's end are taken over", PREVIOUS)
+TAKE_OVER_OLDER = _take_over(
+    "state and topics of the first issue's end are taken over", OLDER, ["evidences"]
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chaos.books import Expected, Read, Row, Seen, close
+from chaos.books import Expected, Read, Row, Seen, close, without
 
 ALERT = b'{"unmapped":{"state":"final"}}'
 
@@ -103,6 +103,16 @@ def test_alerts_are_compared_byte_for_byte(finals: Counter[bytes]) -> None:
     read, expected = _books()
     read.finals["acme"] = finals
     assert not close(Row("case", 1), read, expected).balances
+
+
+def test_what_an_earlier_commit_did_not_say_is_left_out_alone() -> None:
+    """An alert twice, or one that differs in what both say, is still seen."""
+    today = [b'{"count":3,"evidences":[{"uid":"a"}]}', b'{"count":4,"evidences":[{"uid":"b"}]}']
+    earlier = [b'{"count":3}', b'{"count":4,"evidences":[]}']
+    wanted = without(Counter(today), ["evidences"])
+    assert without(Counter(earlier), ["evidences"]) == wanted
+    assert without(Counter([*earlier, today[0]]), ["evidences"]) != wanted
+    assert without(Counter([earlier[0], b'{"count":5}']), ["evidences"]) != wanted
 
 
 def test_an_event_that_only_one_tenant_lacks_is_lost() -> None:
