@@ -39,6 +39,7 @@ class Read:
     `raw`: digest of each raw record. `events`: for each tenant, digest of each event's bytes;
     `changed`: events that carry other raw bytes than their record has. `dead`: digest of the raw
     bytes in each dead letter. `finals`: for each tenant the final alerts, bytes and how often.
+    `store`: entries of the stores, by store and key.
     """
 
     raw: dict[int, int] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Read:
     changed: set[int] = field(default_factory=set)
     dead: Seen = field(default_factory=Seen)
     finals: dict[str, Counter[bytes]] = field(default_factory=dict)
-    store: dict[bytes, bytes] = field(default_factory=dict)
+    store: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Expected:
     events: dict[str, dict[int, int]] = field(default_factory=dict)
     dead: dict[int, int] = field(default_factory=dict)
     finals: dict[str, Counter[bytes]] = field(default_factory=dict)
-    store: dict[bytes, bytes] = field(default_factory=dict)
+    store: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

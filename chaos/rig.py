@@ -78,6 +78,7 @@ class Rig:
         self._supervising = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._paused = False
+        self._days = 0
         self._place = ExitStack()
 
     # -- a run ---------------------------------------------------------------------------------
@@ -105,8 +106,7 @@ class Rig:
         """Senders, agent and workers to their ends: everything that is in Kafka is worked off."""
         self.finish_senders()
         self.finish_agent()
-        self.tick(DAY_MS)
-        self.drained()
+        self.age()
         for worker in self.workers:
             worker.stop()
 
@@ -259,6 +259,16 @@ class Rig:
         consumer.close()
         if producer.flush(30):
             raise ChaosError("the last ticks were not written")
+
+    def age(self) -> None:
+        """Two days pass, and all is worked off: everything that was open has ended.
+
+        Two, as an entry of a list that has ended when it is written goes with the next tick.
+        """
+        for _ in range(2):
+            self._days += 1
+            self.tick(self._days * DAY_MS)
+            self.drained()
 
     # -- waiting -------------------------------------------------------------------------------
 

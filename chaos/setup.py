@@ -10,6 +10,18 @@ from app.broker import ports
 from chaos.process import ROOT
 
 RULES = [str(ROOT / "chaos" / "rules"), str(ROOT / "rules" / "qumulo")]
+LIST_RULES = str(ROOT / "chaos" / "list_rules")
+BURST = "3f9d4f3e-6f0b-4a39-8f4b-1a6f1b3a0001"
+"""The rule on bursts of deletions."""
+LISTS: Mapping[str, Any] = {
+    "denied": {"key": ["user"], "ttl": "2s"},
+    "deleters": {"key": ["user"], "ttl": "5s"},
+    "bursting": {
+        "key": ["user"],
+        "ttl": "20s",
+        "alerts": [{"key": ["user"], "rules": [BURST]}],
+    },
+}
 
 
 class Sender(TypedDict, total=False):
@@ -39,6 +51,8 @@ class Setup:
     change: Callable[[dict[str, Any]], None] = lambda _: None
     scale: float = 1.0
     """Of the senders' rates."""
+    lists: bool = False
+    """Whether there are active lists, and rules that ask and change them."""
     settles: bool = True
     """False: the experiment settles by itself."""
     around: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -101,4 +115,7 @@ def configuration(setup: Setup) -> dict[str, Any]:
         "workers": {"count": setup.workers},
     }
     setup.change(content)
+    if setup.lists:
+        content["rules"] = [*content["rules"], LIST_RULES]
+        content["lists"] = dict(LISTS)
     return content

@@ -19,6 +19,7 @@ from app.planning import build_plan
 from app.reading import read
 from chaos.books import Expected, Read, Seen
 from schemas.codec import decode
+from topology.active_lists import STORE as LISTS
 from topology.alerts import STORE
 from topology.events import EventsSubTopology
 from topology.pipeline import alerts
@@ -85,6 +86,7 @@ class Truth:
         self._client = config.client()
         names = config.names
         self.topics = [names.raw(source) for source in config.sources]
+        self._stores = (STORE, LISTS) if config.lists else (STORE,)
         cluster, ids = admin.identity(admin.connect(self._client), self.topics)
         self.origins = {topic: origin(cluster, ids[topic]) for topic in self.topics}
         self._numbers = Numbers(sorted(self.origins.values()))
@@ -120,15 +122,16 @@ class Truth:
         found.store = self.store()
         return found
 
-    def store(self) -> dict[bytes, bytes]:
-        """The alerts store as its changelog has it."""
-        entries: dict[bytes, bytes] = {}
-        for message in read(self._client, [self._config.names.changelog(STORE)]):
-            key, value = message.key() or b"", message.value()
-            if value is None:
-                entries.pop(key, None)
-            else:
-                entries[key] = value
+    def store(self) -> dict[tuple[str, bytes], bytes]:
+        """The stores of alerts and lists as their changelogs have them."""
+        entries: dict[tuple[str, bytes], bytes] = {}
+        for name in self._stores:
+            for message in read(self._client, [self._config.names.changelog(name)]):
+                key, value = (name, message.key() or b""), message.value()
+                if value is None:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = value
         return entries
 
     def expected(self, before: Before | None = None) -> Expected:
@@ -156,7 +159,8 @@ class Truth:
             current[0] = plan
             driver.restart()
         self._work(driver, made, before.ends if before is not None else {}, after=True)
-        made.store = driver.store(STORE)
+        for name in self._stores:
+            made.store |= {(name, key): value for key, value in driver.store(name).items()}
         return made
 
     def _work(

@@ -54,10 +54,13 @@ def _everything(rig: Rig) -> None:
 
 
 WORKERS = Experiment(
-    "30 kills of workers at random moments", Setup(), lambda rig: _workers(rig, KILLS), 300
+    "30 kills of workers at random moments",
+    Setup(lists=True),
+    lambda rig: _workers(rig, KILLS),
+    300,
 )
 FEW_KILLS = replace(WORKERS, run=lambda rig: _workers(rig, 3), seconds=180)
 """For `make test`."""
 AGENT = Experiment("kill -9 of the ingest agent", Setup(), lambda rig: kill_agent(rig, 6), 200)
 BROKER = Experiment("kill -9 of the broker", Setup(), _broker, 300)
-EVERYTHING = Experiment("kill -9 of everything at once", Setup(), _everything, 300)
+EVERYTHING = Experiment("kill -9 of everything at once", Setup(lists=True), _everything, 300)

@@ -81,7 +81,7 @@ def _storm(rig: Rig) -> None:
 ZOMBIE = Experiment("SIGSTOP past the time-outs, then SIGCONT", Setup(), _zombie, 180)
 STORM = Experiment(
     "a worker joins or leaves every 5 s for two minutes",
-    Setup(partitions=8, senders=({"rate": 600},)),
+    Setup(partitions=8, senders=({"rate": 600},), lists=True),
     _storm,
     300,
 )

@@ -28,6 +28,7 @@ def _replay(rig: Rig) -> None:
         for _ in range(count):
             rig.add_worker()
         rig.drained()
+        rig.age()
         for worker in rig.workers:
             worker.stop()
         again = Truth(rig.config).read()
@@ -71,5 +72,8 @@ def _deleted(client: AdminClient, groups: list[str]) -> bool:
 
 
 REPLAY = Experiment(
-    "one worker and four, from the start: the same finals", Setup(settles=False), _replay, 240
+    "one worker and four, from the start: the same finals",
+    Setup(lists=True, settles=False),
+    _replay,
+    240,
 )

@@ -66,7 +66,7 @@ def _apart(rig: Rig) -> None:
     groups: dict[str, set[str]] = {}
     for tenant, settings in rig.config.tenants.items():
         own = {truth.origins[rig.config.names.raw(source)] for source in settings.sources}
-        foreign = 0
+        foreign = listed = 0
         for message in read(rig.client, [rig.config.names.events(tenant)]):
             uid = orjson.loads(message.value() or b"")["metadata"]["uid"]
             foreign += uid.rsplit("-", 2)[0] not in own
@@ -74,11 +74,16 @@ def _apart(rig: Rig) -> None:
         for message in read(rig.client, [rig.config.names.alerts(tenant)]):
             alert = orjson.loads(message.value() or b"")
             users.add(str(alert["unmapped"].get("group")))
-            for each in alert["finding_info"].get("related_events", []):
-                foreign += each["uid"].rsplit("-", 2)[0] not in own
+            uids = [each["uid"] for each in alert["finding_info"].get("related_events", [])]
+            for each in alert.get("evidences", []):
+                if (uid := each.get("data", {}).get("listed_uid")) is not None:
+                    uids.append(uid)
+                    listed += 1
+            foreign += sum(uid.rsplit("-", 2)[0] not in own for uid in uids)
         rig.claim(
             f"{tenant}: {foreign} events or alerts of another tenant's source", ok=not foreign
         )
+        rig.claim(f"{tenant}: {listed} alerts found their key in a list", ok=listed > 0)
     both = set.intersection(*groups.values())
     rig.claim(f"both tenants have alerts on {len(both)} same users", ok=len(both) > 5)
 
@@ -88,7 +93,7 @@ IDLE = Experiment(
 )
 TENANTS = Experiment(
     "two tenants with the same user names",
-    Setup(change=_two_sources),
+    Setup(change=_two_sources, lists=True),
     _tenants,
     150,
     check=_apart,

@@ -22,7 +22,7 @@ from app.reading import open_reader
 from chaos.experiment import Experiment
 from chaos.process import ROOT
 from chaos.rig import Rig
-from chaos.setup import Setup
+from chaos.setup import BURST, Setup
 from chaos.truth import Before
 from topology.alerts import STORE
 from topology.keys import group_key
@@ -35,7 +35,6 @@ OLDER = os.environ.get("OLDER", "290c0f9")
 """One with much behind it, which closed the first issue."""
 CLOSED_S = 16.0
 """After so many seconds of ticks alone all windows of the chaos rules are closed."""
-BURST = "3f9d4f3e-6f0b-4a39-8f4b-1a6f1b3a0001"
 
 
 def _pause(rig: Rig) -> None:
@@ -204,6 +203,7 @@ def _take_over(what: str, commit: str, unsaid: Collection[str] = ()) -> Experime
             environment={"PYTHONPATH": "{folder}/previous"},
             prepare=code,
             needs=needs,
+            lists=True,
             unsaid=unsaid,
         ),
         run,
