@@ -115,7 +115,7 @@ class _Bench:
         for part in range(PARTITIONS):
             numbers = list(range(part, ENTRIES, PARTITIONS))
             order.shuffle(numbers)
-            self._parts.append(_entries(numbers))
+            self._parts.append(entries(numbers))
         self._producer = Producer(
             {
                 **self._client,
@@ -217,7 +217,7 @@ class _Bench:
         return found
 
 
-def _entries(numbers: Iterable[int]) -> tuple[list[bytes], list[bytes]]:
+def entries(numbers: Iterable[int]) -> tuple[list[bytes], list[bytes]]:
     """Keys and values of groups that had one match each."""
     stem = origin("Sx1vQ2mXTk6cO3bH0pJ5Zg", "m9TzK2bVRd2r8h1Qe7uWxA")
     keys, values = [], []

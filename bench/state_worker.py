@@ -14,7 +14,7 @@ from app.runtime.settings import EngineSettings
 from app.runtime.watchdog import Watchdog
 from topology.alerts import AlertsSubTopology
 from topology.records import KeyValueStore, Position
-from topology.rules import Correlation, Rule, Rules
+from topology.rules import Correlation, EventRule, LogSource, Rule, Rules
 from topology.topics import Names, Partition
 
 TENANT = "acme"
@@ -41,7 +41,7 @@ def main(options: dict[str, Any]) -> None:
     """Run an engine until it is ready."""
     state = Path(options["state"])
     state.mkdir(parents=True, exist_ok=True)
-    sub_topology = Measured(_rules(), (), Names("state-"), {TENANT: {"nas"}}, {"nas": None})
+    sub_topology = Measured(rules(), (), Names("state-"), {TENANT: {"nas"}}, {"nas": None})
     settings = EngineSettings(
         name="alerts",
         group=options["group"],
@@ -79,7 +79,9 @@ def main(options: dict[str, Any]) -> None:
     engine.stop()
 
 
-def _rules() -> Rules:
+def rules() -> Rules:
+    """Those whose state it is: a count by user."""
+    base = EventRule(Rule("base", "One", "low"), LogSource(), (), alerts=False)
     rule = Correlation(
         rule=Rule(RULE, "Many", "high"),
         type="event_count",
@@ -92,7 +94,7 @@ def _rules() -> Rules:
         operator="gte",
         count=3,
     )
-    return Rules(events=(), correlations=(rule,))
+    return Rules(events=(base,), correlations=(rule,))
 
 
 def _resident() -> int:
