@@ -216,7 +216,9 @@ class Resolver:
         self._cache[value] = entry
 
     async def _work(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        # Python 3.11's wait_for, which askers use, hides a cancellation that comes with an answer.
+        while task is not None and not task.cancelling():
             self._wake.clear()
             with self._changed:
                 values = self._next_values()

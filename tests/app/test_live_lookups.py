@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from app.live_lookups import Answer, Limits, Resolver
 from app.lookup_thread import Background
@@ -83,6 +83,30 @@ def settled(resolver: Resolver) -> None:
     """Wait until nothing is under way."""
     with resolver._changed:
         assert resolver._changed.wait_for(lambda: not resolver._asked, 60)
+
+
+class Hiding(Numbered):
+    """Hides a cancellation, as Python 3.11's asyncio.wait_for does when an answer comes with it."""
+
+    async def ask(self, values: Sequence[str]) -> Mapping[str, Answer]:
+        self.got.append(list(values))
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {}
+
+
+def test_an_answer_that_comes_with_the_end_delays_it_not() -> None:
+    """A worker's look-ups end, whatever became of the cancellation of one."""
+    asker = Hiding()
+    resolver = Resolver("it", asker, Limits())
+    background = Background([resolver])
+    background.start()
+    resolver.lookup(["a"])
+    until(lambda: bool(asker.got))
+    ending = threading.Thread(target=background.stop, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive()
 
 
 def test_an_old_answer_is_used_until_the_new_one_comes() -> None:
